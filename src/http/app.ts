@@ -1,0 +1,53 @@
+// The Koa application: what happens to a request, in this order.
+import Router from '@koa/router';
+import Koa from 'koa';
+import type { Context, Next } from 'koa';
+import type { Logger } from 'pino';
+import { BrokerError } from '../errors.js';
+import type { Broker } from '../messages/fields.js';
+import { answer } from '../messages/index.js';
+import { readBody } from './body.js';
+import { fail } from './failure.js';
+import { addProbes } from './probes.js';
+import type { Probes } from './probes.js';
+import { reply } from './reply.js';
+
+export interface AppOptions {
+  broker: Broker;
+  log: Logger;
+  maxBodyBytes: number;
+  probes: Probes;
+}
+
+export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Koa {
+  const app = new Koa();
+  const router = new Router();
+  addProbes(router, probes);
+
+  // the hot path comes first and goes through nothing else
+  app.use(async (ctx: Context, next: Next) => {
+    try {
+      const { url = '' } = ctx.req;
+      if (url !== '/' && !url.startsWith('/?')) await next();
+      else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
+      else reply(ctx, 200, await answer(await readBody(ctx.req, maxBodyBytes), broker));
+    } catch (error) {
+      fail(ctx, error, log);
+    }
+  });
+  app.use(router.routes());
+  app.use((ctx: Context) => {
+    const { path } = ctx;
+    const route = router.stack.find(({ path: known }) => known === path);
+    if (route) throw methodNotAllowed(ctx, route.methods.join(', '));
+    throw new BrokerError('not_found', 'no such path: requests are POSTed to /');
+  });
+  // Koa reports here what went wrong outside the try above: a bug, or a socket that broke while a reply was written
+  app.on('error', (error: Error) => log.warn({ error }, 'a reply could not be written'));
+  return app;
+}
+
+function methodNotAllowed(ctx: Context, allow: string): BrokerError {
+  ctx.res.setHeader('Allow', allow);
+  return new BrokerError('method_not_allowed', `use ${allow}`);
+}

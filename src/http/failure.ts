@@ -1,0 +1,64 @@
+// Any throw → a reply. What each reason means in HTTP is said here and nowhere else.
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Context } from 'koa';
+import type { Logger } from 'pino';
+import { BrokerError } from '../errors.js';
+import type { Reason } from '../errors.js';
+import { ClientGone } from './body.js';
+import { reply } from './reply.js';
+
+/** Fails to compile when a reason has no status. docs/protocol.md is compared with it by a test. */
+export const STATUS_OF: Readonly<Record<Reason, number>> = {
+  invalid_json: 400,
+  invalid_request: 400,
+  unknown_msg_type: 400,
+  queue_empty: 404,
+  not_delivered: 404,
+  not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
+  too_large: 413,
+  unsupported_media_type: 415,
+  queue_full: 429,
+  headers_too_large: 431,
+  internal: 500,
+  not_supported: 501,
+  unavailable: 503,
+  draining: 503,
+};
+
+/** The one shape of every error: JSON text. */
+export function errorBody({ reason, message, details, outcome, msgType }: BrokerError): string {
+  const code = STATUS_OF[reason];
+  return JSON.stringify({
+    code,
+    status: STATUS_CODES[code],
+    msg_type: msgType,
+    error: { reason, message, outcome, details },
+  });
+}
+
+/** Answers a request that failed. A 5xx that is not the client's doing is logged under the id that the client gets too. */
+export function fail(ctx: Context, error: unknown, log: Logger): void {
+  if (error instanceof ClientGone) {
+    ctx.respond = false;
+    return;
+  }
+  const failure =
+    error instanceof BrokerError
+      ? error
+      : new BrokerError('internal', 'the broker failed; its log says more', { cause: error });
+  const code = STATUS_OF[failure.reason];
+  const headers: Record<string, string | number> = {};
+  if (failure.retryAfterS !== undefined) headers['Retry-After'] = failure.retryAfterS;
+  if (code >= 500 && failure.reason !== 'not_supported') {
+    const requestId = randomUUID();
+    headers['X-Request-Id'] = requestId;
+    log[code === 500 ? 'error' : 'warn'](
+      { requestId, code, msgType: failure.msgType, error: failure.cause ?? failure },
+      failure.message,
+    );
+  }
+  reply(ctx, code, errorBody(failure), headers);
+}

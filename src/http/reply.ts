@@ -1,0 +1,26 @@
+// The last step of a request: reply text → bytes on the wire.
+import type { ServerResponse } from 'node:http';
+import type { Context } from 'koa';
+
+/**
+ * Writes the reply at once instead of leaving it to Koa, whose own reply costs 12 µs more (docs/benchmarks.md).
+ * Middleware outside sees a finished response.
+ */
+export function reply(ctx: Context, code: number, text: string, headers: Record<string, string | number> = {}): void {
+  ctx.respond = false;
+  const { res } = ctx;
+  if (res.headersSent || res.destroyed) return;
+  if (isDraining(res)) res.shouldKeepAlive = false;
+  res.writeHead(code, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(text),
+    ...headers,
+  });
+  res.end(ctx.method === 'HEAD' ? undefined : text);
+}
+
+/** A server that no longer listens wants its clients to come back on another connection, to another worker. */
+const isDraining = (res: ServerResponse): boolean => {
+  const server = (res.socket as { server?: { listening: boolean } } | null)?.server;
+  return server?.listening === false;
+};

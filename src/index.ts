@@ -1,0 +1,99 @@
+// The process: config → redis → workers → listen → drain.
+import cluster from 'node:cluster';
+import { pino } from 'pino';
+import type { Logger } from 'pino';
+import { ConfigError, loadConfig } from './config.js';
+import type { Config } from './config.js';
+import { startEmbeddedRedis } from './redis/embedded.js';
+import { fromSupervisor, superviseWorkers } from './supervisor.js';
+import { VERSION, startWorker } from './worker.js';
+
+/** sysexits.h: a configuration error; supervisors need not try again. */
+const EX_CONFIG = 78;
+interface Stoppable {
+  stop(): Promise<void>;
+}
+
+async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
+  const startedAtMs = Date.now();
+  const embedded =
+    config.redisUrl === undefined
+      ? await startEmbeddedRedis({
+          dataDir: config.dataDir,
+          log,
+          ...(config.redisServer && { program: config.redisServer }),
+        })
+      : undefined;
+  const embeddedUrl = embedded ? `unix://${embedded.socketPath}` : '';
+  try {
+    const workers =
+      config.workers === 1
+        ? await startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log)
+        : await superviseWorkers(config.workers, startedAtMs, embeddedUrl, log);
+    log.info(
+      { version: VERSION, ...effective(config), port: workers.port },
+      `aizumi listens on http://${config.host}:${workers.port}`,
+    );
+    return {
+      async stop() {
+        await workers.stop();
+        await embedded?.stop();
+      },
+    };
+  } catch (error) {
+    await embedded?.stop();
+    throw error;
+  }
+}
+
+function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> {
+  const { startedAtMs, embeddedUrl } = fromSupervisor();
+  return startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log);
+}
+
+/** The settings as they are in force, without the password in the URL. */
+function effective(config: Config): Partial<Config> {
+  if (config.redisUrl === undefined) return config;
+  const url = new URL(config.redisUrl);
+  if (url.password !== '') url.password = '***';
+  return { ...config, redisUrl: url.href };
+}
+
+/** A signal during the start waits for the start's end: nothing is left half-started. */
+function stopOnSignal(starting: Promise<Stoppable>, log: Logger): void {
+  const stop = async (signal: string): Promise<void> => {
+    if (cluster.isPrimary) log.info({ signal }, 'aizumi stops: it finishes what is under way');
+    await (await starting).stop();
+    process.exit(0);
+  };
+  let stopping: Promise<void> | undefined;
+  const once = (signal: string): void => {
+    stopping ??= stop(signal).catch((error: unknown) => {
+      log.error({ error }, 'aizumi could not stop cleanly');
+      process.exit(1);
+    });
+  };
+  process.on('SIGTERM', once).on('SIGINT', once);
+}
+
+async function main(): Promise<void> {
+  const config = loadConfig(process.env);
+  const log = pino({
+    level: config.logLevel,
+    base: { pid: process.pid },
+    serializers: { error: pino.stdSerializers.err },
+  });
+  const starting = cluster.isPrimary ? runBroker(config, log) : runForkedWorker(config, log);
+  stopOnSignal(starting, log);
+  try {
+    await starting;
+  } catch (error) {
+    log.fatal(error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof ConfigError ? `aizumi cannot start:\n${error.message}` : error);
+  process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
+});

@@ -1,0 +1,62 @@
+// The fields that requests are made of, and what a message type is made of.
+import Joi from 'joi';
+import type { Queues } from '../queue/queues.js';
+
+/** What a handler works with. */
+export interface Broker {
+  readonly queues: Queues;
+  readonly id: number;
+  readonly version: string;
+  /** When the broker started, ms since 1970. */
+  readonly startedAtMs: number;
+}
+
+/** A row of the table of message types. */
+export interface MessageType {
+  /** The request's number in the seed's table. */
+  readonly number: number;
+  readonly request: string;
+  readonly reply: string;
+  readonly schema: Joi.ObjectSchema;
+  /**
+   * @param fields the request, valid by `schema`
+   * @param payload the JSON text of its field payload
+   * @returns the reply, JSON text
+   */
+  readonly handle: (fields: never, broker: Broker, payload: string) => Promise<string>;
+}
+
+export interface Addressed {
+  saddr: number;
+  daddr: number;
+}
+
+const address = Joi.number().integer().min(0).max(0xffff_ffff).required();
+
+/** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
+export const messageId = Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER).required();
+
+/**
+ * A request's schema. Clients built on a fixed struct send all five fields every time, so id and payload are allowed
+ * everywhere; `fields` says more of them where they matter. Any other field is refused by its name.
+ */
+export const requestSchema = (fields: Joi.PartialSchemaMap = {}): Joi.ObjectSchema =>
+  Joi.object({
+    msg_type: Joi.any(),
+    saddr: address,
+    daddr: address,
+    id: Joi.any(),
+    payload: Joi.any(),
+    ...fields,
+  }).prefs({
+    abortEarly: false,
+    convert: false,
+    errors: { wrap: { label: false } },
+    messages: { 'object.unknown': '{{#label}} is not a field of this request' },
+  });
+
+/** The start of every successful reply, in the seed's order of keys. */
+export const replyHead = (reply: string): string => `{"code":200,"status":"OK","msg_type":"${reply}"`;
+
+/** A successful reply without further fields. */
+export const plainReply = (reply: string): string => `${replyHead(reply)}}`;

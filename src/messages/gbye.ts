@@ -1,0 +1,17 @@
+// MSG_GBYE_REQ: the client saddr leaves; what it holds goes back to its queue.
+import { gbye as leave } from '../queue/gbye.js';
+import { plainReply, requestSchema } from './fields.js';
+import type { Addressed, Broker } from './fields.js';
+
+const REPLY = plainReply('MSG_GBYE_ACK');
+
+export const gbye = {
+  number: 13,
+  request: 'MSG_GBYE_REQ',
+  reply: 'MSG_GBYE_ACK',
+  schema: requestSchema(),
+  async handle({ saddr }: Addressed, { queues }: Broker): Promise<string> {
+    await leave(queues, saddr);
+    return REPLY;
+  },
+};

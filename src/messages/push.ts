@@ -1,0 +1,13 @@
+// MSG_PUSH_REQ, MSG_PUSH_ACK: in the seed's table, but a broker behind plain HTTP cannot call its receivers.
+import Joi from 'joi';
+import { BrokerError } from '../errors.js';
+
+const refuse = {
+  reply: 'MSG_PUSH_ACK',
+  schema: Joi.object().unknown(),
+  handle: (): Promise<string> =>
+    Promise.reject(new BrokerError('not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ')),
+};
+
+export const pushRequest = { ...refuse, number: 7, request: 'MSG_PUSH_REQ' };
+export const pushAck = { ...refuse, number: 8, request: 'MSG_PUSH_ACK' };

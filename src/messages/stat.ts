@@ -1,0 +1,29 @@
+// MSG_STAT_REQ: how the broker and the client's own queue are.
+import { stat as count } from '../queue/stat.js';
+import { replyHead, requestSchema } from './fields.js';
+import type { Addressed, Broker } from './fields.js';
+
+// the seed's table says MSG_STAT_RES, its example MSG_STAT_ACK: the example is what is on the wire
+const REPLY_HEAD = replyHead('MSG_STAT_ACK');
+
+export const stat = {
+  number: 11,
+  request: 'MSG_STAT_REQ',
+  reply: 'MSG_STAT_ACK',
+  schema: requestSchema(),
+  async handle({ saddr }: Addressed, { queues, id, version, startedAtMs }: Broker): Promise<string> {
+    const { queue, queues: total } = await count(queues, saddr);
+    const payload = {
+      broker: { id, version, uptime_ms: Date.now() - startedAtMs, queues: total },
+      queue: queue && {
+        address: saddr,
+        waiting: queue.waiting,
+        leased: queue.leased,
+        delayed: queue.delayed,
+        dead: queue.dead,
+        oldest_ms: queue.oldestMs,
+      },
+    };
+    return `${REPLY_HEAD},"payload":${JSON.stringify({ ...payload, queue: payload.queue ?? null })}}`;
+  },
+};

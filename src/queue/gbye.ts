@@ -1,0 +1,35 @@
+// GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
+import { redisFailure } from '../redis/failure.js';
+import { deadKey, delayedKey, heldKey, leasesKey, queueKey, registryKey } from './keys.js';
+import type { Queues } from './queues.js';
+
+/** Given back per script call, so that a receiver with very many leases does not stop Redis for everybody. */
+const AT_ONCE = 1000;
+
+/**
+ * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.
+ * @throws BrokerError unavailable (part of the messages may have been given back: repeat it)
+ */
+export async function gbye({ redis, settings, lengths }: Queues, address: number): Promise<void> {
+  const { keyPrefix: prefix } = settings;
+  const queue = queueKey(prefix, address);
+  const keys = [
+    queue,
+    leasesKey(prefix, address),
+    heldKey(prefix, address),
+    delayedKey(prefix, address),
+    deadKey(prefix, address),
+  ] as const;
+  try {
+    let held: number;
+    do held = await redis.aizumiGbye(...keys, AT_ONCE);
+    while (held > 0);
+    lengths.forget(address);
+    if ((await redis.exists(queue, keys[4])) > 0) return;
+    // a SEND may make the queue anew at any moment; it registers it after making it. So: remove, look, put back.
+    const [, back] = await Promise.all([redis.zrem(registryKey(prefix), address), redis.exists(queue)]);
+    if (back > 0) await redis.zadd(registryKey(prefix), address, address);
+  } catch (error) {
+    throw redisFailure(error);
+  }
+}

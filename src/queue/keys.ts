@@ -1,0 +1,14 @@
+// The names of a queue's keys in Redis. docs/data-model.md says what each holds. Pure.
+
+/**
+ * Keys of one address share its hash tag, `{100}`: a queue is one slot of a Redis Cluster.
+ * https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+ */
+export const queueKey = (prefix: string, address: number): string => `${prefix}:{${address}}:queue`;
+export const leasesKey = (prefix: string, address: number): string => `${prefix}:{${address}}:leases`;
+export const heldKey = (prefix: string, address: number): string => `${prefix}:{${address}}:held`;
+export const delayedKey = (prefix: string, address: number): string => `${prefix}:{${address}}:delayed`;
+export const deadKey = (prefix: string, address: number): string => `${prefix}:{${address}}:dead`;
+
+/** Every address that has a queue, member and score both the address. One key for the whole broker. */
+export const registryKey = (prefix: string): string => `${prefix}:queues`;

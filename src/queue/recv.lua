@@ -1,0 +1,86 @@
+#!lua flags=allow-oom
+-- Takes the next message of a queue under a lease: first one whose lease has ended, in the queue's order, then a new one.
+-- A message that was delivered ARGV[2] times already goes to the dead stream instead.
+-- allow-oom: receiving and freeing is how a full Redis gets empty again.
+--
+-- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp → when its lease ends, ms; 0: it has ended
+-- KEYS[3]  aizumi:{address}:held    zset: stamp:entry → message id
+-- KEYS[4]  aizumi:{address}:dead    stream: messages delivered too often
+-- ARGV[1]  visibility timeout, ms
+-- ARGV[2]  most deliveries of one message, count
+-- Returns  {saddr, id, payload}, strings as SEND stored them; nil when nothing waits
+-- Errors   those of Redis only
+--
+-- entry is the stream id made sortable as text (ms-sequence, the sequence padded to 10 digits), stamp the time of the
+-- delivery in µs (16 digits): leases sorts by age of the message, held by time of delivery.
+local queue, leases, held, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local visibility_timeout_ms, max_deliveries = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local stamp = string.format('%010d%06d', time[1], time[2])
+
+local function lease(stream_id, fields)
+  local entry = string.format('%s%010d', string.sub(stream_id, 1, 14), string.sub(stream_id, 15))
+  redis.call('ZADD', leases, now_ms + visibility_timeout_ms, entry .. ':' .. stamp)
+  redis.call('ZADD', held, fields[4], stamp .. ':' .. entry)
+  return { fields[2], fields[4], fields[6] }
+end
+
+local function bury(stream_id, fields, deliveries)
+  redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6],
+    'cause', 'max_deliveries', 'deliveries', deliveries, 'entry', stream_id, 'died_at_ms', now_ms)
+  redis.call('XACK', queue, 'receivers', stream_id)
+  redis.call('XDEL', queue, stream_id)
+end
+
+-- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
+local function end_leases()
+  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, 1000)
+  for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
+end
+
+local function redeliver()
+  if redis.call('EXISTS', queue) == 0 then
+    -- the stream was deleted by hand: what was known of its messages is void
+    redis.call('DEL', leases, held)
+    return nil
+  end
+  end_leases()
+  for _ = 1, 1000 do
+    local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
+    if not member then return nil end
+    local entry, old_stamp = string.sub(member, 1, 24), string.sub(member, 26)
+    local stream_id = string.format('%s%d', string.sub(entry, 1, 14), string.sub(entry, 15))
+    redis.call('ZREM', leases, member)
+    redis.call('ZREM', held, old_stamp .. ':' .. entry)
+    local pending = redis.call('XPENDING', queue, 'receivers', stream_id, stream_id, 1)[1]
+    local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, stream_id)[1]
+    -- claimed is missing when somebody deleted the entry from the stream by hand
+    if claimed then
+      if pending[4] < max_deliveries then return lease(stream_id, claimed[2]) end
+      bury(stream_id, claimed[2], pending[4])
+    end
+  end
+end
+
+local function deliver()
+  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', 1, 'STREAMS', queue, '>')
+  if not reply then return nil end
+  if reply.err then
+    -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
+    if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
+    if redis.call('EXISTS', queue) == 0 then return nil end
+    redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
+    return deliver()
+  end
+  local message = reply[1][2][1]
+  return lease(message[1], message[2])
+end
+
+if redis.call('ZRANGE', leases, 0, now_ms, 'BYSCORE', 'LIMIT', 0, 1)[1] then
+  local message = redeliver()
+  if message then return message end
+end
+return deliver()

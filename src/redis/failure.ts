@@ -1,0 +1,46 @@
+// The one place that tells what an error from Redis or its connection means for the request.
+import { BrokerError } from '../errors.js';
+
+/** Redis refused the command before doing anything, and may take it later. https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
+const REFUSED: Record<string, string> = {
+  OOM: 'Redis is out of memory: receive and free messages, or give Redis more memory',
+  READONLY: 'Redis is read-only (a replica, or a fail-over is under way): try again',
+  MISCONF: 'Redis cannot write to its disk: free disk space, then try again',
+  LOADING: 'Redis is loading its data: try again',
+  MASTERDOWN: 'Redis has lost its primary: try again',
+  NOREPLICAS: 'Redis has too few replicas to accept writes: try again',
+  BUSY: 'Redis is busy with a script: try again',
+  CLUSTERDOWN: 'The Redis Cluster is down: try again',
+  TRYAGAIN: 'The Redis Cluster is moving this queue: try again',
+  NOAUTH: 'Redis wants a password: set it in AIZUMI_REDIS_URL',
+  WRONGPASS: 'Redis does not take the password in AIZUMI_REDIS_URL',
+  NOPERM: "Redis's ACL does not let aizumi do this: give its user the commands and keys it needs",
+};
+
+const RETRY_AFTER_S = 1;
+
+/**
+ * Turns whatever ioredis threw into the answer for the client.
+ * @returns `unavailable` with outcome `not_done` (refused, or never sent) or `unknown` (sent, no reply);
+ *   anything else unchanged, since then the fault is aizumi's own
+ */
+export function redisFailure(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof BrokerError) return error;
+  if (error.name === 'ReplyError') {
+    const code = /^(?:ERR )?-?([A-Z]+)/.exec(error.message)?.[1] ?? '';
+    const advice = REFUSED[code];
+    return advice === undefined ? error : unavailable(advice, 'not_done', error);
+  }
+  // ioredis's words for a command that it has not sent (enableOfflineQueue: false)
+  if (error.message.startsWith("Stream isn't writeable"))
+    return unavailable('Redis is out of reach; nothing was done: try again', 'not_done', error);
+  return unavailable(
+    'the connection to Redis broke before its answer came: it is not known whether this was done',
+    'unknown',
+    error,
+  );
+}
+
+function unavailable(message: string, outcome: 'not_done' | 'unknown', cause: Error): BrokerError {
+  return new BrokerError('unavailable', message, { retryAfterS: RETRY_AFTER_S, outcome, cause });
+}

@@ -1,0 +1,102 @@
+// Under the embedded server: the lock that gives a data folder one owner, which the kernel releases however that owner ends.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ask } from './socket-ask.js';
+
+/** The longest name of a socket that a lock makes, for those who must keep a path within the system's limit. */
+export const LONGEST_LOCK_NAME = '4194304.0123abcd.lock';
+
+const ANSWER_MS = 2000;
+
+interface Rival {
+  readonly name: string;
+  readonly pid: string;
+  readonly state: 'starting' | 'owner' | 'silent';
+}
+
+/**
+ * Takes the lock of `folder`; resolves with what releases it. Rejects where a live process has it, in words that name `dataDir`.
+ *
+ * A lock is a unix socket that is listened on: it answers for as long as its process lives and refuses for ever after,
+ * which is true across containers and never confused by a pid used again.
+ * Every process announces itself under a name of its own that is never used again, and only then looks at the others:
+ * of two that come at once at least one sees the other, and removing a dead lock can never hit a live one.
+ */
+export async function takeLock(folder: string, dataDir: string): Promise<() => Promise<void>> {
+  const name = `${process.pid}.${randomBytes(4).toString('hex')}.lock`;
+  let state: Rival['state'] = 'starting';
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy()); // who asked went away: there is nobody to answer
+    socket.once('data', () => socket.end(`${process.pid} ${state}\r\n`));
+  });
+  server.unref();
+
+  async function release(): Promise<void> {
+    server.close();
+    await rm(join(folder, name), { force: true });
+  }
+
+  await announce(server, folder, name);
+  try {
+    await outlastRivals(folder, name, dataDir);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  state = 'owner';
+  return release;
+}
+
+/** Listens first and takes the lock's name afterwards: a name that others see either answers or is dead. */
+async function announce(server: Server, folder: string, name: string): Promise<void> {
+  const unseen = join(folder, name.replace(/\.lock$/, '.new'));
+  try {
+    // exclusive: in a worker of node:cluster it must be this process that listens
+    server.listen({ path: unseen, exclusive: true });
+    await once(server, 'listening');
+  } catch (error) {
+    throw new Error(
+      `cannot make a unix socket in ${folder} (${(error as Error).message}): ` +
+        'set AIZUMI_DATA_DIR to a folder on a local disk that this user may write to',
+      { cause: error },
+    );
+  }
+  await rename(unseen, join(folder, name));
+}
+
+async function outlastRivals(folder: string, name: string, dataDir: string): Promise<void> {
+  for (;;) {
+    const rivals = await liveRivals(folder, name);
+    // of those that start together the first by name stays
+    const winner = rivals.find((rival) => rival.state !== 'starting' || rival.name < name);
+    if (winner) {
+      throw new Error(
+        `the data folder ${dataDir} is in use by another aizumi (pid ${winner.pid}${winner.state === 'silent' ? ', which does not answer' : ''}): ` +
+          'stop that one, or set AIZUMI_DATA_DIR to a folder of its own for this one',
+      );
+    }
+    if (rivals.length === 0) return;
+    await delay(10);
+  }
+}
+
+async function liveRivals(folder: string, own: string): Promise<Rival[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.lock') && name !== own);
+  const rivals: Rival[] = [];
+  for (const name of names) {
+    const answer = await ask(join(folder, name), 'WHO', ANSWER_MS);
+    if (answer.status === 'absent') {
+      await rm(join(folder, name), { force: true });
+    } else if (answer.status === 'replied') {
+      const [pid = '?', state] = answer.reply.split(' ');
+      rivals.push({ name, pid, state: state === 'starting' ? 'starting' : 'owner' });
+    } else {
+      rivals.push({ name, pid: name.split('.')[0] ?? '?', state: 'silent' });
+    }
+  }
+  return rivals;
+}

@@ -1,0 +1,27 @@
+// What a Redis must be and how it must be set for aizumi's promises; asked at every (re)connection.
+import type { Redis } from 'ioredis';
+
+/**
+ * Reads INFO and says in sentences what is wrong with this server, nothing if all is well.
+ * Valkey reports the Redis version that it is compatible with.
+ */
+export async function serverFaults(redis: Redis): Promise<string[]> {
+  const info = parseInfo(await redis.info());
+  const version = info.get('redis_version') ?? 'unknown';
+  const faults: string[] = [];
+  if (!(Number.parseInt(version, 10) >= 7)) faults.push(`Redis ${version} is too old: aizumi needs 7.0 or newer`);
+  const policy = info.get('maxmemory_policy');
+  if (policy !== undefined && policy !== 'noeviction')
+    faults.push(`Redis may throw messages away: set maxmemory-policy to noeviction (it is ${policy})`);
+  if (info.get('aof_enabled') === '0')
+    faults.push('Redis keeps messages in memory only: a restart of Redis loses them; set appendonly yes');
+  return faults;
+}
+
+function parseInfo(text: string): Map<string, string> {
+  const fields = text.split('\r\n').map((line): [string, string] => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon), line.slice(colon + 1)];
+  });
+  return new Map(fields);
+}

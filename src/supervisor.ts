@@ -1,0 +1,80 @@
+// Several workers on one port: forks them, replaces those that die, stops them all.
+import cluster from 'node:cluster';
+import type { Worker } from 'node:cluster';
+import type { Logger } from 'pino';
+
+/** A worker that dies within this time of its start is replaced only after RESTART_MS: no fork storm. */
+const QUICK_DEATH_MS = 1_000;
+const RESTART_MS = 500;
+/** Workers get this long to drain before they are killed; they need at most 9 s (http/server). */
+const STOP_MS = 9_500;
+
+export interface Supervisor {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** What a forked worker cannot know from its own environment; handed over as arguments of its process. No secrets. */
+export const fromSupervisor = (): { startedAtMs: number; embeddedUrl: string } => {
+  const [startedAtMs, embeddedUrl = ''] = process.argv.slice(2);
+  return { startedAtMs: Number(startedAtMs), embeddedUrl };
+};
+
+/**
+ * Forks `count` workers.
+ * @returns once all of them listen
+ * @throws Error when one dies before it listens for the first time
+ */
+export async function superviseWorkers(
+  count: number,
+  startedAtMs: number,
+  embeddedUrl: string,
+  log: Logger,
+): Promise<Supervisor> {
+  cluster.setupPrimary({ args: [String(startedAtMs), embeddedUrl] });
+  let stopping = false;
+  let started = false;
+  let gone: () => void = () => undefined;
+
+  const fork = (): Worker => {
+    const bornMs = Date.now();
+    const worker = cluster.fork();
+    worker.on('exit', (code: number, signal: string | null) => {
+      if (stopping || !started) {
+        gone();
+        return;
+      }
+      log.error({ pid: worker.process.pid, code, signal }, 'a worker died; another takes its place');
+      setTimeout(() => stopping || fork(), Date.now() - bornMs < QUICK_DEATH_MS ? RESTART_MS : 0);
+    });
+    return worker;
+  };
+
+  const ports = await Promise.all(Array.from({ length: count }, () => listening(fork())));
+  started = true;
+  return {
+    port: ports[0] as number,
+    async stop() {
+      stopping = true;
+      const workers = Object.values(cluster.workers ?? {}) as Worker[];
+      const allGone = new Promise<void>((resolve) => {
+        let left = workers.length;
+        gone = () => --left === 0 && resolve();
+        if (left === 0) resolve();
+      });
+      workers.forEach((worker) => worker.process.kill('SIGTERM'));
+      const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), STOP_MS);
+      await allGone;
+      clearTimeout(kill);
+    },
+  };
+}
+
+function listening(worker: Worker): Promise<number> {
+  return new Promise((resolve, reject) => {
+    worker.once('listening', ({ port }) => resolve(port));
+    worker.once('exit', (code: number) =>
+      reject(new Error(`a worker ended with code ${code} before it could listen; see above`)),
+    );
+  });
+}

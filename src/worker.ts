@@ -1,0 +1,40 @@
+// One worker: redis → app → listen → drain. Holds no state; any number may share one Redis.
+import { readFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import type { Config } from './config.js';
+import { createApp } from './http/app.js';
+import { createHttpServer, drain, listen } from './http/server.js';
+import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
+import type { QueueCommands } from './queue/queues.js';
+import { connectRedis, ping } from './redis/connect.js';
+
+export const VERSION = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+export interface Worker {
+  readonly port: number;
+  /** Finishes what is under way, then closes everything. */
+  stop(): Promise<void>;
+}
+
+export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
+  const redis = connectRedis<QueueCommands>({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  let draining = false;
+  const app = createApp({
+    broker: { queues: createQueues(redis, config), id: config.brokerId, version: VERSION, startedAtMs },
+    log,
+    maxBodyBytes: config.maxBodyBytes,
+    probes: { ping: () => ping(redis), isDraining: () => draining },
+  });
+  const server = createHttpServer(app.callback() as Parameters<typeof createHttpServer>[0]);
+  const port = await listen(server, config.host, config.port);
+  return {
+    port,
+    async stop() {
+      draining = true;
+      await drain(server);
+      redis.disconnect();
+    },
+  };
+}
