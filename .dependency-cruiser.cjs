@@ -1,0 +1,80 @@
+// The import rules of this house: dependencies point inward only, index → http → messages → queue → redis.
+const layers = ['http', 'messages', 'queue', 'redis'];
+
+/** A package and its types, as dependency-cruiser resolves them. */
+const packages = (...names) => `(^|/)node_modules/(@types/)?(${names.join('|')})(/|$)`;
+
+const only = (where, pattern, names) => ({
+  name: `${names[0]}-only-in-${where}`,
+  severity: 'error',
+  from: { path: '^src/', pathNot: pattern },
+  to: { path: packages(...names) },
+});
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'imports-resolve', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    ...layers.slice(1).map((layer, i) => ({
+      name: `inward-only-from-${layer}`,
+      severity: 'error',
+      from: { path: `^src/${layer}/` },
+      to: { path: `^src/(${layers.slice(0, i + 1).join('|')})/` },
+    })),
+    {
+      name: 'nothing-imports-index',
+      comment: 'src/index.ts puts the parts together; config is read there and passed down',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^src/index\\.ts$' },
+    },
+    {
+      name: 'config-is-passed-down',
+      comment: "layers may use config.ts's types, not its values",
+      severity: 'error',
+      from: { path: `^src/(${layers.join('|')})/` },
+      to: { path: '^src/config\\.ts$', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'errors-and-config-are-leaves',
+      severity: 'error',
+      from: { path: '^src/(errors|config)\\.ts$' },
+      to: { path: `^src/(${layers.join('|')})/` },
+    },
+    {
+      name: 'never-sideways-between-messages',
+      comment: 'what message types share is in fields.ts; the table in index.ts imports them all',
+      severity: 'error',
+      from: { path: '^src/messages/', pathNot: '^src/messages/index\\.ts$' },
+      to: { path: '^src/messages/', pathNot: '^src/messages/fields\\.ts$' },
+    },
+    only('http', '^src/http/', ['koa', '@koa', 'koa-[^/]+', 'koa__router']),
+    only('messages-and-config', '^src/(messages/|config\\.ts$)', ['joi']),
+    only('redis', '^src/redis/', ['ioredis']),
+    {
+      name: 'no-dev-dependencies',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev'], pathNot: '(^|/)node_modules/@types/' },
+    },
+    {
+      name: 'no-undeclared-dependencies',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown'] },
+    },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, path: '^src/', pathNot: ['^src/index\\.ts$', '\\.d\\.ts$'] },
+      to: {},
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};
