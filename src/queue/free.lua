@@ -11,12 +11,11 @@
 local queue, leases, held = KEYS[1], KEYS[2], KEYS[3]
 local id = ARGV[1]
 
-local member = redis.call('ZRANGE', held, id, id, 'BYSCORE', 'LIMIT', 0, 1)[1]
+local member = redis.call('ZRANGE', held, id, id, 'BYSCORE', 'LIMIT', '0', '1')[1]
 if not member then return 0 end
 local stamp, entry = string.sub(member, 1, 16), string.sub(member, 18)
-local stream_id = string.format('%s%d', string.sub(entry, 1, 14), string.sub(entry, 15))
 redis.call('ZREM', held, member)
 redis.call('ZREM', leases, entry .. ':' .. stamp)
-redis.call('XACK', queue, 'receivers', stream_id)
-redis.call('XDEL', queue, stream_id)
+redis.call('XACK', queue, 'receivers', entry)
+redis.call('XDEL', queue, entry)
 return 1

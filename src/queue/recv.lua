@@ -12,18 +12,20 @@
 -- Returns  {saddr, id, payload}, strings as SEND stored them; nil when nothing waits
 -- Errors   those of Redis only
 --
--- entry is the stream id made sortable as text (ms-sequence, the sequence padded to 10 digits), stamp the time of the
--- delivery in µs (16 digits): leases sorts by age of the message, held by time of delivery.
+-- entry is the stream id with its sequence padded to 10 digits, so that text sorts as the queue does (to Redis it is the
+-- same id); stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message, held by time of delivery.
 local queue, leases, held, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local visibility_timeout_ms, max_deliveries = tonumber(ARGV[1]), tonumber(ARGV[2])
 
+-- numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost
 local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local stamp = string.format('%010d%06d', time[1], time[2])
+local micros = string.sub('00000' .. time[2], -6)
+local stamp = time[1] .. micros
+local now_ms = time[1] .. string.sub(micros, 1, 3)
 
 local function lease(stream_id, fields)
-  local entry = string.format('%s%010d', string.sub(stream_id, 1, 14), string.sub(stream_id, 15))
-  redis.call('ZADD', leases, now_ms + visibility_timeout_ms, entry .. ':' .. stamp)
+  local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
+  redis.call('ZADD', leases, string.format('%d', now_ms + visibility_timeout_ms), entry .. ':' .. stamp)
   redis.call('ZADD', held, fields[4], stamp .. ':' .. entry)
   return { fields[2], fields[4], fields[6] }
 end
@@ -52,21 +54,20 @@ local function redeliver()
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
     if not member then return nil end
     local entry, old_stamp = string.sub(member, 1, 24), string.sub(member, 26)
-    local stream_id = string.format('%s%d', string.sub(entry, 1, 14), string.sub(entry, 15))
     redis.call('ZREM', leases, member)
     redis.call('ZREM', held, old_stamp .. ':' .. entry)
-    local pending = redis.call('XPENDING', queue, 'receivers', stream_id, stream_id, 1)[1]
-    local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, stream_id)[1]
+    local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
+    local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
     -- claimed is missing when somebody deleted the entry from the stream by hand
     if claimed then
-      if pending[4] < max_deliveries then return lease(stream_id, claimed[2]) end
-      bury(stream_id, claimed[2], pending[4])
+      if pending[4] < max_deliveries then return lease(claimed[1], claimed[2]) end
+      bury(claimed[1], claimed[2], pending[4])
     end
   end
 end
 
 local function deliver()
-  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', 1, 'STREAMS', queue, '>')
+  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', '1', 'STREAMS', queue, '>')
   if not reply then return nil end
   if reply.err then
     -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
@@ -79,7 +80,7 @@ local function deliver()
   return lease(message[1], message[2])
 end
 
-if redis.call('ZRANGE', leases, 0, now_ms, 'BYSCORE', 'LIMIT', 0, 1)[1] then
+if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then
   local message = redeliver()
   if message then return message end
 end

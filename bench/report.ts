@@ -1,0 +1,171 @@
+// The result as tables, for a terminal or as a section of docs/benchmarks.md.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, statSync, statfsSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import type { CycleCost } from './cycle.js';
+import { percentile } from './measure.js';
+import { STAGES, type Sample, type Stage } from './stages.js';
+
+export interface Results {
+  /** Requests per stage and round. */
+  count: number;
+  rounds: Record<Stage, Sample>[];
+  cyclesPerRound: number;
+  cycles: { aizumi: CycleCost; plain: CycleCost; joined: CycleCost };
+  waiting: number;
+  waitingMb: number;
+  worker: { now: number; peak: number };
+}
+
+/** The issue's targets. */
+const RATIO_TARGETS: Partial<Record<Stage, number>> = { SEND: 1.4, RECV: 1.7, FREE: 1.5 };
+const CYCLE_TARGET = 1.8;
+const WAITING_TARGET_MB_PER_MILLION = 160;
+const WORKER_TARGET_MB = 150;
+
+type Row = string[];
+
+export function report(results: Results, machine: string[], markdown: boolean): string {
+  const title = `Benchmark of ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const table = markdown ? markdownTable : textTable;
+  const heading = (text: string): string => (markdown ? `### ${text}` : text);
+  const aside = machine.map((line) => (markdown ? `- ${line}` : line)).join('\n');
+  const { count, rounds, cyclesPerRound } = results;
+  return [
+    markdown ? `## ${title}` : title,
+    aside,
+    heading('HTTP: one worker beside the floor'),
+    table(stageRows(rounds)),
+    `64 connections, 100 addresses, ${rounds.length} rounds of ${count} requests per row. CPU: user + system, the best round` +
+      ' (in parentheses the median). Requests/s, p50 and p99: medians. The floor: bare node:http and one plain XADD (bench/floor.mjs); the joined floor writes to Redis once per event-loop turn, as the worker does.',
+    heading('Redis: process CPU of one cycle SEND + RECV + FREE'),
+    table(cycleRows(results.cycles)),
+    `${rounds.length} rounds of ${cyclesPerRound} cycles each, the best round. The first native row is driven as the worker drives Redis; the second is not, and flatters the worker.`,
+    heading('Memory'),
+    table(memoryRows(results)),
+  ].join('\n\n');
+}
+
+/** Where and from what the numbers come. */
+export function machineLines(repository: string, program: string, dataFolder: string): string[] {
+  const git = (...args: string[]): string => execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).trim();
+  const redis = /v=(\S+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown';
+  const cpus = os.cpus();
+  const dirty = git('status', '--porcelain') === '' ? '' : ' with uncommitted changes';
+  return [
+    `machine: ${cpus[0]?.model.trim() ?? 'unknown CPU'}, ${cpus.length} cores, ${os.type()} ${os.release()}, data on ${fileSystem(dataFolder)}, load before ${os.loadavg()[0]?.toFixed(2)}`,
+    `Node ${process.version}, Redis ${redis}`,
+    `commit: ${git('rev-parse', '--short', 'HEAD')}${dirty}${stale(repository, program) ? ', AND THE BUILD IS OLDER THAN src/' : ''}`,
+  ];
+}
+
+function stageRows(rounds: Record<Stage, Sample>[]): Row[] {
+  const of = (stage: Stage, field: keyof Sample): number[] => rounds.map((round) => round[stage][field]);
+  const best = (stage: Stage, field: keyof Sample): number => Math.min(...of(stage, field));
+  const median = (stage: Stage, field: keyof Sample): number => percentile(of(stage, field), 0.5);
+  const floor = best('floor', 'serverMicros');
+  const joinedFloor = best('floor, writes joined', 'serverMicros');
+  return [
+    [
+      'stage',
+      'server µs/request',
+      'Redis µs/request',
+      'requests/s',
+      'p50 ms',
+      'p99 ms',
+      '× floor',
+      'target',
+      '',
+      '× joined floor',
+    ],
+    ...STAGES.map((stage): Row => {
+      const ratio = best(stage, 'serverMicros') / floor;
+      return [
+        stage,
+        ...(['serverMicros', 'redisMicros'] as const).map(
+          (field) => `${best(stage, field).toFixed(1)} (${median(stage, field).toFixed(1)})`,
+        ),
+        median(stage, 'perSecond').toFixed(0),
+        median(stage, 'p50').toFixed(1),
+        median(stage, 'p99').toFixed(1),
+        ratio.toFixed(2),
+        ...verdict(ratio, RATIO_TARGETS[stage], 1),
+        (best(stage, 'serverMicros') / joinedFloor).toFixed(2),
+      ];
+    }),
+  ];
+}
+
+function cycleRows({ aizumi, plain, joined }: Results['cycles']): Row[] {
+  const row = (name: string, cost: CycleCost, rest: Row): Row => [
+    name,
+    cost.redisMicros.toFixed(1),
+    cost.serverMicros.toFixed(1),
+    String(cost.forks),
+    ...rest,
+  ];
+  const base = (name: string, cost: CycleCost): Row => {
+    const ratio = aizumi.redisMicros / cost.redisMicros;
+    return row(name, cost, [ratio.toFixed(2), ...verdict(ratio, CYCLE_TARGET, 1)]);
+  };
+  return [
+    ['what', 'Redis µs/cycle', 'server µs/cycle', 'forks', 'worker ÷ this', 'target', ''],
+    row('worker, shipped redis.conf', aizumi, ['', '', '']),
+    base('XADD + XREADGROUP + XACK + XDEL, stock Redis, writes joined as the worker does', joined),
+    base('the same, plain ioredis: one system call and one read by Redis per command', plain),
+  ];
+}
+
+function memoryRows({ waiting, waitingMb, worker }: Results): Row[] {
+  const perMillion = (waitingMb * 1_000_000) / waiting;
+  const scaled = waiting === 1_000_000 ? '' : ` (scaled up from ${waiting})`;
+  return [
+    ['what', 'MB', 'target', ''],
+    [
+      `1,000,000 waiting messages of 100 bytes in 100 queues, Redis used_memory${scaled}`,
+      perMillion.toFixed(1),
+      ...verdict(perMillion, WAITING_TARGET_MB_PER_MILLION, 0),
+    ],
+    ['worker resident, peak since start', worker.peak.toFixed(1), ...verdict(worker.peak, WORKER_TARGET_MB, 0)],
+    ['worker resident, at the end', worker.now.toFixed(1), '', ''],
+  ];
+}
+
+function verdict(value: number, target: number | undefined, digits: number): [target: string, verdict: string] {
+  if (target === undefined) return ['', ''];
+  return [`≤ ${target.toFixed(digits)}`, value <= target ? 'pass' : 'MISS'];
+}
+
+function textTable(rows: Row[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const line = (row: Row): string =>
+    row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join('  ');
+  return rows.map((row) => line(row).trimEnd()).join('\n');
+}
+
+function markdownTable([head = [], ...rows]: Row[]): string {
+  const line = (row: Row): string => `| ${row.join(' | ')} |`;
+  return [line(head), line(head.map((_, c) => (c === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
+}
+
+/** fsync is only worth something on a real disk. Magic numbers: statfs(2). */
+function fileSystem(folder: string): string {
+  const names: Record<number, string> = {
+    0xef53: 'ext4',
+    0x01021994: 'tmpfs (fsync costs nothing here)',
+    0x58465342: 'xfs',
+    0x9123683e: 'btrfs',
+    0x794c7630: 'overlayfs',
+  };
+  const { type } = statfsSync(folder);
+  return names[type] ?? `file system 0x${type.toString(16)}`;
+}
+
+function stale(repository: string, program: string): boolean {
+  const sources = join(repository, 'src');
+  const newest = Math.max(
+    ...readdirSync(sources, { recursive: true, encoding: 'utf8' }).map((file) => statSync(join(sources, file)).mtimeMs),
+  );
+  return statSync(program).mtimeMs < newest;
+}

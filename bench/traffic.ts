@@ -1,0 +1,100 @@
+// What the clients say: requests for 100 addresses, every message different, dealt out to the connections.
+import type { Request } from 'autocannon';
+
+export const CONNECTIONS = 64;
+export const ADDRESSES = 100;
+export const FIRST_ADDRESS = 1000;
+/** Counts of requests are multiples of this: every connection and every address gets the same number. */
+export const EVEN_SHARE = 1600;
+
+const BROKER = 5000;
+const PAYLOAD_LENGTH = 100;
+const FILLER = Array.from({ length: 4096 }, (_, i) => ((i * 7919) % 36).toString(36)).join('');
+
+export interface Held {
+  daddr: number;
+  id: number;
+}
+
+let lastId = 1_000_000; // seven digits throughout, so that all messages are of one size
+
+/** Takes `count` ids that no other message of this run has; returns the first. */
+export function takeIds(count: number): number {
+  const first = lastId + 1;
+  lastId += count;
+  return first;
+}
+
+export function payloadOf(id: number): string {
+  return `${id} ${FILLER.slice(id % 3989)}`.slice(0, PAYLOAD_LENGTH);
+}
+
+export function sends(count: number, firstId: number): Request[] {
+  return range(count, (i) => send(addressOf(i), firstId + i));
+}
+
+export function receives(count: number): Request[] {
+  return range(count, (i) => receive(addressOf(i)));
+}
+
+export function frees(held: Held[]): Request[] {
+  return held.map(({ daddr, id }) => post({ msg_type: 'MSG_FREE_REQ', saddr: daddr, daddr: BROKER, id }));
+}
+
+/** Deals requests out like cards, so that at any moment the connections are at different addresses. */
+export function deal(requests: Request[]): Request[][] {
+  return range(CONNECTIONS, (c) => requests.filter((_, i) => i % CONNECTIONS === c));
+}
+
+/** Complete cycles: each connection SENDs to an address, RECVs there and FREEs what it got, over and over. */
+export function cycles(count: number, firstId: number): Request[][] {
+  const triples = range(count, (i) => cycle(addressOf(i), firstId + i));
+  return range(CONNECTIONS, (c) => triples.filter((_, i) => i % CONNECTIONS === c).flat());
+}
+
+/** Checks that the answers to RECV are the messages that were sent, each exactly once, and unchanged. */
+export function received(bodies: string[], firstId: number): Held[] {
+  const seen = new Set<number>();
+  return bodies.map((body) => {
+    const { daddr, id, payload } = JSON.parse(body) as Held & { payload: unknown };
+    const known = id >= firstId && id < firstId + bodies.length && !seen.has(id);
+    if (!known || payload !== payloadOf(id)) throw new Error(`RECV answered what was not sent, or twice: ${body}`);
+    seen.add(id);
+    return { daddr, id };
+  });
+}
+
+function cycle(address: number, id: number): Request[] {
+  let got: unknown; // the message's id, or the entry's id where native.mjs answers
+  return [
+    send(address, id),
+    {
+      ...receive(address),
+      onResponse: (_status, body) => {
+        got = (JSON.parse(body) as { id?: unknown }).id;
+      },
+    },
+    {
+      setupRequest: (request) => ({
+        ...request,
+        ...post({ msg_type: 'MSG_FREE_REQ', saddr: address, daddr: BROKER, id: got }),
+      }),
+    },
+  ];
+}
+
+function send(daddr: number, id: number): Request {
+  return post({ msg_type: 'MSG_SEND_REQ', saddr: 1 + (id % CONNECTIONS), daddr, id, payload: payloadOf(id) });
+}
+
+function receive(saddr: number): Request {
+  return post({ msg_type: 'MSG_RECV_REQ', saddr, daddr: BROKER });
+}
+
+const post = (body: object): Request => ({ method: 'POST', body: JSON.stringify(body) });
+
+const addressOf = (i: number): number => FIRST_ADDRESS + (i % ADDRESSES);
+
+function range<T>(count: number, make: (i: number) => T): T[] {
+  return Array.from({ length: count }, (_, i) => make(i));
+}
