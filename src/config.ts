@@ -92,8 +92,9 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const given = Object.entries(env)
     .filter(([name, value]) => name.startsWith(PREFIX) && !NOT_SETTINGS.test(name) && value !== '')
     .map(([name, value]) => [name.slice(PREFIX.length), value]);
-  const { value, error } = schema.validate(Object.fromEntries(given));
-  if (error) throw new ConfigError(error.details.map((fault) => PREFIX + fault.message).join('\n'));
+  const result: Joi.ValidationResult<Settings> = schema.validate(Object.fromEntries(given));
+  if (result.error) throw new ConfigError(result.error.details.map((fault) => PREFIX + fault.message).join('\n'));
+  const { value } = result;
   return Object.freeze({
     host: value.HOST,
     port: value.PORT,

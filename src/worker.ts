@@ -5,7 +5,6 @@ import type { Config } from './config.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
-import type { QueueCommands } from './queue/queues.js';
 import { connectRedis, ping } from './redis/connect.js';
 
 export const VERSION = (
@@ -19,7 +18,7 @@ export interface Worker {
 }
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
-  const redis = connectRedis<QueueCommands>({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
   let draining = false;
   const app = createApp({
     broker: { queues: createQueues(redis, config), id: config.brokerId, version: VERSION, startedAtMs },
@@ -27,7 +26,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     maxBodyBytes: config.maxBodyBytes,
     probes: { ping: () => ping(redis), isDraining: () => draining },
   });
-  const server = createHttpServer(app.callback() as Parameters<typeof createHttpServer>[0]);
+  const server = createHttpServer(app.callback());
   const port = await listen(server, config.host, config.port);
   return {
     port,

@@ -1,6 +1,6 @@
 // The listening socket: limits on slow and broken clients, and a stop that loses no request.
 import { STATUS_CODES, createServer } from 'node:http';
-import type { RequestListener, Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import { STATUS_OF, errorBody } from './failure.js';
@@ -14,7 +14,7 @@ const CHECK_MS = 1_000;
 /** Requests under way get this long to finish once a stop is asked for. */
 const DRAIN_MS = 9_000;
 
-export function createHttpServer(listener: RequestListener): Server {
+export function createHttpServer(listener: (req: IncomingMessage, res: ServerResponse) => unknown): Server {
   const server = createServer(
     {
       headersTimeout: HEADERS_MS,

@@ -48,8 +48,9 @@ export interface Message {
   payload: string;
 }
 
-export function createQueues(redis: RedisClient & QueueCommands, settings: QueueSettings): Queues {
-  return { redis, settings, lengths: new QueueLengths(settings.maxQueueLength) };
+/** @param redis a connection opened with {@link QUEUE_SCRIPTS} */
+export function createQueues(redis: RedisClient, settings: QueueSettings): Queues {
+  return { redis: redis as Queues['redis'], settings, lengths: new QueueLengths(settings.maxQueueLength) };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({

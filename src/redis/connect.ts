@@ -37,11 +37,8 @@ const FAIL_FAST = {
   socketTimeout: SILENCE_MS,
 } satisfies RedisOptions;
 
-/**
- * Opens the worker's connection and keeps it: loss and return are logged once each.
- * `Commands` types the functions that `scripts` adds to the client.
- */
-export function connectRedis<Commands>({ url, scripts, log }: ConnectOptions): RedisClient & Commands {
+/** Opens the worker's connection and keeps it: loss and return are logged once each. */
+export function connectRedis({ url, scripts, log }: ConnectOptions): RedisClient {
   const options = { ...FAIL_FAST, scripts, connectionName: 'aizumi' };
   const redis = url.startsWith('unix:')
     ? new Redis({ ...options, path: decodeURIComponent(new URL(url).pathname) })
@@ -65,8 +62,8 @@ export function connectRedis<Commands>({ url, scripts, log }: ConnectOptions): R
       (error: unknown) => log.warn({ error }, 'Redis could not be asked for its settings'),
     );
   });
-  redis.on('connect', () => joinWrites(redis.stream as Socket));
-  return redis as RedisClient & Commands;
+  redis.on('connect', () => joinWrites(redis.stream));
+  return redis;
 }
 
 /** Resolves when Redis answers. @throws BrokerError unavailable */

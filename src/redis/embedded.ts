@@ -1,5 +1,5 @@
 // Place: index → here when AIZUMI_REDIS_URL is not set. aizumi's own Redis server, private to it and to its data folder.
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -47,6 +47,7 @@ export async function startEmbeddedRedis({ dataDir, program, log }: EmbeddedOpti
 
   try {
     await endOrphan(socketPath, pidfile, log);
+    await removeHalfRewrites(folder.dir);
     const stopServer = await keepRunning({ program: found, args, dir: folder.dir, socketPath }, log);
     let stopped: Promise<void> | undefined;
     return { socketPath, program: found, stop: () => (stopped ??= stopServer().then(cleanUp)) };
@@ -78,7 +79,7 @@ async function endOrphan(socketPath: string, pidfile: string, log: Logger): Prom
   while (answer.status === 'closed' && performance.now() < deadline) {
     answer = await ask(socketPath, 'PING', ORPHAN_MS);
     if (answer.status === 'absent') {
-      log.warn({ pid }, 'shut down the Redis server that a killed aizumi had left running');
+      log.warn({ redisPid: pid }, 'shut down the Redis server that a killed aizumi had left running');
       return;
     }
     await delay(10);
@@ -100,4 +101,10 @@ async function readPid(pidfile: string): Promise<string> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'unknown';
     throw error;
   }
+}
+
+/** A server killed while it rewrote its file leaves the new one half done, as large as all data, and never looks at it again. */
+async function removeHalfRewrites(dir: string): Promise<void> {
+  const names = (await readdir(dir)).filter((name) => /^temp-rewriteaof-.*\.aof$/.test(name));
+  await Promise.all(names.map((name) => rm(join(dir, name), { force: true })));
 }

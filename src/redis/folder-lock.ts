@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ask } from './socket-ask.js';
+import type { Answer } from './socket-ask.js';
 
 /** The longest name of a socket that a lock makes, for those who must keep a path within the system's limit. */
 export const LONGEST_LOCK_NAME = '4194304.0123abcd.lock';
@@ -88,7 +89,7 @@ async function liveRivals(folder: string, own: string): Promise<Rival[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.lock') && name !== own);
   const rivals: Rival[] = [];
   for (const name of names) {
-    const answer = await ask(join(folder, name), 'WHO', ANSWER_MS);
+    const answer = await askOwner(join(folder, name));
     if (answer.status === 'absent') {
       await rm(join(folder, name), { force: true });
     } else if (answer.status === 'replied') {
@@ -99,4 +100,14 @@ async function liveRivals(folder: string, own: string): Promise<Rival[]> {
     }
   }
   return rivals;
+}
+
+/** A lock that is given up at this moment closes without an answer: then it is asked again, and is gone. */
+async function askOwner(path: string): Promise<Answer> {
+  let answer = await ask(path, 'WHO', ANSWER_MS);
+  for (let tries = 1; answer.status === 'closed' && tries < 10; tries += 1) {
+    await delay(10);
+    answer = await ask(path, 'WHO', ANSWER_MS);
+  }
+  return answer;
 }

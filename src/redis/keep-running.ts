@@ -37,7 +37,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
       const pauseMs = deaths === 0 ? 0 : Math.min(FIRST_BACK_OFF_MS * 2 ** (deaths - 1), LONGEST_BACK_OFF_MS);
       deaths += 1;
       log.error(
-        { ...end, pid: run.pid, err: error, lastLines: run.lastLines, pauseMs },
+        { ...end, redisPid: run.pid, err: error, lastLines: run.lastLines, pauseMs },
         'Redis died: starting it again',
       );
       await pause(pauseMs);
@@ -64,7 +64,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
     wake();
     run.kill('SIGTERM');
     const timer = setTimeout(() => {
-      log.error({ pid: run.pid }, `Redis does not stop within ${STOP_MS / 1000} s: killing it`);
+      log.error({ redisPid: run.pid }, `Redis does not stop within ${STOP_MS / 1000} s: killing it`);
       run.kill('SIGKILL');
     }, STOP_MS);
     await supervised;
@@ -85,7 +85,8 @@ async function firstReady(command: ServerCommand, run: ServerRun): Promise<void>
 function reportReady(run: ServerRun, socketPath: string, log: Logger): void {
   untilReady(run, socketPath).then(
     (end) => {
-      if (!end) log.info({ pid: run.pid, afterMs: Math.round(performance.now() - run.startedAt) }, 'Redis is back');
+      if (!end)
+        log.info({ redisPid: run.pid, afterMs: Math.round(performance.now() - run.startedAt) }, 'Redis is back');
     },
     (error: unknown) => log.error({ err: error }, 'Redis was started again and cannot be reached'),
   );

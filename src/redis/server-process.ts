@@ -38,14 +38,14 @@ const PING_MS = 1000;
 
 /** `<pid>:<role> <day> <month> <year> <time> <level> <text>`; # is the level of warnings. */
 const LOG_LINE = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([.*#-]) (.*)$/;
-/** What some versions call a warning and is none here: its start and end, and that a socket only we can open asks for no password. */
-const NO_WARNING =
-  /oO0OoO0OoO0Oo|version=|^Configuration loaded|^Server initialized|^User requested shutdown|now ready to exit|does not require authentication/;
+/** What it says at every start and end; some versions call it warnings. (Nobody else can open the socket: no password.) */
+const ROUTINE =
+  /oO0OoO0OoO0Oo|version=|^Configuration loaded|^Server initialized|^Running mode|^monotonic clock|^User requested shutdown|now ready to exit|does not require authentication/;
 
 /** Starts the server in a session of its own, so that Ctrl+C in the terminal reaches aizumi alone, which drains first. */
 export function runServer({ program, args }: ServerCommand, log: Logger): ServerRun {
-  // What it writes holds messages: for this user only, also in a folder that others may enter.
   const startedAt = performance.now();
+  // What it writes holds messages: for this user only, also in a folder that others may enter.
   const umask = process.umask(0o077);
   const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   process.umask(umask);
@@ -57,8 +57,9 @@ export function runServer({ program, args }: ServerCommand, log: Logger): Server
   };
   createInterface(child.stdout).on('line', (line) => {
     const [, level, text = line] = LOG_LINE.exec(line) ?? [];
-    keep(text);
-    if (level === '#' && !NO_WARNING.test(text)) log.warn(`redis: ${text}`);
+    const routine = ROUTINE.test(text);
+    if (!routine) keep(text);
+    if (level === '#' && !routine) log.warn(`redis: ${text}`);
     else log.debug(`redis: ${text}`);
   });
   createInterface(child.stderr).on('line', (line) => {
@@ -94,7 +95,7 @@ export async function untilReady(run: ServerRun, socketPath: string): Promise<Ru
 /** Says why a server did not start, in its own last words, and what to do about it. */
 export function explainFailedStart({ program, dir }: ServerCommand, run: ServerRun, end: RunEnd): string {
   if (end.error) return `cannot start ${program}: ${end.error.message}`;
-  const words = run.lastLines.filter((line) => line !== '');
+  const words = run.lastLines.filter((line) => line !== '' && !line.includes('overcommit_memory'));
   const how = end.signal === null ? `ended with code ${end.code}` : `was ended by ${end.signal}`;
   return [
     `${program} ${how} before it was ready; its last words:`,

@@ -1,0 +1,44 @@
+// A client with one connection that it keeps, and which tells apart what can happen to a request on it.
+import { Agent, request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+
+/**
+ * - `refused`: nothing was sent, for nobody listens
+ * - `broken`: sent, or about to be, on a connection that then broke; `reused`: one that had served a request before
+ */
+export type Outcome =
+  | { kind: 'replied'; status: number; json: Record<string, any>; connection: string | undefined }
+  | { kind: 'refused' }
+  | { kind: 'broken'; error: NodeJS.ErrnoException; reused: boolean };
+
+export interface KeepAliveClient {
+  post(request: object): Promise<Outcome>;
+  close(): void;
+}
+
+export function openClient(url: string): KeepAliveClient {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  return {
+    post: (request) =>
+      new Promise((resolve) => {
+        const sent = httpRequest(url, { method: 'POST', agent, headers: { 'content-type': 'application/json' } });
+        sent.once('error', (error: NodeJS.ErrnoException) =>
+          resolve(error.code === 'ECONNREFUSED' ? { kind: 'refused' } : { kind: 'broken', error, reused: sent.reusedSocket }),
+        );
+        sent.once('response', (response) => void collect(response, sent.reusedSocket).then(resolve));
+        sent.end(JSON.stringify(request));
+      }),
+    close: () => agent.destroy(),
+  };
+}
+
+async function collect(response: IncomingMessage, reused: boolean): Promise<Outcome> {
+  try {
+    let text = '';
+    for await (const chunk of response.setEncoding('utf8')) text += chunk as string;
+    const { connection } = response.headers;
+    return { kind: 'replied', status: response.statusCode ?? 0, json: JSON.parse(text), connection };
+  } catch (error) {
+    return { kind: 'broken', error: error as NodeJS.ErrnoException, reused };
+  }
+}

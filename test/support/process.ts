@@ -1,0 +1,179 @@
+// A broker as its user runs it: a process of its own, with its log; for tests that kill, stop and misconfigure it.
+import { execFileSync, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { post } from './broker.js';
+import type { Reply } from './broker.js';
+import { until } from './until.js';
+
+/** A line of pino's JSON. */
+export interface LogLine {
+  level: number;
+  pid: number;
+  msg: string;
+  [field: string]: unknown;
+}
+
+export interface BrokerProcess {
+  readonly pid: number;
+  /** http://127.0.0.1:port/, once it has started. */
+  readonly url: string;
+  /** The log, of all its processes. */
+  readonly log: readonly LogLine[];
+  /** All that it wrote, standard output and error together, as it came. */
+  readonly output: string;
+  /** Its standard error alone. */
+  readonly stderr: string;
+  /** Undefined while it runs; null when a signal ended it. */
+  readonly exitCode: number | null | undefined;
+  /** Resolves with the exit code when it is gone and all that it wrote has been read. */
+  readonly exited: Promise<number | null>;
+  /** Resolves with its start line; rejects with what it wrote when it ends before. */
+  started(): Promise<LogLine>;
+  post(request: unknown, headers?: Record<string, string>): Promise<Reply>;
+  /** Lines whose message has `part` in it. */
+  lines(part: string): LogLine[];
+  /** Its forked workers that run now. */
+  workerPids(): number[];
+  signal(signal: NodeJS.Signals): void;
+  /** To it and all its children in one go, as Ctrl+C in a terminal does. */
+  signalGroup(signal: NodeJS.Signals): void;
+  /** Ends it as a crash does; resolves when it is gone. Its embedded Redis lives on. */
+  kill9(): Promise<void>;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+}
+
+interface RunningProcess {
+  pid: number;
+  ppid: number;
+  command: string;
+}
+
+const START_MS = 20_000;
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** The broker under test, from `ROOT`. Another one can be put in its place, to see tests fail. */
+const PROGRAM = process.env.AIZUMI_TEST_PROGRAM ?? 'src/index.ts';
+
+const running = new Set<BrokerProcess>();
+const dataDirs = new Set<string>();
+process.on('exit', endAllProcesses);
+
+/** Starts a broker with these settings on a free port and nothing of this process's own AIZUMI_* settings. */
+export function spawnBroker(env: Record<string, string>): BrokerProcess {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
+  if (env.AIZUMI_DATA_DIR !== undefined) dataDirs.add(env.AIZUMI_DATA_DIR);
+  const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM], {
+    cwd: ROOT,
+    env: { ...Object.fromEntries(inherited), AIZUMI_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a process group of its own
+  });
+  const log: LogLine[] = [];
+  let output = '';
+  let stderr = '';
+  let exitCode: number | null | undefined;
+
+  createInterface(child.stdout).on('line', (line) => {
+    output += `${line}\n`;
+    if (line.startsWith('{')) log.push(JSON.parse(line));
+  });
+  child.stderr.on('data', (text: Buffer) => {
+    output += text.toString();
+    stderr += text.toString();
+  });
+  const exited = new Promise<number | null>((resolve) => {
+    // 'close' waits for the output, which an orphan can hold open: 'exit' must do then
+    child.once('exit', (code) => {
+      exitCode = code;
+      setTimeout(() => resolve(code), 1000).unref();
+    });
+    child.once('close', (code) => resolve(code));
+  });
+
+  const lines = (part: string): LogLine[] => log.filter(({ msg }) => msg.includes(part));
+  const started = (): Promise<LogLine> =>
+    until(
+      `the broker has started; it wrote:\n${output}`,
+      () => {
+        const [line] = lines('aizumi listens on');
+        if (line === undefined && exitCode !== undefined) throw new Error(`the broker ended: ${exitCode}\n${output}`);
+        return line;
+      },
+      START_MS,
+    );
+  const broker: BrokerProcess = {
+    pid: child.pid!,
+    get url() {
+      const [line] = lines('aizumi listens on');
+      if (line === undefined) throw new Error('the broker has not started');
+      return `http://127.0.0.1:${String(line.port)}/`;
+    },
+    log,
+    get output() {
+      return output;
+    },
+    get stderr() {
+      return stderr;
+    },
+    get exitCode() {
+      return exitCode;
+    },
+    exited,
+    started,
+    post: (request, headers) => post(broker.url, request, headers),
+    lines,
+    workerPids: () =>
+      processes()
+        .filter(({ ppid, command }) => ppid === broker.pid && command.includes(PROGRAM))
+        .map(({ pid }) => pid),
+    signal: (signal) => void child.kill(signal),
+    signalGroup: (signal) => void process.kill(-child.pid!, signal),
+    async kill9() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      return exited;
+    },
+  };
+  running.add(broker);
+  void exited.then(() => running.delete(broker));
+  return broker;
+}
+
+/** The same, once it has started. */
+export async function startBrokerProcess(env: Record<string, string>): Promise<BrokerProcess> {
+  const broker = spawnBroker(env);
+  await broker.started();
+  return broker;
+}
+
+/** Redis servers that run on this data folder, their own children included; its path must be like no other. */
+export function redisPidsOn(dataDir: string): number[] {
+  return processes()
+    .filter(({ command }) => /(redis|valkey)/.test(command) && !command.includes(PROGRAM) && command.includes(dataDir))
+    .map(({ pid }) => pid);
+}
+
+/** Ends whatever tests started here and did not end themselves. */
+export function endAllProcesses(): void {
+  for (const broker of running) {
+    try {
+      broker.signalGroup('SIGKILL');
+    } catch {
+      // it went by itself just now
+    }
+  }
+  for (const dataDir of dataDirs) for (const pid of redisPidsOn(dataDir)) process.kill(pid, 'SIGKILL');
+  dataDirs.clear();
+}
+
+function processes(): RunningProcess[] {
+  const table = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat=,command='], { encoding: 'utf8' });
+  return table.split('\n').flatMap((line) => {
+    const [, pid, ppid, command] = /^\s*(\d+)\s+(\d+)\s+[^Z\s]\S*\s+(.*)$/.exec(line) ?? [];
+    return command === undefined ? [] : [{ pid: Number(pid), ppid: Number(ppid), command }];
+  });
+}

@@ -1,0 +1,38 @@
+// A queue layer of a test's own: a connection, random key names, and a bare client to look at the raw keys.
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import { QUEUE_SCRIPTS, createQueues } from '../../src/queue/queues.js';
+import type { QueueSettings, Queues } from '../../src/queue/queues.js';
+import { connectRedis } from '../../src/redis/connect.js';
+import { sharedRedis } from './shared-redis.js';
+import { until } from './until.js';
+
+export interface TestQueues extends Queues {
+  readonly prefix: string;
+  /** To read and write raw keys. */
+  readonly raw: Redis;
+  /** Names of the keys that exist, without the prefix. */
+  keys(): Promise<string[]>;
+  close(): void;
+}
+
+const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLength: 1_000_000 };
+
+export async function openQueues(settings: Partial<QueueSettings> = {}): Promise<TestQueues> {
+  const { url } = await sharedRedis();
+  const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
+  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log: pino({ level: 'silent' }) });
+  const raw = new Redis(url);
+  await until('connected', () => redis.status === 'ready');
+  return {
+    ...createQueues(redis, { keyPrefix: prefix, ...DEFAULTS, ...settings }),
+    prefix,
+    raw,
+    keys: async () => (await raw.keys(`${prefix}:*`)).map((key) => key.slice(prefix.length + 1)).sort(),
+    close() {
+      redis.disconnect();
+      raw.disconnect();
+    },
+  };
+}

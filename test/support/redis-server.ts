@@ -1,0 +1,138 @@
+// A plain Redis server for tests, with the redis.conf that aizumi ships, in a temporary folder; gone when the tests are.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export interface TestServerOptions {
+  /** More settings, as arguments: ['--maxmemory', '10mb']. They win over redis.conf. */
+  args?: string[];
+  /** On a unix socket in its folder instead of a loopback port. */
+  unix?: boolean;
+}
+
+export interface TestServer {
+  /** redis://127.0.0.1:port or unix:///path/redis.sock */
+  readonly url: string;
+  /** 0 with `unix`. */
+  readonly port: number;
+  /** Of the process that runs now, or ran last. */
+  readonly pid: number;
+  /** Its data; kept over restart(), removed by stop(). */
+  readonly dir: string;
+  /** Ends it, whatever state it is in, and removes its folder. */
+  stop(): Promise<void>;
+  /** Ends it as a crash does; resolves when it is gone. */
+  kill9(): Promise<void>;
+  /** Hangs it: the kernel still accepts connections for it and nothing is answered. */
+  pause(): void;
+  resume(): void;
+  /** Starts it again with its data on the same address, after a clean stop if it still runs. */
+  restart(): Promise<void>;
+}
+
+const READY_MS = 10_000;
+const conf = fileURLToPath(new URL('../../src/redis/redis.conf', import.meta.url));
+
+/** The server program under test. */
+export const testServerProgram = process.env.AIZUMI_TEST_REDIS_SERVER ?? 'redis-server';
+
+const running = new Map<ChildProcess, string>();
+process.on('exit', () => {
+  for (const [child, dir] of running) {
+    child.kill('SIGKILL');
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+// these end a process without its 'exit' event (SIGINT is mocha's)
+for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+
+/** Starts a server; resolves when it answers. */
+export async function startRedisServer({ args = [], unix = false }: TestServerOptions = {}): Promise<TestServer> {
+  const dir = mkdtempSync(join(tmpdir(), 'aizumi-redis-'));
+  const socket = join(dir, 'redis.sock');
+  const port = unix ? 0 : await freePort();
+  const address = unix ? ['--port', '0', '--unixsocket', socket] : ['--port', String(port), '--bind', '127.0.0.1'];
+  const target = unix ? { path: socket } : { port, host: '127.0.0.1' };
+  let child: ChildProcess;
+
+  async function start(): Promise<void> {
+    let said = '';
+    const started = spawn(testServerProgram, [conf, '--dir', dir, ...address, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child = started;
+    running.set(started, dir);
+    started.stdout.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
+    started.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
+    started.once('exit', () => running.delete(started));
+    await once(started, 'spawn');
+    const deadline = Date.now() + READY_MS;
+    while (!(await answersPing(target))) {
+      if (hasEnded(started) || Date.now() > deadline) throw new Error(`no answer from ${testServerProgram}:\n${said}`);
+      await delay(10);
+    }
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (hasEnded(child)) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  }
+
+  await start();
+  return {
+    url: unix ? `unix://${socket}` : `redis://127.0.0.1:${port}`,
+    port,
+    dir,
+    get pid() {
+      return child.pid!;
+    },
+    async stop() {
+      await end('SIGKILL');
+      rmSync(dir, { recursive: true, force: true });
+    },
+    kill9: () => end('SIGKILL'),
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
+    async restart() {
+      child.kill('SIGCONT');
+      await end('SIGTERM');
+      await start();
+    },
+  };
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+/** True when it answers +PONG within a second: not while it loads its data. */
+function answersPing(target: { path: string } | { port: number; host: string }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(target);
+    const settle = (yes: boolean): void => {
+      socket.destroy();
+      resolve(yes);
+    };
+    socket.setTimeout(1000, () => settle(false));
+    socket.on('error', () => settle(false));
+    socket.on('connect', () => socket.write('PING\r\n'));
+    socket.on('data', (data) => settle(data.toString().startsWith('+PONG')));
+  });
+}

@@ -1,0 +1,9 @@
+// One Redis for all tests that do not harm it; each test uses keys of its own. Stopped by hooks.ts.
+import { startRedisServer } from './redis-server.js';
+import type { TestServer } from './redis-server.js';
+
+let server: Promise<TestServer> | undefined;
+
+export const sharedRedis = (): Promise<TestServer> => (server ??= startRedisServer());
+
+export const stopSharedRedis = async (): Promise<void> => (await server)?.stop();
