@@ -1,0 +1,104 @@
+import { expect } from 'chai';
+import { free } from '../../src/queue/free.js';
+import { recv } from '../../src/queue/recv.js';
+import { send } from '../../src/queue/send.js';
+import { openQueues } from '../support/queues.js';
+import type { TestQueues } from '../support/queues.js';
+
+describe('queue/free', () => {
+  let queues: TestQueues;
+  const key = (name: string): string => `${queues.prefix}:{100}:${name}`;
+  afterEach(() => queues.close());
+
+  it('removes the message and every trace of its delivery', async () => {
+    queues = await openQueues();
+    await send(queues, 100, { saddr: 1, id: 7, payload: '1' });
+    await recv(queues, 100);
+    expect(await free(queues, 100, 7)).to.equal(true);
+    expect(await queues.raw.xlen(key('queue'))).to.equal(0);
+    expect(await queues.raw.xpending(key('queue'), 'receivers')).to.deep.equal([0, null, null, null]);
+    expect(await queues.keys()).to.deep.equal(['queues', '{100}:queue']);
+    expect(await free(queues, 100, 7)).to.equal(false);
+  });
+
+  it('does not free a message that waits and was not delivered', async () => {
+    queues = await openQueues();
+    await send(queues, 100, { saddr: 1, id: 7, payload: '1' });
+    expect(await free(queues, 100, 7)).to.equal(false);
+    expect(await queues.raw.xlen(key('queue'))).to.equal(1);
+  });
+
+  it('frees by ids up to 2^53 − 1 exactly', async () => {
+    queues = await openQueues();
+    const top = Number.MAX_SAFE_INTEGER;
+    await send(queues, 100, { saddr: 1, id: top, payload: '1' });
+    await recv(queues, 100);
+    expect(await free(queues, 100, top - 1)).to.equal(false);
+    expect(await free(queues, 100, top)).to.equal(true);
+  });
+
+  it('frees the one delivered first of several with the same id', async () => {
+    queues = await openQueues();
+    for (const payload of ['"a"', '"b"', '"c"']) await send(queues, 100, { saddr: 1, id: 7, payload });
+    for (let i = 0; i < 3; i++) await recv(queues, 100);
+    await free(queues, 100, 7);
+    expect(await payloads(queues)).to.deep.equal(['"b"', '"c"']);
+  });
+
+  it('counts a message delivered again as delivered last', async () => {
+    queues = await openQueues();
+    for (const payload of ['"a"', '"b"']) await send(queues, 100, { saddr: 1, id: 7, payload });
+    await recv(queues, 100);
+    const [first] = await queues.raw.zrange(key('leases'), '0', '0');
+    await recv(queues, 100);
+    await queues.raw.zadd(key('leases'), 1, first as string);
+    expect((await recv(queues, 100))?.payload).to.equal('"a"');
+    await free(queues, 100, 7);
+    expect(await payloads(queues)).to.deep.equal(['"a"']);
+  });
+
+  it('still succeeds after the lease ended while nobody else has got the message', async () => {
+    queues = await openQueues({ visibilityTimeoutMs: 0 });
+    await send(queues, 100, { saddr: 1, id: 7, payload: '1' });
+    await recv(queues, 100);
+    expect(await free(queues, 100, 7)).to.equal(true);
+    expect(await recv(queues, 100)).to.equal(undefined);
+  });
+
+  it('costs no more with thousands of messages of one id than with different ids', async () => {
+    queues = await openQueues();
+    const count = 4_000;
+    for (const [address, idOf] of [
+      [100, () => 1],
+      [101, (i: number) => i],
+    ] as const) {
+      await Promise.all(
+        Array.from({ length: count }, (_, i) => send(queues, address, { saddr: 1, id: idOf(i), payload: '1' })),
+      );
+      await Promise.all(Array.from({ length: count }, () => recv(queues, address)));
+    }
+    // what FREE looks at is bounded: the script's commands, each for one member, however many share the id
+    const calls = await callsDuring(queues, async () => {
+      expect(await free(queues, 100, 1)).to.equal(true);
+    });
+    expect(calls).to.deep.equal({ zrange: 1, zrem: 2, xack: 1, xdel: 1 });
+    await Promise.all(Array.from({ length: count - 1 }, () => free(queues, 100, 1)));
+    expect(await queues.raw.xlen(key('queue'))).to.equal(0);
+  });
+});
+
+async function payloads(queues: TestQueues): Promise<string[]> {
+  const entries = await queues.raw.xrange(`${queues.prefix}:{100}:queue`, '-', '+');
+  return entries.map(([, fields]) => fields[5] as string);
+}
+
+/** How often Redis ran each data command during `work`, from INFO commandstats. */
+async function callsDuring(queues: TestQueues, work: () => Promise<void>): Promise<Record<string, number>> {
+  await queues.raw.config('RESETSTAT');
+  await work();
+  const info = await queues.raw.info('commandstats');
+  const calls: Record<string, number> = {};
+  for (const [, command, count] of info.matchAll(/cmdstat_([xz]\w+):calls=(\d+)/g))
+    calls[command as string] = Number(count);
+  return calls;
+}
