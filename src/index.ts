@@ -1,5 +1,6 @@
 // The process: config → redis → workers → listen → drain.
 import cluster from 'node:cluster';
+import { pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { ConfigError, loadConfig } from './config.js';
@@ -24,7 +25,7 @@ async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
           ...(config.redisServer && { program: config.redisServer }),
         })
       : undefined;
-  const embeddedUrl = embedded ? `unix://${embedded.socketPath}` : '';
+  const embeddedUrl = embedded ? `unix://${pathToFileURL(embedded.socketPath).pathname}` : '';
   try {
     const workers =
       config.workers === 1

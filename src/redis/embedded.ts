@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { openDataFolder } from './data-folder.js';
-import { keepRunning } from './keep-running.js';
-import { findServerProgram } from './server-program.js';
-import { ask } from './socket-ask.js';
+import { openDataFolder } from './embedded/data-folder.js';
+import { keepRunning } from './embedded/keep-running.js';
+import { findServerProgram } from './embedded/server-program.js';
+import { ask } from './embedded/socket-ask.js';
 
 export interface EmbeddedOptions {
   /** Holds all data; created if missing; one aizumi at a time. */

@@ -142,7 +142,7 @@ class Real {
     expect(await raw.zcard(this.key('leases'))).to.equal(delivered);
     expect(await raw.zcard(this.key('held'))).to.equal(model.messages.filter(({ held }) => held).length);
     if (await raw.exists(this.key('queue'))) {
-      expect(((await raw.xpending(this.key('queue'), 'receivers')) as unknown[])[0]).to.equal(delivered);
+      expect((await raw.xpending(this.key('queue'), 'receivers'))[0]).to.equal(delivered);
     }
     const dead = await raw.xrange(this.key('dead'), '-', '+');
     expect(dead.map(([, fields]) => Number(fields[5]))).to.deep.equal(model.dead);

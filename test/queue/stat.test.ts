@@ -34,10 +34,10 @@ describe('queue/stat', () => {
     const members = await queues.raw.zrange(leases, '0', '-1');
     await queues.raw.zadd(leases, 1, members[0] as string, 1, members[1] as string);
     await send(queues, 200, { saddr: 1, id: 1, payload: '1' });
-    const { oldestMs: _, ...before } = (await stat(queues, 100)).queue as Record<string, number>;
+    const { oldestMs: _, ...before } = (await stat(queues, 100)).queue!;
     expect(before).to.deep.equal({ waiting: 3, leased: 1, delayed: 0, dead: 0 });
     await recv(queues, 100); // 1 and 2 die, 4 is delivered
-    const { oldestMs: __, ...after } = (await stat(queues, 100)).queue as Record<string, number>;
+    const { oldestMs: __, ...after } = (await stat(queues, 100)).queue!;
     expect(after).to.deep.equal({ waiting: 0, leased: 2, delayed: 0, dead: 2 });
     expect((await stat(queues, 100)).queues).to.equal(2);
   });

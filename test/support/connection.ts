@@ -65,10 +65,7 @@ function parse(received: Buffer, to: string): { reply: RawReply; bytes: number }
   if (endOfHead < 0) return undefined;
   const [statusLine = '', ...lines] = received.subarray(0, endOfHead).toString('latin1').split('\r\n');
   const headers = Object.fromEntries(
-    lines.map((line) => [
-      line.slice(0, line.indexOf(':')).toLowerCase(),
-      line.slice(line.indexOf(':') + 1).trim(),
-    ]),
+    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
   ) as Record<string, string>;
   const length = to === 'HEAD' ? 0 : Number(headers['content-length'] ?? 0);
   const bytes = endOfHead + 4 + length;
@@ -89,7 +86,12 @@ export function httpRequest(
   }: { method?: string; path?: string; headers?: Record<string, string | undefined> } = {},
 ): Buffer {
   const bytes = Buffer.from(body as string);
-  const all = { Host: 'aizumi', 'Content-Type': 'application/json', 'Content-Length': bytes.length, ...headers };
+  const all: Record<string, string | number | undefined> = {
+    Host: 'aizumi',
+    'Content-Type': 'application/json',
+    'Content-Length': bytes.length,
+    ...headers,
+  };
   const lines = Object.entries(all).map(([name, value]) => (value === undefined ? '' : `${name}: ${value}\r\n`));
   return Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), bytes]);
 }

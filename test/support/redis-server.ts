@@ -43,12 +43,10 @@ const conf = fileURLToPath(new URL('../../src/redis/redis.conf', import.meta.url
 /** The server program under test. */
 export const testServerProgram = process.env.AIZUMI_TEST_REDIS_SERVER ?? 'redis-server';
 
-const running = new Map<ChildProcess, string>();
+/** One per server that was not stopped: ends its process and removes its folder. */
+const discards = new Set<() => void>();
 process.on('exit', () => {
-  for (const [child, dir] of running) {
-    child.kill('SIGKILL');
-    rmSync(dir, { recursive: true, force: true });
-  }
+  for (const discard of discards) discard();
 });
 // these end a process without its 'exit' event (SIGINT is mocha's)
 for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
@@ -61,6 +59,10 @@ export async function startRedisServer({ args = [], unix = false }: TestServerOp
   const address = unix ? ['--port', '0', '--unixsocket', socket] : ['--port', String(port), '--bind', '127.0.0.1'];
   const target = unix ? { path: socket } : { port, host: '127.0.0.1' };
   let child: ChildProcess;
+  const discard = (): void => {
+    child.kill('SIGKILL'); // of a process that has ended it is nothing
+    rmSync(dir, { recursive: true, force: true });
+  };
 
   async function start(): Promise<void> {
     let said = '';
@@ -68,10 +70,8 @@ export async function startRedisServer({ args = [], unix = false }: TestServerOp
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child = started;
-    running.set(started, dir);
     started.stdout.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
     started.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
-    started.once('exit', () => running.delete(started));
     await once(started, 'spawn');
     const deadline = Date.now() + READY_MS;
     while (!(await answersPing(target))) {
@@ -87,7 +87,17 @@ export async function startRedisServer({ args = [], unix = false }: TestServerOp
     await gone;
   }
 
-  await start();
+  async function stop(): Promise<void> {
+    await end('SIGKILL');
+    discard();
+    discards.delete(discard);
+  }
+
+  discards.add(discard);
+  await start().catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
   return {
     url: unix ? `unix://${socket}` : `redis://127.0.0.1:${port}`,
     port,
@@ -95,10 +105,7 @@ export async function startRedisServer({ args = [], unix = false }: TestServerOp
     get pid() {
       return child.pid!;
     },
-    async stop() {
-      await end('SIGKILL');
-      rmSync(dir, { recursive: true, force: true });
-    },
+    stop,
     kill9: () => end('SIGKILL'),
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),

@@ -18,6 +18,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
   let stopping = false;
   let deaths = 0;
   let wake = (): void => undefined;
+  const isStopping = (): boolean => stopping; // changes during an await, which the compiler does not know
 
   function pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
@@ -32,7 +33,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
   async function supervise(): Promise<void> {
     for (;;) {
       const { error, ...end } = await run.ended;
-      if (stopping) return;
+      if (isStopping()) return;
       if (performance.now() - run.startedAt >= STEADY_MS) deaths = 0;
       const pauseMs = deaths === 0 ? 0 : Math.min(FIRST_BACK_OFF_MS * 2 ** (deaths - 1), LONGEST_BACK_OFF_MS);
       deaths += 1;
@@ -46,7 +47,6 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
       reportReady(run, command.socketPath, log);
     }
   }
-  const isStopping = (): boolean => stopping;
 
   // This process may end without stop(), by an uncaught error: that must not leave the server behind.
   const atExit = (): void => {
@@ -86,7 +86,10 @@ function reportReady(run: ServerRun, socketPath: string, log: Logger): void {
   untilReady(run, socketPath).then(
     (end) => {
       if (!end)
-        log.info({ redisPid: run.pid, afterMs: Math.round(performance.now() - run.startedAt) }, 'Redis is back');
+        log.info(
+          { redisPid: run.pid, afterMs: Math.round(performance.now() - run.startedAt) },
+          'the Redis server runs again',
+        );
     },
     (error: unknown) => log.error({ err: error }, 'Redis was started again and cannot be reached'),
   );
