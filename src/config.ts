@@ -55,12 +55,13 @@ const settings: Joi.PartialSchemaMap<Settings> = {
   PORT: Joi.number().integer().min(0).max(65535).default(8080),
   WORKERS: Joi.alternatives(Joi.number().integer().min(1).max(1024), Joi.valid('auto')).default(1),
   BROKER_ID: Joi.number().integer().min(0).max(MAX_ADDRESS).default(5000),
-  REDIS_URL: Joi.string().uri({ scheme: ['redis', 'rediss', 'unix'] }),
+  REDIS_URL: Joi.string().custom(checkRedisUrl),
   REDIS_SERVER: Joi.string(),
   DATA_DIR: Joi.string().default('./data'),
   // braces would become the hash tag and put every queue into one Cluster slot
   KEY_PREFIX: Joi.string()
-    .pattern(/^[\w.:-]{1,64}$/, 'letters, digits and _ . : -')
+    .pattern(/^[\w.:-]{1,64}$/)
+    .message('{{#label}} must be 1 to 64 letters, digits, _ . : or -')
     .default('aizumi'),
   DURABILITY: Joi.valid('primary').default('primary'),
   VISIBILITY_TIMEOUT_MS: Joi.number().integer().min(0).max(MAX_VISIBILITY_TIMEOUT_MS).default(30_000),
@@ -73,8 +74,20 @@ const settings: Joi.PartialSchemaMap<Settings> = {
 const schema = Joi.object<Settings>(settings).prefs({
   abortEarly: false,
   errors: { wrap: { label: false } },
-  messages: { 'object.unknown': '{{#label}} is not a setting of aizumi' },
+  messages: {
+    'any.custom':
+      '{{#label}} must be an address such as redis://host:6379, rediss://host:6379 or unix:///path/of/socket',
+    'object.unknown': '{{#key}} is not a setting of aizumi',
+  },
 });
+
+function checkRedisUrl(value: string): string {
+  const { protocol, hostname, pathname } = new URL(value); // throws, for example on port 99999
+  const complete =
+    protocol === 'unix:' ? pathname.length > 1 : ['redis:', 'rediss:'].includes(protocol) && hostname !== '';
+  if (!complete) throw new Error(value);
+  return value;
+}
 
 /** Every setting's variable, for documents and manifests to be checked against. */
 export const SETTING_NAMES: readonly string[] = Object.keys(settings).map((name) => PREFIX + name);

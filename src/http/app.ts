@@ -21,14 +21,13 @@ export interface AppOptions {
 
 export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Koa {
   const app = new Koa();
-  const router = new Router();
+  const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
 
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
-      const { url = '' } = ctx.req;
-      if (url !== '/' && !url.startsWith('/?')) await next();
+      if (ctx.req.url !== '/' && ctx.path !== '/') await next();
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
       else reply(ctx, 200, await answer(await readBody(ctx.req, maxBodyBytes), broker));
     } catch (error) {
@@ -40,14 +39,16 @@ export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Ko
     const { path } = ctx;
     const route = router.stack.find(({ path: known }) => known === path);
     if (route) throw methodNotAllowed(ctx, route.methods.join(', '));
-    throw new BrokerError('not_found', 'no such path: requests are POSTed to /');
+    throw new BrokerError('not_found', 'no such path: requests are POSTed to /, probes are GET /livez and /readyz');
   });
-  // Koa reports here what went wrong outside the try above: a bug, or a socket that broke while a reply was written
-  app.on('error', (error: Error) => log.warn({ error }, 'a reply could not be written'));
+  // Koa reports here what went wrong outside the try above: a bug, or a client that went away, which is its right
+  app.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') log.warn({ error }, 'a reply could not be written');
+  });
   return app;
 }
 
 function methodNotAllowed(ctx: Context, allow: string): BrokerError {
   ctx.res.setHeader('Allow', allow);
-  return new BrokerError('method_not_allowed', `use ${allow}`);
+  return new BrokerError('method_not_allowed', `use ${allow.replace(', ', ' or ')}`);
 }

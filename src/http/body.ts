@@ -26,7 +26,7 @@ function checkHeaders({ headers }: IncomingMessage, maxBytes: number): void {
   if (type !== 'application/json' && !JSON_TYPE.test(type ?? ''))
     throw new BrokerError(
       'unsupported_media_type',
-      `send Content-Type: application/json (with curl: --json), not ${type === undefined ? 'none' : JSON.stringify(type)}`,
+      `send Content-Type: application/json (with curl: --json), ${type === undefined ? 'the request has none' : `not ${JSON.stringify(type)}`}`,
     );
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity')

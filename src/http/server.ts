@@ -22,9 +22,16 @@ export function createHttpServer(listener: (req: IncomingMessage, res: ServerRes
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: CHECK_MS,
       noDelay: true,
+      // nothing here depends on it, and clients written by hand leave it out
+      requireHostHeader: false,
     },
     listener,
   );
+  // what a client expects beyond 100-continue changes nothing in how it is answered
+  server.on('checkExpectation', listener);
+  server.on('request', (req: IncomingMessage, res: ServerResponse) => latestReply.set(req.socket, res));
+  // not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered
+  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   server.on('clientError', answerBrokenRequest);
   return server;
 }
@@ -49,10 +56,19 @@ export async function drain(server: Server): Promise<void> {
   clearTimeout(cut);
 }
 
+/** The reply to the latest request on each connection. */
+const latestReply = new WeakMap<Socket, ServerResponse>();
+
 /** What Node's parser refused never becomes a request: it is answered on the bare socket, in the shape of every error. */
 function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
+    return;
+  }
+  const due = latestReply.get(socket);
+  if (due?.req.complete && !due.writableFinished) {
+    // this reply would be taken for the one to the whole request before: that one goes first
+    due.once('close', () => answerBrokenRequest(error, socket));
     return;
   }
   const failure = brokenRequest(error);
@@ -71,5 +87,8 @@ function brokenRequest({ code, message }: Error & { code?: string }): BrokerErro
       `send the headers within ${HEADERS_MS / 1000} s and the request within ${REQUEST_MS / 1000} s`,
     );
   if (code === 'HPE_HEADER_OVERFLOW') return new BrokerError('headers_too_large', 'send less than 16 KiB of headers');
-  return new BrokerError('invalid_request', `this is not a valid HTTP request: ${message}`);
+  return new BrokerError(
+    'invalid_request',
+    `this is not a valid HTTP/1.1 request (${message}); TLS and HTTP/2 are not spoken here`,
+  );
 }

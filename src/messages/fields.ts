@@ -31,10 +31,21 @@ export interface Addressed {
   daddr: number;
 }
 
-const address = Joi.number().integer().min(0).max(0xffff_ffff).required();
+const integer = (max: number): Joi.NumberSchema =>
+  Joi.number()
+    .integer()
+    .min(0)
+    .max(max)
+    .required()
+    .messages({
+      'any.required': '{{#label}} is required',
+      '*': `{{#label}} must be an integer from 0 to ${max}, a JSON number`,
+    });
+
+const address = integer(0xffff_ffff);
 
 /** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
-export const messageId = Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER).required();
+export const messageId = integer(Number.MAX_SAFE_INTEGER);
 
 /**
  * A request's schema. Clients built on a fixed struct send all five fields every time, so id and payload are allowed
@@ -52,7 +63,7 @@ export const requestSchema = (fields: Joi.PartialSchemaMap = {}): Joi.ObjectSche
     abortEarly: false,
     convert: false,
     errors: { wrap: { label: false } },
-    messages: { 'object.unknown': '{{#label}} is not a field of this request' },
+    messages: { 'object.unknown': '{{#key}} is not a field of this request' },
   });
 
 /** The start of every successful reply, in the seed's order of keys. */

@@ -1,5 +1,8 @@
 // Request text → the message type's handler → reply text. The table of message types is here.
+import type Joi from 'joi';
 import { BrokerError } from '../errors.js';
+import type { Fault } from '../errors.js';
+import { requestSchema } from './fields.js';
 import type { Broker, MessageType } from './fields.js';
 import { free } from './free.js';
 import { gbye } from './gbye.js';
@@ -10,6 +13,8 @@ import { recv } from './recv.js';
 import { send } from './send.js';
 import { stat } from './stat.js';
 
+type Fields = Readonly<Record<string, unknown>>;
+
 export const MESSAGE_TYPES: readonly MessageType[] = [send, recv, free, pushRequest, pushAck, helo, stat, gbye];
 
 const BY_NAME_OR_NUMBER = new Map<unknown, MessageType>(
@@ -19,7 +24,12 @@ const BY_NAME_OR_NUMBER = new Map<unknown, MessageType>(
   ]),
 );
 
-const KNOWN = MESSAGE_TYPES.map(({ request, number }) => `${request} (${number})`).join(', ');
+const KNOWN = MESSAGE_TYPES.filter((type) => type !== pushRequest && type !== pushAck)
+  .map(({ request, number }) => `${request} (${number})`)
+  .join(', ');
+
+/** What can be said of a request whose type is not known. */
+const ANY_REQUEST = requestSchema().unknown();
 
 /**
  * Carries out one request.
@@ -38,33 +48,29 @@ export async function answer(text: string, broker: Broker): Promise<string> {
   }
 }
 
-function typeOf(fields: Readonly<Record<string, unknown>>): MessageType {
+function typeOf(fields: Fields): MessageType {
   const given = fields.msg_type;
   const type = BY_NAME_OR_NUMBER.get(given);
   if (type !== undefined) return type;
-  if (given === undefined)
-    throw new BrokerError('invalid_request', 'the request has no msg_type', {
-      details: [{ field: 'msg_type', message: `msg_type is required: one of ${KNOWN}` }],
-    });
-  throw new BrokerError('unknown_msg_type', `msg_type must be one of ${KNOWN}`, {
-    details: [{ field: 'msg_type', message: 'msg_type is not a request that this broker knows' }],
-  });
+  const missing = given === undefined;
+  const fault = missing ? 'msg_type is required' : 'msg_type is not a request that this broker knows';
+  const details = [{ field: 'msg_type', message: fault }, ...faultsOf(ANY_REQUEST, fields)];
+  throw new BrokerError(missing ? 'invalid_request' : 'unknown_msg_type', `${fault}: use ${KNOWN}`, { details });
 }
 
-function validate(type: MessageType, fields: Readonly<Record<string, unknown>>): void {
-  const { error } = type.schema.validate(fields);
+function validate(type: MessageType, fields: Fields): void {
+  const details = faultsOf(type.schema, fields);
   // JSON.parse makes it a field like any other; Joi passes over it
-  const hidden = Object.hasOwn(fields, '__proto__');
-  if (error === undefined && !hidden) return;
-  const details = (error?.details ?? []).map(({ path, message }) => ({ field: path.join('.'), message }));
-  if (hidden) details.push({ field: '__proto__', message: '__proto__ is not a field of this request' });
-  throw new BrokerError(
-    'invalid_request',
-    `${type.request} is not valid: ${details.map(({ message }) => message).join('; ')}`,
-    {
-      details,
-    },
-  );
+  if (Object.hasOwn(fields, '__proto__'))
+    details.push({ field: '__proto__', message: '__proto__ is not a field of this request' });
+  if (details.length === 0) return;
+  const all = details.map(({ message }) => message).join('; ');
+  throw new BrokerError('invalid_request', `${type.request} is not valid: ${all}`, { details });
+}
+
+function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Fault[] {
+  const { error } = schema.validate(fields);
+  return error === undefined ? [] : error.details.map(({ path, message }) => ({ field: path.join('.'), message }));
 }
 
 function inReplyTo(type: MessageType, error: unknown): BrokerError {

@@ -26,6 +26,8 @@ export interface RequestText {
  * @throws BrokerError invalid_json, invalid_request (not an object, or nested too deep)
  */
 export function parseRequest(text: string): RequestText {
+  if (text.startsWith('\uFEFF'))
+    throw new BrokerError('invalid_json', 'the body starts with a byte order mark: send UTF-8 without it');
   const payload = findPayload(text);
   let value: unknown;
   try {
