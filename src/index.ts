@@ -52,29 +52,40 @@ function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> {
   return startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log);
 }
 
-/** The settings as they are in force, without the password in the URL. */
+/** The settings as they are in force; of the URL only what is no secret. */
 function effective(config: Config): Partial<Config> {
   if (config.redisUrl === undefined) return config;
-  const url = new URL(config.redisUrl);
-  if (url.password !== '') url.password = '***';
-  return { ...config, redisUrl: url.href };
+  const { protocol, host, pathname } = new URL(config.redisUrl);
+  return { ...config, redisUrl: `${protocol}//${host}${pathname}` };
 }
 
-/** A signal during the start waits for the start's end: nothing is left half-started. */
-function stopOnSignal(starting: Promise<Stoppable>, log: Logger): void {
+/** What a log may say of an error: ioredis hangs the command on it, and with it somebody's payload. */
+const errorForLog = ({ name, message, stack, code }: Error & { code?: string }): object => ({
+  name,
+  message,
+  code,
+  stack,
+});
+
+/** A signal that comes during the start is obeyed when the start has ended, either way: nothing is left half-started. */
+function stopOnSignal(starting: Promise<Stoppable>, log: Logger): { asked: boolean } {
+  const state = { asked: false };
   const stop = async (signal: string): Promise<void> => {
     if (cluster.isPrimary) log.info({ signal }, 'aizumi stops: it finishes what is under way');
-    await (await starting).stop();
+    const running = await starting.catch(() => undefined); // main() tells of it, or the same signal was its cause
+    await running?.stop();
     process.exit(0);
   };
-  let stopping: Promise<void> | undefined;
   const once = (signal: string): void => {
-    stopping ??= stop(signal).catch((error: unknown) => {
+    if (state.asked) return;
+    state.asked = true;
+    stop(signal).catch((error: unknown) => {
       log.error({ error }, 'aizumi could not stop cleanly');
       process.exit(1);
     });
   };
   process.on('SIGTERM', once).on('SIGINT', once);
+  return state;
 }
 
 async function main(): Promise<void> {
@@ -82,13 +93,14 @@ async function main(): Promise<void> {
   const log = pino({
     level: config.logLevel,
     base: { pid: process.pid },
-    serializers: { error: pino.stdSerializers.err },
+    serializers: { error: errorForLog, err: errorForLog },
   });
   const starting = cluster.isPrimary ? runBroker(config, log) : runForkedWorker(config, log);
-  stopOnSignal(starting, log);
+  const stop = stopOnSignal(starting, log);
   try {
     await starting;
   } catch (error) {
+    if (stop.asked) return;
     log.fatal(error instanceof Error ? error.message : String(error));
     process.exit(1);
   }

@@ -1,6 +1,7 @@
 // Several workers on one port: forks them, replaces those that die, stops them all.
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
+import { once } from 'node:events';
 import type { Logger } from 'pino';
 
 /** A worker that dies within this time of its start is replaced only after RESTART_MS: no fork storm. */
@@ -32,49 +33,52 @@ export async function superviseWorkers(
   log: Logger,
 ): Promise<Supervisor> {
   cluster.setupPrimary({ args: [String(startedAtMs), embeddedUrl] });
-  let stopping = false;
-  let started = false;
-  let gone: () => void = () => undefined;
+  let replacing = false;
 
   const fork = (): Worker => {
     const bornMs = Date.now();
     const worker = cluster.fork();
     worker.on('exit', (code: number, signal: string | null) => {
-      if (stopping || !started) {
-        gone();
-        return;
-      }
+      if (!replacing) return;
       log.error({ pid: worker.process.pid, code, signal }, 'a worker died; another takes its place');
-      setTimeout(() => stopping || fork(), Date.now() - bornMs < QUICK_DEATH_MS ? RESTART_MS : 0);
+      setTimeout(() => replacing && fork(), Date.now() - bornMs < QUICK_DEATH_MS ? RESTART_MS : 0);
     });
     return worker;
   };
 
-  const ports = await Promise.all(Array.from({ length: count }, () => listening(fork())));
-  started = true;
-  return {
-    port: ports[0] as number,
-    async stop() {
-      stopping = true;
-      const workers = Object.values(cluster.workers ?? {}) as Worker[];
-      const allGone = new Promise<void>((resolve) => {
-        let left = workers.length;
-        gone = () => --left === 0 && resolve();
-        if (left === 0) resolve();
-      });
-      workers.forEach((worker) => worker.process.kill('SIGTERM'));
-      const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), STOP_MS);
-      await allGone;
-      clearTimeout(kill);
-    },
-  };
+  try {
+    const ports = await Promise.all(Array.from({ length: count }, () => listening(fork())));
+    replacing = true;
+    return {
+      port: ports[0] as number,
+      async stop() {
+        replacing = false;
+        await endWorkers('SIGTERM');
+      },
+    };
+  } catch (error) {
+    await endWorkers('SIGKILL');
+    throw error;
+  }
+}
+
+/** Resolves when all workers are gone; those that outlive {@link STOP_MS} are killed. */
+async function endWorkers(signal: NodeJS.Signals): Promise<void> {
+  const workers = Object.values(cluster.workers ?? {}).filter(
+    (worker) => worker !== undefined && !worker.isDead(),
+  ) as Worker[];
+  const gone = workers.map((worker) => once(worker, 'exit'));
+  workers.forEach((worker) => worker.process.kill(signal));
+  const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), STOP_MS);
+  await Promise.all(gone);
+  clearTimeout(kill);
 }
 
 function listening(worker: Worker): Promise<number> {
   return new Promise((resolve, reject) => {
     worker.once('listening', ({ port }) => resolve(port));
     worker.once('exit', (code: number) =>
-      reject(new Error(`a worker ended with code ${code} before it could listen; see above`)),
+      reject(new Error(`a worker ended with code ${code} before it could listen: its own words are above`)),
     );
   });
 }

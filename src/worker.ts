@@ -5,7 +5,7 @@ import type { Config } from './config.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
-import { connectRedis, ping } from './redis/connect.js';
+import { connectRedis, firstAttempt, ping } from './redis/connect.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -27,7 +27,12 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     probes: { ping: () => ping(redis), isDraining: () => draining },
   });
   const server = createHttpServer(app.callback());
-  const port = await listen(server, config.host, config.port);
+  // with Redis there, the first request is served; without it, a 503 is better than no answer
+  await firstAttempt(redis);
+  const port = await listen(server, config.host, config.port).catch((error: unknown) => {
+    redis.disconnect();
+    throw error;
+  });
   return {
     port,
     async stop() {

@@ -1,6 +1,7 @@
 // The listening socket: limits on slow and broken clients, and a stop that loses no request.
 import { STATUS_CODES, createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import { STATUS_OF, errorBody } from './failure.js';
@@ -11,6 +12,8 @@ const REQUEST_MS = 15_000;
 const KEEP_ALIVE_MS = 65_000;
 /** How often Node looks for connections that are over the limits. */
 const CHECK_MS = 1_000;
+/** A client that has something to send has sent it by then; connections still idle are closed. */
+const IDLE_MS = 300;
 /** Requests under way get this long to finish once a stop is asked for. */
 const DRAIN_MS = 9_000;
 
@@ -36,23 +39,40 @@ export function createHttpServer(listener: (req: IncomingMessage, res: ServerRes
   return server;
 }
 
-/** @returns the port, which the system chose if `port` is 0 */
+/**
+ * @returns the port, which the system chose if `port` is 0
+ * @throws Error that names the setting to change
+ */
 export function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
     server.listen({ host, port }, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve((server.address() as AddressInfo).port);
     });
   });
 }
 
-/** Stops accepting, lets the requests under way finish, and cuts what is left after {@link DRAIN_MS}. */
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const advice =
+    error.code === 'EADDRINUSE'
+      ? `port ${port} of ${host} is in use: set AIZUMI_PORT to another, or stop the program that uses it`
+      : `cannot listen on ${host}, port ${port} (${error.message}): set AIZUMI_HOST to an address of this machine and AIZUMI_PORT to a port that this user may use`;
+  return new Error(advice, { cause: error });
+}
+
+/**
+ * Stops accepting, lets the requests under way finish, and cuts what is left after {@link DRAIN_MS}.
+ * Connections that are idle are closed last: a request may be on its way on any of them, and its reply says
+ * Connection: close (http/reply), which is the only end of a connection that a client cannot miss.
+ */
 export async function drain(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
+  // http.Server's own close() would cut the idle connections at once
+  const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+  const idle = setTimeout(() => server.closeIdleConnections(), IDLE_MS);
   const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
   await closed;
+  clearTimeout(idle);
   clearTimeout(cut);
 }
 

@@ -27,8 +27,8 @@ export async function gbye({ redis, settings, lengths }: Queues, address: number
     lengths.forget(address);
     if ((await redis.exists(queue, keys[4])) > 0) return;
     // a SEND may make the queue anew at any moment; it registers it after making it. So: remove, look, put back.
-    const [, back] = await Promise.all([redis.zrem(registryKey(prefix), address), redis.exists(queue)]);
-    if (back > 0) await redis.zadd(registryKey(prefix), address, address);
+    await redis.zrem(registryKey(prefix), address);
+    if ((await redis.exists(queue)) > 0) await redis.zadd(registryKey(prefix), address, address);
   } catch (error) {
     throw redisFailure(error);
   }

@@ -10,12 +10,11 @@ import type { Queues } from './queues.js';
 export async function helo({ redis, settings }: Queues, address: number): Promise<void> {
   const { keyPrefix: prefix } = settings;
   try {
-    const made = redis
-      .xgroup('CREATE', queueKey(prefix, address), 'receivers', 0, 'MKSTREAM')
-      .catch((error: unknown) => {
-        if (!alreadyThere(error)) throw error;
-      });
-    await Promise.all([made, redis.zadd(registryKey(prefix), address, address)]);
+    await redis.xgroup('CREATE', queueKey(prefix, address), 'receivers', 0, 'MKSTREAM').catch((error: unknown) => {
+      if (!alreadyThere(error)) throw error;
+    });
+    // after the queue: see register() in send.ts
+    await redis.zadd(registryKey(prefix), address, address);
   } catch (error) {
     throw redisFailure(error);
   }

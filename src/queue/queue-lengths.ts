@@ -23,6 +23,10 @@ export class QueueLengths {
     this.#seen.set(address, { length, atMs: nowMs });
   }
 
+  knows(address: number): boolean {
+    return this.#seen.has(address);
+  }
+
   forget(address: number): void {
     this.#seen.delete(address);
   }

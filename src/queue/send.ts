@@ -42,12 +42,27 @@ async function add(
   return (await added) !== null;
 }
 
-async function addWithCare({ redis, settings, lengths }: Queues, address: number, message: Message): Promise<void> {
+async function addWithCare(queues: Queues, address: number, message: Message): Promise<void> {
+  const { redis, settings, lengths } = queues;
   const { saddr, id, payload } = message;
-  const added = redis.aizumiSend(queueKey(settings.keyPrefix, address), settings.maxQueueLength, saddr, id, payload);
-  // behind the script, never before it: a GBYE in between removes the entry and then looks whether the queue is back
-  const [length] = await Promise.all([added, redis.zadd(registryKey(settings.keyPrefix), address, address)]);
+  const known = lengths.knows(address);
+  const key = queueKey(settings.keyPrefix, address);
+  const length = await redis.aizumiSend(key, settings.maxQueueLength, saddr, id, payload);
   lengths.learn(address, length, performance.now());
+  if (length === 1 || !known) await register(queues, address);
+}
+
+/**
+ * Notes in the register that `address` has a queue; after the queue was made, never before it: a GBYE in between
+ * takes it out and then looks whether the queue is back.
+ */
+async function register({ redis, settings, lengths }: Queues, address: number): Promise<void> {
+  try {
+    await redis.zadd(registryKey(settings.keyPrefix), address, address);
+  } catch {
+    // the message is in: that is what the sender is told. An address not known is registered with its next message.
+    lengths.forget(address);
+  }
 }
 
 function queueFull(error: unknown): BrokerError | undefined {

@@ -43,16 +43,15 @@ export function connectRedis({ url, scripts, log }: ConnectOptions): RedisClient
   const redis = url.startsWith('unix:')
     ? new Redis({ ...options, path: decodeURIComponent(new URL(url).pathname) })
     : new Redis(url, options);
-  let lost: Error | 'unknown' | undefined;
-  redis.on('error', (error: Error) => {
-    if (lost === undefined)
-      log.error({ reason: error.message }, 'Redis is away: requests are answered 503 until it is back');
-    lost = error;
-  });
+  let lost: string | undefined;
+  const lose = (reason: string): void => {
+    // one line for each reason, not for each attempt
+    if (reason !== lost) log.error({ reason }, 'Redis is away: requests are answered 503 until it is back');
+    lost = reason;
+  };
+  redis.on('error', (error: Error) => lose(error.message));
   redis.on('close', () => {
-    if (lost === undefined && redis.status !== 'end')
-      log.error('Redis closed the connection: requests are answered 503 until it is back');
-    lost ??= 'unknown';
+    if (lost === undefined && redis.status !== 'end') lose('the connection was closed');
   });
   redis.on('ready', () => {
     if (lost !== undefined) log.info('Redis is back');
@@ -64,6 +63,13 @@ export function connectRedis({ url, scripts, log }: ConnectOptions): RedisClient
   });
   redis.on('connect', () => joinWrites(redis.stream));
   return redis;
+}
+
+/** Resolves when the first attempt to connect has ended, one way or the other. */
+export function firstAttempt(redis: RedisClient): Promise<void> {
+  return new Promise((resolve) => {
+    for (const event of ['ready', 'error', 'close']) redis.once(event, () => resolve());
+  });
 }
 
 /** Resolves when Redis answers. @throws BrokerError unavailable */

@@ -17,6 +17,9 @@ const REFUSED: Record<string, string> = {
   NOPERM: "Redis's ACL does not let aizumi do this: give its user the commands and keys it needs",
 };
 
+/** What NOPERM is called when a script runs into it, in Redis 7.0 and in later ones. */
+const ACL_IN_SCRIPT = /^ERR The user executing the script can't|ACL failure in script/;
+
 const RETRY_AFTER_S = 1;
 
 /**
@@ -27,7 +30,7 @@ const RETRY_AFTER_S = 1;
 export function redisFailure(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof BrokerError) return error;
   if (error.name === 'ReplyError') {
-    const code = /^(?:ERR )?-?([A-Z]+)/.exec(error.message)?.[1] ?? '';
+    const code = ACL_IN_SCRIPT.test(error.message) ? 'NOPERM' : (/^[A-Z]+/.exec(error.message)?.[0] ?? '');
     const advice = REFUSED[code];
     return advice === undefined ? error : unavailable(advice, 'not_done', error);
   }
