@@ -12,7 +12,7 @@ export type Outcome =
   | { kind: 'broken'; error: NodeJS.ErrnoException; reused: boolean };
 
 export interface KeepAliveClient {
-  post(request: object): Promise<Outcome>;
+  post: (request: object) => Promise<Outcome>;
   close(): void;
 }
 
@@ -23,7 +23,9 @@ export function openClient(url: string): KeepAliveClient {
       new Promise((resolve) => {
         const sent = httpRequest(url, { method: 'POST', agent, headers: { 'content-type': 'application/json' } });
         sent.once('error', (error: NodeJS.ErrnoException) =>
-          resolve(error.code === 'ECONNREFUSED' ? { kind: 'refused' } : { kind: 'broken', error, reused: sent.reusedSocket }),
+          resolve(
+            error.code === 'ECONNREFUSED' ? { kind: 'refused' } : { kind: 'broken', error, reused: sent.reusedSocket },
+          ),
         );
         sent.once('response', (response) => void collect(response, sent.reusedSocket).then(resolve));
         sent.end(JSON.stringify(request));

@@ -1,0 +1,221 @@
+// The embedded Redis under a real broker: what was acknowledged is there after kill -9 of anything, and one broker owns a data folder.
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import { openClient } from '../support/keep-alive-client.js';
+import type { KeepAliveClient, Outcome } from '../support/keep-alive-client.js';
+import { endAllProcesses, redisPidsOn, spawnBroker, startBrokerProcess } from '../support/process.js';
+import type { BrokerProcess } from '../support/process.js';
+import { testServerProgram } from '../support/redis-server.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+
+/** What clients know of their messages, by id. */
+interface Known {
+  acknowledged: Set<number>;
+  /** Sent, and the answer never came: may be there. */
+  cutSends: Set<number>;
+  freed: Set<number>;
+  /** FREE asked for, and the answer never came: may be gone. */
+  cutFrees: Set<number>;
+}
+
+describe('messages in the embedded Redis', function () {
+  this.timeout(60_000);
+  let temp: string;
+  let settings: Record<string, string>;
+  let clients: KeepAliveClient[];
+
+  beforeEach(async () => {
+    temp = await mkdtemp(join(tmpdir(), 'aizumi-durability-'));
+    settings = {
+      AIZUMI_DATA_DIR: join(temp, 'data'),
+      AIZUMI_REDIS_SERVER: testServerProgram,
+      AIZUMI_VISIBILITY_TIMEOUT_MS: '1500',
+    };
+    clients = [];
+  });
+  afterEach(async () => {
+    for (const client of clients) client.close();
+    endAllProcesses();
+    await rm(temp, { recursive: true, force: true });
+  });
+
+  function client(url: string): KeepAliveClient {
+    const opened = openClient(url);
+    clients.push(opened);
+    return opened;
+  }
+
+  const redisPid = async (): Promise<number> =>
+    Number(await readFile(join(settings.AIZUMI_DATA_DIR!, 'run', 'redis.pid'), 'utf8'));
+
+  type Killed = [string, (broker: BrokerProcess) => Promise<void>];
+  const deaths: Killed[] = [
+    ['the broker', (broker) => broker.kill9()],
+    [
+      'its Redis and then the broker, at the same time',
+      async (broker) => {
+        const pid = await redisPid();
+        process.kill(pid, 'SIGKILL');
+        await broker.kill9();
+      },
+    ],
+  ];
+  for (const [what, kill] of deaths) {
+    it(`survive kill -9 of ${what} under load, and what was freed stays gone`, async () => {
+      const first = await startBrokerProcess(settings);
+      const load = startLoad(first.url);
+      await until('there is something to lose', () => load.known.freed.size > 50, 20_000);
+      await kill(first);
+      await load.ended;
+      const second = await startBrokerProcess(settings);
+      await expectExactly(second, load.known);
+      expect(await second.stop()).to.equal(0);
+      expect(redisPidsOn(settings.AIZUMI_DATA_DIR!)).to.deep.equal([]);
+    });
+  }
+
+  it('survive kill -9 of its Redis alone under load, and the service is back by itself at once', async () => {
+    const broker = await startBrokerProcess(settings);
+    const load = startLoad(broker.url);
+    await until('there is something to lose', () => load.known.freed.size > 50, 20_000);
+    process.kill(await redisPid(), 'SIGKILL');
+    const killedAt = performance.now();
+    await until('a request fails', () => load.failedAt() > 0);
+    await until('the service is back', async () => (await broker.post(statRequest(1))).status === 200, 20_000);
+    const backMs = performance.now() - killedAt;
+    load.stop();
+    await load.ended;
+    await expectExactly(broker, load.known);
+    expect(broker.exitCode).to.equal(undefined);
+    expect(backMs).to.be.below(2_000);
+  });
+
+  it('belong to one broker: a second one on the same folder is refused in clear words', async () => {
+    const first = await startBrokerProcess(settings);
+    await first.post(sendRequest(100, 1));
+    const second = spawnBroker(settings);
+    expect(await second.exited).to.equal(1);
+    expect(second.output)
+      .to.include(settings.AIZUMI_DATA_DIR)
+      .and.to.include(`in use by another aizumi (pid ${first.pid})`)
+      .and.to.include('AIZUMI_DATA_DIR');
+    expect(second.output).not.to.match(/^\s+at .*:\d+:\d+/m);
+    expect((await first.post(recvRequest(100))).json).to.include({ code: 200, id: 1 });
+  });
+
+  it('survive Ctrl+C, which stops everything cleanly', async () => {
+    const first = await startBrokerProcess({ ...settings, AIZUMI_WORKERS: '2' });
+    const load = startLoad(first.url);
+    await until('there is something to lose', () => load.known.freed.size > 20, 20_000);
+    first.signalGroup('SIGINT');
+    expect(await first.exited).to.equal(0);
+    await load.ended;
+    const { AIZUMI_DATA_DIR: dataDir = '' } = settings;
+    expect(redisPidsOn(dataDir)).to.deep.equal([]);
+    expect(first.workerPids()).to.deep.equal([]);
+    expect(existsSync(join(dataDir, 'run')) ? await readdir(join(dataDir, 'run')) : []).to.deep.equal([]);
+    expect(first.log.filter(({ level }) => level >= 50)).to.deep.equal([]);
+    await expectExactly(await startBrokerProcess(settings), load.known);
+  });
+
+  interface Load {
+    readonly known: Known;
+    /** When a request failed first, performance.now(); 0 before. */
+    failedAt(): number;
+    stop(): void;
+    /** When all clients have ended: stopped, or with nobody there any more. */
+    readonly ended: Promise<unknown>;
+  }
+
+  /** Senders, and receivers that free half of what they get. */
+  function startLoad(url: string): Load {
+    const known: Known = { acknowledged: new Set(), cutSends: new Set(), freed: new Set(), cutFrees: new Set() };
+    let nextId = 1;
+    let failedAt = 0;
+    let stopped = false;
+
+    const watch = (outcome: Outcome): Outcome => {
+      if (outcome.kind !== 'replied' || outcome.status === 503) failedAt ||= performance.now();
+      return outcome;
+    };
+    const send = async (): Promise<void> => {
+      const { post } = client(url);
+      while (!stopped) {
+        const id = nextId++;
+        const outcome = watch(await post(sendRequest(100, id)));
+        if (outcome.kind === 'refused') return;
+        if (isDone(outcome)) known.acknowledged.add(id);
+        else if (isUnknown(outcome)) known.cutSends.add(id);
+        else await pause(5);
+      }
+    };
+    const receive = async (): Promise<void> => {
+      const { post } = client(url);
+      while (!stopped) {
+        const outcome = watch(await post(recvRequest(100)));
+        if (outcome.kind === 'refused') return;
+        if (!isDone(outcome)) {
+          await pause(5);
+          continue;
+        }
+        const id = outcome.json.id as number;
+        if (id % 2 === 0) continue;
+        const freed = watch(await post(freeRequest(100, id)));
+        if (isDone(freed)) known.freed.add(id);
+        else if (isUnknown(freed)) known.cutFrees.add(id);
+      }
+    };
+    const ended = Promise.all([send(), send(), send(), send(), receive(), receive()]);
+    return { known, failedAt: () => failedAt, stop: () => void (stopped = true), ended };
+  }
+
+  /** Receives and frees until nothing is left, and compares with what clients know. */
+  async function expectExactly(
+    broker: BrokerProcess,
+    { acknowledged, cutSends, freed, cutFrees }: Known,
+  ): Promise<void> {
+    const { post } = client(broker.url);
+    const there = new Set<number>();
+    await until(
+      'the queue is empty',
+      async () => {
+        const outcome = await post(recvRequest(100));
+        if (isDone(outcome)) {
+          const id = outcome.json.id as number;
+          there.add(id);
+          await post(freeRequest(100, id));
+          return false;
+        }
+        const stat = await post(statRequest(100));
+        if (!isDone(stat)) return false;
+        const { queue } = stat.json.payload as { queue: { waiting: number; leased: number } | null };
+        return queue === null || queue.waiting + queue.leased === 0;
+      },
+      30_000,
+    );
+    expect(acknowledged.size).to.be.above(freed.size).and.above(50);
+    const lost = [...acknowledged].filter((id) => !there.has(id) && !freed.has(id) && !cutFrees.has(id));
+    expect(lost, 'lost').to.deep.equal([]);
+    expect(
+      [...freed].filter((id) => there.has(id)),
+      'back from the dead',
+    ).to.deep.equal([]);
+    expect(
+      [...there].filter((id) => !acknowledged.has(id) && !cutSends.has(id)),
+      'never sent',
+    ).to.deep.equal([]);
+  }
+});
+
+const isDone = (outcome: Outcome): outcome is Extract<Outcome, { kind: 'replied' }> =>
+  outcome.kind === 'replied' && outcome.status === 200;
+
+/** Whether the request may have been carried out without an answer that says so. */
+function isUnknown(outcome: Outcome): boolean {
+  return outcome.kind === 'replied' ? outcome.json.error?.outcome === 'unknown' : outcome.kind === 'broken';
+}
