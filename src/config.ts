@@ -81,11 +81,15 @@ const schema = Joi.object<Settings>(settings).prefs({
   },
 });
 
+/** Whatever passes here ioredis and node:net take too. Throws otherwise: on port 99999, on %zz. */
 function checkRedisUrl(value: string): string {
-  const { protocol, hostname, pathname } = new URL(value); // throws, for example on port 99999
+  const { protocol, hostname, username, password, pathname } = new URL(value);
+  const parts = [username, password, pathname].map(decodeURIComponent);
   const complete =
-    protocol === 'unix:' ? pathname.length > 1 : ['redis:', 'rediss:'].includes(protocol) && hostname !== '';
-  if (!complete) throw new Error(value);
+    protocol === 'unix:'
+      ? hostname === '' && /^unix:\/\/\/./.test(value)
+      : /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(parts[2] ?? '');
+  if (!complete || value !== value.trim()) throw new Error(value);
   return value;
 }
 

@@ -27,7 +27,7 @@ export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Ko
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
-      if (ctx.req.url !== '/' && ctx.path !== '/') await next();
+      if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
       else reply(ctx, 200, await answer(await readBody(ctx.req, maxBodyBytes), broker));
     } catch (error) {
@@ -46,6 +46,15 @@ export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Ko
     if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') log.warn({ error }, 'a reply could not be written');
   });
   return app;
+}
+
+/** The path, also of a request target in absolute form. */
+function pathOf(ctx: Context): string {
+  try {
+    return ctx.path;
+  } catch {
+    throw new BrokerError('invalid_request', 'the request target is not a valid URL');
+  }
 }
 
 function methodNotAllowed(ctx: Context, allow: string): BrokerError {

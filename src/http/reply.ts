@@ -2,6 +2,8 @@
 import type { ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 
+export const JSON_TYPE = 'application/json; charset=utf-8';
+
 /**
  * Writes the reply at once instead of leaving it to Koa, whose own reply costs 12 µs more (docs/benchmarks.md).
  * Middleware outside sees a finished response.
@@ -12,7 +14,7 @@ export function reply(ctx: Context, code: number, text: string, headers: Record<
   if (res.headersSent || res.destroyed) return;
   if (isDraining(res)) res.shouldKeepAlive = false;
   res.writeHead(code, {
-    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Type': JSON_TYPE,
     'Content-Length': Buffer.byteLength(text),
     ...headers,
   });

@@ -5,6 +5,7 @@ import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import { STATUS_OF, errorBody } from './failure.js';
+import { JSON_TYPE } from './reply.js';
 
 /** A client must have sent its headers, and its whole request, within these times; an idle connection is kept for the third. */
 const HEADERS_MS = 10_000;
@@ -31,7 +32,7 @@ export function createHttpServer(listener: (req: IncomingMessage, res: ServerRes
     listener,
   );
   // what a client expects beyond 100-continue changes nothing in how it is answered
-  server.on('checkExpectation', listener);
+  server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   server.on('request', (req: IncomingMessage, res: ServerResponse) => latestReply.set(req.socket, res));
   // not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
@@ -79,25 +80,28 @@ export async function drain(server: Server): Promise<void> {
 /** The reply to the latest request on each connection. */
 const latestReply = new WeakMap<Socket, ServerResponse>();
 
-/** What Node's parser refused never becomes a request: it is answered on the bare socket, in the shape of every error. */
+/** What Node's parser refused is answered in the shape of every error, behind the replies to the requests before it. */
 function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
   }
-  const due = latestReply.get(socket);
-  if (due?.req.complete && !due.writableFinished) {
-    // this reply would be taken for the one to the whole request before: that one goes first
-    due.once('close', () => answerBrokenRequest(error, socket));
-    return;
-  }
   const failure = brokenRequest(error);
   const body = errorBody(failure);
   const code = STATUS_OF[failure.reason];
-  socket.end(
-    `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const latest = latestReply.get(socket);
+  if (latest && !latest.req.complete && !latest.headersSent) {
+    // broken in its body: it has a reply of its own
+    latest.shouldKeepAlive = false;
+    latest.writeHead(code, { 'Content-Type': JSON_TYPE, 'Content-Length': Buffer.byteLength(body) }).end(body);
+  } else if (latest && !latest.writableFinished) {
+    latest.once('close', () => answerBrokenRequest(error, socket));
+  } else {
+    socket.end(
+      `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  }
 }
 
 function brokenRequest({ code, message }: Error & { code?: string }): BrokerError {

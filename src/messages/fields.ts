@@ -17,7 +17,8 @@ export interface MessageType {
   readonly number: number;
   readonly request: string;
   readonly reply: string;
-  readonly schema: Joi.ObjectSchema;
+  /** Without one the request is answered whatever its fields are. */
+  readonly schema?: Joi.ObjectSchema;
   /**
    * @param fields the request, valid by `schema`
    * @param payload the JSON text of its field payload
@@ -31,15 +32,25 @@ export interface Addressed {
   daddr: number;
 }
 
+/** The variant of a schema that says what is wrong in the words of this protocol. */
+export const EXPLAINED = 'explained';
+
+/**
+ * An integer from 0 to `max`. Its own words are in a variant of the schema (`.tailor(EXPLAINED)`), for requests that
+ * failed: Joi merges a field's messages at each validation, which costs 4 µs.
+ */
 const integer = (max: number): Joi.NumberSchema =>
   Joi.number()
     .integer()
     .min(0)
     .max(max)
     .required()
-    .messages({
-      'any.required': '{{#label}} is required',
-      '*': `{{#label}} must be an integer from 0 to ${max}, a JSON number`,
+    .alter({
+      [EXPLAINED]: (schema) =>
+        schema.messages({
+          'any.required': '{{#label}} is required',
+          '*': `{{#label}} must be an integer from 0 to ${max}, a JSON number`,
+        }),
     });
 
 const address = integer(0xffff_ffff);

@@ -2,7 +2,7 @@
 import type Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
-import { requestSchema } from './fields.js';
+import { EXPLAINED, requestSchema } from './fields.js';
 import type { Broker, MessageType } from './fields.js';
 import { free } from './free.js';
 import { gbye } from './gbye.js';
@@ -41,7 +41,7 @@ export async function answer(text: string, broker: Broker): Promise<string> {
   const { fields, payload } = parseRequest(text);
   const type = typeOf(fields);
   try {
-    validate(type, fields);
+    if (type.schema) validate(type.request, type.schema, fields);
     return await type.handle(fields as never, broker, payload ?? '');
   } catch (error) {
     throw inReplyTo(type, error);
@@ -58,19 +58,30 @@ function typeOf(fields: Fields): MessageType {
   throw new BrokerError(missing ? 'invalid_request' : 'unknown_msg_type', `${fault}: use ${KNOWN}`, { details });
 }
 
-function validate(type: MessageType, fields: Fields): void {
-  const details = faultsOf(type.schema, fields);
+function validate(request: string, schema: Joi.ObjectSchema, fields: Fields): void {
+  const details = faultsOf(schema, fields);
   // JSON.parse makes it a field like any other; Joi passes over it
   if (Object.hasOwn(fields, '__proto__'))
     details.push({ field: '__proto__', message: '__proto__ is not a field of this request' });
   if (details.length === 0) return;
   const all = details.map(({ message }) => message).join('; ');
-  throw new BrokerError('invalid_request', `${type.request} is not valid: ${all}`, { details });
+  throw new BrokerError('invalid_request', `${request} is not valid: ${all}`, { details });
 }
 
 function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Fault[] {
-  const { error } = schema.validate(fields);
-  return error === undefined ? [] : error.details.map(({ path, message }) => ({ field: path.join('.'), message }));
+  if (schema.validate(fields).error === undefined) return [];
+  const details = explained(schema).validate(fields).error?.details ?? [];
+  const faults = details.map(({ path, message }) => ({ field: path.join('.'), message }));
+  // a number can break two rules that are told in the same words
+  return faults.filter((fault, i) => faults[i - 1]?.message !== fault.message);
+}
+
+const explanations = new WeakMap<Joi.Schema, Joi.Schema>();
+
+function explained(schema: Joi.Schema): Joi.Schema {
+  const known = explanations.get(schema) ?? schema.tailor(EXPLAINED);
+  explanations.set(schema, known);
+  return known;
 }
 
 function inReplyTo(type: MessageType, error: unknown): BrokerError {

@@ -1,10 +1,8 @@
 // MSG_PUSH_REQ, MSG_PUSH_ACK: in the seed's table, but a broker behind plain HTTP cannot call its receivers.
-import Joi from 'joi';
 import { BrokerError } from '../errors.js';
 
 const refuse = {
   reply: 'MSG_PUSH_ACK',
-  schema: Joi.object().unknown(),
   handle: (): Promise<string> =>
     Promise.reject(new BrokerError('not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ')),
 };

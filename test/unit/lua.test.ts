@@ -1,0 +1,139 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { expect } from 'chai';
+import { deadKey, delayedKey, heldKey, leasesKey, queueKey } from '../../src/queue/keys.js';
+import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
+
+const folder = new URL('../../src/queue/', import.meta.url);
+const files = readdirSync(folder).filter((name) => name.endsWith('.lua'));
+const registered = QUEUE_SCRIPTS as Record<string, { lua: string; numberOfKeys: number }>;
+
+/** send.lua is called aizumiSend. */
+const commandOf = (file: string): string => {
+  const operation = basename(file, '.lua').replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+  return `aizumi${operation.charAt(0).toUpperCase()}${operation.slice(1)}`;
+};
+
+interface Input {
+  /** KEYS[1], ARGV[2] */
+  name: string;
+  text: string;
+}
+
+/** The lines of comment on top, and what is below without its comments. */
+function take(lua: string): { header: string[]; body: string } {
+  const lines = lua.split('\n').slice(1);
+  const end = lines.findIndex((line) => !line.startsWith('--'));
+  const header = lines.slice(0, end).map((line) => line.slice(2).trim());
+  return {
+    header,
+    body: lines
+      .slice(end)
+      .map((line) => line.replace(/--.*$/, ''))
+      .join('\n'),
+  };
+}
+
+/** `KEYS[1]  aizumi:{address}:queue  stream: messages` */
+const inputsOf = (header: string[]): Input[] =>
+  header.flatMap((line) => {
+    const match = /^((?:KEYS|ARGV)\[\d+\])\s\s+(\S.*)$/.exec(line);
+    return match ? [{ name: match[1]!, text: match[2]! }] : [];
+  });
+
+/** What `local a, b = KEYS[1], tonumber(ARGV[1])` binds to what. */
+function bindingsOf(body: string): { input: string; local: string }[] {
+  return [...body.matchAll(/^local ([\w, ]+) = (.*(?:KEYS|ARGV)\[\d+\].*)$/gm)].flatMap(
+    ([, names = '', values = '']) => {
+      const locals = names.split(/,\s*/);
+      const inputs = values
+        .split(/,\s*/)
+        .map((value) => /^(?:tonumber\()?((?:KEYS|ARGV)\[\d+\])\)?$/.exec(value.trim())?.[1]);
+      expect(inputs, `local ${names} = ${values}`).to.have.length(locals.length).and.not.include(undefined);
+      return inputs.map((input, i) => ({ input: input!, local: locals[i]!.trim() }));
+    },
+  );
+}
+
+describe('queue/*.lua', () => {
+  it('are all registered, each under the name of its file', () => {
+    expect(files).not.to.deep.equal([]);
+    expect(Object.keys(registered).sort()).to.deep.equal(files.map(commandOf).sort());
+  });
+
+  for (const file of files)
+    describe(file, () => {
+      const lua = readFileSync(new URL(file, folder), 'utf8');
+      const { header, body } = take(lua);
+      const inputs = inputsOf(header);
+      const keys = inputs.filter(({ name }) => name.startsWith('KEYS'));
+      const names = inputs.map(({ name }) => name);
+
+      it('is what is registered', () => expect(registered[commandOf(file)]?.lua).to.equal(lua));
+
+      it('is a script of Redis 7, whose flags are declared', () => expect(lua).to.match(/^#!lua( flags=[a-z,-]+)?\n/));
+
+      it('says what it is for before what goes in', () =>
+        expect(header[0])
+          .to.match(/^[A-Z].*\S$/)
+          .and.not.to.match(/^(KEYS|ARGV|Returns|Errors)/));
+
+      it('is registered with as many keys as its header has', () => {
+        expect(keys).not.to.deep.equal([]);
+        expect(registered[commandOf(file)]?.numberOfKeys).to.equal(keys.length);
+      });
+
+      it('counts its KEYS and ARGV from 1, without gap or repetition', () => {
+        const argv = inputs.length - keys.length;
+        expect(names).to.deep.equal([
+          ...keys.map((_, i) => `KEYS[${i + 1}]`),
+          ...Array.from({ length: argv }, (_, i) => `ARGV[${i + 1}]`),
+        ]);
+      });
+
+      it('uses what its header has and nothing else', () => {
+        const used = new Set(body.match(/\b(?:KEYS|ARGV)\[[^\]]*\]/g));
+        expect([...used].sort()).to.deep.equal([...names].sort());
+        expect(body).not.to.match(/\b(?:KEYS|ARGV)\b(?!\[)/);
+      });
+
+      it('binds each to a local of its own, once, before anything else', () => {
+        const bindings = bindingsOf(body);
+        expect(bindings.map(({ input }) => input).sort()).to.deep.equal([...names].sort());
+        expect(body.match(/\b(?:KEYS|ARGV)\[/g)).to.have.length(names.length);
+        expect(new Set(bindings.map(({ local }) => local)).size).to.equal(names.length);
+        const firstOther = body
+          .split('\n')
+          .findIndex((line) => line.trim() !== '' && !/^local .*(KEYS|ARGV)\[/.test(line));
+        expect(body.split('\n').slice(firstOther).join('\n')).not.to.match(/KEYS|ARGV/);
+      });
+
+      it('names keys that there are, by their own names, and says what each holds', () => {
+        const all = [queueKey, leasesKey, heldKey, delayedKey, deadKey].map((key) => key('aizumi', 'address' as never));
+        const bindings = bindingsOf(body);
+        for (const { name, text } of keys) {
+          const [pattern = '', role = ''] = text.split(/\s\s+/);
+          expect(all).to.include(pattern);
+          expect(role).to.match(/^(stream|zset|hash|string): \S|^zset: /);
+          expect(bindings.find(({ input }) => input === name)?.local).to.equal(pattern.split(':').at(-1));
+        }
+      });
+
+      it('says what it returns and how it fails', () => {
+        for (const word of ['Returns', 'Errors']) {
+          const lines = header.filter((line) => line.startsWith(word));
+          expect(lines, word).to.have.length(1);
+          expect(lines[0]).to.match(new RegExp(`^${word} +\\S`));
+        }
+      });
+
+      it('fails with the codes in its header, and with no other', () => {
+        const said = header.find((line) => line.startsWith('Errors'))!.match(/\b[A-Z]+_[A-Z_]+\b/g) ?? [];
+        const raised = [...body.matchAll(/error_reply\('([A-Z_]+) /g)].map(([, code]) => code);
+        expect(body.match(/error_reply/g) ?? []).to.have.length(raised.length);
+        expect([...new Set(raised)].sort()).to.deep.equal([...said].sort());
+      });
+
+      it("has one clock, Redis's", () => expect(body).not.to.match(/\bos\.(time|clock)\b/));
+    });
+});
