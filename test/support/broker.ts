@@ -44,7 +44,12 @@ export async function post(url: string, request: unknown, headers: Record<string
     body: typeof request === 'string' ? request : JSON.stringify(request),
   });
   const text = await response.text();
-  return { status: response.status, headers: response.headers, text, json: JSON.parse(text) as Record<string, unknown> };
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    json: JSON.parse(text) as Record<string, unknown>,
+  };
 }
 
 async function ready(url: string): Promise<void> {
