@@ -17,5 +17,5 @@ local oldest_ms = 0
 local oldest = redis.call('XRANGE', queue, '-', '+', 'COUNT', 1)[1]
 if oldest then oldest_ms = math.max(0, now_ms - tonumber(string.match(oldest[1], '^%d+'))) end
 return {
-  redis.call('XLEN', queue) - leased, leased, redis.call('ZCARD', delayed), redis.call('XLEN', dead), oldest_ms,
+  math.max(0, redis.call('XLEN', queue) - leased), leased, redis.call('ZCARD', delayed), redis.call('XLEN', dead), oldest_ms,
 }

@@ -1,0 +1,183 @@
+// docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker.
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import type { Reason } from '../../src/errors.js';
+import { STATUS_OF } from '../../src/http/failure.js';
+import { queueKey } from '../../src/queue/keys.js';
+import { startBroker } from '../support/broker.js';
+import type { TestBroker } from '../support/broker.js';
+import { startRedisServer } from '../support/redis-server.js';
+import { openStore } from '../support/store.js';
+import { until } from '../support/until.js';
+
+const run = promisify(execFile);
+
+const DOCUMENTS = ['docs/protocol.md', 'README.md'];
+
+interface Stand {
+  broker: TestBroker;
+  end(): Promise<unknown>;
+}
+
+/**
+ * What a block's info string may name: ```console full-queue. Such a block has a broker of its own;
+ * all others of a document share one, in their order.
+ */
+const SET_UPS: Readonly<Record<string, () => Promise<Stand>>> = {
+  '': () => withSettings({}),
+  'full-queue': () => withSettings({ AIZUMI_MAX_QUEUE_LENGTH: '2' }),
+  'one-second-lease': () => withSettings({ AIZUMI_VISIBILITY_TIMEOUT_MS: '1000' }),
+  'two-deliveries': () => withSettings({ AIZUMI_MAX_DELIVERIES: '2', AIZUMI_VISIBILITY_TIMEOUT_MS: '0' }),
+  'redis-full': () => withOwnRedis({ args: ['--maxmemory', '100kb'] }),
+  async 'redis-away'() {
+    const stand = await withOwnRedis({});
+    await stand.redis.kill9();
+    await until('the broker knows that Redis is away', async () => !(await fetch(`${stand.broker.url}readyz`)).ok);
+    return stand;
+  },
+  async 'redis-hung'() {
+    const stand = await withOwnRedis({});
+    stand.redis.pause();
+    return stand;
+  },
+  async 'strange-data'() {
+    const stand = await withSettings({});
+    const store = openStore(stand.broker.config);
+    await store.raw.set(queueKey(stand.broker.config.keyPrefix, 100), 'not a stream');
+    store.close();
+    return stand;
+  },
+};
+
+async function withSettings(env: Record<string, string>): Promise<Stand> {
+  const broker = await startBroker(env);
+  return { broker, end: () => broker.stop() };
+}
+
+async function withOwnRedis(options: Parameters<typeof startRedisServer>[0]) {
+  const redis = await startRedisServer(options);
+  const broker = await startBroker({ AIZUMI_REDIS_URL: redis.url });
+  return { redis, broker, end: () => Promise.all([broker.stop(), redis.stop()]) };
+}
+
+/** Reasons that no transcript can show, and what tests them instead. */
+const NOT_SHOWN: Partial<Record<Reason, string>> = {
+  request_timeout: 'takes the broker 10 s and more: http/hostile.test.ts',
+  draining: 'only a request that was under way when the stop began can get it: http/errors.test.ts',
+};
+
+/** What may differ from one run to the next, or between versions of Node.js. */
+const MAY_DIFFER: [RegExp, string][] = [
+  [/"(uptime_ms|oldest_ms)":[1-9]\d*/g, '"$1":…'],
+  [/"version":"[^"]*"/g, '"version":"…"'],
+  [/^Date: .*$/gm, 'Date: …'],
+  [/^X-Request-Id: [0-9a-f-]{36}$/gm, 'X-Request-Id: …'],
+  [/ \(line \d+ column \d+\)/g, ''], // in what JSON.parse says, since Node.js 22
+];
+
+const comparable = (text: string): string =>
+  MAY_DIFFER.reduce((result, [what, by]) => result.replace(what, by), text.replaceAll('\r', '')).trimEnd();
+
+interface Transcript {
+  /** Where it stands, for the test's name. */
+  line: number;
+  command: string;
+  output: string;
+}
+
+interface Block {
+  line: number;
+  setUp: string;
+  transcripts: Transcript[];
+}
+
+/** A fence with its language and a name after that, if any. */
+const FENCE = /^```(\w*) ?([\w-]*)$/;
+
+/** The document's blocks ```console. Of the commands in them, those that talk to the broker and those that wait count. */
+function blocksOf(text: string): Block[] {
+  const blocks: Block[] = [];
+  let block: Block | undefined;
+  let fenced = false;
+  let transcript: Transcript | undefined;
+  text.split('\n').forEach((line, i) => {
+    const [fence, language, setUp = ''] = FENCE.exec(line) ?? [];
+    if (fence !== undefined) {
+      fenced = !fenced;
+      block = fenced && language === 'console' ? { line: i + 1, setUp, transcripts: [] } : undefined;
+      if (block) blocks.push(block);
+    } else if (block && line.startsWith('$ ')) {
+      transcript = { line: i + 1, command: line.slice(2), output: '' };
+      if (/\bcurl |^sleep /.test(transcript.command)) block.transcripts.push(transcript);
+    } else if (block && transcript) {
+      if (transcript.output === '' && transcript.command.endsWith('\\')) transcript.command += `\n${line}`;
+      else transcript.output += `${line}\n`;
+    }
+  });
+  return blocks;
+}
+
+/** Runs it as a shell would, the document's address replaced by the test's. */
+async function outputOf(command: string, { url }: TestBroker): Promise<string> {
+  const here = command.replaceAll('localhost:8080', new URL(url).host);
+  if (command.includes('curl ')) expect(here, 'the documents talk to localhost:8080').not.to.equal(command);
+  const { stdout } = await run('sh', ['-c', here], { timeout: 10_000, env: { ...process.env, NO_PROXY: '*' } });
+  return stdout;
+}
+
+describe('what the documents show', () => {
+  const shown = new Set<string>();
+  let wereRun = 0;
+
+  before('curl is there', async () => {
+    const { stdout } = await run('curl', ['--version']).catch(() => ({ stdout: '' }));
+    const [, major, minor] = /^curl (\d+)\.(\d+)/.exec(stdout) ?? [];
+    const isNewEnough = Number(major) > 7 || (Number(major) === 7 && Number(minor) >= 82);
+    if (!isNewEnough)
+      throw new Error('these tests run curl 7.82 or newer (for its --json): install it, then try again');
+  });
+
+  const written = DOCUMENTS.filter(existsSync).map((name) => ({ name, text: readFileSync(name, 'utf8') }));
+  const all = written.map(({ name, text }) => ({ name, blocks: blocksOf(text) }));
+
+  for (const { name, blocks } of all)
+    describe(name, () => {
+      let shared: Stand | undefined;
+      after(() => shared?.end());
+
+      for (const { line, setUp, transcripts } of blocks)
+        describe(`line ${line}${setUp && `: ${setUp}`}`, () => {
+          let stand: Stand | undefined;
+          before(async () => {
+            const start = SET_UPS[setUp];
+            if (!start) throw new Error(`there is no set-up ${setUp}: there are${Object.keys(SET_UPS).join(' ')}`);
+            stand = setUp === '' ? (shared ??= await start()) : await start();
+          });
+          after(() => (setUp === '' ? undefined : stand?.end()));
+
+          for (const transcript of transcripts)
+            it(transcript.command.slice(0, 100), async () => {
+              const printed = await outputOf(transcript.command, stand!.broker);
+              wereRun++;
+              expect(comparable(printed), `line ${transcript.line}`).to.equal(comparable(transcript.output));
+              for (const [, reason = ''] of printed.matchAll(/"reason":"(\w+)"/g)) shown.add(reason);
+            });
+        });
+    });
+
+  // suites of their own, because mocha runs a suite's own tests before the suites in it
+  describe('altogether', () => {
+    it('is run, every command of it', () => {
+      const commands = written.flatMap(({ text }) => text.match(/^\$ .*\bcurl .*$/gm) ?? []).length;
+      const waits = written.flatMap(({ text }) => text.match(/^\$ sleep .*$/gm) ?? []).length;
+      expect(commands).to.be.above(20);
+      expect(wereRun).to.equal(commands + waits);
+    });
+
+    it('has every reason for an error, but those that cannot be shown', () => {
+      expect([...shown, ...Object.keys(NOT_SHOWN)].sort()).to.deep.equal(Object.keys(STATUS_OF).sort());
+    });
+  });
+});
