@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import Joi from 'joi';
+import { parseRedisAddress } from './redis-address.js';
 
 /** Effective settings. Times are milliseconds, sizes bytes, unless the name says otherwise. */
 export interface Config {
@@ -15,7 +16,13 @@ export interface Config {
   readonly redisServer: string | undefined;
   readonly dataDir: string;
   readonly keyPrefix: string;
-  readonly durability: 'primary';
+  /** When a SEND is answered that does not say so itself. */
+  readonly durability: 'primary' | 'quorum' | 'all';
+  readonly durabilityTimeoutMs: number;
+  /** Nodes of each primary's deployment, itself included; undefined: found out from Sentinel, Cluster or the primary. */
+  readonly replicationNodes: number | undefined;
+  readonly replicaMaxLagMs: number;
+  readonly dedupWindowMs: number;
   readonly visibilityTimeoutMs: number;
   readonly maxDeliveries: number;
   readonly maxQueueLength: number;
@@ -42,7 +49,11 @@ interface Settings {
   REDIS_SERVER: string | undefined;
   DATA_DIR: string;
   KEY_PREFIX: string;
-  DURABILITY: 'primary';
+  DURABILITY: 'primary' | 'quorum' | 'all';
+  DURABILITY_TIMEOUT_MS: number;
+  REPLICATION_NODES: number | undefined;
+  REPLICA_MAX_LAG_MS: number;
+  DEDUP_WINDOW_MS: number;
   VISIBILITY_TIMEOUT_MS: number;
   MAX_DELIVERIES: number;
   MAX_QUEUE_LENGTH: number;
@@ -63,7 +74,12 @@ const settings: Joi.PartialSchemaMap<Settings> = {
     .pattern(/^[\w.:-]{1,64}$/)
     .message('{{#label}} must be 1 to 64 letters, digits, _ . : or -')
     .default('aizumi'),
-  DURABILITY: Joi.valid('primary').default('primary'),
+  DURABILITY: Joi.valid('primary', 'quorum', 'all').default('primary'),
+  DURABILITY_TIMEOUT_MS: Joi.number().integer().min(100).max(60_000).default(1_000),
+  REPLICATION_NODES: Joi.number().integer().min(1).max(100),
+  // replicas confirm once a second, and Redis counts whole seconds
+  REPLICA_MAX_LAG_MS: Joi.number().integer().min(2_000).max(600_000).default(3_000),
+  DEDUP_WINDOW_MS: Joi.number().integer().min(1_000).max(86_400_000).default(300_000),
   VISIBILITY_TIMEOUT_MS: Joi.number().integer().min(0).max(MAX_VISIBILITY_TIMEOUT_MS).default(30_000),
   MAX_DELIVERIES: Joi.number().integer().min(1).max(1_000_000).default(20),
   MAX_QUEUE_LENGTH: Joi.number().integer().min(1).default(1_000_000),
@@ -75,21 +91,13 @@ const schema = Joi.object<Settings>(settings).prefs({
   abortEarly: false,
   errors: { wrap: { label: false } },
   messages: {
-    'any.custom':
-      '{{#label}} must be an address such as redis://host:6379, rediss://host:6379 or unix:///path/of/socket',
+    'any.custom': '{{#label}} {{#error.message}}',
     'object.unknown': '{{#key}} is not a setting of aizumi',
   },
 });
 
-/** Whatever passes here ioredis and node:net take too. Throws otherwise: on port 99999, on %zz. */
 function checkRedisUrl(value: string): string {
-  const { protocol, hostname, username, password, pathname } = new URL(value);
-  const parts = [username, password, pathname].map(decodeURIComponent);
-  const complete =
-    protocol === 'unix:'
-      ? hostname === '' && /^unix:\/\/\/./.test(value)
-      : /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(parts[2] ?? '');
-  if (!complete || value !== value.trim()) throw new Error(value);
+  parseRedisAddress(value);
   return value;
 }
 
@@ -122,6 +130,10 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     dataDir: resolve(value.DATA_DIR),
     keyPrefix: value.KEY_PREFIX,
     durability: value.DURABILITY,
+    durabilityTimeoutMs: value.DURABILITY_TIMEOUT_MS,
+    replicationNodes: value.REPLICATION_NODES,
+    replicaMaxLagMs: value.REPLICA_MAX_LAG_MS,
+    dedupWindowMs: value.DEDUP_WINDOW_MS,
     visibilityTimeoutMs: value.VISIBILITY_TIMEOUT_MS,
     maxDeliveries: value.MAX_DELIVERIES,
     maxQueueLength: value.MAX_QUEUE_LENGTH,

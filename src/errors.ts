@@ -12,11 +12,13 @@ export type Reason =
   | 'request_timeout'
   | 'too_large'
   | 'unsupported_media_type'
+  | 'id_conflict'
   | 'queue_full'
   | 'headers_too_large'
   | 'internal'
   | 'not_supported'
   | 'unavailable'
+  | 'not_durable'
   | 'draining';
 
 /** One thing wrong with a request: the field's name (dotted for nested ones) and the rule that it breaks. */
@@ -29,7 +31,7 @@ interface Extra {
   details?: readonly Fault[];
   /** Seconds after which a retry may succeed. */
   retryAfterS?: number;
-  /** Whether the request may have taken effect all the same; only for `unavailable` and `internal`. */
+  /** Whether the request may have taken effect all the same; only for `unavailable`, `not_durable` and `internal`. */
   outcome?: 'not_done' | 'unknown';
   cause?: unknown;
 }

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { ConfigError, loadConfig } from './config.js';
 import type { Config } from './config.js';
+import { describeAddress } from './redis-address.js';
 import { startEmbeddedRedis } from './redis/embedded.js';
 import { fromSupervisor, superviseWorkers } from './supervisor.js';
 import { VERSION, startWorker } from './worker.js';
@@ -54,9 +55,7 @@ function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> {
 
 /** The settings as they are in force; of the URL only what is no secret. */
 function effective(config: Config): Partial<Config> {
-  if (config.redisUrl === undefined) return config;
-  const { protocol, host, pathname } = new URL(config.redisUrl);
-  return { ...config, redisUrl: `${protocol}//${host}${pathname}` };
+  return config.redisUrl === undefined ? config : { ...config, redisUrl: describeAddress(config.redisUrl) };
 }
 
 /** What a log may say of an error: ioredis hangs the command on it, and with it somebody's payload. */

@@ -5,7 +5,8 @@ import type { Config } from './config.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
-import { connectRedis, firstAttempt, ping } from './redis/connect.js';
+import { DurableWrites } from './redis/durable-writes.js';
+import { connectRedis, connectionAttempt, ping } from './redis/connect.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -19,18 +20,36 @@ export interface Worker {
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
   const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const durable = new DurableWrites(redis, {
+    url: redisUrl,
+    scripts: QUEUE_SCRIPTS,
+    timeoutMs: config.durabilityTimeoutMs,
+    nodes: config.replicationNodes,
+    maxLagMs: config.replicaMaxLagMs,
+    log,
+  });
+  const closeRedis = (): void => {
+    durable.close();
+    redis.disconnect();
+  };
   let draining = false;
   const app = createApp({
-    broker: { queues: createQueues(redis, config), id: config.brokerId, version: VERSION, startedAtMs },
+    broker: {
+      queues: createQueues(redis, durable, config),
+      durability: config.durability,
+      id: config.brokerId,
+      version: VERSION,
+      startedAtMs,
+    },
     log,
     maxBodyBytes: config.maxBodyBytes,
     probes: { ping: () => ping(redis), isDraining: () => draining },
   });
   const server = createHttpServer(app.callback());
   // with Redis there, the first request is served; without it, a 503 is better than no answer
-  await firstAttempt(redis);
+  await connectionAttempt(redis);
   const port = await listen(server, config.host, config.port).catch((error: unknown) => {
-    redis.disconnect();
+    closeRedis();
     throw error;
   });
   return {
@@ -38,7 +57,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     async stop() {
       draining = true;
       await drain(server);
-      redis.disconnect();
+      closeRedis();
     },
   };
 }

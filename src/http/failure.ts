@@ -18,6 +18,7 @@ export const STATUS_OF: Readonly<Record<Reason, number>> = {
   not_found: 404,
   method_not_allowed: 405,
   request_timeout: 408,
+  id_conflict: 409,
   too_large: 413,
   unsupported_media_type: 415,
   queue_full: 429,
@@ -25,6 +26,7 @@ export const STATUS_OF: Readonly<Record<Reason, number>> = {
   internal: 500,
   not_supported: 501,
   unavailable: 503,
+  not_durable: 503,
   draining: 503,
 };
 

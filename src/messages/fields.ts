@@ -1,10 +1,13 @@
 // The fields that requests are made of, and what a message type is made of.
 import Joi from 'joi';
 import type { Queues } from '../queue/queues.js';
+import type { Durability } from '../redis/durable-writes.js';
 
 /** What a handler works with. */
 export interface Broker {
   readonly queues: Queues;
+  /** Of a SEND that does not ask for another. */
+  readonly durability: Durability;
   readonly id: number;
   readonly version: string;
   /** When the broker started, ms since 1970. */

@@ -1,8 +1,15 @@
 // MSG_SEND_REQ: saddr sends to the receiver daddr.
 import Joi from 'joi';
 import { send as sendMessage } from '../queue/send.js';
+import type { Durability } from '../redis/durable-writes.js';
 import { messageId, plainReply, requestSchema } from './fields.js';
 import type { Addressed, Broker } from './fields.js';
+
+interface Request extends Addressed {
+  id: number;
+  durability?: Durability;
+  dedup?: boolean;
+}
 
 const REPLY = plainReply('MSG_SEND_ACK');
 
@@ -10,9 +17,15 @@ export const send = {
   number: 1,
   request: 'MSG_SEND_REQ',
   reply: 'MSG_SEND_ACK',
-  schema: requestSchema({ id: messageId, payload: Joi.any().required() }),
-  async handle({ saddr, daddr, id }: Addressed & { id: number }, { queues }: Broker, payload: string): Promise<string> {
-    await sendMessage(queues, daddr, { saddr, id, payload });
+  schema: requestSchema({
+    id: messageId,
+    payload: Joi.any().required(),
+    durability: Joi.valid('primary', 'quorum', 'all'),
+    dedup: Joi.boolean(),
+  }),
+  async handle(request: Request, { queues, durability: usual }: Broker, payload: string): Promise<string> {
+    const { saddr, daddr, id, durability = usual, dedup = false } = request;
+    await sendMessage(queues, daddr, { saddr, id, payload }, { durability, dedup });
     return REPLY;
   },
 };

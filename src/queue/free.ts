@@ -1,6 +1,6 @@
 // FREE: ends a message's life.
 import { redisFailure } from '../redis/failure.js';
-import { heldKey, leasesKey, queueKey } from './keys.js';
+import { heldKey, leasesKey, queueKey, seenKey } from './keys.js';
 import type { Queues } from './queues.js';
 
 /**
@@ -9,12 +9,17 @@ import type { Queues } from './queues.js';
  * @throws BrokerError unavailable (outcome unknown: the message may be freed)
  */
 export async function free({ redis, settings }: Queues, address: number, id: number): Promise<boolean> {
-  const { keyPrefix: prefix } = settings;
+  const { keyPrefix: prefix, dedupWindowMs } = settings;
   try {
-    return (
-      (await redis.aizumiFree(queueKey(prefix, address), leasesKey(prefix, address), heldKey(prefix, address), id)) ===
-      1
+    const freed = await redis.aizumiFree(
+      queueKey(prefix, address),
+      leasesKey(prefix, address),
+      heldKey(prefix, address),
+      seenKey(prefix, address),
+      id,
+      dedupWindowMs,
     );
+    return freed === 1;
   } catch (error) {
     throw redisFailure(error);
   }

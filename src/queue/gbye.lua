@@ -2,8 +2,8 @@
 -- The receiver leaves: gives back what it holds, a part at a time, and removes the queue's keys when nothing is left.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:leases   zset: entry:stamp → when its lease ends, ms; 0: it has ended
--- KEYS[3]  aizumi:{address}:held     zset: stamp:entry → message id
+-- KEYS[2]  aizumi:{address}:leases   zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
+-- KEYS[3]  aizumi:{address}:held     zset: stamp:entry, or stamp:entry:saddr if sent once → message id
 -- KEYS[4]  aizumi:{address}:delayed  zset: messages not yet due
 -- KEYS[5]  aizumi:{address}:dead     stream: messages delivered too often
 -- ARGV[1]  most messages to give back in this call, count
@@ -13,8 +13,8 @@ local queue, leases, held, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], K
 local at_most = tonumber(ARGV[1])
 
 for _, member in ipairs(redis.call('ZRANGE', held, 0, at_most - 1)) do
-  local stamp, entry = string.sub(member, 1, 16), string.sub(member, 18)
-  redis.call('ZADD', leases, 0, entry .. ':' .. stamp)
+  local stamp, entry = string.sub(member, 1, 16), string.sub(member, 18, 41)
+  redis.call('ZADD', leases, 0, entry .. ':' .. stamp .. string.sub(member, 42))
   redis.call('ZREM', held, member)
 end
 local still_held = redis.call('ZCARD', held)

@@ -9,6 +9,8 @@ export const leasesKey = (prefix: string, address: number): string => `${prefix}
 export const heldKey = (prefix: string, address: number): string => `${prefix}:{${address}}:held`;
 export const delayedKey = (prefix: string, address: number): string => `${prefix}:{${address}}:delayed`;
 export const deadKey = (prefix: string, address: number): string => `${prefix}:{${address}}:dead`;
+/** Deduplicated messages that live; with `:<bucket>` behind it those that ended in one window of time. */
+export const seenKey = (prefix: string, address: number): string => `${prefix}:{${address}}:seen`;
 
 /** Every address that has a queue, member and score both the address. One key for the whole broker. */
 export const registryKey = (prefix: string): string => `${prefix}:queues`;

@@ -1,6 +1,7 @@
 // What every operation on a queue needs: the connection, the names of keys, and the limits.
 import { readFileSync } from 'node:fs';
 import type { RedisClient, Script } from '../redis/connect.js';
+import type { DurableWrites } from '../redis/durable-writes.js';
 import { QueueLengths } from './queue-lengths.js';
 
 export interface QueueSettings {
@@ -11,22 +12,39 @@ export interface QueueSettings {
   readonly maxDeliveries: number;
   /** Messages that a queue may hold, waiting and leased together. */
   readonly maxQueueLength: number;
+  /** How long a deduplicated message is remembered after its end, ms. */
+  readonly dedupWindowMs: number;
 }
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
-  aizumiSend(queue: string, maxLength: number, saddr: number, id: number, payload: string): Promise<number>;
+  aizumiSend(...args: [queue: string, maxLength: number, saddr: number, id: number, payload: string]): Promise<number>;
+  aizumiSendOnce(
+    ...args: [
+      queue: string,
+      seen: string,
+      maxLength: number,
+      saddr: number,
+      id: number,
+      payload: string,
+      windowMs: number,
+    ]
+  ): Promise<number>;
   aizumiRecv(
     ...args: [
       queue: string,
       leases: string,
       held: string,
       dead: string,
+      seen: string,
       visibilityTimeoutMs: number,
       maxDeliveries: number,
+      windowMs: number,
     ]
   ): Promise<[saddr: string, id: string, payload: string] | null>;
-  aizumiFree(queue: string, leases: string, held: string, id: number): Promise<0 | 1>;
+  aizumiFree(
+    ...args: [queue: string, leases: string, held: string, seen: string, id: number, windowMs: number]
+  ): Promise<0 | 1>;
   aizumiGbye(
     ...args: [queue: string, leases: string, held: string, delayed: string, dead: string, atMost: number]
   ): Promise<number>;
@@ -35,8 +53,11 @@ export interface QueueCommands {
   ): Promise<[waiting: number, leased: number, delayed: number, dead: number, oldestMs: number] | null>;
 }
 
+export type QueueRedis = RedisClient & QueueCommands;
+
 export interface Queues {
-  readonly redis: RedisClient & QueueCommands;
+  readonly redis: QueueRedis;
+  readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
 }
@@ -48,9 +69,9 @@ export interface Message {
   payload: string;
 }
 
-/** @param redis a connection opened with {@link QUEUE_SCRIPTS} */
-export function createQueues(redis: RedisClient, settings: QueueSettings): Queues {
-  return { redis: redis as Queues['redis'], settings, lengths: new QueueLengths(settings.maxQueueLength) };
+/** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */
+export function createQueues(redis: RedisClient, durable: DurableWrites, settings: QueueSettings): Queues {
+  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(settings.maxQueueLength) };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({
@@ -61,8 +82,9 @@ const script = (file: string, numberOfKeys: number): Script => ({
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 1),
-  aizumiRecv: script('./recv.lua', 4),
-  aizumiFree: script('./free.lua', 3),
+  aizumiSendOnce: script('./send-once.lua', 2),
+  aizumiRecv: script('./recv.lua', 5),
+  aizumiFree: script('./free.lua', 4),
   aizumiGbye: script('./gbye.lua', 5),
   aizumiStat: script('./stat.lua', 4),
 } satisfies Record<string, Script>;

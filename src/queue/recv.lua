@@ -4,18 +4,20 @@
 -- allow-oom: receiving and freeing is how a full Redis gets empty again.
 --
 -- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp → when its lease ends, ms; 0: it has ended
--- KEYS[3]  aizumi:{address}:held    zset: stamp:entry → message id
+-- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
+-- KEYS[3]  aizumi:{address}:held    zset: stamp:entry, or stamp:entry:saddr if sent once → message id
 -- KEYS[4]  aizumi:{address}:dead    stream: messages delivered too often
+-- KEYS[5]  aizumi:{address}:seen    hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- ARGV[1]  visibility timeout, ms
 -- ARGV[2]  most deliveries of one message, count
+-- ARGV[3]  window in which a message sent once is remembered after its end, ms
 -- Returns  {saddr, id, payload}, strings as SEND stored them; nil when nothing waits
 -- Errors   those of Redis only
 --
 -- entry is the stream id with its sequence padded to 10 digits, so that text sorts as the queue does (to Redis it is the
 -- same id); stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message, held by time of delivery.
-local queue, leases, held, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local visibility_timeout_ms, max_deliveries = tonumber(ARGV[1]), tonumber(ARGV[2])
+local queue, leases, held, dead, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local visibility_timeout_ms, max_deliveries, window_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 -- numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost
 local time = redis.call('TIME')
@@ -23,10 +25,15 @@ local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 
+local function once(fields)
+  if fields[7] == 'once' then return ':' .. fields[2] end
+  return ''
+end
+
 local function lease(stream_id, fields)
   local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
-  redis.call('ZADD', leases, string.format('%d', now_ms + visibility_timeout_ms), entry .. ':' .. stamp)
-  redis.call('ZADD', held, fields[4], stamp .. ':' .. entry)
+  redis.call('ZADD', leases, string.format('%d', now_ms + visibility_timeout_ms), entry .. ':' .. stamp .. once(fields))
+  redis.call('ZADD', held, fields[4], stamp .. ':' .. entry .. once(fields))
   return { fields[2], fields[4], fields[6] }
 end
 
@@ -35,6 +42,14 @@ local function bury(stream_id, fields, deliveries)
     'cause', 'max_deliveries', 'deliveries', deliveries, 'entry', stream_id, 'died_at_ms', now_ms)
   redis.call('XACK', queue, 'receivers', stream_id)
   redis.call('XDEL', queue, stream_id)
+  if once(fields) ~= '' then
+    -- as in free.lua: its id is remembered for the window
+    local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now_ms / window_ms)
+    local ended = seen .. ':' .. bucket
+    redis.call('HSET', ended, field, redis.sha1hex(fields[6]))
+    redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
+    redis.call('HDEL', seen, field)
+  end
 end
 
 -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
@@ -53,9 +68,9 @@ local function redeliver()
   for _ = 1, 1000 do
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
     if not member then return nil end
-    local entry, old_stamp = string.sub(member, 1, 24), string.sub(member, 26)
+    local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
     redis.call('ZREM', leases, member)
-    redis.call('ZREM', held, old_stamp .. ':' .. entry)
+    redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
     local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
     local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
     -- claimed is missing when somebody deleted the entry from the stream by hand

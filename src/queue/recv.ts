@@ -1,6 +1,6 @@
 // RECV: takes the next message of a queue under a lease.
 import { redisFailure } from '../redis/failure.js';
-import { deadKey, heldKey, leasesKey, queueKey } from './keys.js';
+import { deadKey, heldKey, leasesKey, queueKey, seenKey } from './keys.js';
 import type { Message, Queues } from './queues.js';
 
 /**
@@ -8,15 +8,17 @@ import type { Message, Queues } from './queues.js';
  * @throws BrokerError unavailable (outcome unknown: a message may have been leased; it comes back when the lease ends)
  */
 export async function recv({ redis, settings }: Queues, address: number): Promise<Message | undefined> {
-  const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries } = settings;
+  const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
   try {
     const taken = await redis.aizumiRecv(
       queueKey(prefix, address),
       leasesKey(prefix, address),
       heldKey(prefix, address),
       deadKey(prefix, address),
+      seenKey(prefix, address),
       visibilityTimeoutMs,
       maxDeliveries,
+      dedupWindowMs,
     );
     if (taken === null) return undefined;
     const [saddr, id, payload] = taken;

@@ -1,22 +1,33 @@
 // SEND: adds a message to a receiver's queue.
 import { BrokerError } from '../errors.js';
+import type { RedisClient } from '../redis/connect.js';
+import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
-import { queueKey, registryKey } from './keys.js';
-import type { Message, Queues } from './queues.js';
+import { queueKey, registryKey, seenKey } from './keys.js';
+import type { Message, QueueRedis, Queues } from './queues.js';
 
 const RETRY_AFTER_S = 1;
 
+export interface SendOptions {
+  /** When the message counts as sent. */
+  durability: Durability;
+  /** One message per saddr, address and id: while it lives and for the window after. */
+  dedup: boolean;
+}
+
+const PLAIN: SendOptions = { durability: 'primary', dedup: false };
+
 /**
  * Adds `message` to the queue of `address`, which comes into being if need be.
- * @throws BrokerError queue_full; unavailable (outcome unknown: the message may have been added)
+ * @throws BrokerError queue_full, id_conflict; unavailable, not_durable (outcome unknown: the message may have been added)
  */
-export async function send(queues: Queues, address: number, message: Message): Promise<void> {
-  const room = queues.lengths.hasRoom(address, performance.now());
+export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
+  const room = options.dedup ? 'unknown' : queues.lengths.hasRoom(address, performance.now());
   try {
-    if (room !== 'unknown' && (await add(queues, address, message, room === 'yes, look'))) return;
-    await addWithCare(queues, address, message);
+    if (room !== 'unknown' && (await add(queues, address, message, options.durability, room === 'yes, look'))) return;
+    await addWithCare(queues, address, message, options);
   } catch (error) {
-    throw queueFull(error) ?? redisFailure(error);
+    throw refusal(error) ?? redisFailure(error);
   }
 }
 
@@ -25,30 +36,49 @@ export async function send(queues: Queues, address: number, message: Message): P
  * @returns false when there is no such queue, and nothing was added
  */
 async function add(
-  { redis, settings, lengths }: Queues,
+  { redis, durable, settings, lengths }: Queues,
   address: number,
   message: Message,
+  durability: Durability,
   look: boolean,
 ): Promise<boolean> {
   const key = queueKey(settings.keyPrefix, address);
   const { saddr, id, payload } = message;
   // NOMKSTREAM: a queue that GBYE removed must be made anew with its group and its place in the register
-  const added = redis.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload);
+  const write = (to: RedisClient): Promise<string | null> =>
+    to.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload);
+  const added = durability === 'primary' ? write(redis) : durable.commit(key, durability, write);
   if (look) {
-    const [entry, length] = await Promise.all([added, redis.xlen(key)]);
-    lengths.learn(address, length, performance.now());
-    return entry !== null;
+    redis.xlen(key).then(
+      (length) => lengths.learn(address, length, performance.now()),
+      () => lengths.forget(address), // the next SEND asks again; what this one is told depends on its XADD alone
+    );
   }
   return (await added) !== null;
 }
 
-async function addWithCare(queues: Queues, address: number, message: Message): Promise<void> {
-  const { redis, settings, lengths } = queues;
+async function addWithCare(queues: Queues, address: number, message: Message, options: SendOptions): Promise<void> {
+  const { durable, settings, lengths } = queues;
+  const { keyPrefix, maxQueueLength, dedupWindowMs } = settings;
   const { saddr, id, payload } = message;
+  const key = queueKey(keyPrefix, address);
   const known = lengths.knows(address);
-  const key = queueKey(settings.keyPrefix, address);
-  const length = await redis.aizumiSend(key, settings.maxQueueLength, saddr, id, payload);
-  lengths.learn(address, length, performance.now());
+  const length = await durable.commit(key, options.durability, (to) =>
+    options.dedup
+      ? (to as QueueRedis).aizumiSendOnce(
+          key,
+          seenKey(keyPrefix, address),
+          maxQueueLength,
+          saddr,
+          id,
+          payload,
+          dedupWindowMs,
+        )
+      : (to as QueueRedis).aizumiSend(key, maxQueueLength, saddr, id, payload),
+  );
+  if (length > 0) lengths.learn(address, length, performance.now());
+  // sent before: the attempt that made the queue may have been cut off before it was registered
+  else if (known || (await queues.redis.exists(key)) === 0) return;
   if (length === 1 || !known) await register(queues, address);
 }
 
@@ -65,9 +95,20 @@ async function register({ redis, settings, lengths }: Queues, address: number): 
   }
 }
 
-function queueFull(error: unknown): BrokerError | undefined {
-  if (!(error instanceof Error) || !error.message.startsWith('QUEUE_FULL')) return undefined;
-  return new BrokerError('queue_full', 'the receiver has too many messages waiting: try again when it has freed some', {
-    retryAfterS: RETRY_AFTER_S,
-  });
+function refusal(error: unknown): BrokerError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error.message.startsWith('QUEUE_FULL'))
+    return new BrokerError(
+      'queue_full',
+      'the receiver has too many messages waiting: try again when it has freed some',
+      {
+        retryAfterS: RETRY_AFTER_S,
+      },
+    );
+  if (error.message.startsWith('ID_CONFLICT'))
+    return new BrokerError(
+      'id_conflict',
+      'you sent this id to this receiver before, with another payload: take a new id',
+    );
+  return undefined;
 }

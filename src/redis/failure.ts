@@ -9,8 +9,11 @@ const REFUSED: Record<string, string> = {
   LOADING: 'Redis is loading its data: try again',
   MASTERDOWN: 'Redis has lost its primary: try again',
   NOREPLICAS: 'Redis has too few replicas to accept writes: try again',
+  // ioredis takes a script for loaded whose EVAL was refused, by NOREPLICAS for example; with the next try it loads it
+  NOSCRIPT: 'Redis has lost its scripts and could not take them again yet: try again',
   BUSY: 'Redis is busy with a script: try again',
   CLUSTERDOWN: 'The Redis Cluster is down: try again',
+  MOVED: 'The Redis Cluster has moved this queue: try again',
   TRYAGAIN: 'The Redis Cluster is moving this queue: try again',
   NOAUTH: 'Redis wants a password: set it in AIZUMI_REDIS_URL',
   WRONGPASS: 'Redis does not take the password in AIZUMI_REDIS_URL',
@@ -19,6 +22,9 @@ const REFUSED: Record<string, string> = {
 
 /** What NOPERM is called when a script runs into it, in Redis 7.0 and in later ones. */
 const ACL_IN_SCRIPT = /^ERR The user executing the script can't|ACL failure in script/;
+
+/** ioredis's words for a command that it has not sent (enableOfflineQueue: false), or that every node sent elsewhere. */
+const NOT_SENT = /^(Stream isn't writeable|Cluster isn't ready|Too many Cluster redirections)/;
 
 const RETRY_AFTER_S = 1;
 
@@ -34,8 +40,7 @@ export function redisFailure(error: unknown): unknown {
     const advice = REFUSED[code];
     return advice === undefined ? error : unavailable(advice, 'not_done', error);
   }
-  // ioredis's words for a command that it has not sent (enableOfflineQueue: false)
-  if (error.message.startsWith("Stream isn't writeable"))
+  if (NOT_SENT.test(error.message))
     return unavailable('Redis is out of reach; nothing was done: try again', 'not_done', error);
   return unavailable(
     'the connection to Redis broke before its answer came: it is not known whether this was done',

@@ -1,11 +1,11 @@
 // What a Redis must be and how it must be set for aizumi's promises; asked at every (re)connection.
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 
 /**
  * Reads INFO and says in sentences what is wrong with this server, nothing if all is well.
  * Valkey reports the Redis version that it is compatible with.
  */
-export async function serverFaults(redis: Redis): Promise<string[]> {
+export async function serverFaults(redis: Redis | Cluster): Promise<string[]> {
   const info = parseInfo(await redis.info());
   const version = info.get('redis_version') ?? 'unknown';
   const faults: string[] = [];
@@ -15,7 +15,20 @@ export async function serverFaults(redis: Redis): Promise<string[]> {
     faults.push(`Redis may throw messages away: set maxmemory-policy to noeviction (it is ${policy})`);
   if (info.get('aof_enabled') === '0')
     faults.push('Redis keeps messages in memory only: a restart of Redis loses them; set appendonly yes');
+  else if ((await appendfsync(redis)) !== 'always')
+    faults.push(
+      'Redis acknowledges messages before they are on disk: a power cut loses the last ones; set appendfsync always',
+    );
   return faults;
+}
+
+/** Managed Redises and ACLs may not let us ask: then it is the operator's to know. */
+async function appendfsync(redis: Redis | Cluster): Promise<string> {
+  try {
+    return (await redis.config('GET', 'appendfsync'))[1] ?? 'always';
+  } catch {
+    return 'always';
+  }
 }
 
 function parseInfo(text: string): Map<string, string> {

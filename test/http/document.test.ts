@@ -1,14 +1,17 @@
 // docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker.
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
 import type { Reason } from '../../src/errors.js';
 import { STATUS_OF } from '../../src/http/failure.js';
 import { queueKey } from '../../src/queue/keys.js';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
 import { startRedisServer } from '../support/redis-server.js';
+import { sendRequest } from '../support/requests.js';
 import { openStore } from '../support/store.js';
 import { until } from '../support/until.js';
 
@@ -31,6 +34,12 @@ const SET_UPS: Readonly<Record<string, () => Promise<Stand>>> = {
   'one-second-lease': () => withSettings({ AIZUMI_VISIBILITY_TIMEOUT_MS: '1000' }),
   'two-deliveries': () => withSettings({ AIZUMI_MAX_DELIVERIES: '2', AIZUMI_VISIBILITY_TIMEOUT_MS: '0' }),
   'redis-full': () => withOwnRedis({ args: ['--maxmemory', '100kb'] }),
+  'two-replicas': () => withTwoReplicas(),
+  async 'replicas-hung'() {
+    const stand = await withTwoReplicas();
+    stand.replicas.forEach((replica) => replica.pause());
+    return stand;
+  },
   async 'redis-away'() {
     const stand = await withOwnRedis({});
     await stand.redis.kill9();
@@ -61,6 +70,27 @@ async function withOwnRedis(options: Parameters<typeof startRedisServer>[0]) {
   const broker = await startBroker({ AIZUMI_REDIS_URL: redis.url });
   return { redis, broker, end: () => Promise.all([broker.stop(), redis.stop()]) };
 }
+
+/** Settings as a deployment has them: src/redis/replicated.conf on top of redis.conf. */
+async function withTwoReplicas() {
+  const replicated = ['--include', resolve('src/redis/replicated.conf')];
+  const primary = await startRedisServer({ args: replicated });
+  const replicaOf = [...replicated, '--replicaof', '127.0.0.1', String(primary.port)];
+  const replicas = await Promise.all([1, 2].map(() => startRedisServer({ args: replicaOf })));
+  const raw = new Redis(primary.url);
+  await until('both replicas have the copy', async () => (await raw.wait(2, 100)) === 2, 10_000);
+  raw.disconnect();
+  const broker = await startBroker({ AIZUMI_REDIS_URL: primary.url });
+  await until('replication is known', async () => (await broker.post(durableSend)).status === 200);
+  return {
+    replicas,
+    broker,
+    end: () => Promise.all([broker.stop(), ...[primary, ...replicas].map((redis) => redis.stop())]),
+  };
+}
+
+/** To an address of nobody's. */
+const durableSend = { ...sendRequest(4_294_967_295, 0), durability: 'all' };
 
 /** Reasons that no transcript can show, and what tests them instead. */
 const NOT_SHOWN: Partial<Record<Reason, string>> = {

@@ -101,6 +101,7 @@ describe('http/errors', () => {
       not_found: 404,
       method_not_allowed: 405,
       request_timeout: 408,
+      id_conflict: 409,
       too_large: 413,
       unsupported_media_type: 415,
       queue_full: 429,
@@ -108,6 +109,7 @@ describe('http/errors', () => {
       internal: 500,
       not_supported: 501,
       unavailable: 503,
+      not_durable: 503,
       draining: 503,
     });
   });
@@ -534,6 +536,46 @@ describe('http/errors', () => {
         await small.stop();
       }
     });
+  });
+
+  describe('SEND with options', () => {
+    const first = { ...sendRequest(100, 77, 'once'), dedup: true };
+    before(() => broker.post(first));
+
+    it('is id_conflict when the id was sent before with another payload', async () =>
+      expectError(await refusedBody({ ...first, payload: 'twice' }), {
+        reason: 'id_conflict',
+        msgType: 'MSG_SEND_ACK',
+        message: 'you sent this id to this receiver before, with another payload: take a new id',
+      }));
+
+    const bad: [field: string, value: unknown, message: string][] = [
+      ['durability', 'most', 'durability must be one of [primary, quorum, all]'],
+      ['durability', 'QUORUM', 'durability must be one of [primary, quorum, all]'],
+      ['durability', null, 'durability must be one of [primary, quorum, all]'],
+      ['dedup', 'true', 'dedup must be a boolean'],
+      ['dedup', 1, 'dedup must be a boolean'],
+    ];
+    for (const [field, value, message] of bad)
+      it(`is told by its name of a bad ${field}: ${JSON.stringify(value)}`, async () =>
+        expectError(await refusedBody({ ...sendRequest(100, 78), [field]: value }), {
+          reason: 'invalid_request',
+          msgType: 'MSG_SEND_ACK',
+          message: `MSG_SEND_REQ is not valid: ${message}`,
+          details: `[{"field":"${field}","message":"${message}"}]`,
+        }));
+
+    for (const option of [{ dedup: true }, { durability: 'quorum' }])
+      it(`has options that no other request has: ${JSON.stringify(option)}`, async () => {
+        const [field = ''] = Object.keys(option);
+        const message = `${field} is not a field of this request`;
+        expectError(await refusedBody({ ...recvRequest(7), ...option }), {
+          reason: 'invalid_request',
+          msgType: 'MSG_RECV_ACK',
+          message: `MSG_RECV_REQ is not valid: ${message}`,
+          details: `[{"field":"${field}","message":"${message}"}]`,
+        });
+      });
   });
 
   describe('a broker in trouble', () => {

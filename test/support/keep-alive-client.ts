@@ -16,12 +16,15 @@ export interface KeepAliveClient {
   close(): void;
 }
 
-export function openClient(url: string): KeepAliveClient {
+/** @param timeoutMs silence for this long breaks the request; default: none */
+export function openClient(url: string, timeoutMs?: number): KeepAliveClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {
     post: (request) =>
       new Promise((resolve) => {
-        const sent = httpRequest(url, { method: 'POST', agent, headers: { 'content-type': 'application/json' } });
+        const headers = { 'content-type': 'application/json' };
+        const sent = httpRequest(url, { method: 'POST', agent, headers, timeout: timeoutMs });
+        sent.once('timeout', () => sent.destroy(new Error(`no answer for ${timeoutMs} ms`)));
         sent.once('error', (error: NodeJS.ErrnoException) =>
           resolve(
             error.code === 'ECONNREFUSED' ? { kind: 'refused' } : { kind: 'broken', error, reused: sent.reusedSocket },

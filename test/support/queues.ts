@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { QUEUE_SCRIPTS, createQueues } from '../../src/queue/queues.js';
 import type { QueueSettings, Queues } from '../../src/queue/queues.js';
 import { connectRedis } from '../../src/redis/connect.js';
+import { DurableWrites } from '../../src/redis/durable-writes.js';
 import { sharedRedis } from './shared-redis.js';
 import { until } from './until.js';
 
@@ -17,20 +18,25 @@ export interface TestQueues extends Queues {
   close(): void;
 }
 
-const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLength: 1_000_000 };
+const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLength: 1_000_000, dedupWindowMs: 300_000 };
+
+const DURABLE = { timeoutMs: 1_000, nodes: undefined, maxLagMs: 3_000 };
+const log = pino({ level: 'silent' });
 
 export async function openQueues(settings: Partial<QueueSettings> = {}): Promise<TestQueues> {
   const { url } = await sharedRedis();
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
-  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log: pino({ level: 'silent' }) });
+  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });
+  const durable = new DurableWrites(redis, { ...DURABLE, url, scripts: QUEUE_SCRIPTS, log });
   const raw = new Redis(url);
   await until('connected', () => redis.status === 'ready');
   return {
-    ...createQueues(redis, { keyPrefix: prefix, ...DEFAULTS, ...settings }),
+    ...createQueues(redis, durable, { keyPrefix: prefix, ...DEFAULTS, ...settings }),
     prefix,
     raw,
     keys: async () => (await raw.keys(`${prefix}:*`)).map((key) => key.slice(prefix.length + 1)).sort(),
     close() {
+      durable.close();
       redis.disconnect();
       raw.disconnect();
     },

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,10 @@ import { fileURLToPath } from 'node:url';
 export interface TestServerOptions {
   /** More settings, as arguments: ['--maxmemory', '10mb']. They win over redis.conf. */
   args?: string[];
+  /** A configuration of its own, which the server may rewrite, instead of the shipped one. */
+  conf?: string;
+  /** Loopback port; default: a free one. */
+  port?: number;
   /** On a unix socket in its folder instead of a loopback port. */
   unix?: boolean;
 }
@@ -33,12 +37,14 @@ export interface TestServer {
   /** Hangs it: the kernel still accepts connections for it and nothing is answered. */
   pause(): void;
   resume(): void;
-  /** Starts it again with its data on the same address, after a clean stop if it still runs. */
-  restart(): Promise<void>;
+  /** Starts it again on the same address with its data, or `empty`; after a clean stop if it still runs. */
+  restart(options?: { empty?: boolean }): Promise<void>;
 }
 
 const READY_MS = 10_000;
-const conf = fileURLToPath(new URL('../../src/redis/redis.conf', import.meta.url));
+const SHIPPED_CONF = fileURLToPath(new URL('../../src/redis/redis.conf', import.meta.url));
+/** What a server keeps its data in: the append-only files and a snapshot. */
+const DATA = ['appendonlydir', 'dump.rdb'];
 
 /** The server program under test. */
 export const testServerProgram = process.env.AIZUMI_TEST_REDIS_SERVER ?? 'redis-server';
@@ -52,10 +58,13 @@ process.on('exit', () => {
 for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
 /** Starts a server; resolves when it answers. */
-export async function startRedisServer({ args = [], unix = false }: TestServerOptions = {}): Promise<TestServer> {
+export async function startRedisServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const { args = [], unix = false } = options;
   const dir = mkdtempSync(join(tmpdir(), 'aizumi-redis-'));
   const socket = join(dir, 'redis.sock');
-  const port = unix ? 0 : await freePort();
+  const port = unix ? 0 : (options.port ?? (await freePort()));
+  const conf = options.conf === undefined ? SHIPPED_CONF : join(dir, 'redis.conf');
+  if (options.conf !== undefined) writeFileSync(conf, options.conf);
   const address = unix ? ['--port', '0', '--unixsocket', socket] : ['--port', String(port), '--bind', '127.0.0.1'];
   const target = unix ? { path: socket } : { port, host: '127.0.0.1' };
   let child: ChildProcess;
@@ -109,9 +118,10 @@ export async function startRedisServer({ args = [], unix = false }: TestServerOp
     kill9: () => end('SIGKILL'),
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
-    async restart() {
+    async restart({ empty = false } = {}) {
       child.kill('SIGCONT');
       await end('SIGTERM');
+      if (empty) for (const name of DATA) rmSync(join(dir, name), { recursive: true, force: true });
       await start();
     },
   };
@@ -121,7 +131,8 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-async function freePort(): Promise<number> {
+/** A loopback port that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -13,6 +13,10 @@ const DEFAULTS = {
   dataDir: resolve('data'),
   keyPrefix: 'aizumi',
   durability: 'primary',
+  durabilityTimeoutMs: 1_000,
+  replicationNodes: undefined,
+  replicaMaxLagMs: 3_000,
+  dedupWindowMs: 300_000,
   visibilityTimeoutMs: 30_000,
   maxDeliveries: 20,
   maxQueueLength: 1_000_000,
@@ -28,6 +32,8 @@ const BAD_REDIS_URLS = [
   'http://localhost',
   'tcp://localhost:6379',
   'redis+sentinel://localhost',
+  'redis+cluster://',
+  'redis+cluster://h1,,h2',
   'redis:localhost',
   'redis://',
   'rediss://',
@@ -40,6 +46,10 @@ const BAD_REDIS_URLS = [
   'unix://',
   'unix:///',
 ];
+
+const REDIS_URL_FAULT =
+  'AIZUMI_REDIS_URL must be an address such as redis://host:6379, rediss://host:6379, unix:///path/of/socket, ' +
+  'redis+sentinel://h1:26379,h2:26379,h3:26379/mymaster or redis+cluster://h1:6379,h2:6379,h3:6379';
 
 /** What is wrong with `env`, one line for each variable. */
 function faults(env: Record<string, string>): string[] {
@@ -65,7 +75,11 @@ describe('config', () => {
       AIZUMI_REDIS_SERVER: '/usr/bin/valkey-server',
       AIZUMI_DATA_DIR: '/var/lib/aizumi',
       AIZUMI_KEY_PREFIX: 'my.app-1:mq',
-      AIZUMI_DURABILITY: 'primary',
+      AIZUMI_DURABILITY: 'quorum',
+      AIZUMI_DURABILITY_TIMEOUT_MS: '100',
+      AIZUMI_REPLICATION_NODES: '5',
+      AIZUMI_REPLICA_MAX_LAG_MS: '600000',
+      AIZUMI_DEDUP_WINDOW_MS: '86400000',
       AIZUMI_VISIBILITY_TIMEOUT_MS: '0',
       AIZUMI_MAX_DELIVERIES: '1',
       AIZUMI_MAX_QUEUE_LENGTH: '1',
@@ -82,7 +96,11 @@ describe('config', () => {
       redisServer: '/usr/bin/valkey-server',
       dataDir: '/var/lib/aizumi',
       keyPrefix: 'my.app-1:mq',
-      durability: 'primary',
+      durability: 'quorum',
+      durabilityTimeoutMs: 100,
+      replicationNodes: 5,
+      replicaMaxLagMs: 600_000,
+      dedupWindowMs: 86_400_000,
       visibilityTimeoutMs: 0,
       maxDeliveries: 1,
       maxQueueLength: 1,
@@ -109,6 +127,8 @@ describe('config', () => {
     'rediss://h/3',
     'redis://[::1]:6379',
     'unix:///run/redis.sock',
+    'redis+sentinel://h1:26379,h2/mymaster?db=1',
+    'rediss+cluster://user:secret@h1,[::1]:7000',
   ])
     it(`takes the Redis URL ${url}`, () => expect(loadConfig({ AIZUMI_REDIS_URL: url }).redisUrl).to.equal(url));
 
@@ -135,7 +155,11 @@ describe('config', () => {
     AIZUMI_BROKER_ID: ['-1', '4294967296', '0.5', 'me'],
     AIZUMI_REDIS_URL: BAD_REDIS_URLS,
     AIZUMI_KEY_PREFIX: ['{a}', 'a b', 'あ', 'x'.repeat(65), 'a*'],
-    AIZUMI_DURABILITY: ['none', 'PRIMARY'],
+    AIZUMI_DURABILITY: ['none', 'PRIMARY', 'majority'],
+    AIZUMI_DURABILITY_TIMEOUT_MS: ['99', '60001', '1s'],
+    AIZUMI_REPLICATION_NODES: ['0', '101', '2.5', 'auto'],
+    AIZUMI_REPLICA_MAX_LAG_MS: ['1000', '1999', '600001', '3s'],
+    AIZUMI_DEDUP_WINDOW_MS: ['999', '86400001', '5m', '1000.5'],
     AIZUMI_VISIBILITY_TIMEOUT_MS: ['-1', '43200001', '30s', '0.5'],
     AIZUMI_MAX_DELIVERIES: ['0', '1000001', 'many'],
     AIZUMI_MAX_QUEUE_LENGTH: ['0', '-1', '1.5', 'Infinity'],
@@ -177,19 +201,27 @@ describe('config', () => {
     expect(faults({ AIZUMI_: 'x' })).to.deep.equal(['AIZUMI_ is not a setting of aizumi']));
 
   it('says what a Redis URL looks like, and never a password', () => {
-    const withPassword = ['http://user:secret@h', 'redis://user:secret@', 'redis://:secret@h:99999', 'secret@h'];
+    const withPassword = [
+      'http://user:secret@h',
+      'redis://user:secret@',
+      'redis://:secret@h:99999',
+      'secret@h',
+      'redis+cluster://:secret@h:99999',
+    ];
     for (const url of [...BAD_REDIS_URLS, ...withPassword])
-      expect(faults({ AIZUMI_REDIS_URL: url }), url).to.deep.equal([
-        'AIZUMI_REDIS_URL must be an address such as redis://host:6379, rediss://host:6379 or unix:///path/of/socket',
-      ]);
+      expect(faults({ AIZUMI_REDIS_URL: url }), url).to.deep.equal([REDIS_URL_FAULT]);
   });
 
   // each of these would end the start with an error that names no variable, and the wrong exit code
-  for (const url of [' redis://h', 'redis://:100%@h', 'unix:///run/100%.sock'])
+  for (const url of [
+    ' redis://h',
+    'redis://:100%@h',
+    'unix:///run/100%.sock',
+    'redis+sentinel://:100%@h/mymaster',
+    'redis+cluster://:100%@h',
+  ])
     it(`refuses a Redis URL that the client cannot read: ${JSON.stringify(url)}`, () =>
-      expect(faults({ AIZUMI_REDIS_URL: url })).to.deep.equal([
-        'AIZUMI_REDIS_URL must be an address such as redis://host:6379, rediss://host:6379 or unix:///path/of/socket',
-      ]));
+      expect(faults({ AIZUMI_REDIS_URL: url })).to.deep.equal([REDIS_URL_FAULT]));
 
   it('says what a key prefix may be', () => {
     for (const prefix of bad.AIZUMI_KEY_PREFIX!)

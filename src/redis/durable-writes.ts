@@ -1,0 +1,128 @@
+// Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
+import { Command } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { BrokerError } from '../errors.js';
+import { parseRedisAddress } from '../redis-address.js';
+import { openNode, openPrimary } from './connect.js';
+import type { RedisClient, Script } from './connect.js';
+import { GroupCommit } from './group-commit.js';
+import { ReplicationWatch } from './replication.js';
+
+/** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
+export type Durability = 'primary' | 'quorum' | 'all';
+
+export interface DurableOptions {
+  url: string;
+  scripts: Record<string, Script>;
+  /** A write is answered within this time. */
+  timeoutMs: number;
+  nodes: number | undefined;
+  maxLagMs: number;
+  log: Logger;
+}
+
+export class DurableWrites {
+  readonly #replication: ReplicationWatch;
+  readonly #writers = new Map<string, GroupCommit>();
+  readonly #address;
+
+  /** @param redis the worker's connection, which knows the primaries */
+  constructor(
+    private readonly redis: RedisClient,
+    private readonly options: DurableOptions,
+  ) {
+    this.#address = parseRedisAddress(options.url);
+    this.#replication = new ReplicationWatch(redis, { ...options, address: this.#address });
+    redis.on('-node', (gone: Redis) => this.#close(`${gone.options.host}:${gone.options.port}`));
+  }
+
+  /**
+   * Carries out `write` and waits until as many replicas have it as `level` asks for.
+   * @param key any key of the write; all its keys are in one slot
+   * @throws BrokerError not_durable, unavailable; what Redis refused
+   */
+  async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
+    if (level === 'primary') return write(this.redis);
+    try {
+      return await this.#commit(key, level, write);
+    } catch (error) {
+      // the node has refused it and told where the key is now
+      if (!(error instanceof Error) || !error.message.startsWith('MOVED')) throw error;
+      await new Promise<void>((resolve) => (this.redis as Cluster).refreshSlotsCache(() => resolve()));
+      return this.#commit(key, level, write);
+    }
+  }
+
+  async #commit<T>(key: string, level: 'quorum' | 'all', write: (redis: RedisClient) => Promise<T>): Promise<T> {
+    const node = this.#nodeOf(key);
+    if (this.#replication.of(node) === undefined) await this.#replication.look();
+    const replication = this.#replication.of(node);
+    if (replication === undefined)
+      throw new BrokerError(
+        'unavailable',
+        'it is not known yet how many replicas Redis has; nothing was done: try again',
+        { outcome: 'not_done', retryAfterS: 1 },
+      );
+    const replicas = replicasFor(level, replication);
+    return replicas === 0 ? write(this.redis) : this.#writer(node).commit(write, replicas);
+  }
+
+  close(): void {
+    this.#replication.stop();
+    for (const { redis } of this.#writers.values()) redis.disconnect();
+  }
+
+  /** host:port of the primary that has the key in a Cluster; '' elsewhere. */
+  #nodeOf(key: string): string {
+    return this.redis.isCluster
+      ? ((this.redis as Cluster).slots[new Command('exists', [key]).getSlot()]?.[0] ?? '?')
+      : '';
+  }
+
+  #writer(node: string): GroupCommit {
+    const known = this.#writers.get(node);
+    if (known) return known;
+    const writer = new GroupCommit(this.#open(node), this.options.timeoutMs);
+    this.#writers.set(node, writer);
+    return writer;
+  }
+
+  #open(node: string): Redis {
+    const { scripts, timeoutMs } = this.options;
+    // WAIT may be silent for as long as it is allowed to
+    const options = { connectionName: 'aizumi-durable', socketTimeout: timeoutMs };
+    const address = this.#address;
+    const colon = node.lastIndexOf(':');
+    const redis =
+      address.shape === 'cluster'
+        ? openNode(address, { host: node.slice(0, colon), port: Number(node.slice(colon + 1)) }, options)
+        : openPrimary(address, options);
+    // the worker's main connection goes to the same Redis and tells of its loss and return
+    redis.on('error', () => undefined);
+    return evaluatePlainly(redis, scripts);
+  }
+
+  #close(node: string): void {
+    this.#writers.get(node)?.redis.disconnect();
+    this.#writers.delete(node);
+  }
+}
+
+/**
+ * Gives the client its scripts as plain EVAL. ioredis's own way is EVALSHA, and EVAL afterwards where the server has lost
+ * the script: then the write comes behind the WAIT of its batch, and WAIT confirms what was before it.
+ */
+function evaluatePlainly(redis: Redis, scripts: Record<string, Script>): Redis {
+  const evaluated = Object.entries(scripts).map(([name, { lua, numberOfKeys }]) => [
+    name,
+    (...args: (string | number)[]) => redis.eval(lua, numberOfKeys, ...args),
+  ]);
+  return Object.assign(redis, Object.fromEntries(evaluated) as object);
+}
+
+/** How many replicas must confirm, besides the primary: the rest of a majority, or all that keep up if those are more. */
+export function replicasFor(level: 'quorum' | 'all', { nodes, inSync }: { nodes: number; inSync: number }): number {
+  const restOfMajority = Math.floor(nodes / 2);
+  return level === 'all' ? Math.max(inSync, restOfMajority) : restOfMajority;
+}

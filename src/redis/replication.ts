@@ -1,0 +1,190 @@
+// How many nodes there are and which replicas keep up: what `quorum` and `all` mean at this moment.
+import { Redis } from 'ioredis';
+import type { Cluster } from 'ioredis';
+import type { Logger } from 'pino';
+import type { Host, RedisAddress } from '../redis-address.js';
+import type { RedisClient } from './connect.js';
+
+/** Of one primary. */
+export interface Replication {
+  /** The primary and its replicas, dead ones included. */
+  nodes: number;
+  /** Replicas that are connected and keep up. */
+  inSync: number;
+}
+
+export interface ReplicationOptions {
+  address: RedisAddress;
+  /** Nodes per primary, where the operator says; otherwise the most ever seen, never less again. */
+  nodes: number | undefined;
+  /** A replica that last confirmed longer ago is not in sync. */
+  maxLagMs: number;
+  log: Logger;
+}
+
+const POLL_MS = 500;
+const ASK_MS = 400;
+const COUNT_EVERY = 10;
+
+/** Watches the replication of all primaries that `redis` leads to. */
+export class ReplicationWatch {
+  readonly #inSync = new Map<string, number>();
+  readonly #nodes = new Map<string, number>();
+  #polls = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(
+    private readonly redis: RedisClient,
+    private readonly options: ReplicationOptions,
+  ) {
+    redis.on('ready', () => {
+      this.#polls = 0;
+      void this.look();
+    });
+  }
+
+  /** @param node host:port in a Cluster, '' elsewhere; undefined while it is not known yet */
+  of(node: string): Replication | undefined {
+    const inSync = this.#inSync.get(node);
+    const nodes = this.options.nodes ?? this.#nodes.get(node);
+    return inSync === undefined || nodes === undefined ? undefined : { nodes, inSync };
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Looks now, and then regularly. */
+  look(): Promise<void> {
+    clearTimeout(this.#timer);
+    return (this.#looking ??= this.#poll().finally(() => {
+      this.#looking = undefined;
+      if (!this.#stopped) this.#timer = setTimeout(() => void this.look(), POLL_MS).unref();
+    }));
+  }
+
+  async #poll(): Promise<void> {
+    const countNow = this.#polls++ % COUNT_EVERY === 0;
+    try {
+      if (this.redis.isCluster) await this.#pollCluster(this.redis as Cluster, countNow);
+      else await this.#pollPrimary(this.redis as Redis, countNow);
+    } catch (error) {
+      // what was seen before stays in force: a quorum is never lowered by not knowing
+      if (countNow) this.#polls = 0;
+      this.options.log.debug({ error }, 'Redis could not be asked for its replicas');
+    }
+  }
+
+  async #pollPrimary(redis: Redis, countNow: boolean): Promise<void> {
+    const { address } = this.options;
+    const { connected, inSync } = replicasIn(await redis.info('replication'), this.options.maxLagMs);
+    // without a Sentinel the primary is the only one to ask, and it forgets replicas that are gone
+    if (address.shape !== 'sentinel') this.#count('', connected + 1);
+    else if (countNow || !this.#nodes.has('')) this.#count('', await nodesBySentinel(address));
+    this.#see('', inSync);
+  }
+
+  async #pollCluster(cluster: Cluster, countNow: boolean): Promise<void> {
+    const primaries = cluster
+      .nodes('master')
+      .map((redis) => ({ redis, node: `${redis.options.host}:${redis.options.port}` }));
+    if (countNow || primaries.some(({ node }) => !this.#nodes.has(node)))
+      nodesByShard(String(await cluster.cluster('NODES'))).forEach((nodes, node) => this.#count(node, nodes));
+    await Promise.all(
+      primaries.map(async ({ redis, node }) =>
+        this.#see(node, replicasIn(await redis.info('replication'), this.options.maxLagMs).inSync),
+      ),
+    );
+  }
+
+  #count(node: string, nodes: number): void {
+    this.#nodes.set(node, Math.max(nodes, this.#nodes.get(node) ?? 1));
+  }
+
+  #see(node: string, inSync: number): void {
+    const before = this.#inSync.get(node);
+    if (before !== undefined && before !== inSync) {
+      const where = node === '' ? {} : { node };
+      if (inSync < before) this.options.log.warn({ ...where, inSync, before }, 'a replica is no longer in sync');
+      else this.options.log.info({ ...where, inSync, before }, 'a replica is in sync again');
+    }
+    this.#inSync.set(node, inSync);
+  }
+}
+
+/** Reads INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`; lag in seconds since its last confirmation. */
+export function replicasIn(info: string, maxLagMs: number): { connected: number; inSync: number } {
+  const replicas = [...info.matchAll(/^slave\d+:.*?state=(\w+).*?lag=(\d+)/gm)];
+  const inSync = replicas.filter(([, state, lag]) => state === 'online' && Number(lag) * 1000 < maxLagMs);
+  return { connected: replicas.length, inSync: inSync.length };
+}
+
+/**
+ * Counts the nodes of each shard in CLUSTER NODES, under the names of all its nodes: a replica may be the primary next,
+ * and the quorum is not less then. A failed primary without slots belonged to somebody, nobody can tell to whom:
+ * it counts for all, so that a quorum is rather too large than too small.
+ * https://redis.io/docs/latest/commands/cluster-nodes/
+ */
+export function nodesByShard(text: string): Map<string, number> {
+  const lines = text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' '));
+  const isPrimary = (flags: string): boolean => flags.split(',').includes('master');
+  const orphans = lines.filter(
+    ([, , flags = '', , , , , , slots]) => isPrimary(flags) && flags.includes('fail') && !slots,
+  );
+  const counts = new Map<string, number>();
+  for (const [id, address = '', flags = '', , , , , , slots] of lines) {
+    if (!isPrimary(flags) || !slots) continue;
+    const replicas = lines.filter(([, , , of]) => of === id).map(([, name = '']) => name);
+    for (const name of [address, ...replicas].flatMap(namesOf)) counts.set(name, 1 + replicas.length + orphans.length);
+  }
+  return counts;
+}
+
+/** ip:port@busport[,hostname]: clients may know a node by either. */
+function namesOf(address: string): string[] {
+  const [, ip, port, hostname] = /^(.*):(\d+)@\d+(?:,([^,]*))?/.exec(address) ?? [];
+  return [ip, hostname].filter(Boolean).map((host) => `${host}:${port}`);
+}
+
+/** The primary and all replicas that the Sentinels know, dead ones too; asks one Sentinel after the other. */
+async function nodesBySentinel(address: Extract<RedisAddress, { shape: 'sentinel' }>): Promise<number> {
+  let failure: unknown;
+  for (const host of address.hosts) {
+    try {
+      return 1 + (await askSentinel(host, address));
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+async function askSentinel(
+  { host, port }: Host,
+  { primary, tls, sentinelUsername, sentinelPassword }: Extract<RedisAddress, { shape: 'sentinel' }>,
+): Promise<number> {
+  const sentinel = new Redis({
+    host,
+    port,
+    lazyConnect: true,
+    enableReadyCheck: false,
+    retryStrategy: () => null,
+    connectTimeout: ASK_MS,
+    commandTimeout: ASK_MS,
+    ...(sentinelUsername !== undefined && { username: sentinelUsername }),
+    ...(sentinelPassword !== undefined && { password: sentinelPassword }),
+    ...(tls && { tls: {} }),
+  });
+  sentinel.on('error', () => undefined); // the command below fails with it
+  try {
+    return ((await sentinel.call('SENTINEL', 'REPLICAS', primary)) as unknown[]).length;
+  } finally {
+    sentinel.disconnect();
+  }
+}

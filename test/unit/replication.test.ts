@@ -1,0 +1,205 @@
+import { expect } from 'chai';
+import type { Cluster } from 'ioredis';
+import { pino } from 'pino';
+import type { ClusterAddress } from '../../src/redis-address.js';
+import { replicasFor } from '../../src/redis/durable-writes.js';
+import { ReplicationWatch, nodesByShard, replicasIn } from '../../src/redis/replication.js';
+
+/** As Redis 7.0 says it, as Redis 8.6 does, as Valkey 9.1 does. */
+const DIALECTS: Record<string, string> = {
+  'Redis 7.0': '',
+  'Redis 8.6': ',io-thread=0',
+  'Valkey 9.1': ',type=replica',
+};
+
+const info = (replicas: string[]): string =>
+  [
+    '# Replication',
+    'role:master',
+    `connected_slaves:${replicas.length}`,
+    ...replicas.map((replica, i) => `slave${i}:ip=127.0.0.1,port=${17101 + i},${replica}`),
+    'replicas_waiting_psync:0',
+    'master_failover_state:no-failover',
+    'master_replid:0a6ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b4',
+    'master_repl_offset:140',
+    'second_repl_offset:-1',
+    'repl_backlog_active:1',
+    '',
+  ].join('\r\n');
+
+describe('redis/replication: INFO replication', () => {
+  for (const [server, more] of Object.entries(DIALECTS))
+    describe(`of ${server}`, () => {
+      const replica = (state: string, lag: number): string => `state=${state},offset=140,lag=${lag}${more}`;
+
+      it('has no replica', () => expect(replicasIn(info([]), 3_000)).to.deep.equal({ connected: 0, inSync: 0 }));
+
+      it('has replicas that are online', () =>
+        expect(replicasIn(info([replica('online', 0), replica('online', 1)]), 3_000)).to.deep.equal({
+          connected: 2,
+          inSync: 2,
+        }));
+
+      for (const state of ['wait_bgsave', 'send_bulk', 'send_bulk_and_stream', 'bg_transfer', 'rdb_transmitted'])
+        it(`has a replica that is being filled: ${state}`, () =>
+          expect(replicasIn(info([replica('online', 0), replica(state, 0)]), 3_000)).to.deep.equal({
+            connected: 2,
+            inSync: 1,
+          }));
+
+      it('has replicas that confirmed too long ago', () => {
+        const text = info([1, 2, 3, 4, 100].map((lag) => replica('online', lag)));
+        expect(replicasIn(text, 3_000)).to.deep.equal({ connected: 5, inSync: 2 });
+        expect(replicasIn(text, 3_001)).to.deep.equal({ connected: 5, inSync: 3 });
+        expect(replicasIn(text, 600_000)).to.deep.equal({ connected: 5, inSync: 5 });
+      });
+
+      it('has more replicas than fingers', () =>
+        expect(replicasIn(info(Array.from({ length: 12 }, () => replica('online', 0))), 3_000)).to.deep.equal({
+          connected: 12,
+          inSync: 12,
+        }));
+    });
+
+  it('of a replica has none of its own', () => {
+    const text = [
+      '# Replication',
+      'role:slave',
+      'master_host:127.0.0.1',
+      'master_port:17100',
+      'master_link_status:up',
+      'slave_read_repl_offset:140',
+      'slave_repl_offset:140',
+      'slave_priority:100',
+      'slave_read_only:1',
+      'connected_slaves:0',
+      '',
+    ].join('\r\n');
+    expect(replicasIn(text, 3_000)).to.deep.equal({ connected: 0, inSync: 0 });
+  });
+});
+
+/** What `redis-cli cluster nodes` printed: 3 primaries with a replica each. */
+const HEALTHY = `effbc8decef04530fb8fec67a86e5fd21d59cfca 127.0.0.1:17202@27202 master - 0 1795388003625 3 connected 10923-16383
+379a748c0edb205c9bba8f19d7d1e0d3962eec96 127.0.0.1:17205@27205 slave e70584b460311d2a0d330e0f890e0fddf7c3c626 0 1795388003324 1 connected
+c69145a2ffafb39987d5ef8cf22ab42c39c27347 127.0.0.1:17204@27204 slave effbc8decef04530fb8fec67a86e5fd21d59cfca 0 1795388003524 3 connected
+d7698769632f114fc4108a9ddc57d70adb3e4e7d 127.0.0.1:17201@27201 master - 0 1795388003324 2 connected 5461-10922
+ce3ab75964303fd60739bb63b9bcd47487600884 127.0.0.1:17203@27203 slave d7698769632f114fc4108a9ddc57d70adb3e4e7d 0 1795388003625 2 connected
+e70584b460311d2a0d330e0f890e0fddf7c3c626 127.0.0.1:17200@27200 myself,master - 0 1795388003000 1 connected 0-5460
+`;
+
+/** The same 5 s after kill -9 of 17202: 17204 has taken over. */
+const FAILED_OVER = `effbc8decef04530fb8fec67a86e5fd21d59cfca 127.0.0.1:17202@27202 master,fail - 1795388004127 1795388003625 3 disconnected
+379a748c0edb205c9bba8f19d7d1e0d3962eec96 127.0.0.1:17205@27205 slave e70584b460311d2a0d330e0f890e0fddf7c3c626 0 1795388008654 1 connected
+c69145a2ffafb39987d5ef8cf22ab42c39c27347 127.0.0.1:17204@27204 master - 0 1795388008554 7 connected 10923-16383
+d7698769632f114fc4108a9ddc57d70adb3e4e7d 127.0.0.1:17201@27201 master - 0 1795388008554 2 connected 5461-10922
+ce3ab75964303fd60739bb63b9bcd47487600884 127.0.0.1:17203@27203 slave d7698769632f114fc4108a9ddc57d70adb3e4e7d 0 1795388008654 2 connected
+e70584b460311d2a0d330e0f890e0fddf7c3c626 127.0.0.1:17200@27200 myself,master - 0 1795388008000 1 connected 0-5460
+`;
+
+describe('redis/replication: CLUSTER NODES', () => {
+  const nodes = (text: string): Record<string, number> => Object.fromEntries(nodesByShard(text));
+
+  it('has a primary and a replica in each shard', () =>
+    expect(nodes(HEALTHY)).to.include({ '127.0.0.1:17200': 2, '127.0.0.1:17201': 2, '127.0.0.1:17202': 2 }));
+
+  it('has a failed primary whose slots another one took: it counts, for every shard since nobody can tell for which', () =>
+    expect(nodes(FAILED_OVER)).to.include({ '127.0.0.1:17200': 3, '127.0.0.1:17201': 3, '127.0.0.1:17204': 2 }));
+
+  it('has a failed primary that still has its slots, before the fail-over', () => {
+    const failing = HEALTHY.replace('17202@27202 master -', '17202@27202 master,fail -');
+    expect(nodes(failing)).to.include({ '127.0.0.1:17200': 2, '127.0.0.1:17201': 2, '127.0.0.1:17202': 2 });
+    const perhaps = HEALTHY.replace('17202@27202 master -', '17202@27202 master,fail? -');
+    expect(nodes(perhaps)).to.deep.equal(nodes(failing));
+  });
+
+  it('has failed replicas, which count', () => {
+    for (const flags of ['slave,fail', 'slave,fail?', 'slave,noaddr', 'slave,nofailover'])
+      expect(nodes(HEALTHY.replaceAll(' slave ', ` ${flags} `)), flags).to.deep.equal(nodes(HEALTHY));
+  });
+
+  it('has a shard without replicas', () =>
+    expect(nodes(HEALTHY.replace(/^379a.*\n/m, ''))).to.include({ '127.0.0.1:17200': 1, '127.0.0.1:17201': 2 }));
+
+  it('has a new node without slots, and one that is only just met: they belong to no shard', () => {
+    const more = `1111111111111111111111111111111111111111 127.0.0.1:17206@27206 master - 0 1795388003625 0 connected
+2222222222222222222222222222222222222222 127.0.0.1:17207@27207 handshake - 1795388003625 0 0 disconnected
+`;
+    expect(nodes(HEALTHY + more)).to.include(nodes(HEALTHY));
+  });
+
+  it('has slots in several ranges, and some that move', () => {
+    const moving = HEALTHY.replace(
+      '1 connected 0-5460',
+      '1 connected 0-93 95 100-5460 [94->-d7698769632f114fc4108a9ddc57d70adb3e4e7d]',
+    );
+    expect(nodes(moving)).to.deep.equal(nodes(HEALTHY));
+  });
+
+  it('has host names, since 7.0, and IPv6 addresses', () => {
+    const named = HEALTHY.replaceAll(/127\.0\.0\.1:(\d+)@(\d+)/g, '127.0.0.1:$1@$2,redis-$1.example');
+    expect(nodes(named)).to.include(nodes(HEALTHY)).and.to.have.property('redis-17200.example:17200', 2);
+    expect(nodes(HEALTHY.replaceAll('127.0.0.1', '::1'))).to.have.property('::1:17200', 2);
+  });
+});
+
+/** The moment after CLUSTER FAILOVER: 17204 has the slots, and 17202 has not said yet that it follows. */
+const HANDING_OVER = HEALTHY.replace('3 connected 10923-16383', '3 connected').replace(
+  'slave effbc8decef04530fb8fec67a86e5fd21d59cfca 0 1795388003524 3 connected',
+  'master - 0 1795388003524 7 connected 10923-16383',
+);
+
+describe('redis/replication: a watch over a Cluster', () => {
+  /** As much of ioredis's Cluster as the watch asks. */
+  function clusterSaying(saying: { nodes: string; primaries: number[] }): Cluster {
+    const node = (port: number): object => ({
+      options: { host: '127.0.0.1', port },
+      info: () => Promise.resolve(info([])),
+    });
+    const cluster = {
+      isCluster: true,
+      on: () => cluster,
+      cluster: () => Promise.resolve(saying.nodes),
+      nodes: () => saying.primaries.map(node),
+    };
+    return cluster as unknown as Cluster;
+  }
+
+  it('counts no fewer nodes for a replica that has just become the primary', async () => {
+    const saying = { nodes: HEALTHY, primaries: [17200, 17201, 17202] };
+    const address: ClusterAddress = { shape: 'cluster', hosts: [], tls: false };
+    const log = pino({ level: 'silent' });
+    const watch = new ReplicationWatch(clusterSaying(saying), { address, nodes: undefined, maxLagMs: 3_000, log });
+    await watch.look();
+    expect(watch.of('127.0.0.1:17202')).to.deep.equal({ nodes: 2, inSync: 0 });
+    expect(watch.of('127.0.0.1:17204'), 'not a primary yet').to.equal(undefined);
+    Object.assign(saying, { nodes: HANDING_OVER, primaries: [17200, 17201, 17204] });
+    await watch.look();
+    expect(watch.of('127.0.0.1:17204')).to.deep.equal({ nodes: 2, inSync: 0 });
+    watch.stop();
+  });
+});
+
+describe('redis/replication: how many replicas must confirm', () => {
+  // quorum: nodes of which most are dead count all the same
+  const rows: [nodes: number, quorum: number][] = [
+    [1, 0],
+    [2, 1],
+    [3, 1],
+    [4, 2],
+    [5, 2],
+  ];
+  for (const [nodes, quorum] of rows) {
+    it(`a majority of ${nodes}: the primary and ${quorum}, however many keep up`, () => {
+      expect(1 + quorum, 'a majority').to.be.above(nodes / 2);
+      expect(quorum, 'and no more').to.be.at.most(nodes / 2);
+      for (let inSync = 0; inSync < nodes; inSync++)
+        expect(replicasFor('quorum', { nodes, inSync }), `${inSync} in sync`).to.equal(quorum);
+    });
+
+    it(`all of ${nodes}: those that keep up, never fewer than a majority`, () => {
+      for (let inSync = 0; inSync < nodes; inSync++)
+        expect(replicasFor('all', { nodes, inSync }), `${inSync} in sync`).to.equal(Math.max(inSync, quorum));
+    });
+  }
+});
