@@ -1,0 +1,158 @@
+// Senders and receivers over HTTP that record what they ask and what they are told.
+import { setTimeout as pause } from 'node:timers/promises';
+import { openClient } from '../test/support/keep-alive-client.js';
+import type { KeepAliveClient, Outcome } from '../test/support/keep-alive-client.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../test/support/requests.js';
+import type { Answer, History, Level } from './history.js';
+import type { Random } from './random.js';
+
+export interface LoadOptions {
+  /** Of the workers. */
+  urls: readonly string[];
+  /** Addresses of receivers. */
+  queues: readonly number[];
+  levels: readonly Level[];
+  random: Random;
+}
+
+export interface Load {
+  /** Resolves when every client has its last answer. */
+  stop(): Promise<void>;
+  /** Receives and frees until all queues are empty. @throws Error when they are not in time */
+  drain(withinMs: number): Promise<void>;
+}
+
+/** A client gives up on a request then; more than the checker allows, so that a hanging one is seen. */
+const TIMEOUT_MS = 4_000;
+const SENDERS = 12;
+const RECEIVERS_PER_QUEUE = 2;
+/** About what a sender pauses between two messages. */
+const SEND_EVERY_MS = 25;
+/** Tries of a message sent with `dedup`, while the answer is "unknown". */
+const TRIES = 5;
+/** Of a hundred messages, so many are received and not freed. */
+const FORGOTTEN = 3;
+
+const payloadOf = (message: number): object => ({ message, text: `the payload of ${message}` });
+
+export function startLoad({ urls, queues, levels, random }: LoadOptions, history: History): Load {
+  let stopped = false;
+  let nextMessage = 1;
+  const clients: Client[] = [];
+  const newClient = (): Client => {
+    const client = createClient(urls, clients.length % urls.length, history);
+    clients.push(client);
+    return client;
+  };
+
+  async function send(client: Client): Promise<void> {
+    while (!stopped) {
+      const message = nextMessage++;
+      const [queue, level, dedup] = [random.pick(queues), random.pick(levels), random.next() < 0.5];
+      const request = { ...sendRequest(queue, message, payloadOf(message)), durability: level, dedup };
+      for (let tries = 1; ; tries++) {
+        const { answer, ...times } = await client.ask(request);
+        history.attempts.push({ message, queue, level, answer, ...times });
+        if (!dedup || answer !== 'unknown' || tries === TRIES) break;
+        await pause(50);
+      }
+      await pause(random.between(0, 2 * SEND_EVERY_MS));
+    }
+  }
+
+  /** @returns whether there was a message */
+  async function receive(client: Client, queue: number, forget: boolean): Promise<boolean> {
+    const { outcome, ...asked } = await client.ask(recvRequest(queue));
+    if (outcome.kind !== 'replied' || outcome.status !== 200) {
+      history.receives.push({ queue, ...asked });
+      return false;
+    }
+    const message = outcome.json.id as number;
+    const intact = JSON.stringify(outcome.json.payload) === JSON.stringify(payloadOf(message));
+    history.receives.push({ queue, ...asked, message, intact });
+    if (forget) return true;
+    const { answer, ...times } = await client.ask(freeRequest(queue, message));
+    history.frees.push({ queue, message, answer, ...times });
+    return true;
+  }
+
+  async function receiveAll(client: Client, queue: number): Promise<void> {
+    while (!stopped) {
+      if (!(await receive(client, queue, random.between(1, 100) <= FORGOTTEN))) await pause(10);
+    }
+  }
+
+  async function drainQueue(client: Client, queue: number, deadlineMs: number): Promise<void> {
+    for (;;) {
+      if (await receive(client, queue, false)) continue;
+      const { outcome } = await client.ask(statRequest(queue));
+      if (outcome.kind === 'replied' && isEmpty(outcome.json.payload?.queue)) return;
+      if (performance.now() > deadlineMs) throw new Error(`queue ${queue} is not empty: ${JSON.stringify(outcome)}`);
+      await pause(20);
+    }
+  }
+
+  const running = [
+    ...Array.from({ length: SENDERS }, () => send(newClient())),
+    ...queues.flatMap((queue) => Array.from({ length: RECEIVERS_PER_QUEUE }, () => receiveAll(newClient(), queue))),
+  ];
+  return {
+    async stop() {
+      stopped = true;
+      await Promise.all(running);
+      for (const client of clients) client.close();
+    },
+    async drain(withinMs) {
+      const deadlineMs = performance.now() + withinMs;
+      const drainers = queues.map(() => newClient());
+      await Promise.all(queues.map((queue, i) => drainQueue(drainers[i]!, queue, deadlineMs)));
+      for (const client of drainers) client.close();
+    },
+  };
+}
+
+/** Whether STAT says that nothing waits and nothing is held; null: there is no such queue. */
+const isEmpty = (queue: { waiting: number; leased: number } | null | undefined): boolean =>
+  queue === null || (queue !== undefined && queue.waiting + queue.leased === 0);
+
+interface Asked {
+  askedMs: number;
+  answeredMs: number;
+  worker: number;
+  answer: Answer;
+}
+
+interface Client {
+  ask(request: object): Promise<Asked & { outcome: Outcome }>;
+  close(): void;
+}
+
+/** Asks one worker until that fails to answer, then the next: as behind a load balancer. */
+function createClient(urls: readonly string[], firstWorker: number, history: History): Client {
+  const connections: KeepAliveClient[] = urls.map((url) => openClient(url, TIMEOUT_MS));
+  let worker = firstWorker;
+  return {
+    async ask(request) {
+      const asked = worker;
+      const askedMs = performance.now();
+      const outcome = await connections[asked]!.post(request);
+      const answeredMs = performance.now();
+      if (outcome.kind !== 'replied') {
+        worker = (asked + 1) % urls.length;
+        await pause(20);
+      } else if (![200, 404, 503].includes(outcome.status))
+        history.strange.push(`an answer ${outcome.status} ${outcome.json.error?.reason}`);
+      return { askedMs, answeredMs, worker: asked, answer: answerOf(outcome), outcome };
+    },
+    close: () => connections.forEach((connection) => connection.close()),
+  };
+}
+
+function answerOf(outcome: Outcome): Answer {
+  if (outcome.kind === 'refused') return 'refused';
+  if (outcome.kind === 'broken') return 'unknown';
+  if (outcome.status === 200) return 'done';
+  const { reason, outcome: known } = outcome.json.error as { reason: string; outcome?: string };
+  if (reason === 'not_durable' || known === 'unknown' || outcome.status === 500) return 'unknown';
+  return 'refused';
+}

@@ -1,0 +1,145 @@
+// What can go wrong. Each fault ends with everything running again; what it does by chance, the seed repeats.
+import { setTimeout as pause } from 'node:timers/promises';
+import type { TestServer } from '../test/support/redis-server.js';
+import { ask } from '../test/support/ask.js';
+import type { Stack, StackNode } from '../test/support/stacks.js';
+import { until } from '../test/support/until.js';
+import type { FaultWindow } from './history.js';
+import type { Random } from './random.js';
+import type { ChaosWorker } from './workers.js';
+
+export interface Victims {
+  stack: Stack;
+  workers: readonly ChaosWorker[];
+  random: Random;
+}
+
+export interface Fault {
+  kind: FaultWindow['kind'];
+  /** More nodes die than the deployment is made for: no time is promised, only that nothing confirmed is lost. */
+  majorityDies?: true;
+  /** @param window of this fault, for one that turns out to be of another kind */
+  strike(victims: Victims, window: FaultWindow): Promise<void>;
+}
+
+const FAILOVER_MS = 10_000;
+/** A node is away for this long at least, where its absence is the fault. */
+const AWAY_MS = [1_000, 2_000] as const;
+
+const away = (random: Random): Promise<void> => pause(random.between(...AWAY_MS));
+
+const failedOver = ({ stack }: Victims, from: StackNode): Promise<unknown> =>
+  until(
+    'another node is the primary',
+    async () => {
+      const primary = await stack.primary().catch(() => from);
+      return primary !== from && (await primary.role()) === 'primary';
+    },
+    FAILOVER_MS,
+  );
+
+async function kill(victim: TestServer, random: Random, restart?: { empty: boolean }): Promise<void> {
+  await victim.kill9();
+  await away(random);
+  await victim.restart(restart);
+}
+
+async function stop(victim: { pause(): void; resume(): void }, random: Random): Promise<void> {
+  victim.pause();
+  await away(random);
+  victim.resume();
+}
+
+const everyNode = ({ stack }: Victims, ...command: [string, ...string[]]): Promise<unknown> =>
+  Promise.all(stack.nodes.map(({ port }) => ask(port, ...command).catch(() => undefined)));
+
+/** Does it again and again for two seconds. */
+async function again(what: () => Promise<unknown>, random: Random): Promise<void> {
+  const endMs = performance.now() + 2_000;
+  while (performance.now() < endMs) {
+    await what();
+    await pause(random.between(50, 300));
+  }
+}
+
+export const FAULTS = {
+  'worker kill -9': {
+    kind: 'worker',
+    async strike({ workers, random }) {
+      const worker = random.pick(workers);
+      await worker.kill9();
+      await worker.restart();
+    },
+  },
+  'worker SIGSTOP': { kind: 'worker', strike: ({ workers, random }) => stop(random.pick(workers), random) },
+  'primary kill -9': {
+    kind: 'failover',
+    async strike(victims) {
+      const primary = await victims.stack.primary();
+      await primary.kill9();
+      await failedOver(victims, primary);
+      // in a Cluster of 3 + 3 a quorum is both nodes of a shard: it must come back for the service to go on
+      await primary.restart();
+    },
+  },
+  'primary SIGSTOP': {
+    kind: 'failover',
+    async strike(victims) {
+      const primary = await victims.stack.primary();
+      primary.pause();
+      await failedOver(victims, primary).finally(() => primary.resume());
+      await pause(500); // it has to be told that it is no primary any more
+    },
+  },
+  'primary kill -9, back during the fail-over': {
+    kind: 'failover',
+    async strike(victims) {
+      const primary = await victims.stack.primary();
+      await primary.kill9();
+      await pause(victims.random.between(900, 2_000));
+      await primary.restart();
+      await pause(1_500);
+    },
+  },
+  'primary kill -9, replicas behind': {
+    kind: 'failover',
+    majorityDies: true,
+    async strike(victims) {
+      const primary = await victims.stack.primary();
+      const replicas = victims.stack.nodes.filter((node) => node !== primary);
+      // what the primary sends them waits in their sockets, and is gone with them: on one machine the only long way
+      replicas.forEach((replica) => replica.pause());
+      await pause(800);
+      await Promise.all([primary, ...replicas].map((node) => node.kill9()));
+      await Promise.all(replicas.map((replica) => replica.restart()));
+      await failedOver(victims, primary);
+      await primary.restart();
+    },
+  },
+  'primary kill -9 and restart': {
+    kind: 'other',
+    async strike({ stack }, window) {
+      const primary = await stack.primary();
+      await primary.kill9();
+      await primary.restart();
+      await pause(2_000);
+      // on a machine under load the start may take longer than Sentinel waits
+      if ((await stack.primary()) !== primary) window.kind = 'failover';
+    },
+  },
+  'replica kill -9': { kind: 'other', strike: async ({ stack, random }) => kill(await stack.replica(), random) },
+  'replica SIGSTOP': { kind: 'other', strike: async ({ stack, random }) => stop(await stack.replica(), random) },
+  'replica restarted empty': {
+    kind: 'other',
+    strike: async ({ stack, random }) => kill(await stack.replica(), random, { empty: true }),
+  },
+  'Sentinel kill -9': { kind: 'other', strike: ({ stack, random }) => kill(random.pick(stack.sentinels), random) },
+  'SCRIPT FLUSH': {
+    kind: 'other',
+    strike: (victims) => again(() => everyNode(victims, 'SCRIPT', 'FLUSH'), victims.random),
+  },
+  'connections cut': {
+    kind: 'other',
+    strike: (victims) => again(() => everyNode(victims, 'CLIENT', 'KILL', 'TYPE', 'normal'), victims.random),
+  },
+} satisfies Record<string, Fault>;

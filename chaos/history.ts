@@ -1,0 +1,83 @@
+// What the clients of a run saw and nothing else: the checker decides by it alone. All times: performance.now(), ms.
+
+export type Level = 'primary' | 'quorum' | 'all';
+export const LEVELS: readonly Level[] = ['primary', 'quorum', 'all'];
+
+/** Refused: certainly not done. Unknown: no answer, or one that says so. */
+export type Answer = 'done' | 'refused' | 'unknown';
+
+interface Request {
+  askedMs: number;
+  answeredMs: number;
+  /** Index of the worker that was asked. */
+  worker: number;
+}
+
+/** One SEND. A message that is sent again with `dedup` has several. */
+export interface Attempt extends Request {
+  /** No two messages of a run have the same id. */
+  message: number;
+  queue: number;
+  level: Level;
+  answer: Answer;
+}
+
+/** One RECV; refused: nothing waited, or not done. */
+export interface Receive extends Request {
+  queue: number;
+  answer: Answer;
+  /** What was delivered. */
+  message?: number;
+  /** Whether the payload is the one that was sent. */
+  intact?: boolean;
+}
+
+export type Delivery = Receive & { message: number };
+
+/** One FREE. */
+export interface Free extends Request {
+  queue: number;
+  message: number;
+  answer: Answer;
+}
+
+/** From the fault to the moment when its direct effects are over. */
+export interface FaultWindow {
+  name: string;
+  fromMs: number;
+  toMs: number;
+  /** failover: what replicas did not have yet is gone, leases and frees too. worker: requests to workers may hang. */
+  kind: 'failover' | 'worker' | 'other';
+}
+
+export interface History {
+  leaseMs: number;
+  attempts: Attempt[];
+  receives: Receive[];
+  frees: Free[];
+  faults: FaultWindow[];
+  /** Answers that no client should ever get: 500, 400, … */
+  strange: string[];
+}
+
+export const emptyHistory = (leaseMs: number): History => ({
+  leaseMs,
+  attempts: [],
+  receives: [],
+  frees: [],
+  faults: [],
+  strange: [],
+});
+
+export const overlaps = (fault: FaultWindow, fromMs: number, toMs: number): boolean =>
+  fault.fromMs <= toMs && fault.toMs >= fromMs;
+
+export function groupBy<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}

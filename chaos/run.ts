@@ -1,0 +1,108 @@
+// One scenario on one stack: start, break, heal, drain, check.
+import { setTimeout as pause } from 'node:timers/promises';
+import { ask } from '../test/support/ask.js';
+import type { Stack } from '../test/support/stacks.js';
+import { check, longestSilence } from './checker.js';
+import type { Verdict } from './checker.js';
+import { startLoad } from './clients.js';
+import { FAULTS } from './faults.js';
+import type { Fault } from './faults.js';
+import { emptyHistory } from './history.js';
+import type { FaultWindow, History, Level } from './history.js';
+import { seeded } from './random.js';
+import { SCENARIOS } from './scenarios.js';
+import { startWorkers } from './workers.js';
+
+export interface RunOptions {
+  scenario: string;
+  seed: number;
+  /** Each message is sent at one of them, by chance. */
+  levels: readonly Level[];
+  /** Leaves out calm times and does not wait until a node that came back has a replica's place again, about 10 s. */
+  short?: boolean;
+}
+
+export interface Resumption {
+  fault: string;
+  kind: FaultWindow['kind'];
+  /** The longest time that a queue was without an acknowledged SEND. */
+  silenceMs: number;
+  /** Whether service should have come back in time. */
+  isPromised: boolean;
+}
+
+export interface Result extends RunOptions {
+  /** What the verdict is about. */
+  history: History;
+  verdict: Verdict;
+  resumptions: Resumption[];
+  /** What the workers' logs tell of bugs. */
+  errors: string[];
+  seconds: number;
+}
+
+const LEASE_MS = 2_000;
+const WORKERS = 2;
+const QUEUES_PER_SHARD = 2;
+const WARM_UP_MS = 1_500;
+/** After each fault: long enough to see whether the service comes back. */
+const CALM_MS = 3_000;
+const SHORT_CALM_MS = 1_500;
+/** For so long a Sentinel may name the old primary after another was elected: they tell each other every 2 s. */
+const HELLO_MS = 2_500;
+const HEAL_MS = 30_000;
+const DRAIN_MS = 15_000;
+
+/** @param stack whole; whole again afterwards, unless the run is a short one */
+export async function runScenario(stack: Stack, options: RunOptions): Promise<Result> {
+  const startMs = performance.now();
+  const { seed, levels, short = false } = options;
+  const scenario = SCENARIOS[options.scenario]!;
+  const calmMs = short ? SHORT_CALM_MS : CALM_MS;
+  const random = seeded(seed);
+  const { jumpingClocks = false } = scenario;
+  const workers = await startWorkers(WORKERS, { redisUrl: stack.url, leaseMs: LEASE_MS, jumpingClocks });
+  const history = emptyHistory(LEASE_MS);
+  const urls = workers.map(({ url }) => url);
+  // the schedule has a stream of its own: how often clients draw depends on timing
+  const load = startLoad({ urls, queues: await queuesOn(stack), levels, random: seeded(seed + 1) }, history);
+  try {
+    await pause(WARM_UP_MS + random.between(0, 500));
+    for (const fault of scenario.faults) {
+      const window: FaultWindow = { name: fault, kind: FAULTS[fault].kind, fromMs: performance.now(), toMs: Infinity };
+      history.faults.push(window);
+      await (FAULTS[fault] as Fault).strike({ stack, workers, random }, window);
+      window.toMs = performance.now() + (window.kind === 'failover' ? HELLO_MS : 0);
+      await pause(calmMs);
+    }
+    if (scenario.faults.length === 0) await pause(2 * calmMs);
+    const endMs = performance.now();
+    await load.stop();
+    if (!short) await stack.whole(HEAL_MS);
+    await load.drain(DRAIN_MS);
+    const resumptions: Resumption[] = history.faults.map((fault, i) => ({
+      fault: fault.name,
+      kind: fault.kind,
+      isPromised: (FAULTS[fault.name as keyof typeof FAULTS] as Fault).majorityDies !== true,
+      silenceMs: longestSilence(history.attempts, fault.fromMs, history.faults[i + 1]?.fromMs ?? endMs),
+    }));
+    const errors = workers.flatMap((worker) => worker.errors());
+    const seconds = (performance.now() - startMs) / 1000;
+    return { ...options, history, verdict: check(history), resumptions, errors, seconds };
+  } finally {
+    await load.stop();
+    await Promise.all(workers.map((worker) => worker.stop()));
+  }
+}
+
+/** Addresses of receivers: in a Cluster, some in each third of the slots. */
+async function queuesOn({ nodes }: Stack): Promise<number[]> {
+  const shards = new Map<number, number[]>();
+  for (let address = 100; address < 140; address++) {
+    const slot = Number(await ask(nodes[0]!.port, 'CLUSTER', 'KEYSLOT', String(address)).catch(() => 0));
+    const shard = Math.floor((slot * 3) / 16_384);
+    shards.set(shard, [...(shards.get(shard) ?? []), address]);
+  }
+  const perShard = shards.size === 1 ? 3 * QUEUES_PER_SHARD : QUEUES_PER_SHARD;
+  return [...shards.values()].flatMap((addresses) => addresses.slice(0, perShard));
+}
