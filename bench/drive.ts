@@ -1,8 +1,7 @@
-// Sends prepared requests over 64 connections with autocannon, checks every answer and times them.
+// Sends prepared requests over as many connections as there are lists with autocannon, checks every answer and times them.
 // autocannon runs in this process: the servers and Redis are others, so only their CPU time is counted.
 import autocannon, { type Request } from 'autocannon';
 import { percentile } from './measure.js';
-import { CONNECTIONS } from './traffic.js';
 
 export interface Driven {
   bodies: string[];
@@ -28,10 +27,10 @@ export async function drive(url: string, requests: Request[][], onLastAnswer?: (
 
   const result = await autocannon({
     url,
-    connections: CONNECTIONS,
+    connections: requests.length,
     amount: total,
     sampleInt: 200, // ms between autocannon's looks at whether it has finished
-    bailout: CONNECTIONS,
+    bailout: requests.length,
     headers: { 'Content-Type': 'application/json' },
     setupClient: (client) => {
       let first = true;

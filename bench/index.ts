@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { compareCycles, type Contender } from './cycle.js';
 import { residentMb } from './measure.js';
 import { waitingMessagesMb } from './memory.js';
+import { measureReplicated } from './replicated.js';
 import { machineLines, report, type Results } from './report.js';
 import { folder, startPeer, startRedis, startWorker } from './servers.js';
 import { round } from './stages.js';
@@ -93,6 +94,8 @@ async function main(): Promise<void> {
   await aizumi.server.stop();
   await aizumi.redis.stop();
   const waitingMb = await measureMemory(program, size);
+  say('SEND at quorum, and through a Cluster');
+  const replicated = await measureReplicated(program, REDIS_CONF, size.rounds, size.count);
   const results: Results = {
     count: size.count,
     rounds,
@@ -100,6 +103,7 @@ async function main(): Promise<void> {
     cycles,
     waiting: size.waiting,
     waitingMb,
+    replicated,
     worker,
   };
   console.log(report(results, machine, values.markdown));

@@ -5,6 +5,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import type { CycleCost } from './cycle.js';
 import { percentile } from './measure.js';
+import type { Pair, ReplicatedResults } from './replicated.js';
 import { STAGES, type Sample, type Stage } from './stages.js';
 
 export interface Results {
@@ -15,6 +16,7 @@ export interface Results {
   cycles: { aizumi: CycleCost; plain: CycleCost; joined: CycleCost };
   waiting: number;
   waitingMb: number;
+  replicated: ReplicatedResults;
   worker: { now: number; peak: number };
 }
 
@@ -42,6 +44,9 @@ export function report(results: Results, machine: string[], markdown: boolean): 
     heading('Redis: process CPU of one cycle SEND + RECV + FREE'),
     table(cycleRows(results.cycles)),
     `${rounds.length} rounds of ${cyclesPerRound} cycles each, the best round. The first native row is driven as the worker drives Redis; the second is not, and flatters the worker.`,
+    heading('Durability and Cluster: SEND through two workers in turns'),
+    table(replicatedRows(results.replicated)),
+    'Best round for CPU; medians for the rest. quorum: primary and 2 replicas, appendfsync always on all three, on this one machine. Cluster: three primaries.',
     heading('Memory'),
     table(memoryRows(results)),
   ].join('\n\n');
@@ -114,6 +119,33 @@ function cycleRows({ aizumi, plain, joined }: Results['cycles']): Row[] {
     row('worker, shipped redis.conf', aizumi, ['', '', '']),
     base('XADD + XREADGROUP + XACK + XDEL, stock Redis, writes joined as the worker does', joined),
     base('the same, plain ioredis: one system call and one read by Redis per command', plain),
+  ];
+}
+
+function replicatedRows({ quorum, quorumAlone, cluster }: ReplicatedResults): Row[] {
+  const row = (name: string, { serverMicros, perSecond, p50, p99 }: Sample, rest: Row): Row => [
+    name,
+    serverMicros.toFixed(1),
+    perSecond.toFixed(0),
+    p50.toFixed(2),
+    p99.toFixed(1),
+    ...rest,
+  ];
+  const cost = ({ base, other }: Pair, target: number): Row => {
+    const ratio = other.serverMicros / base.serverMicros;
+    return [`CPU × ${ratio.toFixed(2)}`, ...verdict(ratio, target, 2)];
+  };
+  const share = quorum.other.perSecond / quorum.base.perSecond;
+  const later = quorumAlone.other.p50 - quorumAlone.base.p50;
+  return [
+    ['what', 'server µs/request', 'requests/s', 'p50 ms', 'p99 ms', 'against the row above', 'target', ''],
+    row('primary', quorum.base, ['', '', '']),
+    row('quorum', quorum.other, cost(quorum, 1.25)),
+    ['', '', '', '', '', `requests/s × ${share.toFixed(2)}`, '≥ 0.70', share >= 0.7 ? 'pass' : 'MISS'],
+    row('primary, 1 connection', quorumAlone.base, ['', '', '']),
+    row('quorum, 1 connection', quorumAlone.other, [`p50 + ${later.toFixed(2)} ms`, ...verdict(later, 2, 0)]),
+    row('one Redis', cluster.base, ['', '', '']),
+    row('Cluster', cluster.other, cost(cluster, 1.15)),
   ];
 }
 

@@ -64,7 +64,11 @@ export async function startRedis(name: string, conf: string | undefined, args: s
   };
 }
 
-export async function startWorker(program: string, redis: RedisServer): Promise<HttpServer> {
+export async function startWorker(
+  program: string,
+  redis: RedisServer,
+  settings: Record<string, string> = {},
+): Promise<HttpServer> {
   const port = await freePort();
   const env = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
   return startHttp('worker', port, '/readyz', [program], {
@@ -72,6 +76,7 @@ export async function startWorker(program: string, redis: RedisServer): Promise<
     AIZUMI_REDIS_URL: redis.url,
     AIZUMI_PORT: String(port),
     AIZUMI_WORKERS: '1',
+    ...settings,
     NODE_ENV: 'production',
   });
 }
