@@ -143,7 +143,14 @@ function openCluster(
       ...(tls && { tls: {} }),
     },
   });
-  cluster.on('+node', (redis: Redis) => redis.on('connect', () => joinWrites(redis.stream)));
+  // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
+  const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
+  cluster.on('+node', (redis: Redis) => {
+    redis.on('connect', () => joinWrites(redis.stream));
+    // not before it has found the nodes: it tries them one after the other
+    if (cluster.status === 'ready') setImmediate(connect, redis);
+  });
+  cluster.on('ready', () => cluster.nodes().forEach(connect));
   return cluster;
 }
 
@@ -185,10 +192,14 @@ function reportLoss(redis: RedisClient, log: Logger): void {
 }
 
 /** Resolves when the attempt to connect that is under way has ended, one way or the other; at once when connected. */
-export function connectionAttempt(redis: RedisClient): Promise<void> {
-  if (redis.status === 'ready') return Promise.resolve();
+export async function connectionAttempt(redis: RedisClient): Promise<void> {
+  if (redis.status !== 'ready') await attemptEnd(redis);
+  if (redis instanceof Cluster) await Promise.all(redis.nodes('master').map(connectionAttempt));
+}
+
+function attemptEnd(redis: RedisClient): Promise<void> {
   return new Promise((resolve) => {
-    const events = ['ready', 'error', 'close'];
+    const events = ['ready', 'error', 'close', 'end'];
     const done = (): void => {
       events.forEach((event) => redis.off(event, done));
       resolve();
