@@ -77,8 +77,6 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
       : (to as QueueRedis).aizumiSend(key, maxQueueLength, saddr, id, payload),
   );
   if (length > 0) lengths.learn(address, length, performance.now());
-  // sent before: the attempt that made the queue may have been cut off before it was registered
-  else if (known || (await queues.redis.exists(key)) === 0) return;
   if (length === 1 || !known) await register(queues, address);
 }
 
@@ -87,8 +85,11 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
  * takes it out and then looks whether the queue is back.
  */
 async function register({ redis, settings, lengths }: Queues, address: number): Promise<void> {
+  const { keyPrefix } = settings;
   try {
-    await redis.zadd(registryKey(settings.keyPrefix), address, address);
+    // gone again already, or freed before its repeat came: the register holds addresses that have a queue
+    if ((await redis.exists(queueKey(keyPrefix, address))) > 0)
+      await redis.zadd(registryKey(keyPrefix), address, address);
   } catch {
     // the message is in: that is what the sender is told. An address not known is registered with its next message.
     lengths.forget(address);

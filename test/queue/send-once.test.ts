@@ -215,6 +215,16 @@ describe('queue/send-once', () => {
     expect(await queues.raw.zscore(`${queues.prefix}:queues`, '100')).to.equal(null);
   });
 
+  it('acknowledges a repeat, even where nobody can tell whether its queue is in the register', async () => {
+    queues = await openQueues({ dedupWindowMs: LONG_MS });
+    await sendOnce(7);
+    queues.lengths.forget(100);
+    await queues.raw.acl('SETUSER', queues.prefix, 'on', 'nopass', '~*', '+@all', '-exists');
+    await queues.redis.call('AUTH', queues.prefix, 'any');
+    await sendOnce(7);
+    await queues.raw.acl('DELUSER', queues.prefix);
+  });
+
   it('keeps what lives apart from what has ended, which expires', async () => {
     queues = await openQueues({ dedupWindowMs: LONG_MS });
     for (const id of [1, 2, 3]) await sendOnce(id);
