@@ -4,9 +4,10 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import { parseRedisAddress } from '../redis-address.js';
-import { openNode, openPrimary } from './connect.js';
+import { nodeName, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { GroupCommit } from './group-commit.js';
+import { openPrimary } from './primary.js';
 import { ReplicationWatch } from './replication.js';
 
 /** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
@@ -34,7 +35,7 @@ export class DurableWrites {
   ) {
     this.#address = parseRedisAddress(options.url);
     this.#replication = new ReplicationWatch(redis, { ...options, address: this.#address });
-    redis.on('-node', (gone: Redis) => this.#close(`${gone.options.host}:${gone.options.port}`));
+    redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
   }
 
   /**
@@ -73,7 +74,7 @@ export class DurableWrites {
     for (const { redis } of this.#writers.values()) redis.disconnect();
   }
 
-  /** host:port of the primary that has the key in a Cluster; '' elsewhere. */
+  /** The primary that has the key in a Cluster, by its name; '' elsewhere. */
   #nodeOf(key: string): string {
     return this.redis.isCluster
       ? ((this.redis as Cluster).slots[new Command('exists', [key]).getSlot()]?.[0] ?? '?')
@@ -93,11 +94,7 @@ export class DurableWrites {
     // WAIT may be silent for as long as it is allowed to
     const options = { connectionName: 'aizumi-durable', socketTimeout: timeoutMs };
     const address = this.#address;
-    const colon = node.lastIndexOf(':');
-    const redis =
-      address.shape === 'cluster'
-        ? openNode(address, { host: node.slice(0, colon), port: Number(node.slice(colon + 1)) }, options)
-        : openPrimary(address, options);
+    const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
     // the worker's main connection goes to the same Redis and tells of its loss and return
     redis.on('error', () => undefined);
     return evaluatePlainly(redis, scripts);

@@ -1,9 +1,10 @@
 // How many nodes there are and which replicas keep up: what `quorum` and `all` mean at this moment.
-import { Redis } from 'ioredis';
-import type { Cluster } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import type { Host, RedisAddress } from '../redis-address.js';
+import type { RedisAddress } from '../redis-address.js';
+import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
+import { nodesBySentinel } from './sentinel.js';
 
 /** Of one primary. */
 export interface Replication {
@@ -23,7 +24,6 @@ export interface ReplicationOptions {
 }
 
 const POLL_MS = 500;
-const ASK_MS = 400;
 const COUNT_EVERY = 10;
 
 /** Watches the replication of all primaries that `redis` leads to. */
@@ -45,7 +45,7 @@ export class ReplicationWatch {
     });
   }
 
-  /** @param node host:port in a Cluster, '' elsewhere; undefined while it is not known yet */
+  /** @param node its name in a Cluster, '' elsewhere; undefined while it is not known yet */
   of(node: string): Replication | undefined {
     const inSync = this.#inSync.get(node);
     const nodes = this.options.nodes ?? this.#nodes.get(node);
@@ -88,9 +88,7 @@ export class ReplicationWatch {
   }
 
   async #pollCluster(cluster: Cluster, countNow: boolean): Promise<void> {
-    const primaries = cluster
-      .nodes('master')
-      .map((redis) => ({ redis, node: `${redis.options.host}:${redis.options.port}` }));
+    const primaries = cluster.nodes('master').map((redis) => ({ redis, node: nodeName(redis.options) }));
     if (countNow || primaries.some(({ node }) => !this.#nodes.has(node)))
       nodesByShard(String(await cluster.cluster('NODES'))).forEach((nodes, node) => this.#count(node, nodes));
     await Promise.all(
@@ -149,42 +147,5 @@ export function nodesByShard(text: string): Map<string, number> {
 /** ip:port@busport[,hostname]: clients may know a node by either. */
 function namesOf(address: string): string[] {
   const [, ip, port, hostname] = /^(.*):(\d+)@\d+(?:,([^,]*))?/.exec(address) ?? [];
-  return [ip, hostname].filter(Boolean).map((host) => `${host}:${port}`);
-}
-
-/** The primary and all replicas that the Sentinels know, dead ones too; asks one Sentinel after the other. */
-async function nodesBySentinel(address: Extract<RedisAddress, { shape: 'sentinel' }>): Promise<number> {
-  let failure: unknown;
-  for (const host of address.hosts) {
-    try {
-      return 1 + (await askSentinel(host, address));
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
-}
-
-async function askSentinel(
-  { host, port }: Host,
-  { primary, tls, sentinelUsername, sentinelPassword }: Extract<RedisAddress, { shape: 'sentinel' }>,
-): Promise<number> {
-  const sentinel = new Redis({
-    host,
-    port,
-    lazyConnect: true,
-    enableReadyCheck: false,
-    retryStrategy: () => null,
-    connectTimeout: ASK_MS,
-    commandTimeout: ASK_MS,
-    ...(sentinelUsername !== undefined && { username: sentinelUsername }),
-    ...(sentinelPassword !== undefined && { password: sentinelPassword }),
-    ...(tls && { tls: {} }),
-  });
-  sentinel.on('error', () => undefined); // the command below fails with it
-  try {
-    return ((await sentinel.call('SENTINEL', 'REPLICAS', primary)) as unknown[]).length;
-  } finally {
-    sentinel.disconnect();
-  }
+  return [ip, hostname].filter(Boolean).map((host) => nodeName({ host, port }));
 }

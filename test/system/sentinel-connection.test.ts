@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { parseRedisAddress } from '../../src/redis-address.js';
 import type { SentinelAddress } from '../../src/redis-address.js';
-import { openPrimary } from '../../src/redis/connect.js';
+import { openPrimary } from '../../src/redis/primary.js';
 import { startSentinelStack } from '../support/stacks.js';
 import type { Stack } from '../support/stacks.js';
 import { until } from '../support/until.js';

@@ -1,0 +1,49 @@
+// Connections to a Redis Cluster: one over all its nodes, and single ones.
+import { Cluster, Redis } from 'ioredis';
+import type { ClusterOptions, RedisOptions } from 'ioredis';
+import type { ClusterAddress } from '../redis-address.js';
+import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
+import { joinWrites } from './join-writes.js';
+
+/** A connection to whichever primary has the key of a command. */
+export function openCluster(address: ClusterAddress, options: ClusterOptions): Cluster {
+  const { retryStrategy, ...node } = FAIL_FAST;
+  const cluster = new Cluster(address.hosts, {
+    ...options,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryStrategy,
+    // ioredis would send a command again whose connection broke: it may have been done
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    slotsRefreshTimeout: ASK_MS,
+    slotsRefreshInterval: 1_000,
+    redisOptions: { ...node, ...loginOptions(address) },
+  });
+  // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
+  const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
+  cluster.on('+node', (redis: Redis) => {
+    redis.on('connect', () => joinWrites(redis.stream));
+    // not before it has found the nodes: it tries them one after the other
+    if (cluster.status === 'ready') setImmediate(connect, redis);
+  });
+  cluster.on('ready', () => cluster.nodes().forEach(connect));
+  return cluster;
+}
+
+/** What a node is called, by ioredis's `slots` too: host:port, without brackets if that is IPv6. */
+export const nodeName = ({ host, port }: { host?: string | undefined; port?: number | string | undefined }): string =>
+  `${host}:${port}`;
+
+/** A connection of its own to one node of the Cluster, by its {@link nodeName}. */
+export function openNode(address: ClusterAddress, name: string, options: RedisOptions): Redis {
+  const colon = name.lastIndexOf(':');
+  const redis = new Redis({
+    ...FAIL_FAST,
+    ...(options as RedisOptions & { replyMapping: 'legacy' }),
+    host: name.slice(0, colon),
+    port: Number(name.slice(colon + 1)),
+    ...loginOptions(address),
+  });
+  redis.on('connect', () => joinWrites(redis.stream));
+  return redis;
+}
