@@ -2,13 +2,13 @@
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { SentinelAddress, SingleAddress } from '../redis-address.js';
-import { FAIL_FAST } from './connection-options.js';
+import { FAIL_FAST, loginOptions } from './connection-options.js';
 import { joinWrites } from './join-writes.js';
-import { openSentinel } from './sentinel.js';
+import { PrimaryConnector } from './primary-connector.js';
 
 export function openPrimary(address: SingleAddress | SentinelAddress, options: RedisOptions): Redis {
   const all = { ...FAIL_FAST, ...options };
-  const redis = address.shape === 'single' ? openSingle(address.url, all) : openSentinel(address, all);
+  const redis = address.shape === 'single' ? openSingle(address.url, all) : openWatched(address, all);
   redis.on('connect', () => joinWrites(redis.stream));
   return redis;
 }
@@ -17,4 +17,19 @@ function openSingle(url: string, options: RedisOptions): Redis {
   const exact = options as RedisOptions & { replyMapping: 'legacy' };
   if (!url.startsWith('unix:')) return new Redis(url, exact);
   return new Redis({ ...exact, path: decodeURIComponent(new URL(url).pathname) });
+}
+
+function openWatched(address: SentinelAddress, options: RedisOptions): Redis {
+  return new Redis({
+    ...(options as RedisOptions & { replyMapping: 'legacy' }),
+    ...loginOptions(address),
+    db: address.db,
+    Connector: class extends PrimaryConnector {
+      constructor() {
+        super(address);
+      }
+    },
+    // a primary that became a replica: find the new one
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  });
 }

@@ -1,57 +1,25 @@
-// A connection that Sentinels lead: ioredis's, but for two of its habits.
+// What Sentinels know of a primary and its replicas; each is asked on a connection for this question alone.
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { Host, SentinelAddress } from '../redis-address.js';
-import { ASK_MS, RECONNECT_MS, loginOptions } from './connection-options.js';
+import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
 
-/** A connection to the primary of that name. */
-export function openSentinel(address: SentinelAddress, options: RedisOptions): Redis {
-  const { hosts, primary, db, tls, sentinelUsername, sentinelPassword } = address;
-  const redis = new Redis({
-    ...(options as RedisOptions & { replyMapping: 'legacy' }),
-    sentinels: hosts,
-    name: primary,
-    db,
-    ...loginOptions(address),
-    sentinelUsername,
-    sentinelPassword,
-    ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
-    // a primary that became a replica: find the new one
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
-    // without it a connection to a primary that hangs and comes back stays with it after the fail-over
-    failoverDetector: true,
-    sentinelCommandTimeout: ASK_MS,
-    sentinelRetryStrategy: () => RECONNECT_MS,
-    sentinelReconnectStrategy: () => 1_000,
+/** What one Sentinel takes for the primary. With each fail-over the epoch rises: the highest is the latest. */
+export interface Word extends Host {
+  epoch: number;
+}
+
+export async function primaryBySentinel(host: Host, address: SentinelAddress): Promise<Word> {
+  return askSentinel(host, address, async (sentinel) => {
+    // In this order: of what changes in between, the address is the newer one. Not the address in MASTER's reply: the Sentinel
+    // that leads a fail-over raises its epoch some seconds before it changes that one.
+    const [facts, named] = await Promise.all([
+      sentinel.call('SENTINEL', 'MASTER', address.primary) as Promise<string[]>,
+      sentinel.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', address.primary) as Promise<[string, string]>,
+    ]);
+    const epoch = Number(facts[facts.indexOf('config-epoch') + 1]);
+    return { host: named[0], port: Number(named[1]), epoch };
   });
-  muteSentinels(redis);
-  keepOpen(redis);
-  return redis;
-}
-
-/**
- * ioredis gives a connection up for good when Sentinel's news of a fail-over arrives while it looks for the primary, which
- * it does all the time when there is none: the failoverDetector then aborts that attempt, as if by disconnect().
- */
-function keepOpen(redis: Redis): void {
-  let closed = false;
-  const disconnect = redis.disconnect.bind(redis);
-  redis.disconnect = (reconnect) => {
-    closed ||= reconnect !== true;
-    disconnect(reconnect);
-  };
-  // what it fails with was told as an error, and 'end' comes again
-  redis.on('end', () => !closed && setTimeout(() => void redis.connect().catch(() => undefined), RECONNECT_MS));
-}
-
-/**
- * ioredis prints the errors of its failoverDetector's connections, for it gives them no listener: a Sentinel that is away
- * is tried again every second, and what that means for requests is told where the primary cannot be found.
- */
-function muteSentinels(redis: Redis): void {
-  const { connector } = redis as unknown as { connector: { connectToSentinel: (...args: unknown[]) => Redis } };
-  const connectToSentinel = connector.connectToSentinel.bind(connector);
-  connector.connectToSentinel = (...args) => connectToSentinel(...args).on('error', () => undefined);
 }
 
 /** The primary and all replicas that the Sentinels know, dead ones too; asks one Sentinel after the other. */
@@ -59,7 +27,10 @@ export async function nodesBySentinel(address: SentinelAddress): Promise<number>
   let failure: unknown;
   for (const host of address.hosts) {
     try {
-      return 1 + (await askSentinel(host, address));
+      const replicas = await askSentinel(host, address, (sentinel) =>
+        sentinel.call('SENTINEL', 'REPLICAS', address.primary),
+      );
+      return 1 + (replicas as unknown[]).length;
     } catch (error) {
       failure = error;
     }
@@ -67,24 +38,29 @@ export async function nodesBySentinel(address: SentinelAddress): Promise<number>
   throw failure;
 }
 
-async function askSentinel(
-  { host, port }: Host,
-  { primary, tls, sentinelUsername, sentinelPassword }: SentinelAddress,
-): Promise<number> {
-  const sentinel = new Redis({
-    host,
-    port,
-    lazyConnect: true,
-    enableReadyCheck: false,
-    retryStrategy: () => null,
-    connectTimeout: ASK_MS,
-    commandTimeout: ASK_MS,
-    ...loginOptions({ username: sentinelUsername, password: sentinelPassword, tls }),
-  });
-  sentinel.on('error', () => undefined); // the command below fails with it
+async function askSentinel<T>(
+  host: Host,
+  address: SentinelAddress,
+  question: (sentinel: Redis) => Promise<T>,
+): Promise<T> {
+  const sentinel = openSentinel(host, address, { retryStrategy: () => null, commandTimeout: ASK_MS });
   try {
-    return ((await sentinel.call('SENTINEL', 'REPLICAS', primary)) as unknown[]).length;
+    return await question(sentinel);
   } finally {
     sentinel.disconnect();
   }
+}
+
+/** A connection to a Sentinel itself. What it fails with, commands on it fail with. */
+export function openSentinel(host: Host, address: SentinelAddress, options: RedisOptions): Redis {
+  const { sentinelUsername: username, sentinelPassword: password, tls } = address;
+  const sentinel = new Redis({
+    ...(options as RedisOptions & { replyMapping: 'legacy' }),
+    ...host,
+    ...loginOptions({ username, password, tls }),
+    enableReadyCheck: false,
+    connectTimeout: ASK_MS,
+    disconnectTimeout: FAIL_FAST.disconnectTimeout,
+  });
+  return sentinel.on('error', () => undefined);
 }

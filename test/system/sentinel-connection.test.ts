@@ -1,32 +1,120 @@
-// A connection that the Sentinels lead: ioredis must not give it up for good.
+// A connection that Sentinels lead: to the primary of the latest fail-over that any of them knows of, and away from any other.
+import { expect } from 'chai';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { parseRedisAddress } from '../../src/redis-address.js';
 import type { SentinelAddress } from '../../src/redis-address.js';
 import { openPrimary } from '../../src/redis/primary.js';
+import { ask } from '../support/ask.js';
+import { freePort, startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
 import { startSentinelStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
+import type { Stack, StackNode } from '../support/stacks.js';
 import { until } from '../support/until.js';
 
-describe('a connection by Sentinel', () => {
+/** Sentinel makes a primary that was replaced a replica after 8 s: until then it takes writes. */
+const TAKEN_FOR_PRIMARY_MS = 8_000;
+/** Well before that. */
+const FOLLOWED_MS = 2_000;
+
+describe('a connection by Sentinel', function () {
+  this.timeout(60_000);
   let stack: Stack;
-  let redis: Redis;
+  const connections: Redis[] = [];
+
   before(async () => {
     stack = await startSentinelStack({ replicas: 1 });
-    redis = openPrimary(parseRedisAddress(stack.url) as SentinelAddress, {});
-    redis.on('error', () => undefined);
   });
-  after(async () => {
-    redis.disconnect();
-    await stack.stop();
+  afterEach(async () => {
+    for (const redis of connections.splice(0)) redis.disconnect();
+    for (const sentinel of stack.sentinels) sentinel.resume();
+    // sooner than the Sentinels do
+    const { port } = await until('they agree', () => stack.primary().catch(() => undefined), 10_000);
+    for (const node of stack.nodes) if (node.port !== port) await ask(node.port, 'REPLICAOF', '127.0.0.1', port);
+    await stack.whole();
+  });
+  after(() => stack.stop());
+
+  /** @param ports of Sentinels that are named before the others */
+  function open(...ports: number[]): Redis {
+    const named = [...ports, ...stack.sentinels.map(({ port }) => port)].map((port) => `127.0.0.1:${port}`);
+    const redis = openPrimary(parseRedisAddress(`redis+sentinel://${named.join(',')}/mymaster`) as SentinelAddress, {});
+    connections.push(redis);
+    return redis.on('error', () => undefined);
+  }
+
+  const portOf = (redis: Redis): number | undefined => (redis.status === 'ready' ? redis.stream.remotePort : undefined);
+
+  /** By hand: the old primary is well, and does not know yet that it was replaced. @returns the old one */
+  async function failOver(): Promise<StackNode> {
+    const old = await stack.primary();
+    await ask(stack.sentinels[0]!.port, 'SENTINEL', 'FAILOVER', 'mymaster');
+    await until('another is primary', async () => (await stack.primary().catch(() => old)) !== old, 10_000);
+    return old;
+  }
+
+  it('follows a fail-over while the old primary still takes itself for one', async () => {
+    const redis = open();
+    await until('connected', () => portOf(redis));
+    const old = await failOver();
+    const since = performance.now();
+    await until('it follows', () => ![undefined, old.port].includes(portOf(redis)), TAKEN_FOR_PRIMARY_MS);
+    expect(performance.now() - since).to.be.below(FOLLOWED_MS);
+    expect(await old.role()).to.equal('primary');
   });
 
-  it('comes back when the news of a fail-over arrives while it looks for the primary', async () => {
-    const { connector } = redis as unknown as { connector: { failoverDetector?: { disconnect(): void } } };
-    await until('connected, and subscribed to the news', () => redis.status === 'ready' && connector.failoverDetector);
-    redis.stream.destroy();
-    await until('it looks for the primary', () => redis.status === 'connecting');
-    connector.failoverDetector!.disconnect();
-    await until('it is given up', () => redis.status === 'end');
-    await until('it is back', () => redis.status === 'ready');
+  /** One more Sentinel, that never hears of a fail-over: it may not listen where they tell each other. */
+  async function startDeafSentinel(): Promise<TestServer> {
+    for (const { port } of stack.nodes)
+      await ask(port, 'ACL', 'SETUSER', 'deaf', 'on', '>secret', '+@all', 'resetchannels');
+    const conf = [
+      `sentinel monitor mymaster 127.0.0.1 ${(await stack.primary()).port} 2`,
+      'sentinel auth-user mymaster deaf',
+      'sentinel auth-pass mymaster secret\n',
+    ].join('\n');
+    return startRedisServer({ conf, args: ['--sentinel'] });
+  }
+
+  it('is not led back by a Sentinel that has not heard of the fail-over', async () => {
+    const deaf = await startDeafSentinel();
+    try {
+      const old = await failOver();
+      const { port } = await stack.primary();
+      const redis = open(deaf.port);
+      for (let i = 0; i < 3; i++) {
+        await until('connected', () => portOf(redis));
+        expect(portOf(redis)).to.equal(port);
+        redis.stream.destroy();
+        await until('disconnected', () => redis.status !== 'ready');
+      }
+      const named = (await ask(deaf.port, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster')) as string[];
+      expect(Number(named[1]), 'it has not heard').to.equal(old.port);
+      expect(await old.role(), 'nor has the old primary').to.equal('primary');
+    } finally {
+      await deaf.stop();
+    }
+  });
+
+  it('needs only one Sentinel, and waits for no other', async () => {
+    const [hung, alsoHung] = stack.sentinels as [TestServer, TestServer];
+    for (const sentinel of [hung, alsoHung]) sentinel.pause();
+    const since = performance.now();
+    const redis = open(await freePort());
+    await until('connected', () => portOf(redis));
+    expect(performance.now() - since).to.be.below(1_000);
+  });
+
+  it('comes when Sentinels do, and not after it was closed', async () => {
+    for (const sentinel of stack.sentinels) sentinel.pause();
+    const [redis, closed] = [open(), open()];
+    await until(
+      'it has looked for the primary',
+      () => new Promise((resolve) => redis.once('error', () => resolve(true))),
+    );
+    closed.disconnect();
+    for (const sentinel of stack.sentinels) sentinel.resume();
+    await until('connected', () => portOf(redis));
+    await pause(300);
+    expect(closed.status).to.equal('end');
   });
 });
