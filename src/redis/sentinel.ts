@@ -44,14 +44,18 @@ async function askSentinel<T>(
   question: (sentinel: Redis) => Promise<T>,
 ): Promise<T> {
   const sentinel = openSentinel(host, address, { retryStrategy: () => null, commandTimeout: ASK_MS });
+  let broken: Error | undefined;
+  sentinel.on('error', (error) => (broken = error));
   try {
     return await question(sentinel);
+  } catch (error) {
+    throw broken ?? error; // the command only says that the connection was closed
   } finally {
     sentinel.disconnect();
   }
 }
 
-/** A connection to a Sentinel itself. What it fails with, commands on it fail with. */
+/** A connection to a Sentinel itself. */
 export function openSentinel(host: Host, address: SentinelAddress, options: RedisOptions): Redis {
   const { sentinelUsername: username, sentinelPassword: password, tls } = address;
   const sentinel = new Redis({
@@ -62,5 +66,5 @@ export function openSentinel(host: Host, address: SentinelAddress, options: Redi
     connectTimeout: ASK_MS,
     disconnectTimeout: FAIL_FAST.disconnectTimeout,
   });
-  return sentinel.on('error', () => undefined);
+  return sentinel.on('error', () => undefined); // without a listener ioredis prints them
 }
