@@ -1,4 +1,4 @@
-// The worker's way of writing to Redis (src/redis/connect.ts), for the servers it is compared with: what is written
+// The worker's way of writing to Redis (src/redis/join-writes.ts), for the servers it is compared with: what is written
 // in one turn of the event loop leaves with one system call.
 
 /** @param {import('ioredis').Redis} redis */
