@@ -27,7 +27,7 @@ export interface Verdict {
   twoLeases: number[];
   /** First delivered after a message that was sent later. */
   outOfOrder: number[];
-  /** The same three, excused by a fail-over in between: neither leases nor frees wait for replicas. */
+  /** The same three, excused: by a fail-over in between, for neither leases nor frees wait for replicas; by Redis's clock. */
   excused: number;
   /** Requests that took longer than {@link SLOW_MS}. */
   slow: number;
@@ -44,7 +44,7 @@ export function check(history: History): Verdict {
   const failovers = faults.filter(({ kind }) => kind === 'failover');
   const isDenied = (sent: Attempt[]): boolean => sent.every(({ answer }) => answer === 'refused');
 
-  const again = repeats(history, seen, failovers);
+  const again = repeats(history, sends, seen);
   const late = outOfOrder(sends, seen, receives, failovers);
   return {
     levels: Object.fromEntries(LEVELS.map((level) => [level, countLevel(level, sends, seen)])) as Verdict['levels'],

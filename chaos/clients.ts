@@ -2,7 +2,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { openClient } from '../test/support/keep-alive-client.js';
 import type { KeepAliveClient, Outcome } from '../test/support/keep-alive-client.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../test/support/requests.js';
+import { freeRequest, gbyeRequest, recvRequest, sendRequest, statRequest } from '../test/support/requests.js';
+import { until } from '../test/support/until.js';
 import type { Answer, History, Level } from './history.js';
 import type { Random } from './random.js';
 
@@ -18,6 +19,8 @@ export interface LoadOptions {
 export interface Load {
   /** Resolves when every client has its last answer. */
   stop(): Promise<void>;
+  /** Every receiver says GBYE, when the leases that end in time have ended. */
+  leave(): Promise<void>;
   /** Receives and frees until all queues are empty. @throws Error when they are not in time */
   drain(withinMs: number): Promise<void>;
 }
@@ -30,6 +33,7 @@ const RECEIVERS_PER_QUEUE = 2;
 const SEND_EVERY_MS = 25;
 /** Tries of a message sent with `dedup`, while the answer is "unknown". */
 const TRIES = 5;
+const LEAVE_MS = 5_000;
 /** Of a hundred messages, so many are received and not freed. */
 const FORGOTTEN = 3;
 
@@ -101,6 +105,18 @@ export function startLoad({ urls, queues, levels, random }: LoadOptions, history
       stopped = true;
       await Promise.all(running);
       for (const client of clients) client.close();
+    },
+    async leave() {
+      await pause(history.leaseMs);
+      const client = newClient();
+      for (const queue of queues) {
+        await until(
+          `${queue} has left`,
+          async () => (await client.ask(gbyeRequest(queue))).answer === 'done',
+          LEAVE_MS,
+        );
+      }
+      client.close();
     },
     async drain(withinMs) {
       const deadlineMs = performance.now() + withinMs;

@@ -38,6 +38,16 @@ const failedOver = ({ stack }: Victims, from: StackNode): Promise<unknown> =>
     FAILOVER_MS,
   );
 
+/** Whether no Sentinel, or no node of a Cluster, holds a node for gone. */
+async function isCalm({ sentinels, nodes }: Stack): Promise<boolean> {
+  if (sentinels.length === 0) {
+    const views = await Promise.all(nodes.map(({ port }) => ask(port, 'CLUSTER', 'NODES').catch(() => 'fail')));
+    return views.every((view) => !String(view).includes('fail'));
+  }
+  const views = (await Promise.all(sentinels.map(({ port }) => ask(port, 'SENTINEL', 'MASTERS')))) as string[][][];
+  return views.every(([primary = []]) => primary[primary.indexOf('flags') + 1] === 'master');
+}
+
 async function kill(victim: TestServer, random: Random, restart?: { empty: boolean }): Promise<void> {
   await victim.kill9();
   await away(random);
@@ -49,6 +59,22 @@ async function stop(victim: { pause(): void; resume(): void }, random: Random): 
   await away(random);
   victim.resume();
 }
+
+const HOUR_MS = 3_600_000;
+/** Clocks that differ by less are the same here. */
+const CLOCK_MS = 60_000;
+
+/** Resolves when the nodes tell the new time. @param aheadMs of the machine's clock */
+async function setClock(nodes: StackNode[], aheadMs: number): Promise<void> {
+  nodes.forEach((node) => node.setClock(aheadMs));
+  const isSet = async (node: StackNode): Promise<boolean> => Math.abs((await aheadOf(node)) - aheadMs) < CLOCK_MS;
+  await until('the clock has jumped', async () => (await Promise.all(nodes.map(isSet))).every(Boolean));
+}
+
+const aheadOf = async ({ port }: StackNode): Promise<number> =>
+  Number(((await ask(port, 'TIME')) as [string])[0]) * 1000 - Date.now();
+
+const isAhead = async (node: StackNode): Promise<boolean> => (await aheadOf(node)) > CLOCK_MS;
 
 const everyNode = ({ stack }: Victims, ...command: [string, ...string[]]): Promise<unknown> =>
   Promise.all(stack.nodes.map(({ port }) => ask(port, ...command).catch(() => undefined)));
@@ -123,7 +149,8 @@ export const FAULTS = {
       await primary.kill9();
       await primary.restart();
       await pause(2_000);
-      // on a machine under load the start may take longer than Sentinel waits
+      // Sentinels reconnect once a second, and so may find it gone for longer than it was
+      await until('nobody thinks of a fail-over', () => isCalm(stack), FAILOVER_MS);
       if ((await stack.primary()) !== primary) window.kind = 'failover';
     },
   },
@@ -141,5 +168,20 @@ export const FAULTS = {
   'connections cut': {
     kind: 'other',
     strike: (victims) => again(() => everyNode(victims, 'CLIENT', 'KILL', 'TYPE', 'normal'), victims.random),
+  },
+  'primary clock +1 h': {
+    kind: 'ahead',
+    strike: async ({ stack }) => setClock([await stack.primary()], HOUR_MS),
+  },
+  'primary clock -1 h': {
+    kind: 'back',
+    strike: async ({ stack }) => setClock([await stack.primary()], -HOUR_MS),
+  },
+  'clocks set right': {
+    kind: 'ahead',
+    async strike({ stack: { nodes } }, window) {
+      if ((await Promise.all(nodes.map(isAhead))).some(Boolean)) window.kind = 'back';
+      await setClock(nodes, 0);
+    },
   },
 } satisfies Record<string, Fault>;

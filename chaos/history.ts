@@ -46,8 +46,11 @@ export interface FaultWindow {
   name: string;
   fromMs: number;
   toMs: number;
-  /** failover: what replicas did not have yet is gone, leases and frees too. worker: requests to workers may hang. */
-  kind: 'failover' | 'worker' | 'other';
+  /**
+   * failover: what replicas did not have yet is gone, leases and frees too. worker: requests to workers may hang.
+   * ahead, back: Redis's clock jumped; ahead ends leases, and either way the memory of ended messages may be passed over.
+   */
+  kind: 'failover' | 'worker' | 'ahead' | 'back' | 'other';
 }
 
 export interface History {

@@ -1,20 +1,22 @@
 // Deliveries of what was freed, and of what somebody else holds.
 import { groupBy, overlaps } from './history.js';
-import type { Delivery, FaultWindow, History } from './history.js';
+import type { Attempt, Delivery, FaultWindow, History } from './history.js';
 
 /** Redis's clock counts whole milliseconds; it and this process's clock are of one machine. */
 const TOLERANCE_MS = 5;
 
-/** Deliveries after the first one that neither the end of a lease nor a fail-over explains. */
+/** Deliveries after the first one that neither the end of a lease nor a fault explains. */
 export function repeats(
-  { frees, leaseMs }: History,
+  { frees, faults, leaseMs }: History,
+  sends: Map<number, Attempt[]>,
   seen: Map<number, Delivery[]>,
-  failovers: FaultWindow[],
 ): { duplicates: number[]; twoLeases: number[]; excused: number } {
   const freed = groupBy(
     frees.filter(({ answer }) => answer === 'done'),
     ({ message }) => message,
   );
+  const during = (kinds: FaultWindow['kind'][], fromMs: number, toMs: number): boolean =>
+    faults.some((fault) => kinds.includes(fault.kind) && overlaps(fault, fromMs, toMs));
   const found = { duplicates: [] as number[], twoLeases: [] as number[], excused: 0 };
   for (const [message, received] of seen) {
     const inTime = received.toSorted((a, b) => a.askedMs - b.askedMs);
@@ -24,8 +26,15 @@ export function repeats(
       const leasedUntil = before.askedMs + leaseMs - TOLERANCE_MS;
       const freeBefore = freed.get(message)?.findLast(({ answeredMs }) => answeredMs < later.askedMs);
       if (!freeBefore && later.answeredMs >= leasedUntil) continue;
-      const fromMs = (freeBefore ?? before).askedMs;
-      if (failovers.some((fault) => overlaps(fault, fromMs, later.answeredMs))) found.excused += 1;
+      const sentFirst = sends.get(message)?.[0]?.askedMs ?? 0;
+      const sentLast = sends.get(message)?.at(-1)?.answeredMs ?? 0;
+      const isExcused =
+        during(['failover'], (freeBefore ?? before).askedMs, later.answeredMs) ||
+        (freeBefore
+          ? // sent, freed, forgotten, sent again
+            during(['ahead', 'back'], sentFirst, sentLast) && (sends.get(message)?.length ?? 0) > 1
+          : during(['ahead'], before.askedMs, later.answeredMs));
+      if (isExcused) found.excused += 1;
       else (freeBefore ? found.duplicates : found.twoLeases).push(message);
     }
   }

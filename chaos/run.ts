@@ -60,7 +60,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
   const scenario = SCENARIOS[options.scenario]!;
   const calmMs = short ? SHORT_CALM_MS : CALM_MS;
   const random = seeded(seed);
-  const { jumpingClocks = false } = scenario;
+  const { jumpingClocks = false, leave = false } = scenario;
   const workers = await startWorkers(WORKERS, { redisUrl: stack.url, leaseMs: LEASE_MS, jumpingClocks });
   const history = emptyHistory(LEASE_MS);
   const urls = workers.map(({ url }) => url);
@@ -79,6 +79,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
     const endMs = performance.now();
     await load.stop();
     if (!short) await stack.whole(HEAL_MS);
+    if (leave) await load.leave();
     await load.drain(DRAIN_MS);
     const resumptions: Resumption[] = history.faults.map((fault, i) => ({
       fault: fault.name,
@@ -92,6 +93,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
   } finally {
     await load.stop();
     await Promise.all(workers.map((worker) => worker.stop()));
+    if (scenario.needs === 'clock') stack.nodes.forEach((node) => node.setClock(0));
   }
 }
 

@@ -3,9 +3,12 @@ import type { FAULTS } from './faults.js';
 
 export interface Scenario {
   faults: readonly (keyof typeof FAULTS)[];
-  /** Takes Sentinels. */
-  needs?: 'sentinel';
+  /** Takes Sentinels; takes Redis nodes whose clock can be set. */
+  needs?: 'sentinel' | 'clock';
+  /** The workers' clocks jump all the time. */
   jumpingClocks?: true;
+  /** Leases may end an hour late: the receivers leave (GBYE) before the queues are drained. */
+  leave?: true;
 }
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -24,6 +27,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'script-flush': { faults: ['SCRIPT FLUSH'] },
   'connections-cut': { faults: ['connections cut'] },
   'clock-jump': { faults: [], jumpingClocks: true },
+  'redis-clock-ahead': { faults: ['primary clock +1 h'], needs: 'clock' },
+  'redis-clock-back': { faults: ['primary clock -1 h', 'clocks set right'], needs: 'clock' },
+  'redis-clock-ahead-and-back': { faults: ['primary clock +1 h', 'clocks set right'], needs: 'clock', leave: true },
+  'redis-clock-stays-back': { faults: ['primary clock -1 h'], needs: 'clock', leave: true },
+  'redis-clock-failover': { faults: ['primary clock +1 h', 'primary kill -9'], needs: 'clock', leave: true },
   short: { faults: ['connections cut', 'primary kill -9', 'worker kill -9'], jumpingClocks: true },
   mix: {
     faults: [

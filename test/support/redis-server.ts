@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -19,6 +19,8 @@ export interface TestServerOptions {
   port?: number;
   /** On a unix socket in its folder instead of a loopback port. */
   unix?: boolean;
+  /** A library that makes setClock() work, built from chaos/clock.c: preloaded into the server. */
+  clock?: string | undefined;
 }
 
 export interface TestServer {
@@ -37,6 +39,8 @@ export interface TestServer {
   /** Hangs it: the kernel still accepts connections for it and nothing is answered. */
   pause(): void;
   resume(): void;
+  /** Its wall clock is so far ahead of the machine's from now on, ms; over restarts too. Needs the option `clock`. */
+  setClock(aheadMs: number): void;
   /** Starts it again on the same address with its data, or `empty`; after a clean stop if it still runs. */
   restart(options?: { empty?: boolean }): Promise<void>;
 }
@@ -67,6 +71,11 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
   if (options.conf !== undefined) writeFileSync(conf, options.conf);
   const address = unix ? ['--port', '0', '--unixsocket', socket] : ['--port', String(port), '--bind', '127.0.0.1'];
   const target = unix ? { path: socket } : { port, host: '127.0.0.1' };
+  const clockFile = join(dir, 'clock');
+  const clockEnv = options.clock === undefined ? {} : { LD_PRELOAD: options.clock, AIZUMI_CLOCK: clockFile };
+  // the allocator's own thread computes deadlines with the clock that is shifted and sleeps by the one that is not
+  const clockArgs = options.clock === undefined ? [] : ['--jemalloc-bg-thread', 'no'];
+  if (options.clock !== undefined) writeFileSync(clockFile, milliseconds(0));
   let child: ChildProcess;
   const discard = (): void => {
     child.kill('SIGKILL'); // of a process that has ended it is nothing
@@ -75,8 +84,9 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
 
   async function start(): Promise<void> {
     let said = '';
-    const started = spawn(testServerProgram, [conf, '--dir', dir, ...address, ...args], {
+    const started = spawn(testServerProgram, [conf, '--dir', dir, ...address, ...clockArgs, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...clockEnv },
     });
     child = started;
     started.stdout.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
@@ -118,6 +128,11 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
     kill9: () => end('SIGKILL'),
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
+    setClock(aheadMs) {
+      const file = openSync(clockFile, 'r+'); // in place: the server has it mapped
+      writeSync(file, milliseconds(aheadMs));
+      closeSync(file);
+    },
     async restart({ empty = false } = {}) {
       child.kill('SIGCONT');
       await end('SIGTERM');
@@ -125,6 +140,12 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
       await start();
     },
   };
+}
+
+function milliseconds(ms: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64LE(BigInt(ms));
+  return bytes;
 }
 
 function hasEnded(child: ChildProcess): boolean {

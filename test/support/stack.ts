@@ -63,10 +63,10 @@ export function createStack({ inShard, isWhole, ...shape }: Shape): Stack {
   };
 }
 
-/** A Redis with the shipped settings. @param more lines for its redis.conf */
-export async function startNode(more = ''): Promise<StackNode> {
+/** A Redis with the shipped settings. @param more lines for its redis.conf @param clock see TestServerOptions */
+export async function startNode(more = '', clock?: string): Promise<StackNode> {
   // a file of its own: Sentinel has the server rewrite it, and so it knows its primary after a restart
-  const server = await startRedisServer({ conf: CONFS + more });
+  const server = await startRedisServer({ conf: CONFS + more, clock });
   const roles: Record<string, Role> = { master: 'primary', slave: 'replica' };
   return Object.defineProperties(
     {

@@ -11,11 +11,14 @@ export interface SentinelStackOptions {
   replicas?: number;
   sentinels?: number;
   downAfterMs?: number;
+  /** Of the Redis nodes, not of the Sentinels: see TestServerOptions. */
+  clock?: string | undefined;
 }
 
 export interface ClusterStackOptions {
   primaries?: number;
   replicasEach?: number;
+  clock?: string | undefined;
 }
 
 const NAME = 'mymaster';
@@ -29,10 +32,11 @@ export async function startSentinelStack({
   replicas = 2,
   sentinels: count = 3,
   downAfterMs = 1_000,
+  clock,
 }: SentinelStackOptions = {}): Promise<Stack> {
-  const nodes: StackNode[] = [await startNode()];
+  const nodes: StackNode[] = [await startNode('', clock)];
   const [first] = nodes as [StackNode];
-  for (let i = 0; i < replicas; i++) nodes.push(await startNode(`replicaof 127.0.0.1 ${first.port}\n`));
+  for (let i = 0; i < replicas; i++) nodes.push(await startNode(`replicaof 127.0.0.1 ${first.port}\n`, clock));
   await until('replicas are in step', () => hasReplicas(first, replicas), 10_000);
 
   const quorum = Math.floor(count / 2) + 1;
@@ -81,7 +85,11 @@ export async function startSentinelStack({
 }
 
 /** A Redis Cluster: the first `primaries` nodes are the primaries at first, nodes[primaries + i] replicates nodes[i]. */
-export async function startClusterStack({ primaries = 3, replicasEach = 1 }: ClusterStackOptions = {}): Promise<Stack> {
+export async function startClusterStack({
+  primaries = 3,
+  replicasEach = 1,
+  clock,
+}: ClusterStackOptions = {}): Promise<Stack> {
   const nodes: StackNode[] = [];
   const busPorts: number[] = [];
   for (let i = 0; i < primaries * (1 + replicasEach); i++) {
@@ -89,6 +97,7 @@ export async function startClusterStack({ primaries = 3, replicasEach = 1 }: Clu
     nodes.push(
       await startNode(
         `cluster-enabled yes\ncluster-node-timeout ${NODE_TIMEOUT_MS}\ncluster-port ${busPorts[i]}\ncluster-config-file nodes.conf\n`,
+        clock,
       ),
     );
   }

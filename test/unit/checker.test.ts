@@ -38,6 +38,11 @@ class Story {
     this.#nowMs += ms;
     return this;
   }
+  /** A fault that takes 10 ms. */
+  fault(kind: FaultWindow['kind']): this {
+    this.history.faults.push({ name: kind, kind, fromMs: this.#nowMs, toMs: this.#nowMs + 9 });
+    return this.wait(10);
+  }
   /** Everything so far and for 10 ms more happened under this fault. */
   during(kind: FaultWindow['kind']): this {
     this.history.faults.push({ name: kind, kind, fromMs: 0, toMs: this.#nowMs + 10 });
@@ -110,6 +115,42 @@ describe('the checker of histories', () => {
       'freed after the fail-over and delivered again: a duplicate',
       story().send(1).recv(1).free(1).during('failover').recv(1).wait(100).free(1).recv(1),
       { excused: 1, duplicates: [1] },
+    ],
+    [
+      'delivered under a lease that a clock which jumped ahead has ended: excused',
+      story().send(1).recv(1).fault('ahead').recv(1),
+      { excused: 1 },
+    ],
+    [
+      'a third time, under the lease that was taken after the jump: two leases',
+      story().send(1).recv(1).fault('ahead').recv(1).recv(1),
+      { excused: 1, twoLeases: [1] },
+    ],
+    [
+      'delivered under a live lease when the clock jumped back: two leases',
+      story().send(1).recv(1).fault('back').recv(1),
+      { twoLeases: [1] },
+    ],
+    [
+      'delivered after its FREE, over a jump of the clock: a duplicate',
+      story().send(1).recv(1).free(1).fault('ahead').recv(1),
+      { duplicates: [1] },
+    ],
+    [
+      'freed, sent again when the clock had jumped, delivered again: excused',
+      story().send(1, 'unknown').recv(1).free(1).fault('back').send(1).recv(1),
+      { excused: 1 },
+    ],
+    [
+      'sent twice before the clock jumped, freed, delivered again: a duplicate',
+      story().send(1, 'unknown').send(1).recv(1).free(1).fault('back').recv(1),
+      { duplicates: [1] },
+    ],
+    ['a loss over a jump of the clock: not excused', story().send(1).fault('ahead'), { lost: [1] }],
+    [
+      'overtaken over a jump of the clock: out of order',
+      story().send(1).send(2).fault('back').recv(2).recv(1),
+      { outOfOrder: [1] },
     ],
     ['a loss over a fail-over: not excused', story().send(1).during('failover'), { lost: [1] }],
     ['overtaken by a later message: out of order', story().send(1).send(2).recv(2).recv(1), { outOfOrder: [1] }],
