@@ -12,6 +12,8 @@ export interface LoadOptions {
   urls: readonly string[];
   /** Addresses of receivers. */
   queues: readonly number[];
+  /** Addresses whose receivers come only to drain them: what a fail-over takes from them cannot have been delivered before. */
+  stored: readonly number[];
   levels: readonly Level[];
   random: Random;
 }
@@ -39,9 +41,10 @@ const FORGOTTEN = 3;
 
 const payloadOf = (message: number): object => ({ message, text: `the payload of ${message}` });
 
-export function startLoad({ urls, queues, levels, random }: LoadOptions, history: History): Load {
+export function startLoad({ urls, queues, stored, levels, random }: LoadOptions, history: History): Load {
   let stopped = false;
   let nextMessage = 1;
+  const all = [...queues, ...stored];
   const clients: Client[] = [];
   const newClient = (): Client => {
     const client = createClient(urls, clients.length % urls.length, history);
@@ -52,7 +55,7 @@ export function startLoad({ urls, queues, levels, random }: LoadOptions, history
   async function send(client: Client): Promise<void> {
     while (!stopped) {
       const message = nextMessage++;
-      const [queue, level, dedup] = [random.pick(queues), random.pick(levels), random.next() < 0.5];
+      const [queue, level, dedup] = [random.pick(all), random.pick(levels), random.next() < 0.5];
       const request = { ...sendRequest(queue, message, payloadOf(message)), durability: level, dedup };
       for (let tries = 1; ; tries++) {
         const { answer, ...times } = await client.ask(request);
@@ -109,7 +112,7 @@ export function startLoad({ urls, queues, levels, random }: LoadOptions, history
     async leave() {
       await pause(history.leaseMs);
       const client = newClient();
-      for (const queue of queues) {
+      for (const queue of all) {
         await until(
           `${queue} has left`,
           async () => (await client.ask(gbyeRequest(queue))).answer === 'done',
@@ -120,9 +123,9 @@ export function startLoad({ urls, queues, levels, random }: LoadOptions, history
     },
     async drain(withinMs) {
       const deadlineMs = performance.now() + withinMs;
-      const drainers = queues.map(() => newClient());
-      await Promise.all(queues.map((queue, i) => drainQueue(drainers[i]!, queue, deadlineMs)));
-      for (const client of drainers) client.close();
+      const drainers = all.flatMap((queue) => Array.from({ length: RECEIVERS_PER_QUEUE }, () => queue));
+      await Promise.all(drainers.map((queue) => drainQueue(newClient(), queue, deadlineMs)));
+      for (const client of clients) client.close();
     },
   };
 }

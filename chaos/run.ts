@@ -43,7 +43,8 @@ export interface Result extends RunOptions {
 
 const LEASE_MS = 2_000;
 const WORKERS = 2;
-const QUEUES_PER_SHARD = 2;
+/** Of a third of the slots: received from all the time; left alone until the end. */
+const QUEUES = { queues: 2, stored: 1 };
 const WARM_UP_MS = 1_500;
 /** After each fault: long enough to see whether the service comes back. */
 const CALM_MS = 3_000;
@@ -51,7 +52,7 @@ const SHORT_CALM_MS = 1_500;
 /** For so long a Sentinel may name the old primary after another was elected: they tell each other every 2 s. */
 const HELLO_MS = 2_500;
 const HEAL_MS = 30_000;
-const DRAIN_MS = 15_000;
+const DRAIN_MS = 30_000;
 
 /** @param stack whole; whole again afterwards, unless the run is a short one */
 export async function runScenario(stack: Stack, options: RunOptions): Promise<Result> {
@@ -65,7 +66,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
   const history = emptyHistory(LEASE_MS);
   const urls = workers.map(({ url }) => url);
   // the schedule has a stream of its own: how often clients draw depends on timing
-  const load = startLoad({ urls, queues: await queuesOn(stack), levels, random: seeded(seed + 1) }, history);
+  const load = startLoad({ urls, ...(await queuesOn(stack)), levels, random: seeded(seed + 1) }, history);
   try {
     await pause(WARM_UP_MS + random.between(0, 500));
     for (const fault of scenario.faults) {
@@ -97,14 +98,16 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
   }
 }
 
-/** Addresses of receivers: in a Cluster, some in each third of the slots. */
-async function queuesOn({ nodes }: Stack): Promise<number[]> {
-  const shards = new Map<number, number[]>();
-  for (let address = 100; address < 140; address++) {
-    const slot = Number(await ask(nodes[0]!.port, 'CLUSTER', 'KEYSLOT', String(address)).catch(() => 0));
-    const shard = Math.floor((slot * 3) / 16_384);
-    shards.set(shard, [...(shards.get(shard) ?? []), address]);
+/** Addresses: in a Cluster, some in each third of the slots. */
+async function queuesOn({ nodes }: Stack): Promise<{ queues: number[]; stored: number[] }> {
+  const found = { queues: [] as number[], stored: [] as number[] };
+  const thirds = [0, 1, 2].map(() => ({ ...QUEUES }));
+  for (let address = 100; thirds.some((left) => left.queues + left.stored > 0); address++) {
+    // a Redis that is in no Cluster refuses the question
+    const slot = await ask(nodes[0]!.port, 'CLUSTER', 'KEYSLOT', String(address)).catch(() => undefined);
+    const left = thirds[slot === undefined ? address % 3 : Math.floor((Number(slot) * 3) / 16_384)]!;
+    const kind = left.queues > 0 ? 'queues' : 'stored';
+    if (left[kind]-- > 0) found[kind].push(address);
   }
-  const perShard = shards.size === 1 ? 3 * QUEUES_PER_SHARD : QUEUES_PER_SHARD;
-  return [...shards.values()].flatMap((addresses) => addresses.slice(0, perShard));
+  return found;
 }
