@@ -79,7 +79,8 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
   let child: ChildProcess;
   const discard = (): void => {
     child.kill('SIGKILL'); // of a process that has ended it is nothing
-    rmSync(dir, { recursive: true, force: true });
+    // a fork of it that writes a copy lives a moment longer
+    rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   };
 
   async function start(): Promise<void> {

@@ -6,4 +6,8 @@ let server: Promise<TestServer> | undefined;
 
 export const sharedRedis = (): Promise<TestServer> => (server ??= startRedisServer());
 
-export const stopSharedRedis = async (): Promise<void> => (await server)?.stop();
+export async function stopSharedRedis(): Promise<void> {
+  const started = await server;
+  server = undefined; // with --parallel a process runs one file after the other, and the hook after each
+  await started?.stop();
+}
