@@ -154,6 +154,27 @@ export const FAULTS = {
       if ((await stack.primary()) !== primary) window.kind = 'failover';
     },
   },
+  'primary restarted, killed while a replica has not followed': {
+    kind: 'failover',
+    majorityDies: true,
+    async strike(victims) {
+      const replica = await victims.stack.replica();
+      const restarted = await victims.stack.primary();
+      // as one that has run for longer than this test
+      await ask(restarted.port, 'EVAL', "redis.call('SET', 'age', string.rep('x', 4e6)) redis.call('DEL', 'age')", 0);
+      await pause(500);
+      replica.pause();
+      await restarted.kill9();
+      await restarted.restart(); // its replication offset starts again near 0; that of the hung replica is far ahead
+      await pause(3_000);
+      const primary = await victims.stack.primary();
+      replica.resume();
+      await pause(100); // so that it can be elected, and has no copy yet
+      await primary.kill9();
+      await failedOver(victims, primary);
+      await primary.restart();
+    },
+  },
   'replica kill -9': { kind: 'other', strike: async ({ stack, random }) => kill(await stack.replica(), random) },
   'replica SIGSTOP': { kind: 'other', strike: async ({ stack, random }) => stop(await stack.replica(), random) },
   'replica restarted empty': {

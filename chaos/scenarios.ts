@@ -20,6 +20,10 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'primary-kill-behind': { faults: ['primary kill -9, replicas behind'], needs: 'sentinel' },
   'primary-stop': { faults: ['primary SIGSTOP'] },
   'primary-restart': { faults: ['primary kill -9 and restart', 'primary kill -9 and restart'] },
+  'primary-restart-behind': {
+    faults: ['primary restarted, killed while a replica has not followed'],
+    needs: 'sentinel',
+  },
   'replica-kill': { faults: ['replica kill -9', 'replica kill -9'] },
   'replica-stop': { faults: ['replica SIGSTOP', 'replica SIGSTOP'] },
   'replica-empty': { faults: ['replica restarted empty', 'replica restarted empty'] },
