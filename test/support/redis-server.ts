@@ -46,6 +46,8 @@ export interface TestServer {
 }
 
 const READY_MS = 10_000;
+/** A server's fork notices that it is gone, or has finished, within this time. */
+const FORK_MS = 5_000;
 const SHIPPED_CONF = fileURLToPath(new URL('../../src/redis/redis.conf', import.meta.url));
 /** What a server keeps its data in: the append-only files and a snapshot. */
 const DATA = ['appendonlydir', 'dump.rdb'];
@@ -79,9 +81,18 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
   let child: ChildProcess;
   const discard = (): void => {
     child.kill('SIGKILL'); // of a process that has ended it is nothing
-    // a fork of it that writes a copy lives a moment longer
-    rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    rmSync(dir, { recursive: true, force: true });
   };
+
+  function isDiscarded(isLastTry: boolean): boolean {
+    try {
+      discard();
+      return true;
+    } catch (error) {
+      if (isLastTry) throw error;
+      return false;
+    }
+  }
 
   async function start(): Promise<void> {
     let said = '';
@@ -109,7 +120,9 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
 
   async function stop(): Promise<void> {
     await end('SIGKILL');
-    discard();
+    // a fork of it that writes a copy lives a moment longer, and puts files into the folder while it is removed
+    const lastTryMs = Date.now() + FORK_MS;
+    while (!isDiscarded(Date.now() > lastTryMs)) await delay(50);
     discards.delete(discard);
   }
 
