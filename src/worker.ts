@@ -26,6 +26,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     timeoutMs: config.durabilityTimeoutMs,
     nodes: config.replicationNodes,
     maxLagMs: config.replicaMaxLagMs,
+    keyPrefix: config.keyPrefix,
     log,
   });
   const closeRedis = (): void => {

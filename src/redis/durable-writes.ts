@@ -1,5 +1,4 @@
 // Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
-import { Command } from 'ioredis';
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
@@ -7,6 +6,7 @@ import { parseRedisAddress } from '../redis-address.js';
 import { nodeName, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { GroupCommit } from './group-commit.js';
+import { askWhetherFollowed, followedKey, slotOf } from './history.js';
 import { openPrimary } from './primary.js';
 import { ReplicationWatch } from './replication.js';
 
@@ -20,6 +20,7 @@ export interface DurableOptions {
   timeoutMs: number;
   nodes: number | undefined;
   maxLagMs: number;
+  keyPrefix: string;
   log: Logger;
 }
 
@@ -34,7 +35,11 @@ export class DurableWrites {
     private readonly options: DurableOptions,
   ) {
     this.#address = parseRedisAddress(options.url);
-    this.#replication = new ReplicationWatch(redis, { ...options, address: this.#address });
+    this.#replication = new ReplicationWatch(redis, {
+      ...options,
+      address: this.#address,
+      onNewHistory: (node) => this.#writers.get(node)?.doubtHistory(),
+    });
     redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
   }
 
@@ -65,8 +70,8 @@ export class DurableWrites {
         'it is not known yet how many replicas Redis has; nothing was done: try again',
         { outcome: 'not_done', retryAfterS: 1 },
       );
-    const replicas = replicasFor(level, replication);
-    return replicas === 0 ? write(this.redis) : this.#writer(node).commit(write, replicas);
+    const needs = { enough: replicasFor(level, replication), every: replication.nodes - 1 };
+    return needs.enough === 0 ? write(this.redis) : this.#writer(node).commit(write, needs);
   }
 
   close(): void {
@@ -76,15 +81,16 @@ export class DurableWrites {
 
   /** The primary that has the key in a Cluster, by its name; '' elsewhere. */
   #nodeOf(key: string): string {
-    return this.redis.isCluster
-      ? ((this.redis as Cluster).slots[new Command('exists', [key]).getSlot()]?.[0] ?? '?')
-      : '';
+    return this.redis.isCluster ? ((this.redis as Cluster).slots[slotOf(key)]?.[0] ?? '?') : '';
   }
 
   #writer(node: string): GroupCommit {
     const known = this.#writers.get(node);
     if (known) return known;
-    const writer = new GroupCommit(this.#open(node), this.options.timeoutMs);
+    const redis = this.#open(node);
+    const isFollowed = (): Promise<boolean> =>
+      askWhetherFollowed(redis, followedKey(this.options.keyPrefix, this.redis, node));
+    const writer = new GroupCommit(redis, this.options.timeoutMs, isFollowed);
     this.#writers.set(node, writer);
     return writer;
   }

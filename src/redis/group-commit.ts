@@ -4,9 +4,16 @@ import type { Redis } from 'ioredis';
 import { BrokerError } from '../errors.js';
 import { connectionAttempt } from './connect.js';
 
+/** How many replicas must have a write, besides the primary. */
+export interface Needs {
+  enough: number;
+  /** Instead of `enough`, while there may be a replica that has not followed this primary (history.ts). */
+  every: number;
+}
+
 interface Pending {
   readonly write: (redis: Redis) => Promise<unknown>;
-  readonly replicas: number;
+  readonly needs: Needs;
   readonly sinceMs: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -24,22 +31,34 @@ const SHORTEST_WAIT_MS = 20;
 export class GroupCommit {
   #queue: Pending[] = [];
   #committing = false;
+  /** Whether all replicas have followed the server at the other end of this very connection. */
+  #isFollowed = false;
 
-  /** @param timeoutMs a write is answered within this time, one way or the other */
+  /**
+   * @param timeoutMs a write is answered within this time, one way or the other
+   * @param askWhetherFollowed asks on `redis`
+   */
   constructor(
     readonly redis: Redis,
     private readonly timeoutMs: number,
-  ) {}
+    private readonly askWhetherFollowed: () => Promise<boolean>,
+  ) {
+    redis.on('close', () => this.doubtHistory());
+  }
+
+  /** The server may have another history than when it was last asked. */
+  doubtHistory(): void {
+    this.#isFollowed = false;
+  }
 
   /**
    * @param write issues the commands, at once when it is called; what resolves to null has written nothing
-   * @param replicas how many must have it, besides the primary
    * @returns what `write` resolved to
    * @throws BrokerError not_durable (unknown: it may be there), unavailable; what Redis refused
    */
-  commit<T>(write: (redis: Redis) => Promise<T>, replicas: number): Promise<T> {
+  commit<T>(write: (redis: Redis) => Promise<T>, needs: Needs): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = { write, replicas, sinceMs: performance.now(), resolve, reject };
+      const pending = { write, needs, sinceMs: performance.now(), resolve, reject };
       this.#queue.push(pending as Pending);
       if (!this.#committing) this.#next();
     });
@@ -60,11 +79,27 @@ export class GroupCommit {
     // without a connection in time the writes are refused, and nothing was done
     if (this.redis.status !== 'ready')
       await Promise.race([connectionAttempt(this.redis), sleep(leftMs(), undefined, { ref: false })]);
+    if (!this.#isFollowed && batch.some(({ needs }) => needs.every > needs.enough)) await this.#ask();
+    const isFollowed = this.#isFollowed;
     const waitMs = leftMs();
-    const replicas = Math.max(...batch.map((pending) => pending.replicas));
+    const replicas = Math.max(...batch.map(({ needs }) => replicasOf(needs, isFollowed)));
     const writes = batch.map(({ write }) => settled(write(this.redis)));
     const [confirmed, ...written] = await Promise.all([settled(this.redis.wait(replicas, waitMs)), ...writes]);
-    batch.forEach((pending, i) => answer(pending, written[i] as Settled<unknown>, confirmed));
+    // all replicas have what was written, and so have followed
+    const hasWritten = written.some((outcome) => 'value' in outcome && outcome.value !== null);
+    const every = Math.max(...batch.map(({ needs }) => needs.every));
+    if (hasWritten && 'value' in confirmed && confirmed.value >= every) this.#isFollowed = true;
+    batch.forEach((pending, i) => answer(pending, written[i] as Settled<unknown>, confirmed, isFollowed));
+  }
+
+  async #ask(): Promise<void> {
+    let isSameConnection = true;
+    const broken = (): void => void (isSameConnection = false);
+    this.redis.once('close', broken);
+    // who cannot answer will not take the batch either
+    const isFollowed = await this.askWhetherFollowed().catch(() => false);
+    this.redis.off('close', broken);
+    this.#isFollowed = isFollowed && isSameConnection;
   }
 }
 
@@ -76,13 +111,28 @@ const settled = <T>(promise: Promise<T>): Promise<Settled<T>> =>
     (error: unknown) => ({ error }),
   );
 
-function answer({ replicas, resolve, reject }: Pending, written: Settled<unknown>, confirmed: Settled<number>): void {
+const replicasOf = ({ enough, every }: Needs, isFollowed: boolean): number =>
+  isFollowed ? enough : Math.max(enough, every);
+
+function answer(
+  { needs, resolve, reject }: Pending,
+  written: Settled<unknown>,
+  confirmed: Settled<number>,
+  isFollowed: boolean,
+): void {
+  const replicas = replicasOf(needs, isFollowed);
   if ('error' in written) reject(written.error);
   else if (written.value === null) resolve(null);
   else if ('error' in confirmed)
     reject(notDurable('the connection broke before the replicas confirmed', confirmed.error));
   else if (confirmed.value < replicas)
-    reject(notDurable(`${confirmed.value} of ${replicas} replicas confirmed in time`));
+    reject(
+      notDurable(
+        replicas === needs.enough
+          ? `${confirmed.value} of ${replicas} replicas confirmed in time`
+          : `${confirmed.value} of ${replicas} replicas confirmed in time, and all must until each has followed this primary`,
+      ),
+    );
   else resolve(written.value);
 }
 

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { RedisAddress } from '../redis-address.js';
 import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
+import { followedKey, historyIn, noteFollowers } from './history.js';
 import { nodesBySentinel } from './sentinel.js';
 
 /** Of one primary. */
@@ -20,6 +21,9 @@ export interface ReplicationOptions {
   nodes: number | undefined;
   /** A replica that last confirmed longer ago is not in sync. */
   maxLagMs: number;
+  keyPrefix: string;
+  /** Called when a primary turns out to have another history than before. */
+  onNewHistory: (node: string) => void;
   log: Logger;
 }
 
@@ -30,6 +34,7 @@ const COUNT_EVERY = 10;
 export class ReplicationWatch {
   readonly #inSync = new Map<string, number>();
   readonly #nodes = new Map<string, number>();
+  readonly #histories = new Map<string, string>();
   #polls = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
@@ -79,23 +84,30 @@ export class ReplicationWatch {
   }
 
   async #pollPrimary(redis: Redis, countNow: boolean): Promise<void> {
-    const { address } = this.options;
-    const { connected, inSync } = replicasIn(await redis.info('replication'), this.options.maxLagMs);
+    const { address, maxLagMs } = this.options;
+    const info = await redis.info('replication');
     // without a Sentinel the primary is the only one to ask, and it forgets replicas that are gone
-    if (address.shape !== 'sentinel') this.#count('', connected + 1);
+    if (address.shape !== 'sentinel') this.#count('', replicasIn(info, maxLagMs).connected + 1);
     else if (countNow || !this.#nodes.has('')) this.#count('', await nodesBySentinel(address));
-    this.#see('', inSync);
+    await this.#learn('', info);
   }
 
   async #pollCluster(cluster: Cluster, countNow: boolean): Promise<void> {
     const primaries = cluster.nodes('master').map((redis) => ({ redis, node: nodeName(redis.options) }));
     if (countNow || primaries.some(({ node }) => !this.#nodes.has(node)))
       nodesByShard(String(await cluster.cluster('NODES'))).forEach((nodes, node) => this.#count(node, nodes));
-    await Promise.all(
-      primaries.map(async ({ redis, node }) =>
-        this.#see(node, replicasIn(await redis.info('replication'), this.options.maxLagMs).inSync),
-      ),
-    );
+    await Promise.all(primaries.map(async ({ redis, node }) => this.#learn(node, await redis.info('replication'))));
+  }
+
+  /** @param info INFO replication of the primary */
+  async #learn(node: string, info: string): Promise<void> {
+    const { keyPrefix, maxLagMs, onNewHistory } = this.options;
+    this.#see(node, replicasIn(info, maxLagMs).inSync);
+    const { id } = historyIn(info);
+    if (this.#histories.get(node) !== id) onNewHistory(node);
+    this.#histories.set(node, id);
+    const [nodes, key] = [this.of(node)?.nodes, followedKey(keyPrefix, this.redis, node)];
+    if (nodes !== undefined && nodes > 1 && key !== undefined) await noteFollowers(this.redis, key, info, nodes);
   }
 
   #count(node: string, nodes: number): void {
@@ -113,9 +125,12 @@ export class ReplicationWatch {
   }
 }
 
-/** Reads INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`; lag in seconds since its last confirmation. */
+/**
+ * Reads INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`; lag in seconds since its last confirmation.
+ * It is negative for up to a second after Redis's clock was set back: such a replica keeps up, by Redis's own count too.
+ */
 export function replicasIn(info: string, maxLagMs: number): { connected: number; inSync: number } {
-  const replicas = [...info.matchAll(/^slave\d+:.*?state=(\w+).*?lag=(\d+)/gm)];
+  const replicas = [...info.matchAll(/^slave\d+:.*?state=(\w+).*?lag=(-?\d+)/gm)];
   const inSync = replicas.filter(([, state, lag]) => state === 'online' && Number(lag) * 1000 < maxLagMs);
   return { connected: replicas.length, inSync: inSync.length };
 }

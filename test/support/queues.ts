@@ -27,7 +27,7 @@ export async function openQueues(settings: Partial<QueueSettings> = {}): Promise
   const { url } = await sharedRedis();
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
   const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });
-  const durable = new DurableWrites(redis, { ...DURABLE, url, scripts: QUEUE_SCRIPTS, log });
+  const durable = new DurableWrites(redis, { ...DURABLE, keyPrefix: prefix, url, scripts: QUEUE_SCRIPTS, log });
   const raw = new Redis(url);
   await until('connected', () => redis.status === 'ready');
   return {

@@ -379,6 +379,34 @@ describe('durability levels', function () {
       for (const durability of ['quorum', 'all'] as const) expectNotDurable(await send(toofew, { durability }));
     });
 
+    it('after the primary was restarted, when every replica has followed it and not before', async () => {
+      // a replica that has not may be elected over those that have: its offset is of the time before
+      const env = { AIZUMI_REPLICATION_NODES: '3' };
+      const broker = await startBroker(env);
+      expectDone(await send(broker, { durability: 'quorum' }));
+      const [, hung] = redis.replicas;
+      hung.pause();
+      await redis.primary.kill9();
+      await redis.primary.restart();
+      const answers: string[] = [];
+      const refused = async (asked: BrokerProcess): Promise<boolean> => {
+        const { status, json } = await send(asked, { durability: 'quorum' });
+        const { reason = 'acknowledged', message = '' } = (json.error ?? {}) as { reason?: string; message?: string };
+        answers.push(`${status} ${reason}`);
+        return /1 of 2 .* until each has followed/.test(message);
+      };
+      await until('the other replica confirms alone', () => refused(broker), 10_000);
+      const late = await startBroker(env);
+      expect(await refused(late), 'a worker that was not there before').to.equal(true);
+      expect(answers).to.not.include('200 acknowledged');
+      hung.resume();
+      await redis.whole();
+      await until('served again', async () => (await send(broker, { durability: 'quorum' })).status === 200, 10_000);
+      hung.pause();
+      const later = await startBroker(env);
+      expectDone(await send(later, { durability: 'quorum' }));
+    });
+
     it('without noise: replicas that keep up are not logged, with the shortest lag that may be set', async () => {
       const broker = await startBroker({ AIZUMI_REPLICA_MAX_LAG_MS: SHORTEST_LAG_MS });
       const quiet = broker.log.length;

@@ -3,6 +3,7 @@ import type { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import type { ClusterAddress } from '../../src/redis-address.js';
 import { replicasFor } from '../../src/redis/durable-writes.js';
+import { followersIn, historyIn, isFollowed } from '../../src/redis/history.js';
 import { ReplicationWatch, nodesByShard, replicasIn } from '../../src/redis/replication.js';
 
 /** As Redis 7.0 says it, as Redis 8.6 does, as Valkey 9.1 does. */
@@ -54,12 +55,30 @@ describe('redis/replication: INFO replication', () => {
         expect(replicasIn(text, 600_000)).to.deep.equal({ connected: 5, inSync: 5 });
       });
 
+      it('has replicas whose report is from the future, since the clock was set back: they keep up', () =>
+        expect(replicasIn(info([replica('online', -3_600)]), 3_000)).to.deep.equal({ connected: 1, inSync: 1 }));
+
+      it('has replicas that have confirmed an offset of its history', () => {
+        const fresh = replica('online', 0).replace('offset=140', 'offset=0');
+        expect(followersIn(info([replica('online', 0), fresh, replica('send_bulk', 0)]))).to.equal(1);
+      });
+
       it('has more replicas than fingers', () =>
         expect(replicasIn(info(Array.from({ length: 12 }, () => replica('online', 0))), 3_000)).to.deep.equal({
           connected: 12,
           inSync: 12,
         }));
     });
+
+  it('names the history and the one before', () => {
+    const [id, before] = ['0a6ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b4', '1b7ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b5'];
+    const text = info([]).replace('master_repl_offset', `master_replid2:${before}\r\nmaster_repl_offset`);
+    expect(historyIn(text)).to.deep.equal({ id, before });
+    expect(isFollowed(id, { id, before })).to.equal(true);
+    expect(isFollowed(before, { id, before }), 'a promoted replica').to.equal(true);
+    expect(isFollowed('another', { id, before }), 'a restarted primary').to.equal(false);
+    expect(isFollowed(null, { id, before }), 'never noted').to.equal(false);
+  });
 
   it('of a replica has none of its own', () => {
     const text = [
@@ -158,6 +177,7 @@ describe('redis/replication: a watch over a Cluster', () => {
     });
     const cluster = {
       isCluster: true,
+      slots: [],
       on: () => cluster,
       cluster: () => Promise.resolve(saying.nodes),
       nodes: () => saying.primaries.map(node),
@@ -169,7 +189,14 @@ describe('redis/replication: a watch over a Cluster', () => {
     const saying = { nodes: HEALTHY, primaries: [17200, 17201, 17202] };
     const address: ClusterAddress = { shape: 'cluster', hosts: [], tls: false };
     const log = pino({ level: 'silent' });
-    const watch = new ReplicationWatch(clusterSaying(saying), { address, nodes: undefined, maxLagMs: 3_000, log });
+    const watch = new ReplicationWatch(clusterSaying(saying), {
+      address,
+      nodes: undefined,
+      maxLagMs: 3_000,
+      keyPrefix: 'aizumi',
+      onNewHistory: () => undefined,
+      log,
+    });
     await watch.look();
     expect(watch.of('127.0.0.1:17202')).to.deep.equal({ nodes: 2, inSync: 0 });
     expect(watch.of('127.0.0.1:17204'), 'not a primary yet').to.equal(undefined);
