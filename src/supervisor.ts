@@ -38,6 +38,7 @@ export async function superviseWorkers(
   const fork = (): Worker => {
     const bornMs = Date.now();
     const worker = cluster.fork();
+    closeUnanswered(worker);
     worker.on('exit', (code: number, signal: string | null) => {
       if (!replacing) return;
       log.error({ pid: worker.process.pid, code, signal }, 'a worker died; another takes its place');
@@ -60,6 +61,29 @@ export async function superviseWorkers(
     await endWorkers('SIGKILL');
     throw error;
   }
+}
+
+/** What node:cluster sends to a worker, lib/internal/cluster/utils.js: a connection is `newconn`, and acknowledged by its number. */
+interface ClusterMessage {
+  act?: string;
+  seq?: number;
+  ack?: number;
+}
+
+/**
+ * Closes the connections that a worker was given and died before it took. node:cluster keeps them open without anybody to serve
+ * them, and their clients would wait for ever.
+ */
+function closeUnanswered(worker: Worker): void {
+  const given = new Map<number, { close(): void }>();
+  const child = worker.process;
+  const send = child.send.bind(child) as (...args: unknown[]) => boolean;
+  child.send = (message: ClusterMessage, handle?: unknown, ...more: unknown[]): boolean => {
+    if (message.act === 'newconn') given.set(message.seq as number, handle as { close(): void });
+    return send(message, handle, ...more);
+  };
+  child.on('internalMessage', ({ ack }: ClusterMessage) => ack !== undefined && given.delete(ack));
+  child.once('exit', () => given.forEach((connection) => connection.close()));
 }
 
 /** Resolves when all workers are gone; those that outlive {@link STOP_MS} are killed. */

@@ -203,6 +203,20 @@ describe('several workers', function () {
     expect(JSON.stringify(deaths[0])).to.include(String(before[0]));
   });
 
+  it('leave no connection open that a worker was given and died before it took', async () => {
+    const broker = await startBrokerProcess(settings);
+    const [hung] = broker.workerPids();
+    process.kill(hung!, 'SIGSTOP');
+    // every other one is given to the worker that hangs, until that has one that it does not take
+    const asked = numbers(8).map(() => client(broker.url).post(statRequest(1)));
+    const outcomes: Outcome[] = [];
+    asked.forEach((outcome) => void outcome.then((known) => outcomes.push(known)));
+    await until('all but one are answered', () => outcomes.length === 7);
+    process.kill(hung!, 'SIGKILL');
+    await until('the last one is told', () => outcomes.length === 8);
+    expect(outcomes.map(({ kind }) => kind).sort()).to.deep.equal(['broken', ...Array(7).fill('replied')]);
+  });
+
   for (const workers of ['1', '2']) {
     it(`answer every request that they took before they stop, with ${workers} worker(s)`, async () => {
       const broker = await startBrokerProcess({ ...settings, AIZUMI_WORKERS: workers });
