@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import { recv } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { openQueues } from '../support/queues.js';
+import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
 
@@ -126,6 +125,7 @@ describe('queue/recv', () => {
       cause: 'max_deliveries',
       deliveries: '2',
       entry: original?.[0],
+      sent: original?.[0].split('-')[0],
     });
     expect(Number(diedAtMs)).to.be.within(before, await redisMs(queues));
     expect(await queues.raw.xlen(key('queue'))).to.equal(1);
