@@ -16,17 +16,6 @@ export interface QueueSettings {
   readonly dedupWindowMs: number;
 }
 
-/** A message as recv.lua returns it. */
-export type Taken = [
-  saddr: string,
-  id: string,
-  payload: string,
-  receipt: string,
-  attempt: number,
-  sentMs: string,
-  leaseUntilMs: string,
-];
-
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
   aizumiSend(...args: [queue: string, maxLength: number, saddr: number, id: number, payload: string]): Promise<number>;
@@ -60,7 +49,7 @@ export interface QueueCommands {
       requestedTimeoutMs: number | '',
       attemptId: string,
     ]
-  ): Promise<[againMs: number, messages: Taken[]]>;
+  ): Promise<[againMs: number, ...taken: (string | number)[]]>;
   aizumiFree(
     ...args: [queue: string, leases: string, held: string, seen: string, id: number, windowMs: number]
   ): Promise<0 | 1>;

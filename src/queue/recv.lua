@@ -20,7 +20,7 @@
 -- ARGV[4]  most messages to take, count
 -- ARGV[5]  visibility timeout that the request asks for, ms; '': none
 -- ARGV[6]  attempt_id that the request has; '': none
--- Returns  {again_ms, messages}; of each message {saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms}.
+-- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms: all in one list.
 --          again_ms, without messages: when something falls due by itself, ms from now; 0: look again at once, something was
 --          written or the script stopped at its bound; -1: nothing will, or there are messages
 -- Errors   those of Redis only
@@ -30,104 +30,50 @@
 -- A receipt is the member of held.
 local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, seen, settings, counts, attempt = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local visibility_timeout_ms, max_deliveries, window_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[3]
+local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
--- what one call does at most, so that Redis is not stopped for long
-local MOST_DISCARDED, MOST_ENDED, MOST_DUE, READ_AT_ONCE = 1000, 1000, math.max(100, max), 16
--- nothing more is taken once the payloads are this long, bytes
-local MOST_TEXT = 4194304
+-- what one call does at most, so that Redis is not stopped for long; of payloads in bytes
+local MOST_DISCARDED, MOST_ENDED, MOST_DUE, MOST_TEXT, READ_AT_ONCE = 1000, 1000, 100, 4194304, 16
 
--- numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost
+-- Numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost.
+-- What few requests need stands in line, not in functions: to make one costs as much as a small command.
 local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
-local now = tonumber(now_ms)
+local found, taken, text, discarded, wrote = { -1 }, 0, 0, 0, false
+
+local function hand_over(fields, receipt, attempt_number, sent_ms, until_ms)
+  local i = 7 * taken + 1
+  found[i + 1], found[i + 2], found[i + 3], found[i + 4] = fields[2], fields[4], fields[6], receipt
+  found[i + 5], found[i + 6], found[i + 7] = attempt_number, sent_ms, until_ms
+  taken, text = taken + 1, text + #fields[6]
+end
+
+if attempt_id ~= '' then
+  -- the same messages again, as far as they are still leased to that attempt
+  for receipt in string.gmatch(redis.call('GET', attempt .. ':' .. attempt_id) or '', '[^\n]+') do
+    local entry = string.sub(receipt, 18, 41)
+    local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
+    local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
+    if message then
+      local fields, sent_ms = message[2], string.sub(entry, 1, 13)
+      for i = 7, #fields, 2 do if fields[i] == 'sent' then sent_ms = fields[i + 1] end end
+      hand_over(fields, receipt, redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1][4], sent_ms, ends)
+    end
+  end
+  if taken > 0 then return found end
+end
 
 local ttl_ms
 -- most queues have none of these: one look for all three
 local has_more = redis.call('EXISTS', delayed, backed, settings) > 0
 if has_more then
   local own = redis.call('HMGET', settings, 'visibility_timeout_ms', 'max_deliveries', 'ttl_ms')
-  visibility_timeout_ms = tonumber(own[1]) or visibility_timeout_ms
-  max_deliveries = tonumber(own[2]) or max_deliveries
-  ttl_ms = own[3]
-end
-visibility_timeout_ms = requested_timeout_ms or visibility_timeout_ms
-local lease_until_ms = string.format('%d', now + visibility_timeout_ms)
-
-local messages, text, discarded, wrote = {}, 0, 0, false
-local NO_OPTIONS = {}
-
-local function options_of(fields)
-  if #fields == 6 then return NO_OPTIONS end
-  local options = {}
-  for i = 7, #fields, 2 do options[fields[i]] = fields[i + 1] end
-  return options
-end
-
-local function wants_more()
-  return #messages < max and text < MOST_TEXT and discarded < MOST_DISCARDED
-end
-
-local function hand_over(fields, receipt, deliveries, sent_ms, until_ms)
-  messages[#messages + 1] = { fields[2], fields[4], fields[6], receipt, deliveries, sent_ms, until_ms }
-  text = text + #fields[6]
-end
-
-local function discard(stream_id, fields, once)
-  redis.call('XACK', queue, 'receivers', stream_id)
-  redis.call('XDEL', queue, stream_id)
-  discarded = discarded + 1
-  if once then
-    -- as in free.lua: its id is remembered for the window
-    local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now / window_ms)
-    local ended = seen .. ':' .. bucket
-    redis.call('HSET', ended, field, redis.sha1hex(fields[6]))
-    redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
-    redis.call('HDEL', seen, field)
-  end
-end
-
--- deliveries: those before this one
-local function deliver(stream_id, fields, deliveries)
-  local options = options_of(fields)
-  local sent_ms, ttl = options.sent or string.sub(stream_id, 1, 13), options.ttl or ttl_ms
-  if ttl and sent_ms + ttl <= now then
-    redis.call('HINCRBY', counts, 'expired', 1)
-    return discard(stream_id, fields, options.once)
-  end
-  if deliveries >= max_deliveries then
-    redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
-      'deliveries', deliveries, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
-    return discard(stream_id, fields, options.once)
-  end
-  local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
-  local suffix = options.once and ':' .. fields[2] or ''
-  local receipt = stamp .. ':' .. entry .. suffix
-  redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. suffix)
-  redis.call('ZADD', held, fields[4], receipt)
-  hand_over(fields, receipt, deliveries + 1, sent_ms, lease_until_ms)
-end
-
--- the same messages again, as far as they are still leased to that attempt
-local function repeat_attempt()
-  local receipts = redis.call('GET', attempt .. ':' .. attempt_id)
-  for receipt in string.gmatch(receipts or '', '[^\n]+') do
-    local entry = string.sub(receipt, 18, 41)
-    local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
-    local found = ends and tonumber(ends) > now and redis.call('XRANGE', queue, entry, entry)[1]
-    if found then
-      local deliveries = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1][4]
-      hand_over(found[2], receipt, deliveries, options_of(found[2]).sent or string.sub(entry, 1, 13), ends)
-    end
-  end
-end
-
--- what was sent with a delay and is due now becomes an entry; what was given back with one, an ended lease
-local function take_what_is_due()
-  local due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_DUE)
+  visibility_timeout_ms, max_deliveries, ttl_ms = own[1] or visibility_timeout_ms, own[2] or max_deliveries, own[3]
+  -- what was sent with a delay and is due now becomes an entry
+  local due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, math.max(MOST_DUE, max))
   for _, member in ipairs(due) do
     local sent, saddr, id, ttl, once, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*):(.*)$')
     local options = { 'sent', string.sub(sent, 1, 13) }
@@ -136,82 +82,105 @@ local function take_what_is_due()
     local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
     if once ~= '' then redis.call('HSET', seen, saddr .. ':' .. id, redis.sha1hex(payload) .. ':' .. stream_id) end
   end
+  if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
+  -- what was given back with a delay, a lease that has ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
   for _, member in ipairs(back) do
     redis.call('ZADD', leases, 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25))
   end
-  if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
   if #back > 0 then redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1) end
-  wrote = wrote or #due + #back > 0
+  wrote = #due + #back > 0
+end
+if requested_timeout_ms ~= '' then visibility_timeout_ms = requested_timeout_ms end
+local lease_until_ms = string.format('%d', now_ms + visibility_timeout_ms)
+
+-- attempt_number: 1 for the first delivery
+local function deliver(stream_id, fields, attempt_number)
+  local once, ttl, sent_ms = nil, ttl_ms, string.sub(stream_id, 1, 13)
+  for i = 7, #fields, 2 do
+    if fields[i] == 'once' then once = ':' .. fields[2]
+    elseif fields[i] == 'ttl' then ttl = fields[i + 1]
+    elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+  end
+  local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
+  if not expired and attempt_number <= tonumber(max_deliveries) then
+    local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
+    local receipt = stamp .. ':' .. entry .. (once or '')
+    redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. (once or ''))
+    redis.call('ZADD', held, fields[4], receipt)
+    return hand_over(fields, receipt, attempt_number, sent_ms, lease_until_ms)
+  end
+  if expired then
+    redis.call('HINCRBY', counts, 'expired', 1)
+  else
+    redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
+      'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
+  end
+  redis.call('XACK', queue, 'receivers', stream_id)
+  redis.call('XDEL', queue, stream_id)
+  discarded = discarded + 1
+  if once then
+    -- as in free.lua: its id is remembered for the window
+    local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now_ms / window_ms)
+    local ended = seen .. ':' .. bucket
+    redis.call('HSET', ended, field, redis.sha1hex(fields[6]))
+    redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
+    redis.call('HDEL', seen, field)
+  end
 end
 
--- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
-local function end_leases()
-  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
-  for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
-end
-
-local function deliver_again()
+if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then
   wrote = true
   if redis.call('EXISTS', queue) == 0 then
     -- the stream was deleted by hand: what was known of its messages is void
     redis.call('DEL', leases, held, backed)
-    return
   end
-  end_leases()
-  while wants_more() do
+  -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
+  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
+  for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
+  while taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED do
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
-    if not member then return end
+    if not member then break end
     local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
     redis.call('ZREM', leases, member)
     redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
     local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
     local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
-    if claimed then deliver(claimed[1], claimed[2], pending[4])
+    if claimed then deliver(claimed[1], claimed[2], pending[4] + 1)
     -- somebody deleted the entry from the stream by hand
     else discarded = discarded + 1 end
   end
 end
 
-local function deliver_new()
-  while wants_more() do
-    local count = string.format('%d', math.min(max - #messages, READ_AT_ONCE))
-    local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', count, 'STREAMS', queue, '>')
-    if not reply then return end
-    if reply.err then
-      -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
-      if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
-      if redis.call('EXISTS', queue) == 0 then return end
-      redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
-      wrote = true
-    else
-      for _, message in ipairs(reply[1][2]) do deliver(message[1], message[2], 0) end
+while taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED do
+  local count = string.format('%d', math.min(max - taken, READ_AT_ONCE))
+  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', count, 'STREAMS', queue, '>')
+  if not reply then break end
+  if not reply.err then
+    for _, message in ipairs(reply[1][2]) do deliver(message[1], message[2], 1) end
+  else
+    -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
+    if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
+    if redis.call('EXISTS', queue) == 0 then break end
+    redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
+    wrote = true
+  end
+end
+
+if taken == 0 then
+  if wrote or discarded > 0 then return { 0 } end
+  local soonest = redis.call('ZRANGE', leases, '0', '0', 'WITHSCORES')[2]
+  if has_more then
+    for _, key in ipairs({ delayed, backed }) do
+      local due = redis.call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
+      if due and tonumber(due) < tonumber(soonest or due + 1) then soonest = due end
     end
   end
+  return { soonest and soonest - now_ms or -1 }
 end
-
-local function again_ms()
-  if wrote or discarded > 0 then return 0 end
-  local soonest
-  for _, key in ipairs(has_more and { leases, delayed, backed } or { leases }) do
-    local score = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
-    if score and (not soonest or score < soonest) then soonest = score end
-  end
-  return soonest and soonest - now or -1
-end
-
-if attempt_id ~= '' then
-  repeat_attempt()
-  if #messages > 0 then return { -1, messages } end
-end
-if has_more then take_what_is_due() end
-if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then deliver_again() end
-local failure = deliver_new()
-if failure then return failure end
-if #messages == 0 then return { again_ms(), messages } end
-if attempt_id ~= '' and visibility_timeout_ms > 0 then
+if attempt_id ~= '' and tonumber(visibility_timeout_ms) > 0 then
   local receipts = {}
-  for i, message in ipairs(messages) do receipts[i] = message[4] end
+  for i = 1, taken do receipts[i] = found[7 * i - 2] end
   redis.call('SET', attempt .. ':' .. attempt_id, table.concat(receipts, '\n'), 'PX', visibility_timeout_ms)
 end
-return { -1, messages }
+return found

@@ -12,7 +12,7 @@ import {
   seenKey,
   settingsKey,
 } from './keys.js';
-import type { Message, Queues, Taken } from './queues.js';
+import type { Message, Queues } from './queues.js';
 
 export interface RecvOptions {
   /** Most messages to take; 1 without it. Fewer come when fewer wait, or when they are long. */
@@ -50,7 +50,7 @@ export interface Received {
 export async function recv({ redis, settings }: Queues, address: number, options: RecvOptions = {}): Promise<Received> {
   const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
   try {
-    const [againMs, taken] = await redis.aizumiRecv(
+    const [againMs, ...taken] = await redis.aizumiRecv(
       queueKey(prefix, address),
       leasesKey(prefix, address),
       heldKey(prefix, address),
@@ -68,18 +68,24 @@ export async function recv({ redis, settings }: Queues, address: number, options
       options.visibilityTimeoutMs ?? '',
       options.attemptId ?? '',
     );
-    return { messages: taken.map(toDelivery), againMs: againMs < 0 ? undefined : againMs };
+    return { messages: deliveriesOf(taken), againMs: againMs < 0 ? undefined : againMs };
   } catch (error) {
     throw redisFailure(error);
   }
 }
 
-const toDelivery = ([saddr, id, payload, receipt, attempt, sentMs, leaseUntilMs]: Taken): Delivery => ({
-  saddr: Number(saddr),
-  id: Number(id),
-  payload,
-  receipt,
-  attempt,
-  sentAtMs: Number(sentMs),
-  leaseUntilMs: Number(leaseUntilMs),
-});
+/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent and its lease's end, in one list */
+function deliveriesOf(taken: (string | number)[]): Delivery[] {
+  const deliveries = [];
+  for (let i = 0; i < taken.length; i += 7)
+    deliveries.push({
+      saddr: Number(taken[i]),
+      id: Number(taken[i + 1]),
+      payload: taken[i + 2] as string,
+      receipt: taken[i + 3] as string,
+      attempt: Number(taken[i + 4]),
+      sentAtMs: Number(taken[i + 5]),
+      leaseUntilMs: Number(taken[i + 6]),
+    });
+  return deliveries;
+}
