@@ -26,8 +26,8 @@ local stamp, entry, suffix = string.sub(member, 1, 16), string.sub(member, 18, 4
 local lease = entry .. ':' .. stamp .. suffix
 redis.call('ZREM', held, member)
 if counts == '0' then
-  local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
-  -- missing when somebody deleted the stream by hand
+  -- missing, or an error without [1], when somebody deleted the entry or the whole stream by hand
+  local pending = redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
   if pending then
     redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry, 'RETRYCOUNT', pending[4] - 1, 'JUSTID')
   end
