@@ -91,7 +91,6 @@ if has_more then
     redis.call('ZADD', leases, 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25))
   end
   if #back > 0 then redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1) end
-  wrote = #due + #back > 0
 end
 if requested_timeout_ms ~= '' then visibility_timeout_ms = requested_timeout_ms end
 local lease_until_ms = string.format('%d', now_ms + visibility_timeout_ms)
@@ -132,10 +131,10 @@ local function deliver(stream_id, fields, attempt_number)
 end
 
 if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then
-  wrote = true
   if redis.call('EXISTS', queue) == 0 then
     -- the stream was deleted by hand: what was known of its messages is void
     redis.call('DEL', leases, held, backed)
+    wrote = true
   end
   -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
   local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
