@@ -127,6 +127,22 @@ describe('queue: a message with a delay', () => {
     );
   });
 
+  it('is confirmed by as many nodes as durability asks for, with dedup and without', async () => {
+    queues = await openQueues();
+    const levels: string[] = [];
+    const commit = queues.durable.commit.bind(queues.durable);
+    queues.durable.commit = (key, level, write) => {
+      levels.push(level);
+      return commit(key, level, write);
+    };
+    const message = { saddr: 1, id: 7, payload: '1' };
+    await send(queues, 100, message, { durability: 'quorum', dedup: false, delayMs: 60_000 });
+    await send(queues, 100, message, { durability: 'all', dedup: true, delayMs: 60_000 });
+    await send(queues, 100, message, { durability: 'quorum', dedup: false, ttlMs: 60_000 });
+    expect(levels).to.deep.equal(['quorum', 'all', 'quorum']);
+    expect(await queues.raw.zcard(key('delayed'))).to.equal(2);
+  });
+
   it('is left where it is by GBYE, which keeps the queue for it', async () => {
     queues = await openQueues();
     await later(7, 60_000);
