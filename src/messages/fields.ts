@@ -1,5 +1,6 @@
 // The fields that requests are made of, and what a message type is made of.
 import Joi from 'joi';
+import { BrokerError } from '../errors.js';
 import type { Queues } from '../queue/queues.js';
 import type { Durability } from '../redis/durable-writes.js';
 
@@ -39,27 +40,53 @@ export interface Addressed {
 export const EXPLAINED = 'explained';
 
 /**
- * An integer from 0 to `max`. Its own words are in a variant of the schema (`.tailor(EXPLAINED)`), for requests that
+ * A required integer from `min` to `max`. Its own words are in a variant of the schema (`.tailor(EXPLAINED)`), for requests that
  * failed: Joi merges a field's messages at each validation, which costs 4 µs.
  */
-const integer = (max: number): Joi.NumberSchema =>
+export const integer = (min: number, max: number): Joi.NumberSchema =>
   Joi.number()
     .integer()
-    .min(0)
+    .min(min)
     .max(max)
     .required()
     .alter({
       [EXPLAINED]: (schema) =>
         schema.messages({
           'any.required': '{{#label}} is required',
-          '*': `{{#label}} must be an integer from 0 to ${max}, a JSON number`,
+          '*': `{{#label}} must be an integer from ${min} to ${max}, a JSON number`,
         }),
     });
 
-const address = integer(0xffff_ffff);
+const address = integer(0, 0xffff_ffff);
 
 /** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
-export const messageId = integer(Number.MAX_SAFE_INTEGER);
+export const messageId = integer(0, Number.MAX_SAFE_INTEGER);
+
+/** Most messages that one request may be about. */
+export const MOST_AT_ONCE = 1_000;
+
+/** Ids of messages; the same one may come twice. */
+export const messageIds = Joi.array()
+  .items(messageId.optional())
+  .min(1)
+  .max(MOST_AT_ONCE)
+  .alter({
+    [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a list of 1 to ${MOST_AT_ONCE} ids` }),
+  });
+
+/** How long a message may be leased, ms: 12 hours, as in SQS. */
+export const visibilityTimeoutMs = integer(0, 43_200_000);
+
+/** How long a message may wait until it is due, ms: 7 days. */
+export const delayMs = integer(0, 604_800_000);
+
+/** A text of `max` characters at most. */
+export const text = (max: number): Joi.StringSchema =>
+  Joi.string()
+    .max(max)
+    .alter({
+      [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a string of 1 to ${max} characters` }),
+    });
 
 /**
  * A request's schema. Clients built on a fixed struct send all five fields every time, so id and payload are allowed
@@ -79,6 +106,21 @@ export const requestSchema = (fields: Joi.PartialSchemaMap = {}): Joi.ObjectSche
     errors: { wrap: { label: false } },
     messages: { 'object.unknown': '{{#key}} is not a field of this request' },
   });
+
+/** FREE, KEEP and BACK name a message that the receiver holds. */
+export interface Held extends Addressed {
+  id: number;
+  receipt?: string;
+}
+
+/** The name of one delivery, as RECV with details tells it. */
+export const receipt = text(64);
+
+export const notDelivered = (): BrokerError =>
+  new BrokerError(
+    'not_delivered',
+    'you hold no message with this id: it was freed before, never received, or went to somebody else after its lease ended',
+  );
 
 /** The start of every successful reply, in the seed's order of keys. */
 export const replyHead = (reply: string): string => `{"code":200,"status":"OK","msg_type":"${reply}"`;

@@ -11,6 +11,14 @@ export const delayedKey = (prefix: string, address: number): string => `${prefix
 export const deadKey = (prefix: string, address: number): string => `${prefix}:{${address}}:dead`;
 /** Deduplicated messages that live; with `:<bucket>` behind it those that ended in one window of time. */
 export const seenKey = (prefix: string, address: number): string => `${prefix}:{${address}}:seen`;
+/** Messages given back with a delay. */
+export const backedKey = (prefix: string, address: number): string => `${prefix}:{${address}}:backed`;
+/** What HELO set for this queue alone. */
+export const settingsKey = (prefix: string, address: number): string => `${prefix}:{${address}}:settings`;
+export const countsKey = (prefix: string, address: number): string => `${prefix}:{${address}}:counts`;
+/** With `:<attempt_id>` behind it: what a RECV with that id took. */
+export const attemptKey = (prefix: string, address: number): string => `${prefix}:{${address}}:attempt`;
+export const sampleKey = (prefix: string, address: number): string => `${prefix}:{${address}}:sample`;
 
 /** Every address that has a queue, member and score both the address. One key for the whole broker. */
 export const registryKey = (prefix: string): string => `${prefix}:queues`;

@@ -10,7 +10,7 @@ export interface QueueSettings {
   readonly visibilityTimeoutMs: number;
   /** A message delivered this often and never freed goes to the dead stream. */
   readonly maxDeliveries: number;
-  /** Messages that a queue may hold, waiting and leased together. */
+  /** Messages that a queue may hold, waiting, leased and delayed together. */
   readonly maxQueueLength: number;
   /** How long a deduplicated message is remembered after its end, ms. */
   readonly dedupWindowMs: number;
@@ -18,32 +18,71 @@ export interface QueueSettings {
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
-  aizumiSend(...args: [queue: string, maxLength: number, saddr: number, id: number, payload: string]): Promise<number>;
+  aizumiSend(
+    ...args: [
+      queue: string,
+      delayed: string,
+      settings: string,
+      maxLength: number,
+      saddr: number,
+      id: number,
+      payload: string,
+      delayMs: number,
+      ttlMs: number | '',
+    ]
+  ): Promise<[length: number, maxLength: number]>;
   aizumiSendOnce(
     ...args: [
       queue: string,
+      delayed: string,
+      settings: string,
       seen: string,
       maxLength: number,
       saddr: number,
       id: number,
       payload: string,
+      delayMs: number,
+      ttlMs: number | '',
       windowMs: number,
     ]
-  ): Promise<number>;
+  ): Promise<[length: number, maxLength: number]>;
   aizumiRecv(
     ...args: [
       queue: string,
       leases: string,
       held: string,
+      delayed: string,
+      backed: string,
       dead: string,
       seen: string,
+      settings: string,
+      counts: string,
+      attempt: string,
       visibilityTimeoutMs: number,
       maxDeliveries: number,
       windowMs: number,
+      max: number,
+      requestedTimeoutMs: number | '',
+      attemptId: string,
     ]
-  ): Promise<[saddr: string, id: string, payload: string] | null>;
+  ): Promise<[againMs: number, ...taken: (string | number)[]]>;
   aizumiFree(
-    ...args: [queue: string, leases: string, held: string, seen: string, id: number, windowMs: number]
+    ...args: [queue: string, leases: string, held: string, seen: string, ids: string, receipt: string, windowMs: number]
+  ): Promise<string[]>;
+  aizumiKeep(
+    ...args: [leases: string, held: string, id: number, receipt: string, visibilityTimeoutMs: number]
+  ): Promise<0 | 1>;
+  aizumiBack(
+    ...args: [
+      queue: string,
+      leases: string,
+      held: string,
+      backed: string,
+      id: number,
+      receipt: string,
+      delayMs: number,
+      counts: 0 | 1,
+    ]
   ): Promise<0 | 1>;
   aizumiGbye(
     ...args: [queue: string, leases: string, held: string, delayed: string, dead: string, atMost: number]
@@ -71,7 +110,7 @@ export interface Message {
 
 /** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */
 export function createQueues(redis: RedisClient, durable: DurableWrites, settings: QueueSettings): Queues {
-  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(settings.maxQueueLength) };
+  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths() };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({
@@ -81,10 +120,12 @@ const script = (file: string, numberOfKeys: number): Script => ({
 
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
-  aizumiSend: script('./send.lua', 1),
-  aizumiSendOnce: script('./send-once.lua', 2),
-  aizumiRecv: script('./recv.lua', 5),
+  aizumiSend: script('./send.lua', 3),
+  aizumiSendOnce: script('./send-once.lua', 4),
+  aizumiRecv: script('./recv.lua', 10),
   aizumiFree: script('./free.lua', 4),
+  aizumiKeep: script('./keep.lua', 2),
+  aizumiBack: script('./back.lua', 4),
   aizumiGbye: script('./gbye.lua', 5),
   aizumiStat: script('./stat.lua', 4),
 } satisfies Record<string, Script>;
