@@ -32,12 +32,14 @@ const PARAMETERS = Joi.object<{ prefix: string; cursor: number; limit: number }>
  * @throws BrokerError invalid_request, unavailable
  */
 export async function listQueues(parameters: unknown, { queues }: Broker): Promise<string> {
-  const { error, value } = PARAMETERS.validate(parameters);
-  if (error) {
+  const checked = PARAMETERS.validate(parameters);
+  if (checked.error) {
+    const { error } = checked;
     const details = error.details.map(({ path, message }) => ({ field: path.join('.'), message }));
     throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
   }
-  const { reports, last } = await list(queues, value.prefix, value.cursor, value.limit);
+  const { prefix, cursor: after, limit } = checked.value;
+  const { reports, last } = await list(queues, prefix, after, limit);
   const cursor = last === undefined ? null : String(last);
   return JSON.stringify({ code: 200, status: 'OK', queues: reports.map(fieldsOf), cursor });
 }
