@@ -3,6 +3,7 @@ import { back } from '../../src/queue/back.js';
 import { drop } from '../../src/queue/drop.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { helo } from '../../src/queue/helo.js';
+import { keep } from '../../src/queue/keep.js';
 import { move } from '../../src/queue/move.js';
 import { peek } from '../../src/queue/peek.js';
 import { recv as receive } from '../../src/queue/recv.js';
@@ -85,6 +86,21 @@ describe('queue/drop', () => {
       expect(await queues.raw.xlen(key('queue'))).to.equal(0);
       expect(await queues.keys()).not.to.include('{100}:seen');
     });
+
+  it('leaves alone what somebody received, or kept, after it was found', async () => {
+    queues = await openQueues();
+    for (const id of [1, 2, 3]) await put(id);
+    for (let i = 0; i < 2; i++) await recv(queues, 100);
+    await makeDue(queues, 'leases');
+    const found = (await peek(queues, 100, 'waiting', 10)).messages.map(({ at }) => at);
+    expect(found).to.have.length(3);
+    await keep(queues, 100, 2, 60_000);
+    for (let i = 0; i < 2; i++) await recv(queues, 100); // 1 again, and 3
+    const names = ['queue', 'leases', 'held', 'delayed', 'backed', 'dead', 'seen'].map(key);
+    const args = [...names, JSON.stringify(found), 1_000] as unknown as Parameters<typeof queues.redis.aizumiDrop>;
+    expect(await queues.redis.aizumiDrop(...args)).to.equal(0);
+    expect(await idsOf('leased')).to.have.members([1, 2, 3]);
+  });
 
   it('leaves nothing that GBYE would not remove', async () => {
     queues = await openQueues();
