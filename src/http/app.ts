@@ -10,6 +10,7 @@ import { readBody } from './body.js';
 import { fail } from './failure.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
+import { addQueues } from './queues.js';
 import { reply } from './reply.js';
 
 export interface AppOptions {
@@ -23,6 +24,7 @@ export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Ko
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
+  addQueues(router, broker);
 
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
@@ -37,9 +39,12 @@ export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Ko
   app.use(router.routes());
   app.use((ctx: Context) => {
     const { path } = ctx;
-    const route = router.stack.find(({ path: known }) => known === path);
+    const route = router.stack.find((known) => known.match(path));
     if (route) throw methodNotAllowed(ctx, route.methods.join(', '));
-    throw new BrokerError('not_found', 'no such path: requests are POSTed to /, probes are GET /livez and /readyz');
+    throw new BrokerError(
+      'not_found',
+      'no such path: requests are POSTed to /, queues are at GET /queues, probes at GET /livez and /readyz',
+    );
   });
   // Koa reports here what went wrong outside the try above: a bug, or a client that went away, which is its right
   app.on('error', (error: NodeJS.ErrnoException) => {

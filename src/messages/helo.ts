@@ -1,17 +1,27 @@
-// MSG_HELO_REQ: the client saddr arrives; its queue is made if it has none.
+// MSG_HELO_REQ: the client saddr arrives; its queue is made if it has none, and gets settings of its own.
+import Joi from 'joi';
 import { helo as makeQueue } from '../queue/helo.js';
-import { plainReply, requestSchema } from './fields.js';
+import type { OwnSettings } from '../queue/helo.js';
+import { integer, plainReply, requestSchema, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker } from './fields.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
+
+/** The bounds of the AIZUMI_ variables; of ttl_ms those of SEND. */
+const settings = Joi.object({
+  visibility_timeout_ms: visibilityTimeoutMs.optional().allow(null),
+  max_deliveries: integer(1, 1_000_000).optional().allow(null),
+  max_queue_length: integer(1, Number.MAX_SAFE_INTEGER).optional().allow(null),
+  ttl_ms: integer(1, 31_536_000_000).optional().allow(null),
+});
 
 export const helo = {
   number: 9,
   request: 'MSG_HELO_REQ',
   reply: 'MSG_HELO_ACK',
-  schema: requestSchema(),
-  async handle({ saddr }: Addressed, { queues }: Broker): Promise<string> {
-    await makeQueue(queues, saddr);
+  schema: requestSchema({ settings }),
+  async handle({ saddr, settings }: Addressed & { settings?: OwnSettings }, { queues }: Broker): Promise<string> {
+    await makeQueue(queues, saddr, settings);
     return REPLY;
   },
 };

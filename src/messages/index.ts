@@ -3,6 +3,7 @@ import type Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
 import { back } from './back.js';
+import { drop } from './drop.js';
 import { EXPLAINED, requestSchema } from './fields.js';
 import type { Broker, MessageType } from './fields.js';
 import { free } from './free.js';
@@ -10,6 +11,8 @@ import { gbye } from './gbye.js';
 import { helo } from './helo.js';
 import { parseRequest } from './json-text.js';
 import { keep } from './keep.js';
+import { move } from './move.js';
+import { peek } from './peek.js';
 import { pushAck, pushRequest } from './push.js';
 import { recv } from './recv.js';
 import { send } from './send.js';
@@ -28,6 +31,9 @@ export const MESSAGE_TYPES: readonly MessageType[] = [
   gbye,
   keep,
   back,
+  peek,
+  move,
+  drop,
 ];
 
 const BY_NAME_OR_NUMBER = new Map<unknown, MessageType>(

@@ -21,7 +21,9 @@ export const stat = {
         leased: queue.leased,
         delayed: queue.delayed,
         dead: queue.dead,
+        expired: queue.expired,
         oldest_ms: queue.oldestMs,
+        settings: queue.settings,
       },
     };
     return `${REPLY_HEAD},"payload":${JSON.stringify({ ...payload, queue: payload.queue ?? null })}}`;

@@ -1,15 +1,20 @@
 #!lua flags=allow-oom
 -- The receiver leaves: gives back what it holds, a part at a time, and removes the queue's keys when nothing is left.
+-- What was sent or given back with a delay stays as it is; while something is in `backed`, its entry is in the stream.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases   zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
 -- KEYS[3]  aizumi:{address}:held     zset: stamp:entry, or stamp:entry:saddr if sent once → message id
 -- KEYS[4]  aizumi:{address}:delayed  zset: messages not yet due
 -- KEYS[5]  aizumi:{address}:dead     stream: messages delivered too often
+-- KEYS[6]  aizumi:{address}:settings  hash: what HELO set for this queue alone
+-- KEYS[7]  aizumi:{address}:counts   hash: expired → messages thrown away
+-- KEYS[8]  aizumi:{address}:sample   hash: what GET /queues saw last
 -- ARGV[1]  most messages to give back in this call, count
 -- Returns  the number of messages still held: call again until it is 0
 -- Errors   those of Redis only
 local queue, leases, held, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local settings, counts, sample = KEYS[6], KEYS[7], KEYS[8]
 local at_most = tonumber(ARGV[1])
 
 for _, member in ipairs(redis.call('ZRANGE', held, 0, at_most - 1)) do
@@ -22,6 +27,6 @@ if still_held == 0
   and redis.call('XLEN', queue) == 0
   and redis.call('ZCARD', delayed) == 0
   and redis.call('XLEN', dead) == 0 then
-  redis.call('DEL', queue, leases)
+  redis.call('DEL', queue, leases, settings, counts, sample)
 end
 return still_held

@@ -1,6 +1,16 @@
 // GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
 import { redisFailure } from '../redis/failure.js';
-import { deadKey, delayedKey, heldKey, leasesKey, queueKey, registryKey } from './keys.js';
+import {
+  countsKey,
+  deadKey,
+  delayedKey,
+  heldKey,
+  leasesKey,
+  queueKey,
+  registryKey,
+  sampleKey,
+  settingsKey,
+} from './keys.js';
 import type { Queues } from './queues.js';
 
 /** Given back per script call, so that a receiver with very many leases does not stop Redis for everybody. */
@@ -19,6 +29,9 @@ export async function gbye({ redis, settings, lengths }: Queues, address: number
     heldKey(prefix, address),
     delayedKey(prefix, address),
     deadKey(prefix, address),
+    settingsKey(prefix, address),
+    countsKey(prefix, address),
+    sampleKey(prefix, address),
   ] as const;
   try {
     let held: number;

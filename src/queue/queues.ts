@@ -85,11 +85,61 @@ export interface QueueCommands {
     ]
   ): Promise<0 | 1>;
   aizumiGbye(
-    ...args: [queue: string, leases: string, held: string, delayed: string, dead: string, atMost: number]
+    ...args: [
+      queue: string,
+      leases: string,
+      held: string,
+      delayed: string,
+      dead: string,
+      settings: string,
+      counts: string,
+      sample: string,
+      atMost: number,
+    ]
   ): Promise<number>;
   aizumiStat(
-    ...args: [queue: string, leases: string, delayed: string, dead: string]
-  ): Promise<[waiting: number, leased: number, delayed: number, dead: number, oldestMs: number] | null>;
+    ...args: [
+      queue: string,
+      leases: string,
+      delayed: string,
+      backed: string,
+      dead: string,
+      settings: string,
+      counts: string,
+      sample: string,
+    ]
+  ): Promise<[...counters: number[], settings: string[], sample: string[]] | null>;
+  aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
+  aizumiHelo(...args: [queue: string, settings: string, changes: string]): Promise<0>;
+  aizumiPeek(
+    ...args: [
+      queue: string,
+      leases: string,
+      delayed: string,
+      backed: string,
+      dead: string,
+      settings: string,
+      state: string,
+      max: number,
+      cursor: string,
+    ]
+  ): Promise<[cursor: string, ...found: (string | number)[]]>;
+  aizumiMove(
+    ...args: [queue: string, delayed: string, dead: string, settings: string, streamIds: string, maxLength: number]
+  ): Promise<[count: number, isFull: 0 | 1]>;
+  aizumiDrop(
+    ...args: [
+      queue: string,
+      leases: string,
+      held: string,
+      delayed: string,
+      backed: string,
+      dead: string,
+      seen: string,
+      targets: string,
+      windowMs: number,
+    ]
+  ): Promise<number>;
 }
 
 export type QueueRedis = RedisClient & QueueCommands;
@@ -126,6 +176,11 @@ export const QUEUE_SCRIPTS = {
   aizumiFree: script('./free.lua', 4),
   aizumiKeep: script('./keep.lua', 2),
   aizumiBack: script('./back.lua', 4),
-  aizumiGbye: script('./gbye.lua', 5),
-  aizumiStat: script('./stat.lua', 4),
+  aizumiGbye: script('./gbye.lua', 8),
+  aizumiStat: script('./stat.lua', 8),
+  aizumiSample: script('./sample.lua', 1),
+  aizumiHelo: script('./helo.lua', 2),
+  aizumiPeek: script('./peek.lua', 6),
+  aizumiMove: script('./move.lua', 4),
+  aizumiDrop: script('./drop.lua', 7),
 } satisfies Record<string, Script>;

@@ -1,21 +1,48 @@
 #!lua flags=no-writes
--- Counts a queue's messages by state, in constant time (but for the index of leases, logarithmic).
+-- Counts a queue's messages by state, in constant time (but for the sorted sets, logarithmic).
 --
--- KEYS[1]  aizumi:{address}:queue    stream: messages
--- KEYS[2]  aizumi:{address}:leases   zset: entry:stamp → when its lease ends, ms; 0: it has ended
--- KEYS[3]  aizumi:{address}:delayed  zset: messages not yet due
--- KEYS[4]  aizumi:{address}:dead     stream: messages delivered too often
--- Returns  {waiting, leased, delayed, dead, age of the oldest message in ms, 0 without any}; nil without a queue
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp → when its lease ends, ms; 0: it has ended
+-- KEYS[3]  aizumi:{address}:delayed   zset: messages not yet due → when they are, ms
+-- KEYS[4]  aizumi:{address}:backed    zset: entries given back with a delay → when they are due, ms
+-- KEYS[5]  aizumi:{address}:dead      stream: messages delivered too often
+-- KEYS[6]  aizumi:{address}:settings  hash: what HELO set for this queue alone
+-- KEYS[7]  aizumi:{address}:counts    hash: expired → messages thrown away
+-- KEYS[8]  aizumi:{address}:sample    hash: what GET /queues saw last
+-- Returns  {waiting, leased, delayed, dead, expired, age of the oldest message in ms, 0 without any, now in ms, messages ever
+--          sent, ever delivered for the first time, -1: unknown, ever gone from the queue, settings as a flat list of names
+--          and values, sample likewise}; nil without a queue
 -- Errors   those of Redis only
-local queue, leases, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, leases, delayed, backed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local settings, counts, sample = KEYS[6], KEYS[7], KEYS[8]
 if redis.call('EXISTS', queue, delayed, dead) == 0 then return nil end
 
 local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local leased = redis.call('ZCOUNT', leases, '(' .. now_ms, '+inf')
+local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local later = '(' .. now_ms
+local length, not_due = redis.call('XLEN', queue), redis.call('ZCARD', delayed)
+local leased, delayed_later = redis.call('ZCOUNT', leases, later, '+inf'), redis.call('ZCOUNT', delayed, later, '+inf')
+local backed_later = redis.call('ZCOUNT', backed, later, '+inf')
+
 local oldest_ms = 0
 local oldest = redis.call('XRANGE', queue, '-', '+', 'COUNT', 1)[1]
-if oldest then oldest_ms = math.max(0, now_ms - tonumber(string.match(oldest[1], '^%d+'))) end
+if oldest then
+  local sent_ms = string.match(oldest[1], '^%d+')
+  for i = 7, #oldest[2], 2 do if oldest[2][i] == 'sent' then sent_ms = oldest[2][i + 1] end end
+  oldest_ms = math.max(0, now_ms - sent_ms)
+end
+
+local added, read = 0, 0
+if redis.call('EXISTS', queue) == 1 then
+  local info, groups = redis.call('XINFO', 'STREAM', queue), redis.call('XINFO', 'GROUPS', queue)
+  for i = 1, #info, 2 do if info[i] == 'entries-added' then added = info[i + 1] end end
+  local group = {}
+  for i = 1, #(groups[1] or {}), 2 do group[groups[1][i]] = groups[1][i + 1] end
+  -- false while Redis cannot tell, also before the first delivery
+  if group['last-delivered-id'] ~= '0-0' then read = group['entries-read'] or -1 end
+end
 return {
-  math.max(0, redis.call('XLEN', queue) - leased), leased, redis.call('ZCARD', delayed), redis.call('XLEN', dead), oldest_ms,
+  math.max(0, length - leased - backed_later + not_due - delayed_later), leased, delayed_later + backed_later,
+  redis.call('XLEN', dead), tonumber(redis.call('HGET', counts, 'expired') or 0), oldest_ms,
+  tonumber(now_ms), added + not_due, read, added - length, redis.call('HGETALL', settings), redis.call('HGETALL', sample),
 }

@@ -1,6 +1,16 @@
 // STAT: what a queue and the broker hold right now.
 import { redisFailure } from '../redis/failure.js';
-import { deadKey, delayedKey, leasesKey, queueKey, registryKey } from './keys.js';
+import {
+  backedKey,
+  countsKey,
+  deadKey,
+  delayedKey,
+  leasesKey,
+  queueKey,
+  registryKey,
+  sampleKey,
+  settingsKey,
+} from './keys.js';
 import type { Queues } from './queues.js';
 
 export interface QueueStat {
@@ -8,33 +18,62 @@ export interface QueueStat {
   leased: number;
   delayed: number;
   dead: number;
+  /** Messages thrown away because their time to live was over. */
+  expired: number;
   /** Age of the oldest message that waits or is leased, ms; 0 when there is none. */
   oldestMs: number;
+  /** What HELO set, by its name on the wire. */
+  settings: Record<string, number>;
 }
+
+/** Counters that only grow while the queue lives, and when they were read, ms since 1970 by Redis's clock. */
+export interface Counters {
+  at: number;
+  sent: number;
+  /** First deliveries; -1: unknown. */
+  received: number;
+  gone: number;
+}
+
+/** @returns undefined where there is no queue; `sample`: fields of the hash of that name */
+export async function look(
+  { redis, settings }: Queues,
+  address: number,
+): Promise<{ stat: QueueStat; counters: Counters; sample: Record<string, number> } | undefined> {
+  const { keyPrefix: prefix } = settings;
+  const makers = [queueKey, leasesKey, delayedKey, backedKey, deadKey, settingsKey, countsKey, sampleKey] as const;
+  const [queue, leases, delayed, backed, dead, own, counts, sample] = makers.map((key) => key(prefix, address)) as [
+    ...Parameters<typeof redis.aizumiStat>,
+  ];
+  const found = await redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts, sample);
+  if (found === null) return undefined;
+  const [ownSettings, lastSample] = found.slice(10) as [string[], string[]];
+  const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone] = found as unknown as [
+    ...Tuple10,
+  ];
+  return {
+    stat: { waiting, leased, delayed: delays, dead: deaths, expired, oldestMs, settings: numbers(ownSettings) },
+    counters: { at, sent, received, gone },
+    sample: numbers(lastSample),
+  };
+}
+
+type Tuple10 = [number, number, number, number, number, number, number, number, number, number];
+
+/** HGETALL's flat list → an object */
+const numbers = (flat: string[]): Record<string, number> =>
+  Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, Number(flat[i + 1])]] : [])));
 
 /**
  * @returns `queue`: the queue of `address`, undefined where it has none; `queues`: how many the broker has.
  *   Costs the same however many queues and messages there are.
  * @throws BrokerError unavailable
  */
-export async function stat(
-  { redis, settings }: Queues,
-  address: number,
-): Promise<{ queue: QueueStat | undefined; queues: number }> {
-  const { keyPrefix: prefix } = settings;
+export async function stat(queues: Queues, address: number): Promise<{ queue: QueueStat | undefined; queues: number }> {
+  const { redis, settings } = queues;
   try {
-    const [counts, queues] = await Promise.all([
-      redis.aizumiStat(
-        queueKey(prefix, address),
-        leasesKey(prefix, address),
-        delayedKey(prefix, address),
-        deadKey(prefix, address),
-      ),
-      redis.zcard(registryKey(prefix)),
-    ]);
-    if (counts === null) return { queue: undefined, queues };
-    const [waiting, leased, delayed, dead, oldestMs] = counts;
-    return { queue: { waiting, leased, delayed, dead, oldestMs }, queues };
+    const [found, total] = await Promise.all([look(queues, address), redis.zcard(registryKey(settings.keyPrefix))]);
+    return { queue: found?.stat, queues: total };
   } catch (error) {
     throw redisFailure(error);
   }

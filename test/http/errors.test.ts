@@ -21,6 +21,9 @@ const TYPES = [
   'MSG_GBYE_REQ (13)',
   'MSG_KEEP_REQ (15)',
   'MSG_BACK_REQ (17)',
+  'MSG_PEEK_REQ (19)',
+  'MSG_MOVE_REQ (21)',
+  'MSG_DROP_REQ (23)',
 ].join(', ');
 
 const UNKNOWN_TYPE = 'msg_type is not a request that this broker knows';
@@ -392,7 +395,8 @@ describe('http/errors', () => {
         for (const method of ['GET', 'POST'])
           expectError(await exchange(httpRequest('{}', { path, method })), {
             reason: 'not_found',
-            message: 'no such path: requests are POSTed to /, probes are GET /livez and /readyz',
+            message:
+              'no such path: requests are POSTed to /, queues are at GET /queues, probes at GET /livez and /readyz',
           });
       });
 

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
+import { back } from '../../src/queue/back.js';
 import { free } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { helo } from '../../src/queue/helo.js';
+import { report } from '../../src/queue/list.js';
 import { send } from '../../src/queue/send.js';
 import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
@@ -59,6 +61,37 @@ describe('queue/gbye', () => {
     expect(await recv(queues, 100)).to.equal(undefined);
     await gbye(queues, 100);
     expect(await queues.keys()).to.deep.equal(['queues', '{100}:dead', '{100}:queue']);
+  });
+
+  it('leaves nothing of settings, counts and the sample of an empty queue; keeps them while there are messages', async () => {
+    queues = await openQueues();
+    await helo(queues, 100, { max_deliveries: 3 });
+    await queues.raw.hset(`${queues.prefix}:{100}:counts`, 'expired', 7);
+    await report(queues, 100);
+    await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
+    const before = await queues.keys();
+    await gbye(queues, 100);
+    expect(await queues.keys()).to.deep.equal(before);
+    expect(before).to.include.members(['{100}:counts', '{100}:sample', '{100}:settings']);
+    await recv(queues, 100);
+    await free(queues, 100, 1);
+    await gbye(queues, 100);
+    expect(await queues.keys()).to.deep.equal([]);
+  });
+
+  it('does not disturb what was sent or given back with a delay', async () => {
+    queues = await openQueues();
+    const options = { durability: 'primary', dedup: false, delayMs: 60_000 } as const;
+    await send(queues, 100, { saddr: 1, id: 1, payload: '1' }, options);
+    await gbye(queues, 100);
+    expect(await queues.keys()).to.include.members(['queues', '{100}:delayed']);
+    await send(queues, 100, { saddr: 1, id: 2, payload: '1' });
+    await recv(queues, 100);
+    await back(queues, 100, 2, { delayMs: 60_000 });
+    await gbye(queues, 100);
+    expect(await recv(queues, 100)).to.equal(undefined);
+    expect(await queues.raw.zcard(`${queues.prefix}:{100}:backed`)).to.equal(1);
+    expect(await queues.raw.zcard(`${queues.prefix}:{100}:delayed`)).to.equal(1);
   });
 
   it('never leaves a queue out of the register, however SENDs and GBYEs meet', async () => {

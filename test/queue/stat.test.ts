@@ -1,8 +1,9 @@
 import { expect } from 'chai';
+import { back } from '../../src/queue/back.js';
 import { helo } from '../../src/queue/helo.js';
 import { send } from '../../src/queue/send.js';
 import { stat } from '../../src/queue/stat.js';
-import { openQueues, recv } from '../support/queues.js';
+import { makeDue, openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
 
@@ -20,7 +21,7 @@ describe('queue/stat', () => {
     await helo(queues, 100);
     await helo(queues, 100);
     expect(await stat(queues, 100)).to.deep.equal({
-      queue: { waiting: 0, leased: 0, delayed: 0, dead: 0, oldestMs: 0 },
+      queue: { waiting: 0, leased: 0, delayed: 0, dead: 0, expired: 0, oldestMs: 0, settings: {} },
       queues: 1,
     });
   });
@@ -34,11 +35,32 @@ describe('queue/stat', () => {
     await queues.raw.zadd(leases, 1, members[0] as string, 1, members[1] as string);
     await send(queues, 200, { saddr: 1, id: 1, payload: '1' });
     const { oldestMs: _, ...before } = (await stat(queues, 100)).queue!;
-    expect(before).to.deep.equal({ waiting: 3, leased: 1, delayed: 0, dead: 0 });
+    expect(before).to.deep.equal({ waiting: 3, leased: 1, delayed: 0, dead: 0, expired: 0, settings: {} });
     await recv(queues, 100); // 1 and 2 die, 4 is delivered
     const { oldestMs: __, ...after } = (await stat(queues, 100)).queue!;
-    expect(after).to.deep.equal({ waiting: 0, leased: 2, delayed: 0, dead: 2 });
+    expect(after).to.deep.equal({ waiting: 0, leased: 2, delayed: 0, dead: 2, expired: 0, settings: {} });
     expect((await stat(queues, 100)).queues).to.equal(2);
+  });
+
+  it('counts what is delayed, or given back with a delay, until it is due; then it waits', async () => {
+    queues = await openQueues();
+    const options = { durability: 'primary', dedup: false, delayMs: 60_000 } as const;
+    await send(queues, 100, { saddr: 1, id: 1, payload: '1' }, options);
+    await send(queues, 100, { saddr: 1, id: 2, payload: '1' });
+    await recv(queues, 100);
+    await back(queues, 100, 2, { delayMs: 60_000 });
+    expect((await stat(queues, 100)).queue).to.include({ waiting: 0, leased: 0, delayed: 2 });
+    await makeDue(queues, 'delayed');
+    await makeDue(queues, 'backed');
+    expect((await stat(queues, 100)).queue).to.include({ waiting: 2, leased: 0, delayed: 0 });
+  });
+
+  it('tells what HELO set, and how many messages have expired', async () => {
+    queues = await openQueues();
+    await helo(queues, 100, { max_deliveries: 3, ttl_ms: 5_000 });
+    await queues.raw.hset(`${queues.prefix}:{100}:counts`, 'expired', 7);
+    const { queue } = await stat(queues, 100);
+    expect(queue).to.deep.include({ expired: 7, settings: { max_deliveries: 3, ttl_ms: 5_000 } });
   });
 
   it('tells the age of the oldest message, leased or not', async () => {
@@ -56,7 +78,7 @@ describe('queue/stat', () => {
       await queues.raw.config('RESETSTAT');
       await stat(queues, 1);
       const info = await queues.raw.info('commandstats');
-      return [...info.matchAll(/cmdstat_((?:[xz]|exists|scan|keys)\w*):calls=(\d+)/g)]
+      return [...info.matchAll(/cmdstat_((?:[xz]|exists|scan|keys)[\w|]*):calls=(\d+)/g)]
         .map(([, name, n]) => `${name} ${n}`)
         .sort();
     };
@@ -66,6 +88,14 @@ describe('queue/stat', () => {
       Array.from({ length: 2_000 }, (_, address) => send(queues, address, { saddr: 1, id: 1, payload: '1' })),
     );
     expect(await calls()).to.deep.equal(withOne);
-    expect(withOne).to.deep.equal(['exists 1', 'xlen 2', 'xrange 1', 'zcard 2', 'zcount 1']);
+    expect(withOne).to.deep.equal([
+      'exists 2',
+      'xinfo|groups 1',
+      'xinfo|stream 1',
+      'xlen 2',
+      'xrange 1',
+      'zcard 2',
+      'zcount 3',
+    ]);
   });
 });

@@ -199,10 +199,14 @@ export class ModelQueue {
 
   counts(): object {
     const leased = this.messages.filter(({ state }) => state === 'leased').length;
+    // what is due waits, although nobody has asked yet
+    const isLater = ({ state, due }: ModelMessage): boolean =>
+      (state === 'delayed' || state === 'backed') && due === undefined;
+    const later = [...this.messages, ...this.delayed].filter(isLater).length;
     return {
-      waiting: this.messages.length - leased,
+      waiting: this.messages.length + this.delayed.length - leased - later,
       leased,
-      delayed: this.delayed.length,
+      delayed: later,
       dead: this.dead.length,
     };
   }

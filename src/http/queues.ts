@@ -1,0 +1,14 @@
+// GET /queues and GET /queues/:address: the queues as JSON, for people, scripts and autoscalers.
+import type Router from '@koa/router';
+import type { Broker } from '../messages/fields.js';
+import { listQueues, showQueue } from '../messages/queues.js';
+import { reply } from './reply.js';
+
+export function addQueues(router: Router, broker: Broker): void {
+  router.get('/queues', async (ctx) => {
+    reply(ctx, 200, await listQueues({ ...ctx.query }, broker));
+  });
+  router.get('/queues/:address', async (ctx) => {
+    reply(ctx, 200, await showQueue(ctx.params.address ?? '', broker));
+  });
+}

@@ -1,0 +1,16 @@
+// MSG_MOVE_REQ: the receiver saddr puts dead messages back into its queue.
+import { move as putBack } from '../queue/move.js';
+import { MOST_AT_ONCE, messageIds, replyHead, requestSchema } from './fields.js';
+import type { Addressed, Broker } from './fields.js';
+
+const REPLY_HEAD = replyHead('MSG_MOVE_ACK');
+
+export const move = {
+  number: 21,
+  request: 'MSG_MOVE_REQ',
+  reply: 'MSG_MOVE_ACK',
+  schema: requestSchema({ ids: messageIds }),
+  async handle({ saddr, ids }: Addressed & { ids?: number[] }, { queues }: Broker): Promise<string> {
+    return `${REPLY_HEAD},"count":${await putBack(queues, saddr, ids, MOST_AT_ONCE)}}`;
+  },
+};

@@ -1,0 +1,44 @@
+// MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
+import Joi from 'joi';
+import { STATES, peek as look, receiptOf } from '../queue/peek.js';
+import type { Seen, State } from '../queue/peek.js';
+import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
+import type { Addressed, Broker } from './fields.js';
+
+type Request = Addressed & { state: State; max?: number; cursor?: string | null };
+
+const REPLY_HEAD = replyHead('MSG_PEEK_ACK');
+const DEFAULT_MAX = 10;
+
+const cursor = Joi.string()
+  .pattern(/^[1-4]\.\d{1,16}\.[\d:-]{1,41}$/)
+  .allow(null)
+  .alter({ [EXPLAINED]: (schema) => schema.messages({ '*': '{{#label}} must be one that PEEK has returned' }) });
+
+export const peek = {
+  number: 19,
+  request: 'MSG_PEEK_REQ',
+  reply: 'MSG_PEEK_ACK',
+  schema: requestSchema({
+    state: Joi.valid(...STATES).required(),
+    max: integer(1, MOST_AT_ONCE).optional(),
+    cursor,
+  }),
+  async handle({ saddr, state, max, cursor }: Request, { queues }: Broker): Promise<string> {
+    const page = await look(queues, saddr, state, max ?? DEFAULT_MAX, cursor ?? '');
+    const messages = page.messages.map((message) => textOf(message, saddr, state)).join(',');
+    return `${REPLY_HEAD},"messages":[${messages}],"cursor":${page.cursor === '' ? 'null' : `"${page.cursor}"`}}`;
+  },
+};
+
+function textOf(message: Seen, receiver: number, state: State): string {
+  const { saddr, id, payload, sentAtMs, attempts, atMs, cause } = message;
+  const of = {
+    waiting: '',
+    leased: `,"lease_until_ms":${atMs},"receipt":"${receiptOf(message)}"`,
+    delayed: `,"due_at_ms":${atMs}`,
+    dead: `,"cause":"${cause}","died_at_ms":${atMs}`,
+  };
+  const common = `"saddr":${saddr},"daddr":${receiver},"id":${id},"payload":${payload}`;
+  return `{${common},"sent_at_ms":${sentAtMs},"attempts":${attempts}${of[state]}}`;
+}

@@ -1,0 +1,75 @@
+// GET /queues: parameters of the URL → the queues → reply text.
+import Joi from 'joi';
+import { BrokerError } from '../errors.js';
+import { list, report } from '../queue/list.js';
+import type { QueueReport } from '../queue/list.js';
+import type { Broker } from './fields.js';
+
+const MAX_ADDRESS = 0xffff_ffff;
+const DEFAULT_LIMIT = 100;
+const DECIMAL = /^(0|[1-9]\d{0,9})$/;
+
+const whole = (min: number, max: number): Joi.StringSchema =>
+  Joi.string().custom((text: string, { error }) =>
+    DECIMAL.test(text) && Number(text) >= min && Number(text) <= max ? Number(text) : error('any.invalid'),
+  );
+
+const say = (words: string) => ({ '*': `{{#label}} must be ${words}` });
+
+const PARAMETERS = Joi.object<{ prefix: string; cursor: number; limit: number }>({
+  prefix: Joi.string().pattern(DECIMAL).default('').messages(say('the first digits of an address')),
+  cursor: whole(0, MAX_ADDRESS).default(-1).messages(say('one that GET /queues has returned')),
+  limit: whole(1, 1_000).default(DEFAULT_LIMIT).messages(say('an integer from 1 to 1000')),
+}).prefs({
+  abortEarly: false,
+  errors: { wrap: { label: false } },
+  messages: { 'object.unknown': '{{#key}} is not a parameter of GET /queues: use prefix, cursor, limit' },
+});
+
+/**
+ * @param parameters of the URL's query
+ * @returns a page of queues, JSON text
+ * @throws BrokerError invalid_request, unavailable
+ */
+export async function listQueues(parameters: unknown, { queues }: Broker): Promise<string> {
+  const checked = PARAMETERS.validate(parameters);
+  if (checked.error) {
+    const { error } = checked;
+    const details = error.details.map(({ path, message }) => ({ field: path.join('.'), message }));
+    throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
+  }
+  const { prefix, cursor: after, limit } = checked.value;
+  const { reports, last } = await list(queues, prefix, after, limit);
+  const cursor = last === undefined ? null : String(last);
+  return JSON.stringify({ code: 200, status: 'OK', queues: reports.map(fieldsOf), cursor });
+}
+
+/**
+ * @param text the address, as it stands in the URL
+ * @returns one queue, JSON text
+ * @throws BrokerError invalid_request, not_found, unavailable
+ */
+export async function showQueue(text: string, { queues }: Broker): Promise<string> {
+  if (!DECIMAL.test(text) || Number(text) > MAX_ADDRESS) {
+    const message = `address must be an integer from 0 to ${MAX_ADDRESS}`;
+    throw new BrokerError('invalid_request', `GET /queues/:address: ${message}`, {
+      details: [{ field: 'address', message }],
+    });
+  }
+  const found = await report(queues, Number(text));
+  if (!found)
+    throw new BrokerError('not_found', `the address ${text} has no queue: one is made by the first SEND to it`);
+  return JSON.stringify({ code: 200, status: 'OK', queue: fieldsOf(found) });
+}
+
+const fieldsOf = ({ address, oldestMs, rates, ...queue }: QueueReport): object => ({
+  address,
+  waiting: queue.waiting,
+  leased: queue.leased,
+  delayed: queue.delayed,
+  dead: queue.dead,
+  expired: queue.expired,
+  oldest_ms: oldestMs,
+  settings: queue.settings,
+  rates: { send: rates.send, receive: rates.receive, free: rates.free, over_ms: rates.overMs },
+});

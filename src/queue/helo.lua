@@ -1,0 +1,19 @@
+#!lua
+-- Makes a queue, empty, unless it is there, and sets or takes back its own settings.
+--
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, max_queue_length, ttl_ms
+-- ARGV[1]  JSON: settings to change, an object; null takes one back
+-- Returns  0
+-- Errors   those of Redis only
+local queue, settings = KEYS[1], KEYS[2]
+local changes = ARGV[1]
+
+-- pcall: the group is there, or it is made, also for a stream that has lost it
+local made = redis.pcall('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
+if made.err and string.sub(made.err, 1, 9) ~= 'BUSYGROUP' then return made end
+for name, value in pairs(cjson.decode(changes)) do
+  if value == cjson.null then redis.call('HDEL', settings, name)
+  else redis.call('HSET', settings, name, string.format('%.0f', value)) end
+end
+return 0

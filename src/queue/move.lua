@@ -1,0 +1,38 @@
+#!lua
+-- Puts dead messages back at the end of their queue, as far as it has room. They were never delivered, and keep when they
+-- were sent.
+--
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:delayed   zset: messages not yet due, which count for the queue's length
+-- KEYS[3]  aizumi:{address}:dead      stream: messages delivered too often
+-- KEYS[4]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
+-- ARGV[1]  JSON: ids in the dead stream
+-- ARGV[2]  most messages the queue may hold, where it has no limit of its own, count
+-- Returns  {how many were put back, 1 if the queue was full before the last of them, else 0}
+-- Errors   those of Redis only
+local queue, delayed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local stream_ids, max_length = ARGV[1], ARGV[2]
+
+max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
+local room = max_length - redis.call('XLEN', queue) - redis.call('ZCARD', delayed)
+if redis.call('EXISTS', queue) == 0 then redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM') end
+
+local count, is_full = 0, 0
+for _, stream_id in ipairs(cjson.decode(stream_ids)) do
+  local message = redis.call('XRANGE', dead, stream_id, stream_id)[1]
+  if message then
+    if count >= room then
+      is_full = 1
+      break
+    end
+    local of = {}
+    for i = 1, #message[2], 2 do of[message[2][i]] = message[2][i + 1] end
+    local sent_ms = of.sent or string.match(of.entry or stream_id, '^%d+')
+    redis.call('XADD', queue, '*', 'saddr', of.saddr, 'id', of.id, 'payload', of.payload, 'sent', sent_ms)
+    redis.call('XDEL', dead, stream_id)
+    count = count + 1
+  end
+end
+-- a stream that is empty would stay
+if redis.call('XLEN', dead) == 0 then redis.call('DEL', dead) end
+return { count, is_full }

@@ -1,0 +1,157 @@
+#!lua flags=no-writes
+-- Looks at a queue's messages in one state, a page at a time, and takes none. The work of a call is bounded by ARGV[2] and,
+-- for payloads, by MOST_TEXT.
+--
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
+-- KEYS[3]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[4]  aizumi:{address}:backed    zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
+-- KEYS[5]  aizumi:{address}:dead      stream: messages delivered too often
+-- KEYS[6]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
+-- ARGV[1]  state: waiting, leased, delayed or dead
+-- ARGV[2]  most messages to look at, count
+-- ARGV[3]  cursor, as an earlier call returned it; '': from the start
+-- Returns  {cursor, '' at the end, …}, and of each message place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause:
+--          all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its lease ends, it is
+--          due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
+-- Errors   those of Redis only
+--
+-- A state is in several places, one after the other. A cursor is number of the place.score.mark: the mark is the start of the
+-- last member seen that makes it one of a kind, or the last stream id. So what comes and goes meanwhile moves nothing else.
+local queue, leases, delayed, backed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local state, max, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
+local MOST_TEXT = 4194304
+local MARK_LENGTH = { leases = 41, backed = 24, delayed = 16 }
+local KEY_OF = { leases = leases, backed = backed, delayed = delayed, queue = queue, dead = dead }
+local PLACES = {
+  waiting = { 'leases', 'backed', 'queue', 'delayed' }, leased = { 'leases' }, delayed = { 'delayed', 'backed' }, dead = { 'dead' },
+}
+
+local time = redis.call('TIME')
+local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
+local found, looked, text = { '' }, 0, 0
+
+local function show(place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause)
+  for _, value in ipairs({ place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause or '' }) do
+    found[#found + 1] = value
+  end
+  text = text + #payload
+end
+
+local function show_entry(place, name, stream_id, fields, attempts, at_ms)
+  local ttl, sent_ms = queue_ttl_ms, string.match(stream_id, '^%d+')
+  for i = 7, #fields, 2 do
+    if fields[i] == 'ttl' then ttl = fields[i + 1] elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+  end
+  if state == 'leased' or not ttl or sent_ms + ttl > tonumber(now_ms) then
+    show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms)
+  end
+end
+
+local function show_member(place, member, score)
+  if place == 'delayed' then
+    local sent, saddr, id, ttl, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):%d*:(.*)$')
+    local sent_ms = string.sub(sent, 1, 13)
+    if ttl == '' then ttl = queue_ttl_ms end
+    if not ttl or sent_ms + ttl > tonumber(now_ms) then show(place, member, saddr, id, payload, sent_ms, 0, score) end
+    return
+  end
+  local entry = string.sub(member, 1, 24)
+  local message = redis.call('XRANGE', queue, entry, entry)[1]
+  -- missing when somebody deleted it, or the group, by hand
+  local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
+  if pending then show_entry(place, member, message[1], message[2], pending[4], score) end
+end
+
+-- the rank of the first member behind score and mark; members of one score are sorted by their bytes
+local function rank_behind(key, score, mark)
+  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+  local high = redis.call('ZCOUNT', key, '-inf', score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local member = redis.call('ZRANGE', key, middle, middle)[1]
+    if string.sub(member, 1, #mark) <= mark then low = middle + 1 else high = middle end
+  end
+  return low
+end
+
+-- both return the cursor's score.mark when they stopped early, nil when nothing is left in this place
+local function walk_times(place, score, mark)
+  local key, is_due = KEY_OF[place], state == 'waiting'
+  local due = redis.call('ZCOUNT', key, '-inf', now_ms)
+  local first = is_due and 0 or due
+  local last = is_due and due - 1 or redis.call('ZCARD', key) - 1
+  if score then first = math.max(first, rank_behind(key, score, mark)) end
+  while first <= last do
+    local up_to = math.min(last, first + math.min(16, max - looked) - 1)
+    local members = redis.call('ZRANGE', key, first, up_to, 'WITHSCORES')
+    for i = 1, #members, 2 do
+      show_member(place, members[i], members[i + 1])
+      looked, first = looked + 1, first + 1
+      if looked >= max or text >= MOST_TEXT then
+        return first <= last and members[i + 1] .. '.' .. string.sub(members[i], 1, MARK_LENGTH[place]) or nil
+      end
+    end
+  end
+end
+
+local function show_dead(stream_id, fields)
+  local of = {}
+  for i = 1, #fields, 2 do of[fields[i]] = fields[i + 1] end
+  local sent_ms = of.sent or string.match(of.entry or stream_id, '^%d+')
+  show('dead', stream_id, of.saddr, of.id, of.payload, sent_ms, of.deliveries, of.died_at_ms, of.cause)
+end
+
+local function last_delivered()
+  local groups = redis.call('EXISTS', queue) == 1 and redis.call('XINFO', 'GROUPS', queue) or {}
+  for _, group in ipairs(groups) do
+    for i = 1, #group, 2 do if group[i] == 'last-delivered-id' then return group[i + 1] end end
+  end
+  return '0-0'
+end
+
+local function is_before(one, other)
+  local ms, sequence = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_sequence = string.match(other, '^(%d+)-(%d+)$')
+  if tonumber(ms) ~= tonumber(other_ms) then return tonumber(ms) < tonumber(other_ms) end
+  return tonumber(sequence) < tonumber(other_sequence)
+end
+
+local function walk_stream(place, mark)
+  local from = mark and string.match(mark, '^%d+-%d+$') or '0-0'
+  if place == 'queue' then
+    local last = last_delivered()
+    if is_before(from, last) then from = last end
+  end
+  while true do
+    local wanted = math.min(16, max - looked)
+    -- one more, to know whether there is more
+    local entries = redis.call('XRANGE', KEY_OF[place], '(' .. from, '+', 'COUNT', wanted + 1)
+    for i = 1, math.min(wanted, #entries) do
+      from = entries[i][1]
+      if place == 'dead' then show_dead(from, entries[i][2]) else show_entry(place, from, from, entries[i][2], 0, '') end
+      looked = looked + 1
+      if looked >= max or text >= MOST_TEXT then return i < #entries and '0.' .. from or nil end
+    end
+    if #entries <= wanted then return nil end
+  end
+end
+
+local number, score, mark = string.match(cursor, '^(%d)%.(%d+)%.(.+)$')
+local places = PLACES[state]
+for i = tonumber(number or 1), #places do
+  if looked >= max or text >= MOST_TEXT then
+    found[1] = i .. '.0.0'
+    break
+  end
+  local place, stopped = places[i], nil
+  if place == 'queue' or place == 'dead' then stopped = walk_stream(place, mark) else stopped = walk_times(place, score, mark) end
+  if stopped then
+    found[1] = i .. '.' .. stopped
+    break
+  end
+  score, mark = nil, nil
+end
+return found

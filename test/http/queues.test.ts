@@ -1,0 +1,80 @@
+import { expect } from 'chai';
+import { startBroker } from '../support/broker.js';
+import type { TestBroker } from '../support/broker.js';
+import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+
+interface Listed {
+  queues: { address: number }[];
+  cursor: string | null;
+}
+
+describe('http: GET /queues', () => {
+  let broker: TestBroker;
+  before(async () => {
+    broker = await startBroker();
+    for (const address of [7, 42, 420, 421, 5]) await broker.post(heloRequest(address));
+    for (const id of [1, 2, 3]) await broker.post(sendRequest(42, id));
+    await broker.post(recvRequest(42));
+  });
+  after(() => broker.stop());
+
+  const get = (path: string, method = 'GET'): Promise<Response> => fetch(`${broker.url}${path}`, { method });
+  const listed = async (query: string): Promise<Listed> => (await (await get(`queues${query}`)).json()) as Listed;
+  const failed = async (path: string): Promise<unknown> => {
+    const response = await get(path);
+    const { code, error } = (await response.json()) as { code: number; error: { reason: string; details: unknown[] } };
+    expect(response.status).to.equal(code);
+    return [code, error.reason, error.details.length];
+  };
+
+  it('shows one queue', async () => {
+    const response = await get('queues/42');
+    expect(response.status).to.equal(200);
+    expect(response.headers.get('content-type')).to.equal('application/json; charset=utf-8');
+    const text = (await response.text()).replace(/"oldest_ms":\d+/, '"oldest_ms":…');
+    expect(text).to.equal(
+      '{"code":200,"status":"OK","queue":{"address":42,"waiting":2,"leased":1,"delayed":0,"dead":0,"expired":0,' +
+        '"oldest_ms":…,"settings":{},"rates":{"send":null,"receive":null,"free":null,"over_ms":null}}}',
+    );
+  });
+
+  it('lists all by address, a page at a time', async () => {
+    const first = await listed('?limit=3');
+    expect(first.queues.map(({ address }) => address)).to.deep.equal([5, 7, 42]);
+    const second = await listed(`?limit=3&cursor=${first.cursor}`);
+    expect(second.queues.map(({ address }) => address)).to.deep.equal([420, 421]);
+    expect(second.cursor).to.equal(null);
+  });
+
+  it('lists those whose address begins so', async () => {
+    expect((await listed('?prefix=42')).queues.map(({ address }) => address)).to.deep.equal([42, 420, 421]);
+    expect((await listed('?prefix=9')).queues).to.deep.equal([]);
+  });
+
+  it('answers HEAD', async () => {
+    for (const path of ['queues', 'queues/42']) {
+      const response = await get(path, 'HEAD');
+      expect(response.status).to.equal(200);
+      expect(Number(response.headers.get('content-length'))).to.be.above(50);
+      expect(await response.text()).to.equal('');
+    }
+  });
+
+  it('says what is wrong in the one shape', async () => {
+    expect(await failed('queues/43')).to.deep.equal([404, 'not_found', 0]);
+    for (const address of ['x', '01', '4294967296', '-1', '1.5'])
+      expect(await failed(`queues/${address}`), address).to.deep.equal([400, 'invalid_request', 1]);
+    expect(await failed('queues?limit=0&cursor=-1&prefix=01&sort=1')).to.deep.equal([400, 'invalid_request', 4]);
+    expect(await failed('queues?limit=1001')).to.deep.equal([400, 'invalid_request', 1]);
+    expect(await failed('queues?limit=1&limit=2')).to.deep.equal([400, 'invalid_request', 1]);
+    expect(await failed('queues/42/')).to.deep.equal([404, 'not_found', 0]);
+  });
+
+  it('is not for other methods', async () => {
+    for (const path of ['queues', 'queues/42']) {
+      const response = await get(path, 'DELETE');
+      expect(response.status).to.equal(405);
+      expect(response.headers.get('allow')).to.equal('HEAD, GET');
+    }
+  });
+});
