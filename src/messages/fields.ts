@@ -80,6 +80,9 @@ export const visibilityTimeoutMs = integer(0, 43_200_000);
 /** How long a message may wait until it is due, ms: 7 days. */
 export const delayMs = integer(0, 604_800_000);
 
+/** How long a message may live, ms: a year. */
+export const ttlMs = integer(1, 31_536_000_000);
+
 /** A text of `max` characters at most. */
 export const text = (max: number): Joi.StringSchema =>
   Joi.string()

@@ -2,17 +2,17 @@
 import Joi from 'joi';
 import { helo as makeQueue } from '../queue/helo.js';
 import type { OwnSettings } from '../queue/helo.js';
-import { integer, plainReply, requestSchema, visibilityTimeoutMs } from './fields.js';
+import { integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker } from './fields.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
 
-/** The bounds of the AIZUMI_ variables; of ttl_ms those of SEND. */
+/** The bounds of the AIZUMI_ variables; of ttl_ms that of SEND. */
 const settings = Joi.object({
   visibility_timeout_ms: visibilityTimeoutMs.optional().allow(null),
   max_deliveries: integer(1, 1_000_000).optional().allow(null),
   max_queue_length: integer(1, Number.MAX_SAFE_INTEGER).optional().allow(null),
-  ttl_ms: integer(1, 31_536_000_000).optional().allow(null),
+  ttl_ms: ttlMs.optional().allow(null),
 });
 
 export const helo = {

@@ -2,7 +2,7 @@
 import Joi from 'joi';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/durable-writes.js';
-import { delayMs, integer, messageId, plainReply, requestSchema } from './fields.js';
+import { delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
 import type { Addressed, Broker } from './fields.js';
 
 interface Request extends Addressed {
@@ -12,9 +12,6 @@ interface Request extends Addressed {
   delay_ms?: number;
   ttl_ms?: number;
 }
-
-/** A year. */
-const LONGEST_LIFE_MS = 31_536_000_000;
 
 const REPLY = plainReply('MSG_SEND_ACK');
 
@@ -28,7 +25,7 @@ export const send = {
     durability: Joi.valid('primary', 'quorum', 'all'),
     dedup: Joi.boolean(),
     delay_ms: delayMs.optional(),
-    ttl_ms: integer(1, LONGEST_LIFE_MS).optional(),
+    ttl_ms: ttlMs.optional(),
   }),
   async handle(request: Request, { queues, durability: usual }: Broker, payload: string): Promise<string> {
     const { saddr, daddr, id, durability = usual, dedup = false, delay_ms, ttl_ms } = request;

@@ -64,7 +64,8 @@ describe('http/hostile', () => {
   });
   afterEach('the worker still answers', async () => {
     connection.destroy();
-    expect((await post(url, statRequest(1))).status).to.equal(200);
+    // a SEND whose client has left may still be under way, in up to three steps; what is asked after each comes behind it
+    for (let step = 0; step < 3; step++) expect((await post(url, statRequest(1))).status).to.equal(200);
     const keys = await store.keys();
     if (keys.length > 0) await store.raw.del(...keys.map((name) => store.key(name)));
   });
