@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { measureBatches } from './batches.js';
 import { compareCycles, type Contender } from './cycle.js';
 import { residentMb } from './measure.js';
 import { waitingMessagesMb } from './memory.js';
@@ -89,6 +90,8 @@ async function main(): Promise<void> {
 
   const machine = machineLines(repository, program, folder);
   const { rounds, aizumi } = await measureHttp(program, size);
+  say('SENDs, a hundred in one body');
+  const batches = await measureBatches(aizumi.server, aizumi.redis, size.rounds, size.count);
   const cycles = await measureCycles(aizumi, size);
   const worker = residentMb(aizumi.server.pid);
   await aizumi.server.stop();
@@ -99,6 +102,7 @@ async function main(): Promise<void> {
   const results: Results = {
     count: size.count,
     rounds,
+    batches,
     cyclesPerRound: size.cycles,
     cycles,
     waiting: size.waiting,

@@ -43,6 +43,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     },
     log,
     maxBodyBytes: config.maxBodyBytes,
+    maxBatch: config.maxBatch,
     probes: { ping: () => ping(redis), isDraining: () => draining },
   });
   const server = createHttpServer(app.callback());

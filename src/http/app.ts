@@ -5,7 +5,9 @@ import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
-import { answer } from '../messages/index.js';
+import { answer, answerBatch } from '../messages/index.js';
+import { isBatch } from '../messages/json-text.js';
+import { replyToBatch } from './batch.js';
 import { readBody } from './body.js';
 import { fail } from './failure.js';
 import { addProbes } from './probes.js';
@@ -16,20 +18,26 @@ export interface AppOptions {
   broker: Broker;
   log: Logger;
   maxBodyBytes: number;
+  maxBatch: number;
   probes: Probes;
 }
 
-export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Koa {
+export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
+  const answerPost = async (ctx: Context): Promise<void> => {
+    const text = await readBody(ctx.req, maxBodyBytes);
+    if (isBatch(text)) await replyToBatch(ctx, () => answerBatch(text, broker, maxBatch), log);
+    else reply(ctx, 200, await answer(text, broker));
+  };
 
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
       if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
-      else reply(ctx, 200, await answer(await readBody(ctx.req, maxBodyBytes), broker));
+      else await answerPost(ctx);
     } catch (error) {
       fail(ctx, error, log);
     }

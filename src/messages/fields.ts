@@ -14,6 +14,9 @@ export interface Broker {
   readonly startedAtMs: number;
 }
 
+/** A request as JSON.parse gives it. */
+export type Fields = Readonly<Record<string, unknown>>;
+
 /** A row of the table of message types. */
 export interface MessageType {
   /** The request's number in the seed's table. */
@@ -28,6 +31,11 @@ export interface MessageType {
    * @returns the reply, JSON text
    */
   readonly handle: (fields: never, broker: Broker, payload: string) => Promise<string>;
+  /**
+   * Of a type whose requests to one address keep their order in a batch: which way they go to Redis. Those that take one way
+   * do by themselves.
+   */
+  readonly way?: (fields: Fields) => string;
 }
 
 export interface Addressed {
