@@ -12,7 +12,8 @@ export const recv = {
   reply: 'MSG_RECV_ACK',
   schema: requestSchema(),
   async handle({ saddr: receiver }: Addressed, { queues }: Broker): Promise<string> {
-    const message = await receive(queues, receiver);
+    const { messages } = await receive(queues, receiver);
+    const [message] = messages;
     if (message === undefined) throw new BrokerError('queue_empty', 'no message waits for you: ask again later');
     const { saddr, id, payload } = message;
     return `${REPLY_HEAD},"saddr":${saddr},"daddr":${receiver},"id":${id},"payload":${payload}}`;

@@ -35,13 +35,21 @@ export interface QueueCommands {
       queue: string,
       leases: string,
       held: string,
+      delayed: string,
+      backed: string,
       dead: string,
       seen: string,
+      settings: string,
+      counts: string,
+      attempt: string,
       visibilityTimeoutMs: number,
       maxDeliveries: number,
       windowMs: number,
+      max: number,
+      requestedTimeoutMs: number | '',
+      attemptId: string,
     ]
-  ): Promise<[saddr: string, id: string, payload: string] | null>;
+  ): Promise<[againMs: number, ...taken: (string | number)[]]>;
   aizumiFree(
     ...args: [queue: string, leases: string, held: string, seen: string, id: number, windowMs: number]
   ): Promise<0 | 1>;
@@ -83,7 +91,7 @@ const script = (file: string, numberOfKeys: number): Script => ({
 export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 1),
   aizumiSendOnce: script('./send-once.lua', 2),
-  aizumiRecv: script('./recv.lua', 5),
+  aizumiRecv: script('./recv.lua', 10),
   aizumiFree: script('./free.lua', 4),
   aizumiGbye: script('./gbye.lua', 5),
   aizumiStat: script('./stat.lua', 4),

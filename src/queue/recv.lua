@@ -1,48 +1,125 @@
 #!lua flags=allow-oom
--- Takes the next message of a queue under a lease: first one whose lease has ended, in the queue's order, then a new one.
--- A message that was delivered ARGV[2] times already goes to the dead stream instead.
+-- Takes the next messages of a queue under a lease: first those whose lease has ended, in the queue's order, then new ones.
+-- Before that, what was sent or given back with a delay and is due now joins the queue. A message whose time to live is
+-- over is thrown away; one that was delivered too often goes to the dead stream.
 -- allow-oom: receiving and freeing is how a full Redis gets empty again.
 --
--- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
--- KEYS[3]  aizumi:{address}:held    zset: stamp:entry, or stamp:entry:saddr if sent once → message id
--- KEYS[4]  aizumi:{address}:dead    stream: messages delivered too often
--- KEYS[5]  aizumi:{address}:seen    hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
--- ARGV[1]  visibility timeout, ms
--- ARGV[2]  most deliveries of one message, count
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
+-- KEYS[3]  aizumi:{address}:held      zset: stamp:entry, or stamp:entry:saddr if sent once → message id
+-- KEYS[4]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[5]  aizumi:{address}:backed    zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
+-- KEYS[6]  aizumi:{address}:dead      stream: messages delivered too often
+-- KEYS[7]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
+-- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, those that this queue has of its own
+-- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away
+-- KEYS[10]  aizumi:{address}:attempt  string: with :attempt_id behind its name, the receipts of what that RECV took, one a line
+-- ARGV[1]  visibility timeout, where neither the request nor the queue has one, ms
+-- ARGV[2]  most deliveries of one message, where the queue has no limit of its own, count
 -- ARGV[3]  window in which a message sent once is remembered after its end, ms
--- Returns  {saddr, id, payload}, strings as SEND stored them; nil when nothing waits
+-- ARGV[4]  most messages to take, count
+-- ARGV[5]  visibility timeout that the request asks for, ms; '': none
+-- ARGV[6]  attempt_id that the request has; '': none
+-- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms: all in one list.
+--          again_ms, without messages: when something falls due by itself, ms from now; 0: look again at once, something was
+--          written or the script stopped at its bound; -1: nothing will, or there are messages
 -- Errors   those of Redis only
 --
 -- entry is the stream id with its sequence padded to 10 digits, so that text sorts as the queue does (to Redis it is the
 -- same id); stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message, held by time of delivery.
-local queue, leases, held, dead, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local visibility_timeout_ms, max_deliveries, window_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- A receipt is the member of held.
+local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local dead, seen, settings, counts, attempt = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[3]
+local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
--- numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost
+-- what one call does at most, so that Redis is not stopped for long; of payloads in bytes
+local MOST_DISCARDED, MOST_ENDED, MOST_DUE, MOST_TEXT, READ_AT_ONCE = 1000, 1000, 100, 4194304, 16
+
+-- Numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost.
+-- What few requests need stands in line, not in functions: to make one costs as much as a small command.
 local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
+local found, taken, text, discarded, wrote = { -1 }, 0, 0, 0, false
 
-local function once(fields)
-  if fields[7] == 'once' then return ':' .. fields[2] end
-  return ''
+local function hand_over(fields, receipt, attempt_number, sent_ms, until_ms)
+  local i = 7 * taken + 1
+  found[i + 1], found[i + 2], found[i + 3], found[i + 4] = fields[2], fields[4], fields[6], receipt
+  found[i + 5], found[i + 6], found[i + 7] = attempt_number, sent_ms, until_ms
+  taken, text = taken + 1, text + #fields[6]
 end
 
-local function lease(stream_id, fields)
-  local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
-  redis.call('ZADD', leases, string.format('%d', now_ms + visibility_timeout_ms), entry .. ':' .. stamp .. once(fields))
-  redis.call('ZADD', held, fields[4], stamp .. ':' .. entry .. once(fields))
-  return { fields[2], fields[4], fields[6] }
+if attempt_id ~= '' then
+  -- the same messages again, as far as they are still leased to that attempt
+  for receipt in string.gmatch(redis.call('GET', attempt .. ':' .. attempt_id) or '', '[^\n]+') do
+    local entry = string.sub(receipt, 18, 41)
+    local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
+    local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
+    if message then
+      local fields, sent_ms = message[2], string.sub(entry, 1, 13)
+      for i = 7, #fields, 2 do if fields[i] == 'sent' then sent_ms = fields[i + 1] end end
+      hand_over(fields, receipt, redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1][4], sent_ms, ends)
+    end
+  end
+  if taken > 0 then return found end
 end
 
-local function bury(stream_id, fields, deliveries)
-  redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6],
-    'cause', 'max_deliveries', 'deliveries', deliveries, 'entry', stream_id, 'died_at_ms', now_ms)
+local ttl_ms
+-- most queues have none of these: one look for all three
+local has_more = redis.call('EXISTS', delayed, backed, settings) > 0
+if has_more then
+  local own = redis.call('HMGET', settings, 'visibility_timeout_ms', 'max_deliveries', 'ttl_ms')
+  visibility_timeout_ms, max_deliveries, ttl_ms = own[1] or visibility_timeout_ms, own[2] or max_deliveries, own[3]
+  -- what was sent with a delay and is due now becomes an entry
+  local due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, math.max(MOST_DUE, max))
+  for _, member in ipairs(due) do
+    local sent, saddr, id, ttl, once, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*):(.*)$')
+    local options = { 'sent', string.sub(sent, 1, 13) }
+    if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
+    if once ~= '' then options = { 'once', once, unpack(options) } end
+    local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+    if once ~= '' then redis.call('HSET', seen, saddr .. ':' .. id, redis.sha1hex(payload) .. ':' .. stream_id) end
+  end
+  if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
+  -- what was given back with a delay, a lease that has ended
+  local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
+  for _, member in ipairs(back) do
+    redis.call('ZADD', leases, 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25))
+  end
+  if #back > 0 then redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1) end
+  wrote = #due + #back > 0
+end
+if requested_timeout_ms ~= '' then visibility_timeout_ms = requested_timeout_ms end
+local lease_until_ms = string.format('%d', now_ms + visibility_timeout_ms)
+
+-- attempt_number: 1 for the first delivery
+local function deliver(stream_id, fields, attempt_number)
+  local once, ttl, sent_ms = nil, ttl_ms, string.sub(stream_id, 1, 13)
+  for i = 7, #fields, 2 do
+    if fields[i] == 'once' then once = ':' .. fields[2]
+    elseif fields[i] == 'ttl' then ttl = fields[i + 1]
+    elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+  end
+  local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
+  if not expired and attempt_number <= tonumber(max_deliveries) then
+    local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
+    local receipt = stamp .. ':' .. entry .. (once or '')
+    redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. (once or ''))
+    redis.call('ZADD', held, fields[4], receipt)
+    return hand_over(fields, receipt, attempt_number, sent_ms, lease_until_ms)
+  end
+  if expired then
+    redis.call('HINCRBY', counts, 'expired', 1)
+  else
+    redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
+      'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
+  end
   redis.call('XACK', queue, 'receivers', stream_id)
   redis.call('XDEL', queue, stream_id)
-  if once(fields) ~= '' then
+  discarded = discarded + 1
+  if once then
     -- as in free.lua: its id is remembered for the window
     local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now_ms / window_ms)
     local ended = seen .. ':' .. bucket
@@ -52,51 +129,58 @@ local function bury(stream_id, fields, deliveries)
   end
 end
 
--- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
-local function end_leases()
-  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, 1000)
-  for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
-end
-
-local function redeliver()
+if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then
+  wrote = true
   if redis.call('EXISTS', queue) == 0 then
     -- the stream was deleted by hand: what was known of its messages is void
-    redis.call('DEL', leases, held)
-    return nil
+    redis.call('DEL', leases, held, backed)
   end
-  end_leases()
-  for _ = 1, 1000 do
+  -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
+  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
+  for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
+  while taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED do
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
-    if not member then return nil end
+    if not member then break end
     local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
     redis.call('ZREM', leases, member)
     redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
     local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
     local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
-    -- claimed is missing when somebody deleted the entry from the stream by hand
-    if claimed then
-      if pending[4] < max_deliveries then return lease(claimed[1], claimed[2]) end
-      bury(claimed[1], claimed[2], pending[4])
-    end
+    if claimed then deliver(claimed[1], claimed[2], pending[4] + 1)
+    -- somebody deleted the entry from the stream by hand
+    else discarded = discarded + 1 end
   end
 end
 
-local function deliver()
-  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', '1', 'STREAMS', queue, '>')
-  if not reply then return nil end
-  if reply.err then
+while taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED do
+  local count = string.format('%d', math.min(max - taken, READ_AT_ONCE))
+  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', count, 'STREAMS', queue, '>')
+  if not reply then break end
+  if not reply.err then
+    for _, message in ipairs(reply[1][2]) do deliver(message[1], message[2], 1) end
+  else
     -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
     if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
-    if redis.call('EXISTS', queue) == 0 then return nil end
+    if redis.call('EXISTS', queue) == 0 then break end
     redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
-    return deliver()
+    wrote = true
   end
-  local message = reply[1][2][1]
-  return lease(message[1], message[2])
 end
 
-if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then
-  local message = redeliver()
-  if message then return message end
+if taken == 0 then
+  if wrote or discarded > 0 then return { 0 } end
+  local soonest = redis.call('ZRANGE', leases, '0', '0', 'WITHSCORES')[2]
+  if has_more then
+    for _, key in ipairs({ delayed, backed }) do
+      local due = redis.call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
+      if due and tonumber(due) < tonumber(soonest or due + 1) then soonest = due end
+    end
+  end
+  return { soonest and soonest - now_ms or -1 }
 end
-return deliver()
+if attempt_id ~= '' and tonumber(visibility_timeout_ms) > 0 then
+  local receipts = {}
+  for i = 1, taken do receipts[i] = found[7 * i - 2] end
+  redis.call('SET', attempt .. ':' .. attempt_id, table.concat(receipts, '\n'), 'PX', visibility_timeout_ms)
+end
+return found

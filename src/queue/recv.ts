@@ -1,29 +1,91 @@
-// RECV: takes the next message of a queue under a lease.
+// RECV: takes the next messages of a queue under a lease.
 import { redisFailure } from '../redis/failure.js';
-import { deadKey, heldKey, leasesKey, queueKey, seenKey } from './keys.js';
+import {
+  attemptKey,
+  backedKey,
+  countsKey,
+  deadKey,
+  delayedKey,
+  heldKey,
+  leasesKey,
+  queueKey,
+  seenKey,
+  settingsKey,
+} from './keys.js';
 import type { Message, Queues } from './queues.js';
 
+export interface RecvOptions {
+  /** Most messages to take; 1 without it. Fewer come when fewer wait, or when they are long. */
+  max?: number | undefined;
+  /** How long they are leased, ms; without it as the queue's settings or the worker's say. */
+  visibilityTimeoutMs?: number | undefined;
+  /** Repeated within the lease, what this attempt took is returned again, and no more taken. */
+  attemptId?: string | undefined;
+}
+
+/** A message together with its lease. */
+export interface Delivery extends Message {
+  /** Names this delivery, to free, keep or give back this one and no other. */
+  receipt: string;
+  /** Which delivery of the message this is, from 1. */
+  attempt: number;
+  /** ms since 1970, as all times by Redis's clock. */
+  sentAtMs: number;
+  leaseUntilMs: number;
+}
+
+export interface Received {
+  messages: Delivery[];
+  /**
+   * Without messages: ms until one falls due by itself, because a lease or a delay ends. 0: look again at once, the queue was
+   * changed although nothing was found. undefined: nothing will, or there are messages.
+   */
+  againMs: number | undefined;
+}
+
 /**
- * @returns the message, leased to the receiver for the visibility timeout; undefined when none waits
- * @throws BrokerError unavailable (outcome unknown: a message may have been leased; it comes back when the lease ends)
+ * Takes messages from the queue of `address`, each leased to it.
+ * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end)
  */
-export async function recv({ redis, settings }: Queues, address: number): Promise<Message | undefined> {
+export async function recv({ redis, settings }: Queues, address: number, options: RecvOptions = {}): Promise<Received> {
   const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
   try {
-    const taken = await redis.aizumiRecv(
+    const [againMs, ...taken] = await redis.aizumiRecv(
       queueKey(prefix, address),
       leasesKey(prefix, address),
       heldKey(prefix, address),
+      delayedKey(prefix, address),
+      backedKey(prefix, address),
       deadKey(prefix, address),
       seenKey(prefix, address),
+      settingsKey(prefix, address),
+      countsKey(prefix, address),
+      attemptKey(prefix, address),
       visibilityTimeoutMs,
       maxDeliveries,
       dedupWindowMs,
+      options.max ?? 1,
+      options.visibilityTimeoutMs ?? '',
+      options.attemptId ?? '',
     );
-    if (taken === null) return undefined;
-    const [saddr, id, payload] = taken;
-    return { saddr: Number(saddr), id: Number(id), payload };
+    return { messages: deliveriesOf(taken), againMs: againMs < 0 ? undefined : againMs };
   } catch (error) {
     throw redisFailure(error);
   }
+}
+
+/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent and its lease's end, in one list */
+function deliveriesOf(taken: (string | number)[]): Delivery[] {
+  const deliveries = [];
+  for (let i = 0; i < taken.length; i += 7)
+    deliveries.push({
+      saddr: Number(taken[i]),
+      id: Number(taken[i + 1]),
+      payload: taken[i + 2] as string,
+      receipt: taken[i + 3] as string,
+      attempt: Number(taken[i + 4]),
+      sentAtMs: Number(taken[i + 5]),
+      leaseUntilMs: Number(taken[i + 6]),
+    });
+  return deliveries;
 }

@@ -2,9 +2,8 @@ import { expect } from 'chai';
 import { free } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { helo } from '../../src/queue/helo.js';
-import { recv } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { openQueues } from '../support/queues.js';
+import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
 describe('queue/gbye', () => {

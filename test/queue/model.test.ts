@@ -2,11 +2,10 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { free } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
-import { recv } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { stat } from '../../src/queue/stat.js';
 import type { Message } from '../../src/queue/queues.js';
-import { openQueues } from '../support/queues.js';
+import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
 const MAX_DELIVERIES = 3;

@@ -3,9 +3,8 @@ import { expect } from 'chai';
 import { BrokerError } from '../../src/errors.js';
 import { free } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
-import { recv } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { openQueues } from '../support/queues.js';
+import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
 

@@ -1,9 +1,8 @@
 import { expect } from 'chai';
 import { helo } from '../../src/queue/helo.js';
-import { recv } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { stat } from '../../src/queue/stat.js';
-import { openQueues } from '../support/queues.js';
+import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
 

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { QUEUE_SCRIPTS, createQueues } from '../../src/queue/queues.js';
-import type { QueueSettings, Queues } from '../../src/queue/queues.js';
+import type { Message, QueueSettings, Queues } from '../../src/queue/queues.js';
+import { recv as receive } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect.js';
 import { DurableWrites } from '../../src/redis/durable-writes.js';
 import { sharedRedis } from './shared-redis.js';
@@ -41,4 +42,10 @@ export async function openQueues(settings: Partial<QueueSettings> = {}): Promise
       raw.disconnect();
     },
   };
+}
+
+/** A plain RECV: the message alone, undefined when none waits. */
+export async function recv(queues: Queues, address: number): Promise<Message | undefined> {
+  const [message] = (await receive(queues, address)).messages;
+  return message && { saddr: message.saddr, id: message.id, payload: message.payload };
 }
