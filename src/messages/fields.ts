@@ -47,27 +47,47 @@ export interface Addressed {
 export const EXPLAINED = 'explained';
 
 /**
- * An integer from 0 to `max`. Its own words are in a variant of the schema (`.tailor(EXPLAINED)`), for requests that
+ * A required integer from `min` to `max`. Its own words are in a variant of the schema (`.tailor(EXPLAINED)`), for requests that
  * failed: Joi merges a field's messages at each validation, which costs 4 µs.
  */
-const integer = (max: number): Joi.NumberSchema =>
+export const integer = (min: number, max: number): Joi.NumberSchema =>
   Joi.number()
     .integer()
-    .min(0)
+    .min(min)
     .max(max)
     .required()
     .alter({
       [EXPLAINED]: (schema) =>
         schema.messages({
           'any.required': '{{#label}} is required',
-          '*': `{{#label}} must be an integer from 0 to ${max}, a JSON number`,
+          '*': `{{#label}} must be an integer from ${min} to ${max}, a JSON number`,
         }),
     });
 
-const address = integer(0xffff_ffff);
+const address = integer(0, 0xffff_ffff);
 
 /** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
-export const messageId = integer(Number.MAX_SAFE_INTEGER);
+export const messageId = integer(0, Number.MAX_SAFE_INTEGER);
+
+/** Most messages that one request may be about. */
+export const MOST_AT_ONCE = 1_000;
+
+/** How long a message may be leased, ms: 12 hours, as in SQS. */
+export const visibilityTimeoutMs = integer(0, 43_200_000);
+
+/** How long a message may wait until it is due, ms: 7 days. */
+export const delayMs = integer(0, 604_800_000);
+
+/** A text of `max` characters at most. */
+export const text = (max: number): Joi.StringSchema =>
+  Joi.string()
+    .max(max)
+    .alter({
+      [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a string of 1 to ${max} characters` }),
+    });
+
+/** The name of one delivery, as RECV with details tells it. */
+export const receipt = text(64);
 
 /**
  * A request's schema. Clients built on a fixed struct send all five fields every time, so id and payload are allowed

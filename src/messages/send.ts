@@ -2,14 +2,19 @@
 import Joi from 'joi';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/durable-writes.js';
-import { messageId, plainReply, requestSchema } from './fields.js';
+import { delayMs, integer, messageId, plainReply, requestSchema } from './fields.js';
 import type { Addressed, Broker, Fields } from './fields.js';
 
 interface Request extends Addressed {
   id: number;
   durability?: Durability;
   dedup?: boolean;
+  delay_ms?: number;
+  ttl_ms?: number;
 }
+
+/** A year. */
+const LONGEST_LIFE_MS = 31_536_000_000;
 
 const REPLY = plainReply('MSG_SEND_ACK');
 
@@ -22,10 +27,12 @@ export const send = {
     payload: Joi.any().required(),
     durability: Joi.valid('primary', 'quorum', 'all'),
     dedup: Joi.boolean(),
+    delay_ms: delayMs.optional(),
+    ttl_ms: integer(1, LONGEST_LIFE_MS).optional(),
   }),
   async handle(request: Request, { queues, durability: usual }: Broker, payload: string): Promise<string> {
-    const { saddr, daddr, id, durability = usual, dedup = false } = request;
-    await sendMessage(queues, daddr, { saddr, id, payload }, { durability, dedup });
+    const { saddr, daddr, id, durability = usual, dedup = false, delay_ms, ttl_ms } = request;
+    await sendMessage(queues, daddr, { saddr, id, payload }, { durability, dedup, delayMs: delay_ms, ttlMs: ttl_ms });
     return REPLY;
   },
   /** The connection depends on the durability, the command on the rest. */

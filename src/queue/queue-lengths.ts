@@ -1,7 +1,8 @@
-// What this worker knows of the queues' lengths, so that the plain XADD of a SEND need not ask first whether there is room.
+// What this worker knows of the queues' lengths and limits, so that the plain XADD of a SEND need not ask first whether there is room.
 
 interface Seen {
   length: number;
+  maxLength: number;
   atMs: number;
 }
 
@@ -12,15 +13,13 @@ const STALE_MS = 100;
 /** Addresses remembered; a worker that serves more forgets them all and asks again. */
 const MOST_ADDRESSES = 100_000;
 
-/** Remembers, per address, the length last seen. Times are performance.now() of this process. */
+/** Remembers, per address, the length last seen and the most it may be. Times are performance.now() of this process. */
 export class QueueLengths {
   readonly #seen = new Map<number, Seen>();
 
-  constructor(private readonly maxLength: number) {}
-
-  learn(address: number, length: number, nowMs: number): void {
+  learn(address: number, length: number, nowMs: number, maxLength: number): void {
     if (this.#seen.size >= MOST_ADDRESSES) this.#seen.clear();
-    this.#seen.set(address, { length, atMs: nowMs });
+    this.#seen.set(address, { length, maxLength, atMs: nowMs });
   }
 
   knows(address: number): boolean {
@@ -41,7 +40,7 @@ export class QueueLengths {
     const seen = this.#seen.get(address);
     if (seen === undefined) return 'unknown';
     const ageMs = nowMs - seen.atMs;
-    if (seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) >= this.maxLength) return 'unknown';
+    if (seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) >= seen.maxLength) return 'unknown';
     return ageMs < STALE_MS ? 'yes' : 'yes, look';
   }
 }

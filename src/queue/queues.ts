@@ -18,18 +18,34 @@ export interface QueueSettings {
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
-  aizumiSend(...args: [queue: string, maxLength: number, saddr: number, id: number, payload: string]): Promise<number>;
+  aizumiSend(
+    ...args: [
+      queue: string,
+      delayed: string,
+      settings: string,
+      maxLength: number,
+      saddr: number,
+      id: number,
+      payload: string,
+      delayMs: number,
+      ttlMs: number | '',
+    ]
+  ): Promise<[length: number, maxLength: number]>;
   aizumiSendOnce(
     ...args: [
       queue: string,
+      delayed: string,
+      settings: string,
       seen: string,
       maxLength: number,
       saddr: number,
       id: number,
       payload: string,
+      delayMs: number,
+      ttlMs: number | '',
       windowMs: number,
     ]
-  ): Promise<number>;
+  ): Promise<[length: number, maxLength: number]>;
   aizumiRecv(
     ...args: [
       queue: string,
@@ -79,7 +95,7 @@ export interface Message {
 
 /** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */
 export function createQueues(redis: RedisClient, durable: DurableWrites, settings: QueueSettings): Queues {
-  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(settings.maxQueueLength) };
+  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths() };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({
@@ -89,8 +105,8 @@ const script = (file: string, numberOfKeys: number): Script => ({
 
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
-  aizumiSend: script('./send.lua', 1),
-  aizumiSendOnce: script('./send-once.lua', 2),
+  aizumiSend: script('./send.lua', 3),
+  aizumiSendOnce: script('./send-once.lua', 4),
   aizumiRecv: script('./recv.lua', 10),
   aizumiFree: script('./free.lua', 4),
   aizumiGbye: script('./gbye.lua', 5),

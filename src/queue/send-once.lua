@@ -2,33 +2,48 @@
 -- Adds a message unless the same sender has sent this id to this queue before: while that message lives, and for the
 -- window after it ended. A repeat writes too, so that WAIT behind it waits for what the first one wrote.
 --
--- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:seen    hash: saddr:id → sha1 of the payload:entry, of messages that live
--- ARGV[1]  most messages the queue may hold, count
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
+-- KEYS[4]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, or sha1:stamp:ttl while it is delayed
+-- ARGV[1]  most messages the queue may hold, where it has no limit of its own, count
 -- ARGV[2]  saddr
 -- ARGV[3]  message id
 -- ARGV[4]  payload, JSON text
--- ARGV[5]  window, ms
--- Returns  the queue's length with the message, count; 0 for a repeat
+-- ARGV[5]  delay, ms; 0: none
+-- ARGV[6]  time to live, ms; '': no end
+-- ARGV[7]  window, ms
+-- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts
 -- Errors   QUEUE_FULL, ID_CONFLICT (sent before with another payload): nothing was added
 --
--- Of messages that ended the digest is in KEYS[2]:<bucket>, a hash for each window of time that expires as a whole.
-local queue, seen = KEYS[1], KEYS[2]
-local max_length, saddr, id, payload, window_ms = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+-- Of messages that ended the digest is in KEYS[4]:<bucket>, a hash for each window of time that expires as a whole.
+local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local window_ms = tonumber(ARGV[7])
 
+max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
 local time = redis.call('TIME')
-local bucket = math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / window_ms)
+local stamp = time[1] * 1000000 + time[2]
+local now_ms = math.floor(stamp / 1000)
+local bucket = math.floor(now_ms / window_ms)
 local field, digest = saddr .. ':' .. id, redis.sha1hex(payload)
+
+-- a message that somebody deleted by hand was never delivered: it does not count
+local function is_there(value)
+  local entry = string.sub(value, 42)
+  if entry == '' then return true end
+  local sent, ttl = string.match(entry, '^(%d+):(%d*)$')
+  if not sent then return redis.call('XRANGE', queue, entry, entry)[1] end
+  -- not due yet; with another payload it cannot be looked for, and is a conflict
+  return string.sub(value, 1, 40) ~= digest
+    or redis.call('ZSCORE', delayed, sent .. ':' .. field .. ':' .. ttl .. ':1:' .. payload)
+end
 
 -- what is remembered of a message that lives: its digest and its entry; of one that ended: the digest
 local function sent_before()
   for _, key in ipairs({ seen, seen .. ':' .. bucket, seen .. ':' .. bucket - 1 }) do
     local value = redis.call('HGET', key, field)
-    if value then
-      local entry = string.sub(value, 42)
-      -- an entry that somebody deleted by hand was never delivered: it does not count
-      if entry == '' or redis.call('XRANGE', queue, entry, entry)[1] then return key, value end
-    end
+    if value and is_there(value) then return key, value end
   end
 end
 
@@ -36,14 +51,25 @@ local key, value = sent_before()
 if key then
   if string.sub(value, 1, 40) ~= digest then return redis.error_reply('ID_CONFLICT this id was sent with another payload') end
   redis.call('HSET', key, field, value)
-  return 0
+  return { 0, max_length }
 end
 
-local length = redis.call('XLEN', queue)
+local entries = redis.call('XLEN', queue)
+local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
-if length == 0 and redis.call('EXISTS', queue) == 0 then
+if entries == 0 and redis.call('EXISTS', queue) == 0 then
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
-local entry = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, 'once', 1)
+local entry
+if delay_ms == 0 then
+  local options = { 'once', 1 }
+  if ttl_ms ~= '' then options = { 'once', 1, 'ttl', ttl_ms } end
+  entry = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+else
+  local due_ms, rest = string.format('%d', now_ms + delay_ms), ':' .. field .. ':' .. ttl_ms .. ':1:' .. payload
+  -- counted up, so that two that are alike in everything stay two
+  while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%d', stamp) .. rest) == 0 do stamp = stamp + 1 end
+  entry = string.format('%d', stamp) .. ':' .. ttl_ms
+end
 redis.call('HSET', seen, field, digest .. ':' .. entry)
-return length + 1
+return { length + 1, max_length }

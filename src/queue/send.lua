@@ -1,20 +1,37 @@
 #!lua
--- Adds a message where the plain XADD of send.ts does not do: the queue is new, or may be full.
+-- Adds a message where the plain XADD of send.ts does not do: the queue is new, may be full, or the message is not due yet.
 --
--- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
--- ARGV[1]  most messages the queue may hold, count
+-- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
+-- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
+-- ARGV[1]  most messages the queue may hold, where it has no limit of its own, count
 -- ARGV[2]  saddr
 -- ARGV[3]  message id
 -- ARGV[4]  payload, JSON text
--- Returns  the queue's length with the message, count
+-- ARGV[5]  delay, ms; 0: none
+-- ARGV[6]  time to live, ms; '': no end
+-- Returns  {the queue's length with the message, the most it may be}, counts
 -- Errors   QUEUE_FULL: nothing was added
-local queue = KEYS[1]
-local max_length, saddr, id, payload = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local queue, delayed, settings = KEYS[1], KEYS[2], KEYS[3]
+local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 
-local length = redis.call('XLEN', queue)
+max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
+local entries = redis.call('XLEN', queue)
+local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
-if length == 0 and redis.call('EXISTS', queue) == 0 then
+if entries == 0 and redis.call('EXISTS', queue) == 0 then
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
-redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload)
-return length + 1
+if delay_ms == 0 then
+  local options = {}
+  if ttl_ms ~= '' then options = { 'ttl', ttl_ms } end
+  redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+else
+  local time = redis.call('TIME')
+  local stamp = time[1] * 1000000 + time[2]
+  local due_ms = string.format('%d', math.floor(stamp / 1000) + delay_ms)
+  local rest = ':' .. saddr .. ':' .. id .. ':' .. ttl_ms .. '::' .. payload
+  -- counted up, so that two that are alike in everything stay two
+  while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%d', stamp) .. rest) == 0 do stamp = stamp + 1 end
+end
+return { length + 1, max_length }

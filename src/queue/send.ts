@@ -3,7 +3,7 @@ import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
-import { queueKey, registryKey, seenKey } from './keys.js';
+import { delayedKey, queueKey, registryKey, seenKey, settingsKey } from './keys.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
 
 const RETRY_AFTER_S = 1;
@@ -13,6 +13,10 @@ export interface SendOptions {
   durability: Durability;
   /** One message per saddr, address and id: while it lives and for the window after. */
   dedup: boolean;
+  /** Until it can be received, ms. */
+  delayMs?: number | undefined;
+  /** From now until it is thrown away, ms; without it as the queue's settings say. */
+  ttlMs?: number | undefined;
 }
 
 const PLAIN: SendOptions = { durability: 'primary', dedup: false };
@@ -22,9 +26,10 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
  * @throws BrokerError queue_full, id_conflict; unavailable, not_durable (outcome unknown: the message may have been added)
  */
 export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
-  const room = options.dedup ? 'unknown' : queues.lengths.hasRoom(address, performance.now());
+  const isPlain = !options.dedup && !options.delayMs;
+  const room = isPlain ? queues.lengths.hasRoom(address, performance.now()) : 'unknown';
   try {
-    if (room !== 'unknown' && (await add(queues, address, message, options.durability, room === 'yes, look'))) return;
+    if (room !== 'unknown' && (await add(queues, address, message, options, room === 'yes, look'))) return;
     await addWithCare(queues, address, message, options);
   } catch (error) {
     throw refusal(error) ?? redisFailure(error);
@@ -36,25 +41,37 @@ export async function send(queues: Queues, address: number, message: Message, op
  * @returns false when there is no such queue, and nothing was added
  */
 async function add(
-  { redis, durable, settings, lengths }: Queues,
+  queues: Queues,
   address: number,
   message: Message,
-  durability: Durability,
+  { durability, ttlMs }: SendOptions,
   look: boolean,
 ): Promise<boolean> {
+  const { redis, durable, settings } = queues;
   const key = queueKey(settings.keyPrefix, address);
   const { saddr, id, payload } = message;
+  const options = ttlMs === undefined ? [] : ['ttl', ttlMs];
   // NOMKSTREAM: a queue that GBYE removed must be made anew with its group and its place in the register
   const write = (to: RedisClient): Promise<string | null> =>
-    to.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload);
+    to.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload, ...options);
   const added = durability === 'primary' ? write(redis) : durable.commit(key, durability, write);
-  if (look) {
-    redis.xlen(key).then(
-      (length) => lengths.learn(address, length, performance.now()),
-      () => lengths.forget(address), // the next SEND asks again; what this one is told depends on its XADD alone
-    );
-  }
+  if (look) void learn(queues, address);
   return (await added) !== null;
+}
+
+/** Asks how long the queue is, and how long it may be. */
+async function learn({ redis, settings, lengths }: Queues, address: number): Promise<void> {
+  const { keyPrefix } = settings;
+  try {
+    const [entries, delayed, ownLimit] = await Promise.all([
+      redis.xlen(queueKey(keyPrefix, address)),
+      redis.zcard(delayedKey(keyPrefix, address)),
+      redis.hget(settingsKey(keyPrefix, address), 'max_queue_length'),
+    ]);
+    lengths.learn(address, entries + delayed, performance.now(), Number(ownLimit ?? settings.maxQueueLength));
+  } catch {
+    lengths.forget(address); // the next SEND asks again; what this one is told depends on its XADD alone
+  }
 }
 
 async function addWithCare(queues: Queues, address: number, message: Message, options: SendOptions): Promise<void> {
@@ -62,21 +79,15 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
   const { keyPrefix, maxQueueLength, dedupWindowMs } = settings;
   const { saddr, id, payload } = message;
   const key = queueKey(keyPrefix, address);
+  const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
+  const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? ''] as const;
   const known = lengths.knows(address);
-  const length = await durable.commit(key, options.durability, (to) =>
+  const [length, limit] = await durable.commit(key, options.durability, (to) =>
     options.dedup
-      ? (to as QueueRedis).aizumiSendOnce(
-          key,
-          seenKey(keyPrefix, address),
-          maxQueueLength,
-          saddr,
-          id,
-          payload,
-          dedupWindowMs,
-        )
-      : (to as QueueRedis).aizumiSend(key, maxQueueLength, saddr, id, payload),
+      ? (to as QueueRedis).aizumiSendOnce(...keys, seenKey(keyPrefix, address), ...what, dedupWindowMs)
+      : (to as QueueRedis).aizumiSend(...keys, ...what),
   );
-  if (length > 0) lengths.learn(address, length, performance.now());
+  if (length > 0) lengths.learn(address, length, performance.now(), limit);
   if (length === 1 || !known) await register(queues, address);
 }
 

@@ -70,7 +70,8 @@ describe('queue/send', () => {
       Array.from({ length: 400 }, (_, id) => until429(() => send(queues, 100, { saddr: 1, id, payload: '1' }))),
     );
     expect(outcomes.some(({ status }) => status === 'rejected')).to.equal(true);
-    expect(await queues.raw.xlen(key)).to.be.below(30_000 + 400);
+    // what was in flight when the first of them saw it
+    expect(await queues.raw.xlen(key)).to.be.at.most(30_000 + 400);
   });
 });
 

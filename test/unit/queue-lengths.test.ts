@@ -4,30 +4,38 @@ import { QueueLengths } from '../../src/queue/queue-lengths.js';
 
 describe('queue/queue-lengths', () => {
   const known = (maxLength: number, length: number): QueueLengths => {
-    const lengths = new QueueLengths(maxLength);
-    lengths.learn(100, length, 0);
+    const lengths = new QueueLengths();
+    lengths.learn(100, length, 0, maxLength);
     return lengths;
   };
 
-  it('knows nothing of a queue at first', () =>
-    expect(new QueueLengths(1_000_000).hasRoom(100, 0)).to.equal('unknown'));
+  it('knows nothing of a queue at first', () => expect(new QueueLengths().hasRoom(100, 0)).to.equal('unknown'));
 
   it('knows that there is room in a queue that was just seen far from full', () =>
     expect(known(1_000_000, 10).hasRoom(100, 1)).to.equal('yes'));
 
   it('knows each queue by itself', () => {
     const lengths = known(1_000_000, 10);
-    lengths.learn(101, 999_999, 0);
+    lengths.learn(101, 999_999, 0, 1_000_000);
     expect(lengths.hasRoom(100, 1)).to.equal('yes');
     expect(lengths.hasRoom(101, 1)).to.equal('unknown');
     expect(lengths.hasRoom(102, 1)).to.equal('unknown');
+  });
+
+  it('goes by the limit that it has seen last, which each queue may have of its own', () => {
+    const lengths = known(1_000_000, 10);
+    lengths.learn(101, 10, 0, 50);
+    expect(lengths.hasRoom(100, 1)).to.equal('yes');
+    expect(lengths.hasRoom(101, 1)).to.equal('unknown');
+    lengths.learn(101, 10, 2, 2_000_000);
+    expect(lengths.hasRoom(101, 3)).to.equal('yes');
   });
 
   it('wants to look again along with a SEND every 100 ms', () => {
     const lengths = known(1_000_000, 10);
     expect(lengths.hasRoom(100, 99)).to.equal('yes');
     expect(lengths.hasRoom(100, 100)).to.equal('yes, look');
-    lengths.learn(100, 11, 100);
+    lengths.learn(100, 11, 100, 1_000_000);
     expect(lengths.hasRoom(100, 199)).to.equal('yes');
   });
 
@@ -41,7 +49,7 @@ describe('queue/queue-lengths', () => {
   it('goes by what it has seen last, not by what it saw first', () => {
     const lengths = known(1_000_000, 999_990);
     expect(lengths.hasRoom(100, 1)).to.equal('unknown');
-    lengths.learn(100, 0, 2);
+    lengths.learn(100, 0, 2, 1_000_000);
     expect(lengths.hasRoom(100, 3)).to.equal('yes');
   });
 
@@ -61,16 +69,16 @@ describe('queue/queue-lengths', () => {
   });
 
   it('takes address 0 for an address', () => {
-    const lengths = new QueueLengths(1_000_000);
-    lengths.learn(0, 0, 0);
+    const lengths = new QueueLengths();
+    lengths.learn(0, 0, 0, 1_000_000);
     expect(lengths.hasRoom(0, 0)).to.equal('yes');
   });
 
   it('does not grow without end: over 100,000 addresses it starts afresh', () => {
-    const lengths = new QueueLengths(1_000_000);
-    for (let address = 0; address < 100_000; address++) lengths.learn(address, 0, 0);
+    const lengths = new QueueLengths();
+    for (let address = 0; address < 100_000; address++) lengths.learn(address, 0, 0, 1_000_000);
     expect(lengths.hasRoom(0, 1)).to.equal('yes');
-    lengths.learn(100_000, 0, 0);
+    lengths.learn(100_000, 0, 0, 1_000_000);
     expect(lengths.hasRoom(0, 1)).to.equal('unknown');
     expect(lengths.hasRoom(100_000, 1)).to.equal('yes');
   });
