@@ -13,6 +13,7 @@ export type Reason =
   | 'too_large'
   | 'unsupported_media_type'
   | 'id_conflict'
+  | 'lease_lost'
   | 'queue_full'
   | 'headers_too_large'
   | 'internal'

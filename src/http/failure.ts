@@ -19,6 +19,7 @@ export const STATUS_OF: Readonly<Record<Reason, number>> = {
   method_not_allowed: 405,
   request_timeout: 408,
   id_conflict: 409,
+  lease_lost: 409,
   too_large: 413,
   unsupported_media_type: 415,
   queue_full: 429,

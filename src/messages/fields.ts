@@ -1,5 +1,6 @@
 // The fields that requests are made of, and what a message type is made of.
 import Joi from 'joi';
+import { BrokerError } from '../errors.js';
 import type { Queues } from '../queue/queues.js';
 import type { Durability } from '../redis/durable-writes.js';
 
@@ -72,6 +73,15 @@ export const messageId = integer(0, Number.MAX_SAFE_INTEGER);
 /** Most messages that one request may be about. */
 export const MOST_AT_ONCE = 1_000;
 
+/** Ids of messages; the same one may come twice. */
+export const messageIds = Joi.array()
+  .items(messageId.optional())
+  .min(1)
+  .max(MOST_AT_ONCE)
+  .alter({
+    [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a list of 1 to ${MOST_AT_ONCE} ids` }),
+  });
+
 /** How long a message may be leased, ms: 12 hours, as in SQS. */
 export const visibilityTimeoutMs = integer(0, 43_200_000);
 
@@ -85,9 +95,6 @@ export const text = (max: number): Joi.StringSchema =>
     .alter({
       [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a string of 1 to ${max} characters` }),
     });
-
-/** The name of one delivery, as RECV with details tells it. */
-export const receipt = text(64);
 
 /**
  * A request's schema. Clients built on a fixed struct send all five fields every time, so id and payload are allowed
@@ -107,6 +114,21 @@ export const requestSchema = (fields: Joi.PartialSchemaMap = {}): Joi.ObjectSche
     errors: { wrap: { label: false } },
     messages: { 'object.unknown': '{{#key}} is not a field of this request' },
   });
+
+/** FREE, KEEP and BACK name a message that the receiver holds. */
+export interface Held extends Addressed {
+  id: number;
+  receipt?: string;
+}
+
+/** The name of one delivery, as RECV with details tells it. */
+export const receipt = text(64);
+
+export const notDelivered = (): BrokerError =>
+  new BrokerError(
+    'not_delivered',
+    'you hold no message with this id: it was freed before, never received, or went to somebody else after its lease ended',
+  );
 
 /** The start of every successful reply, in the seed's order of keys. */
 export const replyHead = (reply: string): string => `{"code":200,"status":"OK","msg_type":"${reply}"`;

@@ -2,6 +2,7 @@
 import type Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
+import { back } from './back.js';
 import { EXPLAINED, requestSchema } from './fields.js';
 import type { Broker, Fields, MessageType } from './fields.js';
 import { free } from './free.js';
@@ -9,12 +10,24 @@ import { gbye } from './gbye.js';
 import { helo } from './helo.js';
 import { parseBatch, parseRequest } from './json-text.js';
 import type { RequestText } from './json-text.js';
+import { keep } from './keep.js';
 import { pushAck, pushRequest } from './push.js';
 import { recv } from './recv.js';
 import { send } from './send.js';
 import { stat } from './stat.js';
 
-export const MESSAGE_TYPES: readonly MessageType[] = [send, recv, free, pushRequest, pushAck, helo, stat, gbye];
+export const MESSAGE_TYPES: readonly MessageType[] = [
+  send,
+  recv,
+  free,
+  pushRequest,
+  pushAck,
+  helo,
+  stat,
+  gbye,
+  keep,
+  back,
+];
 
 const BY_NAME_OR_NUMBER = new Map<unknown, MessageType>(
   MESSAGE_TYPES.flatMap((type) => [
@@ -110,9 +123,15 @@ function validate(request: string, schema: Joi.ObjectSchema, fields: Fields): vo
 function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Fault[] {
   if (schema.validate(fields).error === undefined) return [];
   const details = explained(schema).validate(fields).error?.details ?? [];
-  const faults = details.map(({ path, message }) => ({ field: path.join('.'), message }));
+  const faults = details.map((detail) => ({ field: fieldOf(detail), message: detail.message }));
   // a number can break two rules that are told in the same words
   return faults.filter((fault, i) => faults[i - 1]?.message !== fault.message);
+}
+
+/** A rule of the whole request has no path; it tells the fields that it is about. */
+function fieldOf({ path, context }: Joi.ValidationErrorItem): string {
+  const { peers = [], peer = peers[0] } = (context ?? {}) as { peers?: string[]; peer?: string };
+  return path.join('.') || (peer ?? '');
 }
 
 const explanations = new WeakMap<Joi.Schema, Joi.Schema>();

@@ -1,26 +1,41 @@
-// FREE: ends a message's life.
-import { redisFailure } from '../redis/failure.js';
+// FREE: ends a message's life, or several messages' lives.
 import { heldKey, leasesKey, queueKey, seenKey } from './keys.js';
+import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
 /**
  * Frees the message with this id that `address` holds; of several the one delivered first.
+ * @param receipt only this delivery
  * @returns whether there was one
- * @throws BrokerError unavailable (outcome unknown: the message may be freed)
+ * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: the message may be freed)
  */
-export async function free({ redis, settings }: Queues, address: number, id: number): Promise<boolean> {
+export async function free(queues: Queues, address: number, id: number, receipt?: string): Promise<boolean> {
+  const missing = await freeEach(queues, address, String(id), receipt);
+  return missing.length === 0;
+}
+
+/**
+ * Frees, for each id, the message with this id that `address` holds.
+ * @returns the ids of which none was held
+ * @throws BrokerError unavailable (outcome unknown: some or all may be freed)
+ */
+export async function freeMany(queues: Queues, address: number, ids: readonly number[]): Promise<number[]> {
+  return (await freeEach(queues, address, ids.join(' '))).map(Number);
+}
+
+async function freeEach({ redis, settings }: Queues, address: number, ids: string, receipt = ''): Promise<string[]> {
   const { keyPrefix: prefix, dedupWindowMs } = settings;
   try {
-    const freed = await redis.aizumiFree(
+    return await redis.aizumiFree(
       queueKey(prefix, address),
       leasesKey(prefix, address),
       heldKey(prefix, address),
       seenKey(prefix, address),
-      id,
+      ids,
+      receipt,
       dedupWindowMs,
     );
-    return freed === 1;
   } catch (error) {
-    throw redisFailure(error);
+    throw leaseFailure(error);
   }
 }

@@ -67,7 +67,22 @@ export interface QueueCommands {
     ]
   ): Promise<[againMs: number, ...taken: (string | number)[]]>;
   aizumiFree(
-    ...args: [queue: string, leases: string, held: string, seen: string, id: number, windowMs: number]
+    ...args: [queue: string, leases: string, held: string, seen: string, ids: string, receipt: string, windowMs: number]
+  ): Promise<string[]>;
+  aizumiKeep(
+    ...args: [leases: string, held: string, id: number, receipt: string, visibilityTimeoutMs: number]
+  ): Promise<0 | 1>;
+  aizumiBack(
+    ...args: [
+      queue: string,
+      leases: string,
+      held: string,
+      backed: string,
+      id: number,
+      receipt: string,
+      delayMs: number,
+      counts: 0 | 1,
+    ]
   ): Promise<0 | 1>;
   aizumiGbye(
     ...args: [queue: string, leases: string, held: string, delayed: string, dead: string, atMost: number]
@@ -109,6 +124,8 @@ export const QUEUE_SCRIPTS = {
   aizumiSendOnce: script('./send-once.lua', 4),
   aizumiRecv: script('./recv.lua', 10),
   aizumiFree: script('./free.lua', 4),
+  aizumiKeep: script('./keep.lua', 2),
+  aizumiBack: script('./back.lua', 4),
   aizumiGbye: script('./gbye.lua', 5),
   aizumiStat: script('./stat.lua', 4),
 } satisfies Record<string, Script>;

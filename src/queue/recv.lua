@@ -57,10 +57,12 @@ if attempt_id ~= '' then
     local entry = string.sub(receipt, 18, 41)
     local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
     local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
-    if message then
+    -- missing when somebody acknowledged it or made the group anew by hand
+    local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
+    if pending then
       local fields, sent_ms = message[2], string.sub(entry, 1, 13)
       for i = 7, #fields, 2 do if fields[i] == 'sent' then sent_ms = fields[i + 1] end end
-      hand_over(fields, receipt, redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1][4], sent_ms, ends)
+      hand_over(fields, receipt, pending[4], sent_ms, ends)
     end
   end
   if taken > 0 then return found end

@@ -19,6 +19,8 @@ const TYPES = [
   'MSG_HELO_REQ (9)',
   'MSG_STAT_REQ (11)',
   'MSG_GBYE_REQ (13)',
+  'MSG_KEEP_REQ (15)',
+  'MSG_BACK_REQ (17)',
 ].join(', ');
 
 const UNKNOWN_TYPE = 'msg_type is not a request that this broker knows';
@@ -102,6 +104,7 @@ describe('http/errors', () => {
       method_not_allowed: 405,
       request_timeout: 408,
       id_conflict: 409,
+      lease_lost: 409,
       too_large: 413,
       unsupported_media_type: 415,
       queue_full: 429,
@@ -187,7 +190,7 @@ describe('http/errors', () => {
           details,
         }));
 
-    const acks = ['MSG_SEND_ACK', 'MSG_RECV_ACK', 'MSG_FREE_ACK', 'MSG_HELO_ACK', 'MSG_STAT_ACK', 'MSG_GBYE_ACK'];
+    const acks = ['SEND', 'RECV', 'FREE', 'HELO', 'STAT', 'GBYE', 'KEEP', 'BACK'].map((type) => `MSG_${type}_ACK`);
     const notTypes = [
       ...acks,
       'MSG_STAT_RES',
@@ -197,6 +200,8 @@ describe('http/errors', () => {
       10,
       12,
       14,
+      16,
+      18,
       0,
       -1,
       1.5,
@@ -241,6 +246,8 @@ describe('http/errors', () => {
       MSG_HELO: { msg_type: 'MSG_HELO_REQ', saddr: 7, daddr: 5000 },
       MSG_STAT: { msg_type: 'MSG_STAT_REQ', saddr: 7, daddr: 5000 },
       MSG_GBYE: { msg_type: 'MSG_GBYE_REQ', saddr: 7, daddr: 5000 },
+      MSG_KEEP: { msg_type: 'MSG_KEEP_REQ', saddr: 7, daddr: 5000, id: 1, visibility_timeout_ms: 1 },
+      MSG_BACK: { msg_type: 'MSG_BACK_REQ', saddr: 7, daddr: 5000, id: 1 },
     };
     const notIntegers = [
       '-1',
@@ -307,10 +314,11 @@ describe('http/errors', () => {
 
     const required: Record<string, string[]> = {
       MSG_RECV: ['saddr', 'daddr'],
-      MSG_FREE: ['saddr', 'daddr', 'id'],
       MSG_HELO: ['saddr', 'daddr'],
       MSG_STAT: ['saddr', 'daddr'],
       MSG_GBYE: ['saddr', 'daddr'],
+      MSG_KEEP: ['saddr', 'daddr', 'id', 'visibility_timeout_ms'],
+      MSG_BACK: ['saddr', 'daddr', 'id'],
     };
     for (const [type, fields] of Object.entries(required))
       it(`is required: ${fields.join(', ')} of ${type}_REQ`, async () => {
@@ -318,6 +326,15 @@ describe('http/errors', () => {
         expect(msg_type).to.equal(`${type}_ACK`);
         expect(error.details).to.deep.equal(fields.map((field) => ({ field, message: `${field} is required` })));
       });
+
+    it('is required: saddr, daddr, and id or ids of MSG_FREE_REQ', async () => {
+      const { error } = parsed(await refusedBody({ msg_type: 'MSG_FREE_REQ' }));
+      expect(error.details).to.deep.equal([
+        { field: 'saddr', message: 'saddr is required' },
+        { field: 'daddr', message: 'daddr is required' },
+        { field: 'id', message: 'id is required, or ids' },
+      ]);
+    });
 
     for (const [type, request] of Object.entries(requests))
       it(`that ${type}_REQ does not have is refused by its name`, async () => {
@@ -498,6 +515,19 @@ describe('http/errors', () => {
           'you hold no message with this id: it was freed before, never received, or went to somebody else after its lease ended',
       }));
 
+    for (const [type, request] of Object.entries({
+      FREE: freeRequest(7, 1),
+      KEEP: { msg_type: 'MSG_KEEP_REQ', saddr: 7, daddr: 5000, id: 1, visibility_timeout_ms: 1 },
+      BACK: { msg_type: 'MSG_BACK_REQ', saddr: 7, daddr: 5000, id: 1 },
+    }))
+      it(`${type} with the receipt of a delivery that is over is lease_lost`, async () =>
+        expectError(await refusedBody({ ...request, receipt: '1795386797039340:1795386796899-0000000000' }), {
+          reason: 'lease_lost',
+          msgType: `MSG_${type}_ACK`,
+          message:
+            'this delivery is over: the message was freed or given back, or went to somebody else after its lease ended',
+        }));
+
     for (const type of ['"MSG_PUSH_REQ"', '"MSG_PUSH_ACK"', '7', '8'])
       for (const fields of [
         '',
@@ -548,34 +578,96 @@ describe('http/errors', () => {
         msgType: 'MSG_SEND_ACK',
         message: 'you sent this id to this receiver before, with another payload: take a new id',
       }));
+  });
 
-    const bad: [field: string, value: unknown, message: string][] = [
-      ['durability', 'most', 'durability must be one of [primary, quorum, all]'],
-      ['durability', 'QUORUM', 'durability must be one of [primary, quorum, all]'],
-      ['durability', null, 'durability must be one of [primary, quorum, all]'],
-      ['dedup', 'true', 'dedup must be a boolean'],
-      ['dedup', 1, 'dedup must be a boolean'],
-    ];
-    for (const [field, value, message] of bad)
-      it(`is told by its name of a bad ${field}: ${JSON.stringify(value)}`, async () =>
-        expectError(await refusedBody({ ...sendRequest(100, 78), [field]: value }), {
-          reason: 'invalid_request',
-          msgType: 'MSG_SEND_ACK',
-          message: `MSG_SEND_REQ is not valid: ${message}`,
-          details: `[{"field":"${field}","message":"${message}"}]`,
-        }));
+  describe('an option', () => {
+    const integer = (from: number, to: number): { bad: unknown[]; fault: string } => ({
+      bad: [from - 1, to + 1, 0.5, String(to), null, true],
+      fault: `must be an integer from ${from} to ${to}, a JSON number`,
+    });
+    const boolean = { bad: ['true', 1, null], fault: 'must be a boolean' };
+    const string = { bad: ['', 'x'.repeat(65), 7, null], fault: 'must be a string of 1 to 64 characters' };
+    const held = { saddr: 7, daddr: 5000, id: 1 };
+    const requests: Record<string, { request: object; options: Record<string, { bad: unknown[]; fault: string }> }> = {
+      MSG_SEND: {
+        request: sendRequest(100, 78),
+        options: {
+          durability: { bad: ['most', 'QUORUM', null], fault: 'must be one of [primary, quorum, all]' },
+          dedup: boolean,
+          delay_ms: integer(0, 604_800_000),
+          ttl_ms: integer(1, 31_536_000_000),
+        },
+      },
+      MSG_RECV: {
+        request: recvRequest(7),
+        options: {
+          max: integer(1, 1_000),
+          visibility_timeout_ms: integer(0, 43_200_000),
+          details: boolean,
+          attempt_id: string,
+        },
+      },
+      MSG_FREE: {
+        request: freeRequest(7, 1),
+        options: {
+          ids: { bad: [[], 7, '7', null, new Array(1_001).fill(1)], fault: 'must be a list of 1 to 1000 ids' },
+          receipt: string,
+        },
+      },
+      MSG_KEEP: {
+        request: { msg_type: 'MSG_KEEP_REQ', ...held, visibility_timeout_ms: 1 },
+        options: { visibility_timeout_ms: integer(0, 43_200_000), receipt: string },
+      },
+      MSG_BACK: {
+        request: { msg_type: 'MSG_BACK_REQ', ...held },
+        options: { delay_ms: integer(0, 604_800_000), count: boolean, receipt: string },
+      },
+    };
+    const allOptions = new Set(Object.values(requests).flatMap(({ options }) => Object.keys(options)));
 
-    for (const option of [{ dedup: true }, { durability: 'quorum' }])
-      it(`has options that no other request has: ${JSON.stringify(option)}`, async () => {
-        const [field = ''] = Object.keys(option);
-        const message = `${field} is not a field of this request`;
-        expectError(await refusedBody({ ...recvRequest(7), ...option }), {
-          reason: 'invalid_request',
-          msgType: 'MSG_RECV_ACK',
-          message: `MSG_RECV_REQ is not valid: ${message}`,
-          details: `[{"field":"${field}","message":"${message}"}]`,
+    for (const [type, { request, options }] of Object.entries(requests)) {
+      for (const [field, { bad, fault }] of Object.entries(options))
+        it(`is told what it must be: ${field} of ${type}_REQ`, async () => {
+          const message = `${field} ${fault}`;
+          for (const value of bad)
+            expectError(await refusedBody({ ...request, [field]: value }), {
+              reason: 'invalid_request',
+              msgType: `${type}_ACK`,
+              message: `${type}_REQ is not valid: ${message}`,
+              details: JSON.stringify([{ field, message }]),
+            });
         });
+
+      it(`of another request is refused by its name: ${type}_REQ`, async () => {
+        for (const field of allOptions)
+          if (!(field in options)) {
+            const message = `${field} is not a field of this request`;
+            expectError(await refusedBody({ ...request, [field]: 1 }), {
+              reason: 'invalid_request',
+              msgType: `${type}_ACK`,
+              message: `${type}_REQ is not valid: ${message}`,
+              details: JSON.stringify([{ field, message }]),
+            });
+          }
       });
+    }
+
+    it('in a list is told by its place: ids of MSG_FREE_REQ', async () => {
+      const { error } = parsed(
+        await refusedBody({ msg_type: 'MSG_FREE_REQ', saddr: 7, daddr: 1, ids: [1, '2', 3, -4] }),
+      );
+      expect(error.details).to.deep.equal([
+        { field: 'ids.1', message: 'ids[1] must be an integer from 0 to 9007199254740991, a JSON number' },
+        { field: 'ids.3', message: 'ids[3] must be an integer from 0 to 9007199254740991, a JSON number' },
+      ]);
+    });
+
+    it('that excludes another is told so: ids and receipt of MSG_FREE_REQ', async () => {
+      const message = 'receipt is of one delivery: it cannot be used with ids';
+      const body = { msg_type: 'MSG_FREE_REQ', saddr: 7, daddr: 1, ids: [1], receipt: 'x' };
+      const { error } = parsed(await refusedBody(body));
+      expect(error.details).to.deep.equal([{ field: 'receipt', message }]);
+    });
   });
 
   describe('a broker in trouble', () => {
@@ -586,6 +678,8 @@ describe('http/errors', () => {
       MSG_HELO_ACK: { msg_type: 'MSG_HELO_REQ', saddr: 100, daddr: 5000 },
       MSG_STAT_ACK: statRequest(100),
       MSG_GBYE_ACK: { msg_type: 'MSG_GBYE_REQ', saddr: 100, daddr: 5000 },
+      MSG_KEEP_ACK: { msg_type: 'MSG_KEEP_REQ', saddr: 100, daddr: 5000, id: 1, visibility_timeout_ms: 1 },
+      MSG_BACK_ACK: { msg_type: 'MSG_BACK_REQ', saddr: 100, daddr: 5000, id: 1 },
     };
 
     it('answers unavailable with Retry-After and the outcome while Redis is away, and never counts it done', async () => {

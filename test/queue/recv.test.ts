@@ -1,6 +1,8 @@
 import { expect } from 'chai';
+import { free } from '../../src/queue/free.js';
+import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { openQueues, recv } from '../support/queues.js';
+import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
 
@@ -31,6 +33,109 @@ describe('queue/recv', () => {
       id: Number.MAX_SAFE_INTEGER,
       payload: '{"ü":[1.0]}',
     });
+  });
+
+  it('tells of a delivery what it is: receipt, count, times', async () => {
+    queues = await openQueues({ visibilityTimeoutMs: 12_345 });
+    await sendAll(7);
+    const [entry] = await queues.raw.xrange(key('queue'), '-', '+');
+    for (const attempt of [1, 2]) {
+      const { messages, againMs } = await receive(queues, 100);
+      expect(againMs).to.equal(undefined);
+      const [held, ends] = [
+        await queues.raw.zrange(key('held'), '0', '-1'),
+        await queues.raw.zrange(key('leases'), '0', '-1', 'WITHSCORES'),
+      ];
+      const { leaseUntilMs, ...rest } = messages[0]!;
+      expect(rest).to.deep.equal({
+        saddr: 1,
+        id: 7,
+        payload: '"7"',
+        receipt: held[0],
+        attempt,
+        sentAtMs: Number(entry?.[0].split('-')[0]),
+      });
+      expect(leaseUntilMs).to.equal(Number(ends[1]));
+      await makeDue(queues, 'leases');
+    }
+  });
+
+  describe('of several', () => {
+    const receiveIds = async (max: number): Promise<number[]> =>
+      (await receive(queues, 100, { max })).messages.map(({ id }) => id);
+
+    it('takes as many as it asks for, what came back first, then what is new', async () => {
+      queues = await openQueues();
+      await sendAll(1, 2, 3, 4, 5, 6);
+      expect(await receiveIds(3)).to.deep.equal([1, 2, 3]);
+      await makeDue(queues, 'leases');
+      expect(await receiveIds(2)).to.deep.equal([1, 2]);
+      expect(await receiveIds(1_000)).to.deep.equal([3, 4, 5, 6]);
+      expect(await receiveIds(1_000)).to.deep.equal([]);
+      expect(await queues.raw.zcard(key('held'))).to.equal(6);
+    });
+
+    it('takes a thousand in order', async () => {
+      queues = await openQueues();
+      const ids = Array.from({ length: 1_001 }, (_, id) => id);
+      const batch = queues.raw.pipeline();
+      for (const id of ids) batch.xadd(key('queue'), '*', 'saddr', 1, 'id', id, 'payload', '1');
+      await batch.exec();
+      expect(await receiveIds(1_000)).to.deep.equal(ids.slice(0, 1_000));
+      await makeDue(queues, 'leases');
+      expect(await receiveIds(1_000)).to.deep.equal(ids.slice(0, 1_000));
+      expect(await receiveIds(1_000)).to.deep.equal([1_000]);
+    });
+
+    it('stops once the payloads are 4 MiB long', async () => {
+      queues = await openQueues();
+      const payload = `"${'x'.repeat(1_000_000)}"`;
+      for (let id = 0; id < 30; id++) await send(queues, 100, { saddr: 1, id, payload });
+      const sizes = [];
+      while ((await queues.raw.zcard(key('held'))) < 30) sizes.push((await receiveIds(1_000)).length);
+      expect(Math.max(...sizes)).to.be.within(5, 16);
+      expect(sizes.reduce((sum, size) => sum + size)).to.equal(30);
+      await makeDue(queues, 'leases');
+      expect(await receiveIds(1_000), 'what comes back').to.have.length(5);
+    });
+  });
+
+  describe('tells when to look again', () => {
+    it('when the first lease ends', async () => {
+      queues = await openQueues();
+      await sendAll(1, 2);
+      await receive(queues, 100, { visibilityTimeoutMs: 60_000 });
+      await receive(queues, 100, { visibilityTimeoutMs: 30_000 });
+      const first = Number((await queues.raw.zrange(key('leases'), '0', '0', 'WITHSCORES'))[1]);
+      const before = await redisMs(queues);
+      const { messages, againMs } = await receive(queues, 100);
+      expect(messages).to.deep.equal([]);
+      expect(againMs).to.be.within(first - (await redisMs(queues)), first - before);
+    });
+
+    it('not at all, when nothing will fall due', async () => {
+      queues = await openQueues();
+      expect((await receive(queues, 100)).againMs).to.equal(undefined);
+      await sendAll(1);
+      await receive(queues, 100);
+      await free(queues, 100, 1);
+      expect(await receive(queues, 100)).to.deep.equal({ messages: [], againMs: undefined });
+    });
+
+    for (const [what, name, member] of [
+      ['a message with a delay', 'delayed', '1795386797039340:1:1:::1'],
+      ['one given back with a delay', 'backed', '1795386796899-0000000000'],
+    ] as const)
+      it(`when ${what} falls due, if that comes before the end of a lease`, async () => {
+        queues = await openQueues();
+        await sendAll(1);
+        await receive(queues, 100, { visibilityTimeoutMs: 60_000 });
+        const due = (await redisMs(queues)) + 30_000;
+        await queues.raw.zadd(key(name), due, member);
+        expect((await receive(queues, 100)).againMs).to.be.within(due - (await redisMs(queues)), 30_000);
+        await queues.raw.zadd(key(name), due + 60_000, member);
+        expect((await receive(queues, 100)).againMs).to.be.below(60_001);
+      });
   });
 
   it('leases the message for the visibility timeout by the clock of Redis', async () => {
@@ -96,7 +201,7 @@ describe('queue/recv', () => {
     await batch.exec();
     const ids = Array.from({ length: 300 }, (_, id) => id);
     expect(await recvIds(300)).to.deep.equal(ids);
-    await endLeases(queues, key('leases'));
+    await makeDue(queues, 'leases');
     expect(await recvIds(300)).to.deep.equal(ids);
   });
 
@@ -114,7 +219,7 @@ describe('queue/recv', () => {
     await sendAll(1, 2);
     for (let delivery = 1; delivery <= 2; delivery++) {
       expect(await recvIds(1)).to.deep.equal([1]);
-      await endLeases(queues, key('leases'));
+      await makeDue(queues, 'leases');
     }
     const [original] = await queues.raw.xrange(key('queue'), '-', '+', 'COUNT', 1);
     const before = await redisMs(queues);
@@ -146,7 +251,7 @@ describe('queue/recv', () => {
     queues = await openQueues();
     await sendAll(1);
     await recvIds(1);
-    await endLeases(queues, key('leases'));
+    await makeDue(queues, 'leases');
     await queues.raw.del(key('queue'));
     expect(await recvIds(1)).to.deep.equal([undefined]);
     expect(await queues.keys()).to.deep.equal(['queues']);
@@ -156,23 +261,13 @@ describe('queue/recv', () => {
     queues = await openQueues();
     await sendAll(1, 2);
     await recvIds(1);
-    await endLeases(queues, key('leases'));
+    await makeDue(queues, 'leases');
     const [first] = await queues.raw.xrange(key('queue'), '-', '+', 'COUNT', 1);
     await queues.raw.xdel(key('queue'), first?.[0] as string);
     expect(await recvIds(2)).to.deep.equal([2, undefined]);
     expect(await queues.raw.zcard(key('leases'))).to.equal(1);
   });
 });
-
-async function redisMs(queues: TestQueues): Promise<number> {
-  const [seconds, micros] = await queues.raw.time();
-  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
-}
-
-/** As if all leases had ended long ago. */
-async function endLeases(queues: TestQueues, leases: string): Promise<void> {
-  for (const member of await queues.raw.zrange(leases, '0', '-1')) await queues.raw.zadd(leases, 'XX', 1, member);
-}
 
 function fieldsOf(flat: string[]): Record<string, string> {
   const fields: Record<string, string> = {};

@@ -49,3 +49,15 @@ export async function recv(queues: Queues, address: number): Promise<Message | u
   const [message] = (await receive(queues, address)).messages;
   return message && { saddr: message.saddr, id: message.id, payload: message.payload };
 }
+
+/** Redis's clock, ms since 1970. */
+export async function redisMs({ raw }: TestQueues): Promise<number> {
+  const [seconds, micros] = await raw.time();
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+}
+
+/** As if everything in this sorted set of times had been due long ago: leases, delayed or backed. */
+export async function makeDue({ raw, prefix }: TestQueues, name: string, address = 100): Promise<void> {
+  const key = `${prefix}:{${address}}:${name}`;
+  for (const member of await raw.zrange(key, '0', '-1')) await raw.zadd(key, 'XX', 1, member);
+}

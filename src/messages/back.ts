@@ -1,0 +1,20 @@
+// MSG_BACK_REQ: the receiver saddr gives back the message id, to be delivered again now or later.
+import Joi from 'joi';
+import { back as giveBack } from '../queue/back.js';
+import { delayMs, messageId, notDelivered, plainReply, receipt, requestSchema } from './fields.js';
+import type { Broker, Held } from './fields.js';
+
+type Request = Held & { delay_ms?: number; count?: boolean };
+
+const REPLY = plainReply('MSG_BACK_ACK');
+
+export const back = {
+  number: 17,
+  request: 'MSG_BACK_REQ',
+  reply: 'MSG_BACK_ACK',
+  schema: requestSchema({ id: messageId, delay_ms: delayMs.optional(), receipt, count: Joi.boolean() }),
+  async handle({ saddr, id, delay_ms, receipt, count }: Request, { queues }: Broker): Promise<string> {
+    if (await giveBack(queues, saddr, id, { delayMs: delay_ms, receipt, counts: count })) return REPLY;
+    throw notDelivered();
+  },
+};

@@ -1,0 +1,38 @@
+// BACK: gives a message back before its lease ends.
+import { backedKey, heldKey, leasesKey, queueKey } from './keys.js';
+import { leaseFailure } from './lease-failure.js';
+import type { Queues } from './queues.js';
+
+export interface BackOptions {
+  /** Only this delivery. */
+  receipt?: string | undefined;
+  /** Until it can be received again, ms. */
+  delayMs?: number | undefined;
+  /** Whether this delivery counts towards the most that there may be; true without it. */
+  counts?: boolean | undefined;
+}
+
+/**
+ * Gives back the message with this id that `address` holds; of several the one delivered first. It is not held afterwards.
+ * @returns whether there was one
+ * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have gone back)
+ */
+export async function back(
+  { redis, settings }: Queues,
+  address: number,
+  id: number,
+  { receipt = '', delayMs = 0, counts = true }: BackOptions = {},
+): Promise<boolean> {
+  const { keyPrefix: prefix } = settings;
+  const keys = [
+    queueKey(prefix, address),
+    leasesKey(prefix, address),
+    heldKey(prefix, address),
+    backedKey(prefix, address),
+  ] as const;
+  try {
+    return (await redis.aizumiBack(...keys, id, receipt, delayMs, counts ? 1 : 0)) === 1;
+  } catch (error) {
+    throw leaseFailure(error);
+  }
+}
