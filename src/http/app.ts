@@ -7,8 +7,9 @@ import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
-import { replyToBatch } from './batch.js';
+import { together } from './batch.js';
 import { readBody } from './body.js';
+import { HttpClient } from './client.js';
 import { fail } from './failure.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
@@ -28,8 +29,15 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
   addProbes(router, probes);
   const answerPost = async (ctx: Context): Promise<void> => {
     const text = await readBody(ctx.req, maxBodyBytes);
-    if (isBatch(text)) await replyToBatch(ctx, () => answerBatch(text, broker, maxBatch), log);
-    else reply(ctx, 200, await answer(text, broker));
+    const client = new HttpClient(ctx.req.socket);
+    try {
+      if (isBatch(text)) {
+        const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
+        replyOrUndo(client, log, ctx, code, all, headers);
+      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
+    } finally {
+      client.release();
+    }
   };
 
   // the hot path comes first and goes through nothing else
@@ -54,6 +62,18 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
     if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') log.warn({ error }, 'a reply could not be written');
   });
   return app;
+}
+
+/** Writes the reply, unless there is nobody left to read it. */
+function replyOrUndo(client: HttpClient, log: Logger, ...answered: Parameters<typeof reply>): void {
+  if (!client.isGone) {
+    reply(...answered);
+    return;
+  }
+  const [ctx] = answered;
+  ctx.respond = false;
+  ctx.res.destroy();
+  void client.undo(log);
 }
 
 /** The path, also of a request target in absolute form. */

@@ -1,9 +1,7 @@
 // The replies to a batch → one reply: each as it would have come alone, and a status that tells whether all are 200.
 import { setImmediate } from 'node:timers/promises';
-import type { Context } from 'koa';
 import type { Logger } from 'pino';
 import { errorBody, failureHeaders, failureOf } from './failure.js';
-import { reply } from './reply.js';
 
 const MULTI_STATUS = 207;
 
@@ -16,11 +14,18 @@ let lastTurn: Promise<unknown> = Promise.resolve();
  */
 const nextTurn = (): Promise<unknown> => (lastTurn = lastTurn.then(() => setImmediate()));
 
+/** The whole reply: JSON text, its status and headers. */
+export interface BatchReply {
+  code: number;
+  text: string;
+  headers: Record<string, string | number>;
+}
+
 /**
- * Replies with a JSON array, in the order of the promises that `start` returns, once all are settled.
+ * A JSON array, in the order of the promises that `start` returns, once all are settled.
  * @throws BrokerError what `start` throws: nothing was done
  */
-export async function replyToBatch(ctx: Context, start: () => Promise<string>[], log: Logger): Promise<void> {
+export async function together(start: () => Promise<string>[], log: Logger): Promise<BatchReply> {
   await nextTurn();
   const settled = await Promise.allSettled(start());
   const failures = settled.flatMap((answer) => (answer.status === 'rejected' ? failureOf(answer.reason) : []));
@@ -28,5 +33,6 @@ export async function replyToBatch(ctx: Context, start: () => Promise<string>[],
   const texts = settled.map((answer) =>
     answer.status === 'fulfilled' ? answer.value : errorBody(failures[nextFailure++] as (typeof failures)[0]),
   );
-  reply(ctx, failures.length === 0 ? 200 : MULTI_STATUS, `[${texts.join(',')}]`, failureHeaders(failures, log));
+  const code = failures.length === 0 ? 200 : MULTI_STATUS;
+  return { code, text: `[${texts.join(',')}]`, headers: failureHeaders(failures, log) };
 }

@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
 import { back } from './back.js';
 import { EXPLAINED, requestSchema } from './fields.js';
-import type { Broker, Fields, MessageType } from './fields.js';
+import type { Broker, Client, Fields, MessageType } from './fields.js';
 import { free } from './free.js';
 import { gbye } from './gbye.js';
 import { helo } from './helo.js';
@@ -49,8 +49,8 @@ const ANY_REQUEST = requestSchema().unknown();
  * @returns the reply, JSON text, its code 200
  * @throws BrokerError; its msgType tells the reply that this would have been, once that is known
  */
-export async function answer(text: string, broker: Broker): Promise<string> {
-  return answerRequest(parseRequest(text), broker);
+export async function answer(text: string, broker: Broker, client: Client): Promise<string> {
+  return answerRequest(parseRequest(text), broker, client);
 }
 
 /**
@@ -61,10 +61,10 @@ export async function answer(text: string, broker: Broker): Promise<string> {
  * @returns for each what {@link answer} would return
  * @throws BrokerError when nothing was done: invalid_json, invalid_request, too_large
  */
-export function answerBatch(text: string, broker: Broker, most: number): Promise<string>[] {
+export function answerBatch(text: string, broker: Broker, client: Client, most: number): Promise<string>[] {
   const sends = new Map<unknown, Sends>();
   return parseBatch(text, most).map((request) =>
-    request instanceof BrokerError ? Promise.reject(request) : answerInOrder(request, broker, sends),
+    request instanceof BrokerError ? Promise.reject(request) : answerInOrder(request, broker, client, sends),
   );
 }
 
@@ -76,25 +76,31 @@ interface Sends {
   readonly underWay: Promise<string>[];
 }
 
-function answerInOrder(request: RequestText, broker: Broker, sends: Map<unknown, Sends>): Promise<string> {
+function answerInOrder(
+  request: RequestText,
+  broker: Broker,
+  client: Client,
+  sends: Map<unknown, Sends>,
+): Promise<string> {
   const { fields } = request;
   const way = BY_NAME_OR_NUMBER.get(fields.msg_type)?.way?.(fields);
-  if (way === undefined) return answerRequest(request, broker);
+  if (way === undefined) return answerRequest(request, broker, client);
   let line = sends.get(fields.daddr);
   if (line?.way !== way) {
     line = { way, start: line && Promise.allSettled(line.underWay), underWay: [] };
     sends.set(fields.daddr, line);
   }
-  const answered = line.start ? line.start.then(() => answerRequest(request, broker)) : answerRequest(request, broker);
+  const carryOut = (): Promise<string> => answerRequest(request, broker, client);
+  const answered = line.start ? line.start.then(carryOut) : carryOut();
   line.underWay.push(answered);
   return answered;
 }
 
-async function answerRequest({ fields, payload }: RequestText, broker: Broker): Promise<string> {
+async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   const type = typeOf(fields);
   try {
     if (type.schema) validate(type.request, type.schema, fields);
-    return await type.handle(fields as never, broker, payload ?? '');
+    return await type.handle(fields as never, broker, payload ?? '', client);
   } catch (error) {
     throw inReplyTo(type, error);
   }

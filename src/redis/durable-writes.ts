@@ -1,10 +1,9 @@
 // Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
-import { Command } from 'ioredis';
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import { parseRedisAddress } from '../redis-address.js';
-import { nodeName, openNode } from './cluster.js';
+import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { GroupCommit } from './group-commit.js';
 import { openPrimary } from './primary.js';
@@ -56,7 +55,7 @@ export class DurableWrites {
   }
 
   async #commit<T>(key: string, level: 'quorum' | 'all', write: (redis: RedisClient) => Promise<T>): Promise<T> {
-    const node = this.#nodeOf(key);
+    const node = nodeOf(this.redis, key) ?? '?';
     if (this.#replication.of(node) === undefined) await this.#replication.look();
     const replication = this.#replication.of(node);
     if (replication === undefined)
@@ -72,13 +71,6 @@ export class DurableWrites {
   close(): void {
     this.#replication.stop();
     for (const { redis } of this.#writers.values()) redis.disconnect();
-  }
-
-  /** The primary that has the key in a Cluster, by its name; '' elsewhere. */
-  #nodeOf(key: string): string {
-    return this.redis.isCluster
-      ? ((this.redis as Cluster).slots[new Command('exists', [key]).getSlot()]?.[0] ?? '?')
-      : '';
   }
 
   #writer(node: string): GroupCommit {
