@@ -13,6 +13,7 @@ import { machineLines, report, type Results } from './report.js';
 import { folder, startPeer, startRedis, startWorker } from './servers.js';
 import { round } from './stages.js';
 import { EVEN_SHARE } from './traffic.js';
+import { measureWaiting } from './waiting.js';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const REDIS_CONF = join(repository, 'src/redis/redis.conf');
@@ -93,6 +94,8 @@ async function main(): Promise<void> {
   say('SENDs, a hundred in one body');
   const batches = await measureBatches(aizumi.server, aizumi.redis, size.rounds, size.count);
   const cycles = await measureCycles(aizumi, size);
+  say('10,000 waiting receivers');
+  const waiters = await measureWaiting(program, aizumi.redis, size.rounds, size.count);
   const worker = residentMb(aizumi.server.pid);
   await aizumi.server.stop();
   await aizumi.redis.stop();
@@ -105,6 +108,7 @@ async function main(): Promise<void> {
     batches,
     cyclesPerRound: size.cycles,
     cycles,
+    waiters,
     waiting: size.waiting,
     waitingMb,
     replicated,
