@@ -1,0 +1,214 @@
+// What the design says of a queue, in the fewest words. test/queue/model.test.ts compares it with the real one.
+export const MAX_DELIVERIES = 3;
+export const MAX_LENGTH = 8;
+
+/** over: its time is over before the next RECV. */
+export type Life = 'none' | 'long' | 'over';
+
+/** A message that is held: by its id the one delivered first, or by the receipt of the n-th delivery of all. */
+export type Which = { id: number } | { nth: number };
+
+interface ModelMessage {
+  id: number;
+  /** Like no other's. */
+  payload: string;
+  /** sender:id, of a message that was sent once only. */
+  once: string | undefined;
+  life: Life;
+  deliveries: number;
+  /** delayed and backed: due is its place in the order in which they fall due, once it is. */
+  state: 'delayed' | 'new' | 'leased' | 'ended' | 'backed';
+  due: number | undefined;
+  /** Whether its receiver may still free it. */
+  held: boolean;
+  /** Place in the order of deliveries. */
+  delivered: number;
+}
+
+interface Delivered {
+  message: ModelMessage;
+  delivered: number;
+}
+
+const toText = ({ id, payload, deliveries }: ModelMessage): string => `${id} ${payload} ${deliveries}`;
+
+export class ModelQueue {
+  /** In the stream, oldest first. */
+  messages: ModelMessage[] = [];
+  delayed: ModelMessage[] = [];
+  dead: string[] = [];
+  expired = 0;
+  /** Whether the queue's own ttl_ms is so short that all without one of their own are over. */
+  shortLife = false;
+  /** What was sent once only, sender:id → payload. */
+  readonly seen = new Map<string, string>();
+  readonly deliveries: Delivered[] = [];
+  readonly #attempts = new Map<string, Delivered[]>();
+  #sent = 0;
+  #due = 0;
+
+  send(id: number, later: boolean, life: Life): string {
+    return this.#add(id, String(this.#sent), undefined, later, life);
+  }
+
+  sendOnce(saddr: number, id: number, text: string, later: boolean, life: Life): string {
+    const once = `${saddr}:${id}`;
+    const payload = `"${once} ${text}"`;
+    const before = this.seen.get(once);
+    if (before !== undefined) return before === payload ? 'sent' : 'conflict';
+    return this.#add(id, payload, once, later, life);
+  }
+
+  #add(id: number, payload: string, once: string | undefined, later: boolean, life: Life): string {
+    if (this.messages.length + this.delayed.length >= MAX_LENGTH) return 'full';
+    const state = later ? 'delayed' : 'new';
+    const message = {
+      id,
+      payload,
+      once,
+      life,
+      state,
+      deliveries: 0,
+      due: undefined,
+      held: false,
+      delivered: 0,
+    } as const;
+    (later ? this.delayed : this.messages).push({ ...message });
+    if (once !== undefined) this.seen.set(once, payload);
+    else this.#sent++;
+    return 'sent';
+  }
+
+  /** @returns the messages, or when to look again */
+  recv(max: number, attempt: string | undefined): string {
+    const before = (attempt === undefined ? undefined : this.#attempts.get(attempt)) ?? [];
+    const still = before.filter(
+      ({ message, delivered }) => message.state === 'leased' && message.delivered === delivered,
+    );
+    if (still.length > 0) return still.map(({ message }) => toText(message)).join(', ');
+
+    const first = this.deliveries.length;
+    const wrote = this.#takeWhatIsDue() || this.messages.some(({ state }) => state === 'ended');
+    const candidates = [
+      ...this.messages.filter(({ state }) => state === 'ended'),
+      ...this.messages.filter(({ state }) => state === 'new'),
+    ];
+    let discarded = false;
+    for (const message of candidates) {
+      if (this.deliveries.length - first === max) break;
+      discarded = this.#deliver(message) || discarded;
+    }
+    const taken = this.deliveries.slice(first);
+    if (taken.length === 0) return this.#again(wrote || discarded);
+    if (attempt !== undefined) this.#attempts.set(attempt, taken);
+    return taken.map(({ message }) => toText(message)).join(', ');
+  }
+
+  #takeWhatIsDue(): boolean {
+    const due = this.delayed.filter((message) => message.due !== undefined).sort((a, b) => a.due! - b.due!);
+    this.delayed = this.delayed.filter((message) => message.due === undefined);
+    this.messages.push(...due.map((message) => Object.assign(message, { state: 'new' as const })));
+    const back = this.messages.filter(({ state, due }) => state === 'backed' && due !== undefined);
+    for (const message of back) message.state = 'ended';
+    return due.length + back.length > 0;
+  }
+
+  /** @returns whether it is gone instead */
+  #deliver(message: ModelMessage): boolean {
+    const isOver = message.life === 'over' || (message.life === 'none' && this.shortLife);
+    if (isOver || message.deliveries >= MAX_DELIVERIES) {
+      this.#end(message);
+      if (isOver) this.expired++;
+      else this.dead.push(message.payload);
+      return true;
+    }
+    const delivered = this.deliveries.push({ message, delivered: this.deliveries.length }) - 1;
+    Object.assign(message, { state: 'leased', held: true, deliveries: message.deliveries + 1, delivered });
+    return false;
+  }
+
+  #again(changed: boolean): string {
+    if (changed) return 'empty: look again';
+    const waits =
+      this.delayed.length > 0 || this.messages.some(({ state }) => state === 'leased' || state === 'backed');
+    return waits ? 'empty: until something is due' : 'empty';
+  }
+
+  free(which: Which): string {
+    const message = this.#find(which);
+    if (typeof message === 'string') return message;
+    this.#end(message);
+    return 'done';
+  }
+
+  /** @returns the ids that are not held */
+  freeMany(ids: readonly number[]): number[] {
+    return ids.filter((id) => this.free({ id }) !== 'done');
+  }
+
+  #end(message: ModelMessage): void {
+    this.messages.splice(this.messages.indexOf(message), 1);
+    Object.assign(message, { held: false, state: 'ended' });
+  }
+
+  keep(which: Which): string {
+    const message = this.#find(which);
+    if (typeof message === 'string') return message;
+    message.state = 'leased';
+    return 'done';
+  }
+
+  back(which: Which, later: boolean, counts: boolean): string {
+    const message = this.#find(which);
+    if (typeof message === 'string') return message;
+    Object.assign(message, { held: false, state: later ? 'backed' : 'ended', due: undefined });
+    if (!counts) message.deliveries--;
+    return 'done';
+  }
+
+  #find(which: Which): ModelMessage | string {
+    if ('id' in which) {
+      const held = this.messages.filter((m) => m.held && m.id === which.id);
+      return held.sort((a, b) => a.delivered - b.delivered)[0] ?? 'not held';
+    }
+    const found = this.deliveries[which.nth];
+    return found?.message.held && found.message.delivered === found.delivered ? found.message : 'lease_lost';
+  }
+
+  /** The lease of the n-th leased message (modulo their number) ends. @returns its payload */
+  end(nth: number): string | undefined {
+    const message = pick(this.messages, nth, ({ state }) => state === 'leased');
+    if (message) message.state = 'ended';
+    return message?.payload;
+  }
+
+  /** The n-th message that is delayed, or was given back with a delay, falls due. @returns its payload and place in the order */
+  fallDue(what: 'delayed' | 'backed', nth: number): { payload: string; due: number } | undefined {
+    const among = what === 'delayed' ? this.delayed : this.messages;
+    const message = pick(among, nth, ({ state, due }) => state === what && due === undefined);
+    if (!message) return undefined;
+    message.due = ++this.#due;
+    return { payload: message.payload, due: message.due };
+  }
+
+  /** @returns whether nothing is left */
+  gbye(): boolean {
+    for (const message of this.messages) if (message.held) Object.assign(message, { held: false, state: 'ended' });
+    return this.messages.length + this.delayed.length + this.dead.length === 0;
+  }
+
+  counts(): object {
+    const leased = this.messages.filter(({ state }) => state === 'leased').length;
+    return {
+      waiting: this.messages.length - leased,
+      leased,
+      delayed: this.delayed.length,
+      dead: this.dead.length,
+    };
+  }
+}
+
+function pick<T>(all: readonly T[], nth: number, which: (each: T) => boolean): T | undefined {
+  const found = all.filter(which);
+  return found[nth % found.length];
+}

@@ -1,0 +1,158 @@
+// A queue in Redis, driven as test/support/model-queue.ts is, its answers told in the same words.
+import { expect } from 'chai';
+import { back } from '../../src/queue/back.js';
+import { free, freeMany } from '../../src/queue/free.js';
+import { gbye } from '../../src/queue/gbye.js';
+import { keep } from '../../src/queue/keep.js';
+import type { Message } from '../../src/queue/queues.js';
+import { recv } from '../../src/queue/recv.js';
+import { send } from '../../src/queue/send.js';
+import { stat } from '../../src/queue/stat.js';
+import type { Life, ModelQueue, Which } from './model-queue.js';
+import { redisMs } from './queues.js';
+import type { TestQueues } from './queues.js';
+
+/** Longer than any history. */
+const HOUR_MS = 3_600_000;
+const TTL_MS: Record<Life, number | undefined> = { none: undefined, long: HOUR_MS, over: 1 };
+const WORDS: Record<string, string> = { queue_full: 'full', id_conflict: 'conflict', lease_lost: 'lease_lost' };
+
+export class RealQueue {
+  #sent = 0;
+  readonly #receipts: { id: number; receipt: string }[] = [];
+
+  constructor(
+    private readonly queues: TestQueues,
+    private readonly address: number,
+  ) {}
+
+  key = (name: string): string => `${this.queues.prefix}:{${this.address}}:${name}`;
+
+  async send(id: number, later: boolean, life: Life): Promise<string> {
+    const outcome = await this.#add({ saddr: 1, id, payload: String(this.#sent) }, false, later, life);
+    if (outcome === 'sent') this.#sent++;
+    return outcome;
+  }
+
+  sendOnce = (saddr: number, id: number, text: string, later: boolean, life: Life): Promise<string> =>
+    this.#add({ saddr, id, payload: `"${saddr}:${id} ${text}"` }, true, later, life);
+
+  async #add(message: Message, dedup: boolean, later: boolean, life: Life): Promise<string> {
+    const options = { durability: 'primary', dedup, delayMs: later ? HOUR_MS : 0, ttlMs: TTL_MS[life] } as const;
+    return inWords(async () => {
+      await send(this.queues, this.address, message, options);
+      return 'sent';
+    });
+  }
+
+  /** So that what is to be over is over. */
+  async passAMillisecond(): Promise<void> {
+    const now = await redisMs(this.queues);
+    while ((await redisMs(this.queues)) <= now);
+  }
+
+  async recv(max: number, attemptId: string | undefined): Promise<string> {
+    const { messages, againMs } = await recv(this.queues, this.address, { max, attemptId });
+    if (messages.length === 0) {
+      if (againMs === 0) return 'empty: look again';
+      return againMs === undefined ? 'empty' : 'empty: until something is due';
+    }
+    for (const { id, receipt } of messages)
+      if (!this.#receipts.some((known) => known.receipt === receipt)) this.#receipts.push({ id, receipt });
+    return messages.map(({ id, payload, attempt }) => `${id} ${payload} ${attempt}`).join(', ');
+  }
+
+  freeMany = (ids: readonly number[]): Promise<number[]> => freeMany(this.queues, this.address, ids);
+
+  free = (which: Which): Promise<string> =>
+    this.#act(which, (id, receipt) => free(this.queues, this.address, id, receipt));
+
+  keep = (which: Which): Promise<string> =>
+    this.#act(which, (id, receipt) => keep(this.queues, this.address, id, HOUR_MS, receipt));
+
+  back = (which: Which, later: boolean, counts: boolean): Promise<string> =>
+    this.#act(which, (id, receipt) =>
+      back(this.queues, this.address, id, { receipt, delayMs: later ? HOUR_MS : 0, counts }),
+    );
+
+  #act(which: Which, action: (id: number, receipt?: string) => Promise<boolean>): Promise<string> {
+    const { id, receipt } = 'id' in which ? { id: which.id, receipt: undefined } : this.#receipts[which.nth]!;
+    return inWords(async () => ((await action(id, receipt)) ? 'done' : 'not held'));
+  }
+
+  /** A lease that ended at the first millisecond of 1970. */
+  async end(payload: string): Promise<void> {
+    await this.#score('leases', 1, `${await this.#entryOf(payload)}:`);
+  }
+
+  async fallDue(what: 'delayed' | 'backed', { payload, due }: { payload: string; due: number }): Promise<void> {
+    if (what === 'backed') return this.#score('backed', due, await this.#entryOf(payload));
+    const members = await this.queues.raw.zrange(this.key('delayed'), '0', '-1');
+    await this.#score('delayed', due, members.find((m) => /^(?:\d*:){5}(.*)$/.exec(m)?.[1] === payload) as string);
+  }
+
+  async #score(name: string, score: number, start: string): Promise<void> {
+    const member = (await this.queues.raw.zrange(this.key(name), '0', '-1')).find((m) => m.startsWith(start));
+    await this.queues.raw.zadd(this.key(name), 'XX', score, member as string);
+  }
+
+  async #entryOf(payload: string): Promise<string> {
+    const entries = await this.queues.raw.xrange(this.key('queue'), '-', '+');
+    const [ms, sequence] = entries.find(([, fields]) => fields[5] === payload)?.[0].split('-') as [string, string];
+    return `${ms}-${sequence.padStart(10, '0')}`;
+  }
+
+  async setShortLife(on: boolean): Promise<void> {
+    if (on) await this.queues.raw.hset(this.key('settings'), 'ttl_ms', 1);
+    else await this.queues.raw.del(this.key('settings'));
+  }
+
+  async gbye(isEmpty: boolean): Promise<void> {
+    await gbye(this.queues, this.address);
+    if (isEmpty) await this.queues.raw.del(this.key('settings'), this.key('counts'));
+  }
+
+  async counts(): Promise<object> {
+    const { queue } = await stat(this.queues, this.address);
+    if (!queue) return { waiting: 0, leased: 0, delayed: 0, dead: 0 };
+    const { waiting, leased, delayed, dead } = queue;
+    return { waiting, leased, delayed, dead };
+  }
+
+  /** What docs/data-model.md says is always so. */
+  async checkInvariants(model: ModelQueue): Promise<void> {
+    const { raw } = this.queues;
+    const inState = (...states: string[]): number =>
+      model.messages.filter(({ state }) => states.includes(state)).length;
+    expect(await raw.zcard(this.key('leases')), 'leases').to.equal(inState('leased', 'ended'));
+    expect(await raw.zcard(this.key('backed')), 'backed').to.equal(inState('backed'));
+    expect(await raw.zcard(this.key('held')), 'held').to.equal(model.messages.filter(({ held }) => held).length);
+    expect(await raw.zcard(this.key('delayed')), 'delayed').to.equal(model.delayed.length);
+    expect(await raw.xlen(this.key('queue')), 'queue').to.equal(model.messages.length);
+    if (await raw.exists(this.key('queue'))) {
+      const [pending] = await raw.xpending(this.key('queue'), 'receivers');
+      expect(pending, 'pending').to.equal(inState('leased', 'ended', 'backed'));
+    }
+    const dead = await raw.xrange(this.key('dead'), '-', '+');
+    expect(dead.map(([, fields]) => fields[5])).to.deep.equal(model.dead);
+    expect(Number(await raw.hget(this.key('counts'), 'expired')), 'expired').to.equal(model.expired);
+
+    const live = [...model.messages, ...model.delayed].flatMap(({ once }) => once ?? []);
+    expect(await raw.hkeys(this.key('seen'))).to.have.members(live);
+    const buckets = await raw.keys(this.key('seen:*').replace(/[{}]/g, '?'));
+    const ended = await Promise.all(buckets.map((bucket) => raw.hkeys(bucket)));
+    expect(ended.flat()).to.have.members([...model.seen.keys()].filter((once) => !live.includes(once)));
+    for (const bucket of buckets) expect(await raw.pttl(bucket), 'it expires').to.be.above(0);
+  }
+}
+
+/** @returns what `attempt` resolves to, or the word for why it was refused */
+async function inWords(attempt: () => Promise<string>): Promise<string> {
+  try {
+    return await attempt();
+  } catch (error) {
+    const word = WORDS[(error as { reason: string }).reason];
+    if (word === undefined) throw error;
+    return word;
+  }
+}
