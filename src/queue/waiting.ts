@@ -169,15 +169,15 @@ export class Waiting {
   }
 
   /**
-   * A loss of Redis is waited through, but for those who came in it and those whose time is up. The one who may have got a
-   * message is told, and so is one who meets a fault that will not go away.
+   * A loss of Redis is waited through, but for those who came in it and those whose time is up. If the look that broke off has
+   * taken a message, it comes back when its lease ends. A fault that will not go away is the first one's alone.
    */
   #fail(error: unknown, first: Waiter, line: Line): void {
     line.session = undefined;
-    const isLoss = error instanceof BrokerError && error.reason === 'unavailable' && error.outcome === 'not_done';
-    if (!isLoss) {
+    if (!(error instanceof BrokerError) || error.reason !== 'unavailable') {
       line.refuse(first, error);
       line.again = true;
+      return;
     }
     for (const waiter of line.covered) {
       const hasJustCome = waiter.since === line.looks - 1;

@@ -139,6 +139,24 @@ describe('http/waiting', () => {
       expect(replies.map(attemptOf).sort()).to.deep.equal([1, 2]);
     });
 
+    it('when the lease ends of one who waited before it', async () => {
+      const waiters = [await waiting(), await waiting(address, LONG_MS, { details: true })];
+      await other.post(sendRequest(address, 1));
+      expect(idOf(await waiters[0]!.answered)).to.equal(1);
+      const again = await waiters[1]!.answered;
+      expect([idOf(again), attemptOf(again)]).to.deep.equal([1, 2]);
+    });
+
+    it('each of several, by messages that come at once', async () => {
+      await other.post([heloRequest(address)]);
+      const waiters = [await waiting(), await waiting(), await waiting()];
+      const queue = store.key(`{${address}}:queue`);
+      const all = store.raw.multi();
+      for (const id of [1, 2, 3]) all.xadd(queue, '*', 'saddr', 1, 'id', id, 'payload', '""');
+      await all.exec();
+      expect((await Promise.all(waiters.map(({ answered }) => answered))).map(idOf)).to.deep.equal([1, 2, 3]);
+    });
+
     it('when a delay falls due', async () => {
       const waiter = await waiting();
       const startMs = performance.now();

@@ -51,8 +51,10 @@ describe('system/waiting', function () {
       redis = await startRedisServer();
       raw = new Redis(redis.url, { retryStrategy: () => 50 });
       raw.on('error', () => undefined); // Redis goes and comes
-      broker = await startBroker({ AIZUMI_REDIS_URL: redis.url, AIZUMI_KEY_PREFIX: 'aizumi' });
-      other = await startBroker({ AIZUMI_REDIS_URL: redis.url, AIZUMI_KEY_PREFIX: 'aizumi' });
+      // a look that is cut off may have taken a message: it comes back
+      const env = { AIZUMI_REDIS_URL: redis.url, AIZUMI_KEY_PREFIX: 'aizumi', AIZUMI_VISIBILITY_TIMEOUT_MS: '2000' };
+      broker = await startBroker(env);
+      other = await startBroker(env);
     });
     after(async () => {
       raw.disconnect();
@@ -126,15 +128,16 @@ describe('system/waiting', function () {
       await until('Redis is back', async () => (await fetch(`${broker.url}readyz`)).ok);
     });
 
-    it('is answered within a second when Redis hangs at its time', async () => {
-      const waiter = startWaiter(broker, address++, 1_500);
+    it('is answered in time when Redis hangs', async () => {
+      // longer than it takes to notice: a connection is asked once a second, and has 0.8 s to answer
+      const waiter = startWaiter(broker, address++, 3_000);
       const startMs = performance.now();
       await pause(300);
       redis.pause();
       const { status } = await waiter.answered;
       redis.resume();
       expect(status).to.equal(503);
-      expect(performance.now() - startMs).to.be.below(2_700);
+      expect(performance.now() - startMs).to.be.below(4_200);
       await until('Redis is back', async () => (await fetch(`${broker.url}readyz`)).ok);
     });
   });
