@@ -10,7 +10,7 @@ export interface QueueSettings {
   readonly visibilityTimeoutMs: number;
   /** A message delivered this often and never freed goes to the dead stream. */
   readonly maxDeliveries: number;
-  /** Messages that a queue may hold, waiting and leased together. */
+  /** Messages that a queue may hold, waiting, leased and delayed together. */
   readonly maxQueueLength: number;
   /** How long a deduplicated message is remembered after its end, ms. */
   readonly dedupWindowMs: number;

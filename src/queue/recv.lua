@@ -37,19 +37,12 @@ local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6
 local MOST_DISCARDED, MOST_ENDED, MOST_DUE, MOST_TEXT, READ_AT_ONCE = 1000, 1000, 100, 4194304, 16
 
 -- Numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost.
--- What few requests need stands in line, not in functions: to make one costs as much as a small command.
+-- There are no functions: to make one, with what it refers to, costs as much as a small command.
 local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 local found, taken, text, discarded, wrote = { -1 }, 0, 0, 0, false
-
-local function hand_over(fields, receipt, attempt_number, sent_ms, until_ms)
-  local i = 7 * taken + 1
-  found[i + 1], found[i + 2], found[i + 3], found[i + 4] = fields[2], fields[4], fields[6], receipt
-  found[i + 5], found[i + 6], found[i + 7] = attempt_number, sent_ms, until_ms
-  taken, text = taken + 1, text + #fields[6]
-end
 
 if attempt_id ~= '' then
   -- the same messages again, as far as they are still leased to that attempt
@@ -62,10 +55,12 @@ if attempt_id ~= '' then
     if pending then
       local fields, sent_ms = message[2], string.sub(entry, 1, 13)
       for i = 7, #fields, 2 do if fields[i] == 'sent' then sent_ms = fields[i + 1] end end
-      hand_over(fields, receipt, pending[4], sent_ms, ends)
+      for _, value in ipairs({ fields[2], fields[4], fields[6], receipt, pending[4], sent_ms, ends }) do
+        table.insert(found, value)
+      end
     end
   end
-  if taken > 0 then return found end
+  if found[2] then return found end
 end
 
 local ttl_ms
@@ -91,81 +86,98 @@ if has_more then
     redis.call('ZADD', leases, 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25))
   end
   if #back > 0 then redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1) end
-  wrote = #due + #back > 0
 end
 if requested_timeout_ms ~= '' then visibility_timeout_ms = requested_timeout_ms end
 local lease_until_ms = string.format('%d', now_ms + visibility_timeout_ms)
 
--- attempt_number: 1 for the first delivery
-local function deliver(stream_id, fields, attempt_number)
-  local once, ttl, sent_ms = nil, ttl_ms, string.sub(stream_id, 1, 13)
-  for i = 7, #fields, 2 do
-    if fields[i] == 'once' then once = ':' .. fields[2]
-    elseif fields[i] == 'ttl' then ttl = fields[i + 1]
-    elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
-  end
-  local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
-  if not expired and attempt_number <= tonumber(max_deliveries) then
-    local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
-    local receipt = stamp .. ':' .. entry .. (once or '')
-    redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. (once or ''))
-    redis.call('ZADD', held, fields[4], receipt)
-    return hand_over(fields, receipt, attempt_number, sent_ms, lease_until_ms)
-  end
-  if expired then
-    redis.call('HINCRBY', counts, 'expired', 1)
-  else
-    redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
-      'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
-  end
-  redis.call('XACK', queue, 'receivers', stream_id)
-  redis.call('XDEL', queue, stream_id)
-  discarded = discarded + 1
-  if once then
-    -- as in free.lua: its id is remembered for the window
-    local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now_ms / window_ms)
-    local ended = seen .. ':' .. bucket
-    redis.call('HSET', ended, field, redis.sha1hex(fields[6]))
-    redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
-    redis.call('HDEL', seen, field)
-  end
-end
-
-if redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1] then
-  wrote = true
+local comes_back = redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1]
+if comes_back then
   if redis.call('EXISTS', queue) == 0 then
     -- the stream was deleted by hand: what was known of its messages is void
     redis.call('DEL', leases, held, backed)
+    wrote = true
   end
   -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
   local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
   for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
-  while taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED do
-    local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
-    if not member then break end
-    local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
-    redis.call('ZREM', leases, member)
-    redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
-    local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
-    local claimed = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
-    if claimed then deliver(claimed[1], claimed[2], pending[4] + 1)
-    -- somebody deleted the entry from the stream by hand
-    else discarded = discarded + 1 end
-  end
 end
 
-while taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED do
-  local count = string.format('%d', math.min(max - taken, READ_AT_ONCE))
-  local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', count, 'STREAMS', queue, '>')
-  if not reply then break end
-  if not reply.err then
-    for _, message in ipairs(reply[1][2]) do deliver(message[1], message[2], 1) end
+-- what was read from the stream is delivered already as far as Redis is concerned, and must be dealt with
+local new, next_new = nil, 1
+while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED) do
+  local message, attempt_number
+  if comes_back then
+    local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
+    if member then
+      local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
+      redis.call('ZREM', leases, member)
+      redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
+      local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
+      message = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
+      if message then attempt_number = pending[4] + 1
+      -- somebody deleted the entry from the stream by hand
+      else discarded = discarded + 1 end
+    else
+      comes_back = false
+    end
+  elseif new and new[next_new] then
+    message, attempt_number, next_new = new[next_new], 1, next_new + 1
   else
-    -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
-    if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
-    if redis.call('EXISTS', queue) == 0 then break end
-    redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
-    wrote = true
+    local count = max == 1 and '1' or string.format('%d', math.min(max - taken, READ_AT_ONCE))
+    local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', count, 'STREAMS', queue, '>')
+    if not reply then break end
+    if not reply.err then
+      new, next_new = reply[1][2], 1
+    else
+      -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
+      if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
+      if redis.call('EXISTS', queue) == 0 then break end
+      redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
+      wrote = true
+    end
+  end
+
+  if message then
+    local stream_id, fields = message[1], message[2]
+    local suffix, ttl, sent_ms = '', ttl_ms, string.sub(stream_id, 1, 13)
+    for i = 7, #fields, 2 do
+      if fields[i] == 'once' then suffix = ':' .. fields[2]
+      elseif fields[i] == 'ttl' then ttl = fields[i + 1]
+      elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+    end
+    local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
+    if not expired and attempt_number <= tonumber(max_deliveries) then
+      local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
+      local receipt = stamp .. ':' .. entry .. suffix
+      redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. suffix)
+      redis.call('ZADD', held, fields[4], receipt)
+      if taken == 0 then
+        found = { -1, fields[2], fields[4], fields[6], receipt, attempt_number, sent_ms, lease_until_ms }
+      else
+        local i = 7 * taken + 1
+        found[i + 1], found[i + 2], found[i + 3], found[i + 4] = fields[2], fields[4], fields[6], receipt
+        found[i + 5], found[i + 6], found[i + 7] = attempt_number, sent_ms, lease_until_ms
+      end
+      taken, text = taken + 1, text + #fields[6]
+    else
+      if expired then
+        redis.call('HINCRBY', counts, 'expired', 1)
+      else
+        redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
+          'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
+      end
+      redis.call('XACK', queue, 'receivers', stream_id)
+      redis.call('XDEL', queue, stream_id)
+      discarded = discarded + 1
+      if suffix ~= '' then
+        -- as in free.lua: its id is remembered for the window
+        local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now_ms / window_ms)
+        local ended = seen .. ':' .. bucket
+        redis.call('HSET', ended, field, redis.sha1hex(fields[6]))
+        redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
+        redis.call('HDEL', seen, field)
+      end
+    end
   end
 end
 

@@ -66,10 +66,9 @@ if delay_ms == 0 then
   if ttl_ms ~= '' then options = { 'once', 1, 'ttl', ttl_ms } end
   entry = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
 else
-  local due_ms, rest = string.format('%d', now_ms + delay_ms), ':' .. field .. ':' .. ttl_ms .. ':1:' .. payload
-  -- counted up, so that two that are alike in everything stay two
-  while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%d', stamp) .. rest) == 0 do stamp = stamp + 1 end
-  entry = string.format('%d', stamp) .. ':' .. ttl_ms
+  local sent, due_ms = string.format('%d', stamp), string.format('%d', now_ms + delay_ms)
+  redis.call('ZADD', delayed, due_ms, sent .. ':' .. field .. ':' .. ttl_ms .. ':1:' .. payload)
+  entry = sent .. ':' .. ttl_ms
 end
 redis.call('HSET', seen, field, digest .. ':' .. entry)
 return { length + 1, max_length }

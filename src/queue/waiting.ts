@@ -1,5 +1,5 @@
 // RECVs that wait for a message (long polling). Nobody asks Redis over and over: Redis tells when a queue has changed, RECV's
-// script says when something falls due by itself, and then the first in the line of that address looks (docs/adr/0008).
+// script says when something falls due by itself, and then the first in the line of that address looks (docs/adr/0009).
 import { BrokerError } from '../errors.js';
 import type { Invalidations } from '../redis/invalidations.js';
 import { backedKey, delayedKey, leasesKey, queueKey } from './keys.js';

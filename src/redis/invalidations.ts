@@ -1,4 +1,4 @@
-// Reads of which Redis tells when another client has changed what was read: how a waiting RECV wakes (docs/adr/0008).
+// Reads of which Redis tells when another client has changed what was read: how a waiting RECV wakes (docs/adr/0009).
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { parseRedisAddress } from '../redis-address.js';

@@ -102,6 +102,8 @@ const NOT_SHOWN: Partial<Record<Reason, string>> = {
 const MAY_DIFFER: [RegExp, string][] = [
   [/"(uptime_ms|oldest_ms)":[1-9]\d*/g, '"$1":…'],
   [/"version":"[^"]*"/g, '"version":"…"'],
+  [/"(sent_at_ms|lease_until_ms)":1\d{12}/g, '"$1":…'],
+  [/"receipt":"\d{16}:\d{13}-\d{10}"/g, '"receipt":"…"'],
   [/^Date: .*$/gm, 'Date: …'],
   [/^X-Request-Id: [0-9a-f-]{36}$/gm, 'X-Request-Id: …'],
   [/ \(line \d+ column \d+\)/g, ''], // in what JSON.parse says, since Node.js 22

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { BrokerError } from '../../src/errors.js';
 import { free } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
+import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
@@ -72,12 +73,14 @@ describe('queue: a message with a delay', () => {
     expect(ids).to.deep.equal([4, 2, 3, 1, undefined]);
   });
 
-  it('stays two messages when two are alike in everything', async () => {
+  it('stays two messages when two are alike in everything, to the microsecond', async () => {
     queues = await openQueues();
-    await Promise.all(Array.from({ length: 200 }, () => later(7, 60_000)));
-    expect(await queues.raw.zcard(key('delayed'))).to.equal(200);
-    await makeDue(queues, 'delayed');
-    expect((await receive(queues, 100, { max: 1_000 })).messages).to.have.length(200);
+    const lua = QUEUE_SCRIPTS.aizumiSend.lua.replace("redis.call('TIME')", "{ '1795386797', '039340' }");
+    const keys = ['queue', 'delayed', 'settings'].map(key);
+    for (let i = 0; i < 3; i++) await queues.raw.eval(lua, 3, ...keys, 10, 1, 7, '"a"', 60_000, '');
+    expect(await queues.raw.zrange(key('delayed'), '0', '-1')).to.deep.equal(
+      ['1795386797039340', '1795386797039341', '1795386797039342'].map((stamp) => `${stamp}:1:7:::"a"`),
+    );
   });
 
   it('falls due in any number', async () => {
@@ -111,17 +114,33 @@ describe('queue: a message with a delay', () => {
   });
 
   it('counts in what a worker learns of the length along with a plain SEND', async () => {
-    queues = await openQueues({ maxQueueLength: 3_000 });
+    // so high that the worker would not ask a script, whatever it knows of it
+    queues = await openQueues({ maxQueueLength: 100_000 });
     await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
-    const batch = queues.raw.pipeline();
-    for (let i = 0; i < 3_000; i++) batch.zadd(key('delayed'), 9e12, `1795386797039340:1:${i}:::1`);
-    await batch.exec();
+    const fill = "for i = 1, 100000 do redis.call('ZADD', KEYS[1], 9e12, '1795386797039340:1:' .. i .. ':::1') end";
+    await queues.raw.eval(fill, 1, key('delayed'));
     await until('the worker has looked', async () =>
       send(queues, 100, { saddr: 1, id: 1, payload: '1' }).then(
         () => false,
         (error: unknown) => (error as BrokerError).reason === 'queue_full',
       ),
     );
+  });
+
+  it('is confirmed by as many nodes as durability asks for, with dedup and without', async () => {
+    queues = await openQueues();
+    const levels: string[] = [];
+    const commit = queues.durable.commit.bind(queues.durable);
+    queues.durable.commit = (key, level, write) => {
+      levels.push(level);
+      return commit(key, level, write);
+    };
+    const message = { saddr: 1, id: 7, payload: '1' };
+    await send(queues, 100, message, { durability: 'quorum', dedup: false, delayMs: 60_000 });
+    await send(queues, 100, message, { durability: 'all', dedup: true, delayMs: 60_000 });
+    await send(queues, 100, message, { durability: 'quorum', dedup: false, ttlMs: 60_000 });
+    expect(levels).to.deep.equal(['quorum', 'all', 'quorum']);
+    expect(await queues.raw.zcard(key('delayed'))).to.equal(2);
   });
 
   it('is left where it is by GBYE, which keeps the queue for it', async () => {

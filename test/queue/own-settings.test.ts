@@ -76,7 +76,7 @@ describe("queue: settings of a queue's own", () => {
       expect(await queues.raw.xlen(key('queue'))).to.equal(limit);
     });
 
-  it('max_queue_length that is set later is learned along with the SENDs, of another worker too', async () => {
+  it('max_queue_length that is set later is learned along with the SENDs', async () => {
     queues = await openQueues({ maxQueueLength: 1_000_000 });
     await sendAll(1);
     await set('max_queue_length', 10);

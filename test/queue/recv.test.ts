@@ -113,6 +113,21 @@ describe('queue/recv', () => {
       expect(againMs).to.be.within(first - (await redisMs(queues)), first - before);
     });
 
+    it('at once, when it has changed the queue although it found nothing', async () => {
+      queues = await openQueues();
+      await sendAll(1);
+      await recvIds(1);
+      await makeDue(queues, 'leases');
+      await queues.raw.del(key('queue'));
+      expect(await receive(queues, 100), 'leases without a stream').to.deep.equal({ messages: [], againMs: 0 });
+      expect(await receive(queues, 100)).to.deep.equal({ messages: [], againMs: undefined });
+      await queues.raw.xadd(key('queue'), '*', 'saddr', 1, 'id', 1, 'payload', '1');
+      const [[entry]] = (await queues.raw.xrange(key('queue'), '-', '+')) as [[string, string[]]];
+      await queues.raw.xdel(key('queue'), entry);
+      expect(await receive(queues, 100), 'a stream without a group').to.deep.equal({ messages: [], againMs: 0 });
+      expect(await receive(queues, 100)).to.deep.equal({ messages: [], againMs: undefined });
+    });
+
     it('not at all, when nothing will fall due', async () => {
       queues = await openQueues();
       expect((await receive(queues, 100)).againMs).to.equal(undefined);
