@@ -70,16 +70,25 @@ if has_more then
   local own = redis.call('HMGET', settings, 'visibility_timeout_ms', 'max_deliveries', 'ttl_ms')
   visibility_timeout_ms, max_deliveries, ttl_ms = own[1] or visibility_timeout_ms, own[2] or max_deliveries, own[3]
   -- what was sent with a delay and is due now becomes an entry
-  local due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, math.max(MOST_DUE, max))
-  for _, member in ipairs(due) do
-    local sent, saddr, id, ttl, once, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*):(.*)$')
-    local options = { 'sent', string.sub(sent, 1, 13) }
-    if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
-    if once ~= '' then options = { 'once', once, unpack(options) } end
-    local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
-    if once ~= '' then redis.call('HSET', seen, saddr .. ':' .. id, redis.sha1hex(payload) .. ':' .. stream_id) end
-  end
-  if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
+  local due, due_count, due_text = nil, 0, 0
+  repeat
+    due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, READ_AT_ONCE)
+    if #due > 0 and redis.call('EXISTS', queue) == 0 then
+      -- the stream was deleted by hand
+      redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
+    end
+    for _, member in ipairs(due) do
+      local sent, saddr, id, ttl, once, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*):(.*)$')
+      local options = { 'sent', string.sub(sent, 1, 13) }
+      if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
+      if once ~= '' then options = { 'once', once, unpack(options) } end
+      local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+      if once ~= '' then redis.call('HSET', seen, saddr .. ':' .. id, redis.sha1hex(payload) .. ':' .. stream_id) end
+      due_text = due_text + #member
+    end
+    if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
+    due_count = due_count + #due
+  until #due < READ_AT_ONCE or due_count >= math.max(MOST_DUE, max) or due_text >= MOST_TEXT
   -- what was given back with a delay, a lease that has ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
   for _, member in ipairs(back) do

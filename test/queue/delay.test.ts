@@ -83,6 +83,36 @@ describe('queue: a message with a delay', () => {
     );
   });
 
+  it('falls due with as many others as a RECV asks for', async () => {
+    queues = await openQueues();
+    const ids = Array.from({ length: 500 }, (_, id) => id);
+    await Promise.all(ids.map((id) => later(id, 60_000)));
+    await makeDue(queues, 'delayed');
+    expect((await receive(queues, 100, { max: 1_000 })).messages.map(({ id }) => id)).to.deep.equal(ids);
+  });
+
+  it('falls due a part at a time when it is long', async () => {
+    queues = await openQueues();
+    const payload = `"${'x'.repeat(1_000_000)}"`;
+    for (let id = 0; id < 40; id++) await later(id, 60_000, { payload });
+    await makeDue(queues, 'delayed');
+    await recv(queues, 100);
+    expect(await queues.raw.zcard(key('delayed'))).to.equal(24);
+  });
+
+  it('makes the stream anew that somebody deleted by hand', async () => {
+    queues = await openQueues();
+    await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
+    await later(2, 60_000);
+    await recv(queues, 100);
+    await queues.raw.del(key('queue'));
+    await makeDue(queues, 'leases');
+    await makeDue(queues, 'delayed');
+    expect(await recv(queues, 100)).to.include({ id: 2 });
+    expect(await free(queues, 100, 2)).to.equal(true);
+    expect(await recv(queues, 100)).to.equal(undefined);
+  });
+
   it('falls due in any number', async () => {
     queues = await openQueues();
     const ids = Array.from({ length: 2_500 }, (_, id) => id);

@@ -121,6 +121,13 @@ describe('queue/recv', () => {
       await queues.raw.del(key('queue'));
       expect(await receive(queues, 100), 'leases without a stream').to.deep.equal({ messages: [], againMs: 0 });
       expect(await receive(queues, 100)).to.deep.equal({ messages: [], againMs: undefined });
+      await sendAll(1);
+      await recvIds(1);
+      await makeDue(queues, 'leases');
+      const [[deleted]] = (await queues.raw.xrange(key('queue'), '-', '+')) as [[string, string[]]];
+      await queues.raw.xdel(key('queue'), deleted);
+      expect(await receive(queues, 100), 'a lease without an entry').to.deep.equal({ messages: [], againMs: 0 });
+      await queues.raw.del(key('queue'));
       await queues.raw.xadd(key('queue'), '*', 'saddr', 1, 'id', 1, 'payload', '1');
       const [[entry]] = (await queues.raw.xrange(key('queue'), '-', '+')) as [[string, string[]]];
       await queues.raw.xdel(key('queue'), entry);
