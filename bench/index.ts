@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { measureBatches } from './batches.js';
 import { compareCycles, type Contender } from './cycle.js';
 import { residentMb } from './measure.js';
 import { waitingMessagesMb } from './memory.js';
@@ -12,6 +13,7 @@ import { machineLines, report, type Results } from './report.js';
 import { folder, startPeer, startRedis, startWorker } from './servers.js';
 import { round } from './stages.js';
 import { EVEN_SHARE } from './traffic.js';
+import { measureWaiting } from './waiting.js';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const REDIS_CONF = join(repository, 'src/redis/redis.conf');
@@ -89,7 +91,11 @@ async function main(): Promise<void> {
 
   const machine = machineLines(repository, program, folder);
   const { rounds, aizumi } = await measureHttp(program, size);
+  say('SENDs, a hundred in one body');
+  const batches = await measureBatches(aizumi.server, aizumi.redis, size.rounds, size.count);
   const cycles = await measureCycles(aizumi, size);
+  say('10,000 waiting receivers');
+  const waiters = await measureWaiting(program, aizumi.redis, size.rounds, size.count);
   const worker = residentMb(aizumi.server.pid);
   await aizumi.server.stop();
   await aizumi.redis.stop();
@@ -99,8 +105,10 @@ async function main(): Promise<void> {
   const results: Results = {
     count: size.count,
     rounds,
+    batches,
     cyclesPerRound: size.cycles,
     cycles,
+    waiters,
     waiting: size.waiting,
     waitingMb,
     replicated,

@@ -3,17 +3,22 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync, statfsSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
+import { BATCH } from './batches.js';
 import type { CycleCost } from './cycle.js';
 import { percentile } from './measure.js';
 import type { Pair, ReplicatedResults } from './replicated.js';
 import { STAGES, type Sample, type Stage } from './stages.js';
+import type { WaitingResults } from './waiting.js';
 
 export interface Results {
   /** Requests per stage and round. */
   count: number;
   rounds: Record<Stage, Sample>[];
+  /** Per SEND. */
+  batches: Sample[];
   cyclesPerRound: number;
   cycles: { aizumi: CycleCost; plain: CycleCost; joined: CycleCost };
+  waiters: WaitingResults;
   waiting: number;
   waitingMb: number;
   replicated: ReplicatedResults;
@@ -22,6 +27,8 @@ export interface Results {
 
 /** The issue's targets. */
 const RATIO_TARGETS: Partial<Record<Stage, number>> = { SEND: 1.4, RECV: 1.7, FREE: 1.5 };
+const BATCH_TARGET_MICROS = 10;
+const WAKE_TARGET_MS = 5;
 const CYCLE_TARGET = 1.8;
 const WAITING_TARGET_MB_PER_MILLION = 160;
 const WORKER_TARGET_MB = 150;
@@ -41,9 +48,16 @@ export function report(results: Results, machine: string[], markdown: boolean): 
     table(stageRows(rounds)),
     `64 connections, 100 addresses, ${rounds.length} rounds of ${count} requests per row. CPU: user + system, the best round` +
       ' (in parentheses the median). Requests/s, p50 and p99: medians. The floor: bare node:http and one plain XADD (bench/floor.mjs); the joined floor writes to Redis once per event-loop turn, as the worker does.',
+    heading('Batches: SENDs, a hundred in one body'),
+    table(batchRows(results.batches)),
+    `As above, 64 connections; per SEND, but for p50 and p99, which are the whole body's.`,
     heading('Redis: process CPU of one cycle SEND + RECV + FREE'),
     table(cycleRows(results.cycles)),
     `${rounds.length} rounds of ${cyclesPerRound} cycles each, the best round. The first native row is driven as the worker drives Redis; the second is not, and flatters the worker.`,
+    heading(`Waiting: ${results.waiters.waiters} receivers, each at an address of its own, through one worker`),
+    table(waitingRows(results.waiters)),
+    'Nothing happens: over 5 s. Woken: 400 SENDs one after another through another worker, from the SEND to the reply of the one who waited, as clients see them.' +
+      ' SEND to others: through another worker, best round.',
     heading('Durability and Cluster: SEND through two workers in turns'),
     table(replicatedRows(results.replicated)),
     'Best round for CPU; medians for the rest. quorum: primary and 2 replicas, appendfsync always on all three, on this one machine. Cluster: three primaries.',
@@ -102,6 +116,28 @@ function stageRows(rounds: Record<Stage, Sample>[]): Row[] {
   ];
 }
 
+function batchRows(samples: Sample[]): Row[] {
+  const best = (field: keyof Sample): number => Math.min(...samples.map((sample) => sample[field]));
+  const median = (field: keyof Sample): number =>
+    percentile(
+      samples.map((sample) => sample[field]),
+      0.5,
+    );
+  const cost = (field: keyof Sample): string => `${best(field).toFixed(1)} (${median(field).toFixed(1)})`;
+  return [
+    ['what', 'server µs/message', 'Redis µs/message', 'messages/s', 'p50 ms', 'p99 ms', 'target', ''],
+    [
+      `SEND, ${BATCH} in one body`,
+      cost('serverMicros'),
+      cost('redisMicros'),
+      median('perSecond').toFixed(0),
+      median('p50').toFixed(1),
+      median('p99').toFixed(1),
+      ...verdict(best('serverMicros'), BATCH_TARGET_MICROS, 0),
+    ],
+  ];
+}
+
 function cycleRows({ aizumi, plain, joined }: Results['cycles']): Row[] {
   const row = (name: string, cost: CycleCost, rest: Row): Row => [
     name,
@@ -119,6 +155,28 @@ function cycleRows({ aizumi, plain, joined }: Results['cycles']): Row[] {
     row('worker, shipped redis.conf', aizumi, ['', '', '']),
     base('XADD + XREADGROUP + XACK + XDEL, stock Redis, writes joined as the worker does', joined),
     base('the same, plain ioredis: one system call and one read by Redis per command', plain),
+  ];
+}
+
+function waitingRows({ idle, wakeMs, send }: WaitingResults): Row[] {
+  const row = (what: string, without: string, withWaiters: string, target = '', verdictText = ''): Row => [
+    what,
+    without,
+    withWaiters,
+    target,
+    verdictText,
+  ];
+  const both = (what: string, pick: (side: 'without' | 'with') => number, digits: number): Row =>
+    row(what, pick('without').toFixed(digits), pick('with').toFixed(digits));
+  return [
+    row('what', 'without waiters', 'with them', 'target'),
+    both('nothing happens: worker CPU, ms/s', (side) => idle[side].workerMicrosPerSecond / 1_000, 1),
+    both('nothing happens: Redis commands/s', (side) => idle[side].redisCommandsPerSecond, 1),
+    both('worker resident, MB', (side) => idle[side].residentMb, 1),
+    row('woken by a SEND, p50 ms', '', wakeMs.p50.toFixed(1), ...verdict(wakeMs.p50, WAKE_TARGET_MS, 0)),
+    row('woken by a SEND, p99 ms', '', wakeMs.p99.toFixed(1)),
+    both('SEND to others: server µs/request', (side) => send[side].workerMicros, 1),
+    both("SEND to others: µs/XADD, by Redis's own count", (side) => send[side].xaddMicros, 2),
   ];
 }
 

@@ -27,6 +27,8 @@ export interface Config {
   readonly maxDeliveries: number;
   readonly maxQueueLength: number;
   readonly maxBodyBytes: number;
+  /** Requests in one body. */
+  readonly maxBatch: number;
   readonly logLevel: string;
 }
 
@@ -58,6 +60,7 @@ interface Settings {
   MAX_DELIVERIES: number;
   MAX_QUEUE_LENGTH: number;
   MAX_BODY_BYTES: number;
+  MAX_BATCH: number;
   LOG_LEVEL: string;
 }
 
@@ -84,6 +87,7 @@ const settings: Joi.PartialSchemaMap<Settings> = {
   MAX_DELIVERIES: Joi.number().integer().min(1).max(1_000_000).default(20),
   MAX_QUEUE_LENGTH: Joi.number().integer().min(1).default(1_000_000),
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
+  MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
   LOG_LEVEL: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info'),
 };
 
@@ -138,6 +142,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     maxDeliveries: value.MAX_DELIVERIES,
     maxQueueLength: value.MAX_QUEUE_LENGTH,
     maxBodyBytes: value.MAX_BODY_BYTES,
+    maxBatch: value.MAX_BATCH,
     logLevel: value.LOG_LEVEL,
   });
 }

@@ -5,8 +5,10 @@ import type { Config } from './config.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
+import { Waiting } from './queue/waiting.js';
 import { DurableWrites } from './redis/durable-writes.js';
 import { connectRedis, connectionAttempt, ping } from './redis/connect.js';
+import { Invalidations } from './redis/invalidations.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -29,14 +31,20 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     keyPrefix: config.keyPrefix,
     log,
   });
+  const invalidations = new Invalidations(redis, { url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const queues = createQueues(redis, durable, config);
+  const waiting = new Waiting(queues, invalidations);
   const closeRedis = (): void => {
+    waiting.stop();
+    invalidations.close();
     durable.close();
     redis.disconnect();
   };
   let draining = false;
   const app = createApp({
     broker: {
-      queues: createQueues(redis, durable, config),
+      queues,
+      waiting,
       durability: config.durability,
       id: config.brokerId,
       version: VERSION,
@@ -44,6 +52,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     },
     log,
     maxBodyBytes: config.maxBodyBytes,
+    maxBatch: config.maxBatch,
     probes: { ping: () => ping(redis), isDraining: () => draining },
   });
   const server = createHttpServer(app.callback());
@@ -57,7 +66,10 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     port,
     async stop() {
       draining = true;
-      await drain(server);
+      // in this order: those who wait are told that this worker takes no new connections
+      const drained = drain(server);
+      waiting.stop();
+      await drained;
       closeRedis();
     },
   };

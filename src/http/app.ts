@@ -5,8 +5,11 @@ import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
-import { answer } from '../messages/index.js';
+import { answer, answerBatch } from '../messages/index.js';
+import { isBatch } from '../messages/json-text.js';
+import { together } from './batch.js';
 import { readBody } from './body.js';
+import { HttpClient } from './client.js';
 import { fail } from './failure.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
@@ -17,21 +20,34 @@ export interface AppOptions {
   broker: Broker;
   log: Logger;
   maxBodyBytes: number;
+  maxBatch: number;
   probes: Probes;
 }
 
-export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Koa {
+export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
   addQueues(router, broker);
+  const answerPost = async (ctx: Context): Promise<void> => {
+    const text = await readBody(ctx.req, maxBodyBytes);
+    const client = new HttpClient(ctx.req.socket);
+    try {
+      if (isBatch(text)) {
+        const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
+        replyOrUndo(client, log, ctx, code, all, headers);
+      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
+    } finally {
+      client.release();
+    }
+  };
 
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
       if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
-      else reply(ctx, 200, await answer(await readBody(ctx.req, maxBodyBytes), broker));
+      else await answerPost(ctx);
     } catch (error) {
       fail(ctx, error, log);
     }
@@ -51,6 +67,18 @@ export function createApp({ broker, log, maxBodyBytes, probes }: AppOptions): Ko
     if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') log.warn({ error }, 'a reply could not be written');
   });
   return app;
+}
+
+/** Writes the reply, unless there is nobody left to read it. */
+function replyOrUndo(client: HttpClient, log: Logger, ...answered: Parameters<typeof reply>): void {
+  if (!client.isGone) {
+    reply(...answered);
+    return;
+  }
+  const [ctx] = answered;
+  ctx.respond = false;
+  ctx.res.destroy();
+  void client.undo(log);
 }
 
 /** The path, also of a request target in absolute form. */

@@ -42,26 +42,42 @@ export function errorBody({ reason, message, details, outcome, msgType }: Broker
   });
 }
 
-/** Answers a request that failed. A 5xx that is not the client's doing is logged under the id that the client gets too. */
+/** Answers a request that failed. */
 export function fail(ctx: Context, error: unknown, log: Logger): void {
   if (error instanceof ClientGone) {
     ctx.respond = false;
     return;
   }
-  const failure =
-    error instanceof BrokerError
-      ? error
-      : new BrokerError('internal', 'the broker failed; its log says more', { cause: error });
-  const code = STATUS_OF[failure.reason];
+  const failure = failureOf(error);
+  reply(ctx, STATUS_OF[failure.reason], errorBody(failure), failureHeaders([failure], log));
+}
+
+/** What the client is told of whatever was thrown. */
+export const failureOf = (error: unknown): BrokerError =>
+  error instanceof BrokerError
+    ? error
+    : new BrokerError('internal', 'the broker failed; its log says more', { cause: error });
+
+/**
+ * The headers of a reply with these failures in it. A 5xx that is not the client's doing is logged under the id that the
+ * client gets too; of several in the same words one.
+ */
+export function failureHeaders(failures: BrokerError[], log: Logger): Record<string, string | number> {
   const headers: Record<string, string | number> = {};
-  if (failure.retryAfterS !== undefined) headers['Retry-After'] = failure.retryAfterS;
-  if (code >= 500 && failure.reason !== 'not_supported') {
-    const requestId = randomUUID();
+  const waits = failures.flatMap(({ retryAfterS }) => retryAfterS ?? []);
+  if (waits.length > 0) headers['Retry-After'] = Math.max(...waits);
+  const requestId = randomUUID();
+  const logged = new Set<string>();
+  for (const failure of failures) {
+    const code = STATUS_OF[failure.reason];
+    if (code < 500 || failure.reason === 'not_supported') continue;
     headers['X-Request-Id'] = requestId;
+    if (logged.has(failure.message)) continue;
+    logged.add(failure.message);
     log[code === 500 ? 'error' : 'warn'](
       { requestId, code, msgType: failure.msgType, error: failure.cause ?? failure },
       failure.message,
     );
   }
-  reply(ctx, code, errorBody(failure), headers);
+  return headers;
 }

@@ -2,11 +2,13 @@
 import Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import type { Queues } from '../queue/queues.js';
+import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
 
 /** What a handler works with. */
 export interface Broker {
   readonly queues: Queues;
+  readonly waiting: Waiting;
   /** Of a SEND that does not ask for another. */
   readonly durability: Durability;
   readonly id: number;
@@ -14,6 +16,15 @@ export interface Broker {
   /** When the broker started, ms since 1970. */
   readonly startedAtMs: number;
 }
+
+/** Who sent the request. */
+export interface Client extends Caller {
+  /** What is to be done when there is nobody left to be answered. */
+  onUnanswered(undo: () => Promise<void>): void;
+}
+
+/** A request as JSON.parse gives it. */
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** A row of the table of message types. */
 export interface MessageType {
@@ -28,7 +39,12 @@ export interface MessageType {
    * @param payload the JSON text of its field payload
    * @returns the reply, JSON text
    */
-  readonly handle: (fields: never, broker: Broker, payload: string) => Promise<string>;
+  readonly handle: (fields: never, broker: Broker, payload: string, client: Client) => Promise<string>;
+  /**
+   * Of a type whose requests to one address keep their order in a batch: which way they go to Redis. Those that take one way
+   * do by themselves.
+   */
+  readonly way?: (fields: Fields) => string;
 }
 
 export interface Addressed {

@@ -1,15 +1,16 @@
-// Request text → the message type's handler → reply text. The table of message types is here.
+// Request text, or a batch of them → the message type's handler → reply text. The table of message types is here.
 import type Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
 import { back } from './back.js';
 import { drop } from './drop.js';
 import { EXPLAINED, requestSchema } from './fields.js';
-import type { Broker, MessageType } from './fields.js';
+import type { Broker, Client, Fields, MessageType } from './fields.js';
 import { free } from './free.js';
 import { gbye } from './gbye.js';
 import { helo } from './helo.js';
-import { parseRequest } from './json-text.js';
+import { parseBatch, parseRequest } from './json-text.js';
+import type { RequestText } from './json-text.js';
 import { keep } from './keep.js';
 import { move } from './move.js';
 import { peek } from './peek.js';
@@ -17,8 +18,6 @@ import { pushAck, pushRequest } from './push.js';
 import { recv } from './recv.js';
 import { send } from './send.js';
 import { stat } from './stat.js';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 export const MESSAGE_TYPES: readonly MessageType[] = [
   send,
@@ -56,12 +55,58 @@ const ANY_REQUEST = requestSchema().unknown();
  * @returns the reply, JSON text, its code 200
  * @throws BrokerError; its msgType tells the reply that this would have been, once that is known
  */
-export async function answer(text: string, broker: Broker): Promise<string> {
-  const { fields, payload } = parseRequest(text);
+export async function answer(text: string, broker: Broker, client: Client): Promise<string> {
+  return answerRequest(parseRequest(text), broker, client);
+}
+
+/**
+ * Carries out the requests of a batch, each as if it had come alone. All are started at once, in their order, so that their
+ * commands leave in one packet; but a SEND that goes another way to Redis than the one before it to the same queue waits for
+ * that one, so that they stay in order.
+ * @param text a JSON array of 1 to `most` requests
+ * @returns for each what {@link answer} would return
+ * @throws BrokerError when nothing was done: invalid_json, invalid_request, too_large
+ */
+export function answerBatch(text: string, broker: Broker, client: Client, most: number): Promise<string>[] {
+  const sends = new Map<unknown, Sends>();
+  return parseBatch(text, most).map((request) =>
+    request instanceof BrokerError ? Promise.reject(request) : answerInOrder(request, broker, client, sends),
+  );
+}
+
+/** SENDs to one queue that take one way. */
+interface Sends {
+  readonly way: string;
+  /** When those before them, which took another way, have ended. */
+  readonly start: Promise<unknown> | undefined;
+  readonly underWay: Promise<string>[];
+}
+
+function answerInOrder(
+  request: RequestText,
+  broker: Broker,
+  client: Client,
+  sends: Map<unknown, Sends>,
+): Promise<string> {
+  const { fields } = request;
+  const way = BY_NAME_OR_NUMBER.get(fields.msg_type)?.way?.(fields);
+  if (way === undefined) return answerRequest(request, broker, client);
+  let line = sends.get(fields.daddr);
+  if (line?.way !== way) {
+    line = { way, start: line && Promise.allSettled(line.underWay), underWay: [] };
+    sends.set(fields.daddr, line);
+  }
+  const carryOut = (): Promise<string> => answerRequest(request, broker, client);
+  const answered = line.start ? line.start.then(carryOut) : carryOut();
+  line.underWay.push(answered);
+  return answered;
+}
+
+async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   const type = typeOf(fields);
   try {
     if (type.schema) validate(type.request, type.schema, fields);
-    return await type.handle(fields as never, broker, payload ?? '');
+    return await type.handle(fields as never, broker, payload ?? '', client);
   } catch (error) {
     throw inReplyTo(type, error);
   }

@@ -1,4 +1,5 @@
 // Request text → what its JSON says, plus where the payload's own text stands, so that it is kept to the last digit.
+// A batch is cut into its elements' texts first, and each of these is parsed as if it had come alone.
 import { BrokerError } from '../errors.js';
 
 /** Brackets open at once; deeper documents are refused before anything looks at them. */
@@ -29,16 +30,74 @@ export function parseRequest(text: string): RequestText {
   if (text.startsWith('\uFEFF'))
     throw new BrokerError('invalid_json', 'the body starts with a byte order mark: send UTF-8 without it');
   const payload = findPayload(text);
-  let value: unknown;
+  const value = parse(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new BrokerError('invalid_request', 'a request must be one JSON object');
+  return { fields: value as Record<string, unknown>, payload };
+}
+
+/** Whether the text is a JSON array, if it is JSON at all. */
+export const isBatch = (text: string): boolean => OPENS_ARRAY.test(text);
+
+const OPENS_ARRAY = /^[ \t\n\r]*\[/;
+const BLANK = /^[ \t\n\r]*$/;
+
+/**
+ * Parses an array of requests.
+ * @returns for each element what {@link parseRequest} returns, or the invalid_request that it throws
+ * @throws BrokerError for the whole: invalid_json, invalid_request (an empty array), too_large (more than `most` elements)
+ */
+export function parseBatch(text: string, most: number): (RequestText | BrokerError)[] {
+  const elements = splitArray(text, most);
+  if (elements.length === 1 && BLANK.test(elements[0] as string))
+    throw new BrokerError('invalid_request', 'the batch is empty: send an array of 1 request or more');
+  return elements.map((element) => {
+    try {
+      return parseRequest(element);
+    } catch (error) {
+      if (error instanceof BrokerError && error.reason === 'invalid_request') return error;
+      parse(text); // throws, and its words are about the whole body
+      throw error;
+    }
+  });
+}
+
+function parse(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     throw new BrokerError('invalid_json', `the body is not valid JSON: ${(error as Error).message}`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new BrokerError('invalid_request', 'the body must be one JSON object');
-  return { fields: value as Record<string, unknown>, payload };
 }
+
+/** @returns the texts between the commas of the outermost array: all of them are valid JSON if and only if the whole is */
+function splitArray(text: string, most: number): string[] {
+  const elements: string[] = [];
+  let depth = 0;
+  let start = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) {
+      i = endOfString(text, i);
+    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+      if (++depth === 1) start = i + 1;
+    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
+      if (--depth > 0) continue;
+      elements.push(text.slice(start, i));
+      if (code === CLOSE_BRACE || !BLANK.test(text.slice(i + 1))) parse(text); // throws
+      return elements;
+    } else if (code === COMMA && depth === 1) {
+      elements.push(text.slice(start, i));
+      if (elements.length === most) throw tooMany(most);
+      start = i + 1;
+    }
+  }
+  parse(text); // throws: the array is never closed
+  return elements;
+}
+
+const tooMany = (most: number): BrokerError =>
+  new BrokerError('too_large', `the batch has more than ${most} requests (AIZUMI_MAX_BATCH); nothing was done`);
 
 /** @returns the text of the outermost object's last field named payload, as JSON.parse would pick it; garbage for invalid JSON */
 function findPayload(text: string): string | undefined {

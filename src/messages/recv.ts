@@ -1,17 +1,21 @@
 // MSG_RECV_REQ: the receiver saddr asks for its next message, or for several.
 import Joi from 'joi';
 import { BrokerError } from '../errors.js';
-import { recv as receive } from '../queue/recv.js';
+import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
 import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker } from './fields.js';
+import type { Addressed, Broker, Client } from './fields.js';
 
 interface Request extends Addressed {
+  wait_ms?: number;
   max?: number;
   visibility_timeout_ms?: number;
   details?: boolean;
   attempt_id?: string;
 }
+
+/** SQS's longest wait. */
+const LONGEST_WAIT_MS = 20_000;
 
 const REPLY_HEAD = replyHead('MSG_RECV_ACK');
 
@@ -20,17 +24,19 @@ export const recv = {
   request: 'MSG_RECV_REQ',
   reply: 'MSG_RECV_ACK',
   schema: requestSchema({
+    wait_ms: integer(0, LONGEST_WAIT_MS).optional(),
     max: integer(1, MOST_AT_ONCE).optional(),
     visibility_timeout_ms: visibilityTimeoutMs.optional(),
     details: Joi.boolean(),
     attempt_id: text(64),
   }),
-  async handle(request: Request, { queues }: Broker): Promise<string> {
-    const { saddr: receiver, max, details = false, visibility_timeout_ms, attempt_id } = request;
+  async handle(request: Request, { queues, waiting }: Broker, _payload: string, client: Client): Promise<string> {
+    const { saddr: receiver, wait_ms = 0, max, details = false, visibility_timeout_ms, attempt_id } = request;
     const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id };
-    const { messages } = await receive(queues, receiver, options);
+    const messages = await waiting.recv(receiver, options, wait_ms, client);
     const [message] = messages;
     if (message === undefined) throw new BrokerError('queue_empty', 'no message waits for you: ask again later');
+    client.onUnanswered(() => giveBack(queues, receiver, messages));
     if (max === undefined) return `${REPLY_HEAD},${fieldsOf(message, receiver, details)}}`;
     const list = messages.map((each) => `{${fieldsOf(each, receiver, details)}}`);
     return `${REPLY_HEAD},"messages":[${list.join(',')}]}`;

@@ -3,7 +3,7 @@ import Joi from 'joi';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
-import type { Addressed, Broker } from './fields.js';
+import type { Addressed, Broker, Fields } from './fields.js';
 
 interface Request extends Addressed {
   id: number;
@@ -32,4 +32,6 @@ export const send = {
     await sendMessage(queues, daddr, { saddr, id, payload }, { durability, dedup, delayMs: delay_ms, ttlMs: ttl_ms });
     return REPLY;
   },
+  /** The connection depends on the durability, the command on the rest. */
+  way: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
 };

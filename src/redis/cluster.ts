@@ -1,5 +1,5 @@
 // Connections to a Redis Cluster: one over all its nodes, and single ones.
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Command, Redis } from 'ioredis';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import type { ClusterAddress } from '../redis-address.js';
 import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
@@ -33,6 +33,10 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
 /** What a node is called, by ioredis's `slots` too: host:port, without brackets if that is IPv6. */
 export const nodeName = ({ host, port }: { host?: string | undefined; port?: number | string | undefined }): string =>
   `${host}:${port}`;
+
+/** The primary that has the key in a Cluster, by its {@link nodeName}, undefined while that is not known; '' elsewhere. */
+export const nodeOf = (redis: Redis | Cluster, key: string): string | undefined =>
+  redis instanceof Cluster ? redis.slots[new Command('exists', [key]).getSlot()]?.[0] : '';
 
 /** A connection of its own to one node of the Cluster, by its {@link nodeName}. */
 export function openNode(address: ClusterAddress, name: string, options: RedisOptions): Redis {

@@ -3,10 +3,10 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import { parseRedisAddress } from '../redis-address.js';
-import { nodeName, openNode } from './cluster.js';
+import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { GroupCommit } from './group-commit.js';
-import { askWhetherFollowed, followedKey, slotOf } from './history.js';
+import { askWhetherFollowed, followedKey } from './history.js';
 import { openPrimary } from './primary.js';
 import { ReplicationWatch } from './replication.js';
 
@@ -61,7 +61,7 @@ export class DurableWrites {
   }
 
   async #commit<T>(key: string, level: 'quorum' | 'all', write: (redis: RedisClient) => Promise<T>): Promise<T> {
-    const node = this.#nodeOf(key);
+    const node = nodeOf(this.redis, key) ?? '?';
     if (this.#replication.of(node) === undefined) await this.#replication.look();
     const replication = this.#replication.of(node);
     if (replication === undefined)
@@ -77,11 +77,6 @@ export class DurableWrites {
   close(): void {
     this.#replication.stop();
     for (const { redis } of this.#writers.values()) redis.disconnect();
-  }
-
-  /** The primary that has the key in a Cluster, by its name; '' elsewhere. */
-  #nodeOf(key: string): string {
-    return this.redis.isCluster ? ((this.redis as Cluster).slots[slotOf(key)]?.[0] ?? '?') : '';
   }
 
   #writer(node: string): GroupCommit {

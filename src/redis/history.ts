@@ -1,6 +1,6 @@
 // Whether every replica has followed a primary since its history began: if not, one that has not may be elected over a majority.
-import { Command } from 'ioredis';
-import type { Cluster, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { nodeOf } from './cluster.js';
 import type { RedisClient } from './connect.js';
 
 /**
@@ -53,16 +53,12 @@ export async function noteFollowers(redis: RedisClient, key: string, info: strin
  */
 export function followedKey(prefix: string, redis: RedisClient, node: string): string | undefined {
   if (!redis.isCluster) return `${prefix}:followed`;
-  const { slots } = redis as Cluster;
   for (let tag = 0; tag < MOST_TAGS; tag++) {
     const key = `${prefix}:{${tag}}:followed`;
-    if (slots[slotOf(key)]?.[0] === node) return key;
+    if (nodeOf(redis, key) === node) return key;
   }
   return undefined;
 }
 
 /** A primary with a hundredth of the slots is found with 99.995 % certainty. */
 const MOST_TAGS = 1_000;
-
-/** The Cluster slot of a key. */
-export const slotOf = (key: string): number => new Command('exists', [key]).getSlot();

@@ -16,7 +16,8 @@ import { until } from '../support/until.js';
 
 const LIMIT = 1_048_576;
 const SENT = '{"code":200,"status":"OK","msg_type":"MSG_SEND_ACK"}';
-const STAT = httpRequest(JSON.stringify(statRequest(1)));
+const STAT_TEXT = JSON.stringify(statRequest(1));
+const STAT = httpRequest(STAT_TEXT);
 const TOO_LARGE = `{"code":413,"status":"Payload Too Large","error":{"reason":"too_large","message":"the body is over the limit of ${LIMIT} bytes (AIZUMI_MAX_BODY_BYTES); nothing was stored","details":[]}}`;
 const TOO_DEEP =
   '{"code":400,"status":"Bad Request","error":{"reason":"invalid_request","message":"the body is nested deeper than 64 levels","details":[]}}';
@@ -166,11 +167,19 @@ describe('http/hostile', () => {
       });
 
       it(`is refused at 100,000 levels of ${brackets.join('')}, closed or not`, async () => {
-        await expectRefusedBody(around(100_000, brackets, '1'), 'invalid_request');
+        await expectRefusedBody(`{"a":${around(100_000, brackets, '1')}}`, 'invalid_request');
         await expectRefusedBody(sendText(around(100_000, brackets, '1')), 'invalid_request');
-        await expectRefusedBody(brackets[0].repeat(100_000), 'invalid_request');
+        await expectRefusedBody(`{"a":${brackets[0].repeat(100_000)}`, 'invalid_request');
       });
     }
+
+    it('is refused in a batch for itself, at 100,000 levels', async () => {
+      connection.write(httpRequest(`[${around(100_000, ['[', ']'], '1')},${STAT_TEXT}]`));
+      const { status, text } = await connection.reply();
+      expect(status).to.equal(207);
+      expect(text.startsWith(`[${TOO_DEEP},{"code":200,`), text).to.equal(true);
+      await expectRefusedBody('['.repeat(100_000), 'invalid_json');
+    });
 
     it('is not seen in strings', async () => {
       connection.write(httpRequest(sendText(JSON.stringify('[{"'.repeat(100)))));

@@ -21,6 +21,7 @@ const DEFAULTS = {
   maxDeliveries: 20,
   maxQueueLength: 1_000_000,
   maxBodyBytes: 1_048_576,
+  maxBatch: 1_000,
   logLevel: 'info',
 };
 
@@ -84,6 +85,7 @@ describe('config', () => {
       AIZUMI_MAX_DELIVERIES: '1',
       AIZUMI_MAX_QUEUE_LENGTH: '1',
       AIZUMI_MAX_BODY_BYTES: '1024',
+      AIZUMI_MAX_BATCH: '1',
       AIZUMI_LOG_LEVEL: 'silent',
     };
     expect(Object.keys(env).sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
@@ -105,6 +107,7 @@ describe('config', () => {
       maxDeliveries: 1,
       maxQueueLength: 1,
       maxBodyBytes: 1024,
+      maxBatch: 1,
       logLevel: 'silent',
     });
   });
@@ -164,6 +167,7 @@ describe('config', () => {
     AIZUMI_MAX_DELIVERIES: ['0', '1000001', 'many'],
     AIZUMI_MAX_QUEUE_LENGTH: ['0', '-1', '1.5', 'Infinity'],
     AIZUMI_MAX_BODY_BYTES: ['0', '1023', '268435457', '1MB'],
+    AIZUMI_MAX_BATCH: ['0', '100001', '1.5', 'all'],
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
   };
   for (const [name, values] of Object.entries(bad))

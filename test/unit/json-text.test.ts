@@ -2,12 +2,23 @@ import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { BrokerError } from '../../src/errors.js';
-import { parseRequest } from '../../src/messages/json-text.js';
+import { isBatch, parseBatch, parseRequest } from '../../src/messages/json-text.js';
 
 /** What parseRequest throws for `text`; fails if it throws anything but a BrokerError. */
 function refusal(text: string): BrokerError | undefined {
   try {
     parseRequest(text);
+    return undefined;
+  } catch (error) {
+    expect(error).to.be.instanceOf(BrokerError);
+    return error as BrokerError;
+  }
+}
+
+/** What parseBatch throws for `text`. */
+function batchRefusal(text: string, most = 1000): BrokerError | undefined {
+  try {
+    parseBatch(text, most);
     return undefined;
   } catch (error) {
     expect(error).to.be.instanceOf(BrokerError);
@@ -106,6 +117,46 @@ describe('messages/json-text', () => {
       expect(refusal(`{"a":"${'['.repeat(100)}\\"${'{'.repeat(100)}"}`)).to.equal(undefined));
   });
 
+  describe('a batch', () => {
+    it('is what begins with a bracket', () => {
+      for (const text of ['[', ' [', '\r\n\t[1]']) expect(isBatch(text), text).to.equal(true);
+      for (const text of ['{"a":[]}', '', ' ', '"["', '\ufeff[', '\u00a0['])
+        expect(isBatch(text), text).to.equal(false);
+    });
+
+    it('may hold as many requests as allowed, and not one more', () => {
+      expect(parseBatch('[{},{},{}]', 3)).to.have.length(3);
+      expect(batchRefusal('[{},{},{},{}]', 3)).to.include({
+        reason: 'too_large',
+        message: 'the batch has more than 3 requests (AIZUMI_MAX_BATCH); nothing was done',
+      });
+      expect(batchRefusal('[{}]', 1)).to.equal(undefined);
+    });
+
+    it('may not be empty', () => {
+      for (const text of ['[]', ' [ \n] ']) expect(batchRefusal(text)?.reason, text).to.equal('invalid_request');
+    });
+
+    it('is refused as a whole when it is not JSON, with a place in the whole body', () => {
+      for (const text of ['[{}', '[{},]', '[,{}]', '[{}]]', '[{}] {}', '[{}}', '[{]}', '[{} {}]', '[{}\ufeff]'])
+        expect(batchRefusal(text)?.reason, text).to.equal('invalid_json');
+      expect(batchRefusal('[{"a":1},{"b":2]')?.message).to.match(/position 15/);
+    });
+
+    it('counts the levels of each request for itself', () => {
+      const nested = (levels: number): string => '{"a":'.repeat(levels - 1) + '{}' + '}'.repeat(levels - 1);
+      const [fine, deep] = parseBatch(`[${nested(64)},${nested(65)}]`, 2);
+      expect(fine).not.to.be.instanceOf(BrokerError);
+      expect(deep).to.include({ reason: 'invalid_request', message: 'the body is nested deeper than 64 levels' });
+    });
+
+    it('keeps each payload to the last digit', () => {
+      const texts = ['12345678901234567890', '"],["', '{"payload":[1e400 , 2]}'];
+      const requests = parseBatch(`[${texts.map((payload) => `{"payload": ${payload} }`).join(' , ')}]`, 3);
+      expect(requests.map((request) => (request as { payload: string }).payload)).to.deep.equal(texts);
+    });
+  });
+
   it('takes time in proportion to the text, whatever is in it', () => {
     // each of these takes minutes if it is quadratic; mocha's own timeout is the limit
     const n = 500_000;
@@ -198,6 +249,60 @@ describe('messages/json-text', () => {
           expect(isDeepStrictEqual(JSON.parse(payload), expected.payload)).to.equal(true);
           expect(payload).to.equal(payload.trim());
           expect(text).to.include(payload);
+        }),
+        { numRuns: 3000 },
+      );
+    });
+
+    it('finds in a batch what it finds in each element alone', () => {
+      const batch = fc.array(fc.oneof(request, request, value), { minLength: 1, maxLength: 5 });
+      const outcome = (parse: () => unknown): unknown => {
+        try {
+          return parse();
+        } catch (error) {
+          return error;
+        }
+      };
+      fc.assert(
+        fc.property(whitespace, batch, (space, elements) => {
+          const text = `${space}[${elements.join(`${space},`)}${space}]${space}`;
+          expect(isBatch(text)).to.equal(true);
+          const alone = elements.map((element) => outcome(() => parseRequest(element)));
+          const together = parseBatch(text, 5);
+          expect(together.length).to.equal(alone.length);
+          together.forEach((found, i) => {
+            if (found instanceof BrokerError) expect(found.message).to.equal((alone[i] as Error).message);
+            else expect(isDeepStrictEqual(found, alone[i])).to.equal(true);
+          });
+        }),
+        { numRuns: 2000 },
+      );
+    });
+
+    it('takes of what begins like a batch what JSON.parse takes', () => {
+      const broken = fc
+        .tuple(
+          fc.array(request, { minLength: 1, maxLength: 3 }),
+          fc.nat(),
+          fc.nat({ max: 3 }),
+          fc.oneof(fc.constantFrom('"', '\\', '{', '}', '[', ']', ':', ',', '\0', '\u00a0', '\ufeff'), inQuotes),
+        )
+        .map(([elements, at, gone, instead]) => {
+          const text = `[${elements.join(',')}]`;
+          const i = 1 + (at % text.length);
+          return text.slice(0, i) + instead + text.slice(i + gone);
+        });
+      fc.assert(
+        fc.property(broken, (text) => {
+          let expected: unknown[] | undefined;
+          try {
+            expected = JSON.parse(text) as unknown[];
+          } catch {
+            expected = undefined;
+          }
+          if (expected === undefined) expect(batchRefusal(text)?.reason).to.equal('invalid_json');
+          else if (expected.length === 0) expect(batchRefusal(text)?.reason).to.equal('invalid_request');
+          else expect(parseBatch(text, 1000).length).to.equal(expected.length);
         }),
         { numRuns: 3000 },
       );

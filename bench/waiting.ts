@@ -1,0 +1,157 @@
+// What 10,000 waiting receivers cost: the worker and Redis while nothing happens, a SEND to others meanwhile, and how soon one
+// of them has its message.
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuMicros, percentile, residentMb } from './measure.js';
+import { startWorker } from './servers.js';
+import type { HttpServer, RedisServer } from './servers.js';
+import { stage } from './stages.js';
+import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
+
+export interface WaitingResults {
+  waiters: number;
+  /** While nothing happens; Redis's commands and CPU include what it does without waiters. */
+  idle: { without: Idle; with: Idle };
+  /** From SEND, through another worker, to the waiter's reply, both as the clients see them, ms. */
+  wakeMs: { p50: number; p99: number };
+  /** To other addresses, through another worker than the waiters'. */
+  send: { without: Send; with: Send };
+}
+
+interface Send {
+  workerMicros: number;
+  /** Inside Redis, by its own count: its CPU time has in it what the waiters do who ask again. */
+  xaddMicros: number;
+}
+
+interface Idle {
+  workerMicrosPerSecond: number;
+  redisCommandsPerSecond: number;
+  residentMb: number;
+}
+
+const WAITERS = 10_000;
+const FIRST_WAITER = 100_000;
+const WAIT_MS = 20_000;
+const CONNECT_AT_ONCE = 250;
+const IDLE_MS = 5_000;
+const WAKES = 400;
+const SETTLE_MS = 4_000;
+
+export async function measureWaiting(
+  program: string,
+  redis: RedisServer,
+  rounds: number,
+  count: number,
+): Promise<WaitingResults> {
+  const waitersWorker = await startWorker(program, redis);
+  const sendersWorker = await startWorker(program, redis);
+  const send = (): Promise<Send> => measureSend(sendersWorker, redis, count);
+  await send(); // V8 compiles
+  const idleWithout = await measureIdle(waitersWorker, redis);
+  const without: Send[] = [];
+  for (let r = 0; r < rounds; r++) without.push(await send());
+
+  const waiters = await startWaiters(waitersWorker.url);
+  await sleep(SETTLE_MS);
+  const idleWith = await measureIdle(waitersWorker, redis);
+  const wakes = await measureWakes(waiters, sendersWorker.url);
+  const meanwhile: Send[] = [];
+  for (let r = 0; r < rounds; r++) meanwhile.push(await send());
+
+  waiters.forEach((waiter) => waiter.socket.destroy());
+  await Promise.all([waitersWorker.stop(), sendersWorker.stop()]);
+  return {
+    waiters: WAITERS,
+    idle: { without: idleWithout, with: idleWith },
+    wakeMs: { p50: percentile(wakes, 0.5), p99: percentile(wakes, 0.99) },
+    send: { without: cheapest(without), with: cheapest(meanwhile) },
+  };
+}
+
+const cheapest = (sends: Send[]): Send => ({
+  workerMicros: Math.min(...sends.map(({ workerMicros }) => workerMicros)),
+  xaddMicros: Math.min(...sends.map(({ xaddMicros }) => xaddMicros)),
+});
+
+async function measureSend(worker: HttpServer, redis: RedisServer, count: number): Promise<Send> {
+  const xadd = async (): Promise<{ calls: number; micros: number }> => {
+    const info = await redis.client.info('commandstats');
+    const [, calls, micros] = /cmdstat_xadd:calls=(\d+),usec=(\d+)/.exec(info) ?? [];
+    return { calls: Number(calls), micros: Number(micros) };
+  };
+  const before = await xadd();
+  const { serverMicros } = await stage(worker, redis, deal(sends(count, takeIds(count))));
+  const after = await xadd();
+  for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+  return { workerMicros: serverMicros, xaddMicros: (after.micros - before.micros) / (after.calls - before.calls) };
+}
+
+async function measureIdle(worker: HttpServer, redis: RedisServer): Promise<Idle> {
+  const commands = async (): Promise<number> =>
+    Number(/total_commands_processed:(\d+)/.exec(await redis.client.info('stats'))?.[1]);
+  const [commandsBefore, microsBefore] = [await commands(), cpuMicros(worker.pid)];
+  await sleep(IDLE_MS);
+  const [commandsAfter, microsAfter] = [await commands(), cpuMicros(worker.pid)];
+  const perSecond = (amount: number): number => amount / (IDLE_MS / 1_000);
+  return {
+    workerMicrosPerSecond: perSecond(microsAfter - microsBefore),
+    redisCommandsPerSecond: perSecond(commandsAfter - commandsBefore - 1), // less our own INFO
+    residentMb: residentMb(worker.pid).now,
+  };
+}
+
+interface Waiter {
+  address: number;
+  socket: Socket;
+  ask: () => unknown;
+  /** Called with each reply; then it asks again. */
+  onReply: (text: string) => unknown;
+}
+
+/** One connection each, at an address of its own; whoever is told that there is nothing asks again. */
+async function startWaiters(url: string): Promise<Waiter[]> {
+  const waiters: Waiter[] = [];
+  for (let i = 0; i < WAITERS; i += CONNECT_AT_ONCE) {
+    const some = Array.from({ length: CONNECT_AT_ONCE }, (_, n) => startWaiter(url, FIRST_WAITER + i + n));
+    waiters.push(...(await Promise.all(some)));
+  }
+  // all together, so that none has to ask again before what is measured first has been measured
+  waiters.forEach((waiter) => waiter.ask());
+  return waiters;
+}
+
+async function startWaiter(url: string, address: number): Promise<Waiter> {
+  const { hostname, port } = new URL(url);
+  const socket = createConnection({ host: hostname, port: Number(port), noDelay: true });
+  await once(socket, 'connect');
+  const body = `{"msg_type":3,"saddr":${address},"daddr":5000,"wait_ms":${WAIT_MS}}`;
+  const request = `POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const waiter: Waiter = { address, socket, ask: () => socket.write(request), onReply: () => undefined };
+  socket.on('data', (bytes: Buffer) => {
+    const text = bytes.toString(); // replies are short: they come in one piece
+    waiter.onReply(text);
+    waiter.ask();
+  });
+  return waiter;
+}
+
+async function measureWakes(waiters: Waiter[], url: string): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < WAKES; i++) {
+    const waiter = waiters[(i * 7919) % waiters.length]!;
+    const woken = new Promise<number>((resolve) => {
+      // its time may be up before the message comes
+      waiter.onReply = (text) => text.includes('"code":200') && resolve(performance.now());
+    });
+    const startMs = performance.now();
+    const body = `{"msg_type":1,"saddr":1,"daddr":${waiter.address},"id":1,"payload":"wake up"}`;
+    const sent = fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    times.push((await woken) - startMs);
+    waiter.onReply = () => undefined;
+    await (await sent).text();
+  }
+  return times;
+}

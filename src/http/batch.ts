@@ -1,0 +1,38 @@
+// The replies to a batch → one reply: each as it would have come alone, and a status that tells whether all are 200.
+import { setImmediate } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { errorBody, failureHeaders, failureOf } from './failure.js';
+
+const MULTI_STATUS = 207;
+
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/**
+ * Resolves in a turn of the event loop in which no other batch begins: what Redis answered to one is dealt with before the
+ * next is taken apart, and other requests come in between. Without it 64 batches of 100 at once cost twice as much per request,
+ * half of it collecting garbage.
+ */
+const nextTurn = (): Promise<unknown> => (lastTurn = lastTurn.then(() => setImmediate()));
+
+/** The whole reply: JSON text, its status and headers. */
+export interface BatchReply {
+  code: number;
+  text: string;
+  headers: Record<string, string | number>;
+}
+
+/**
+ * A JSON array, in the order of the promises that `start` returns, once all are settled.
+ * @throws BrokerError what `start` throws: nothing was done
+ */
+export async function together(start: () => Promise<string>[], log: Logger): Promise<BatchReply> {
+  await nextTurn();
+  const settled = await Promise.allSettled(start());
+  const failures = settled.flatMap((answer) => (answer.status === 'rejected' ? failureOf(answer.reason) : []));
+  let nextFailure = 0;
+  const texts = settled.map((answer) =>
+    answer.status === 'fulfilled' ? answer.value : errorBody(failures[nextFailure++] as (typeof failures)[0]),
+  );
+  const code = failures.length === 0 ? 200 : MULTI_STATUS;
+  return { code, text: `[${texts.join(',')}]`, headers: failureHeaders(failures, log) };
+}

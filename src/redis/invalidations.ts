@@ -1,0 +1,107 @@
+// Reads of which Redis tells when another client has changed what was read: how a waiting RECV wakes (docs/adr/0009).
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { parseRedisAddress } from '../redis-address.js';
+import { nodeName, nodeOf, openNode } from './cluster.js';
+import type { RedisClient, Script } from './connect.js';
+import { redisFailure } from './failure.js';
+import { openPrimary } from './primary.js';
+import { TrackedPrimary } from './tracked-primary.js';
+import type { Session } from './tracked-primary.js';
+
+export interface InvalidationsOptions {
+  url: string;
+  scripts: Record<string, Script>;
+  log: Logger;
+}
+
+/** Who is told. */
+export interface Listener {
+  /** A key that was looked at; undefined: any of them. */
+  onChange: (key: string | undefined) => void;
+  /** Some session has begun: what was looked at before is to be looked at again. */
+  onSession: () => void;
+}
+
+export class Invalidations {
+  readonly #primaries = new Map<string, TrackedPrimary>();
+  readonly #address;
+  #listener: Listener | undefined;
+  #following = false;
+
+  /** @param redis the worker's connection, which knows the primaries. Others are opened when they are needed first. */
+  constructor(
+    private readonly redis: RedisClient,
+    private readonly options: InvalidationsOptions,
+  ) {
+    this.#address = parseRedisAddress(options.url);
+    redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
+  }
+
+  listen(listener: Listener): void {
+    this.#listener = listener;
+  }
+
+  /** What a look at `key` would belong to now; undefined while its changes cannot be told. */
+  session(key: string): Session | undefined {
+    const node = nodeOf(this.redis, key);
+    return node === undefined ? undefined : this.#primary(node).session;
+  }
+
+  /**
+   * Carries out `read`; the next change of any of `keys` by another client is told, once, as long as the session lasts.
+   * A change that `read` itself makes ends that without a word.
+   * @param keys of one slot
+   * @param read issues its command at once when it is called, so that no change can fall between
+   */
+  async look<T>(keys: [string, ...string[]], read: (redis: RedisClient) => Promise<T>): Promise<T> {
+    const { reader } = this.#primary(nodeOf(this.redis, keys[0]) ?? '');
+    const tracked = reader.exists(...keys);
+    const [result] = await Promise.all([read(reader), tracked.catch((error: unknown) => this.#refuse(error))]);
+    return result;
+  }
+
+  close(): void {
+    for (const primary of this.#primaries.values()) primary.close();
+    this.#primaries.clear();
+  }
+
+  #refuse(error: unknown): never {
+    if (error instanceof Error && error.message.startsWith('MOVED')) this.#follow();
+    throw redisFailure(error);
+  }
+
+  /** A node has told that a key is elsewhere now. */
+  #follow(): void {
+    if (this.#following) return;
+    this.#following = true;
+    (this.redis as Cluster).refreshSlotsCache(() => {
+      this.#following = false;
+      this.#listener?.onSession();
+    });
+  }
+
+  #primary(node: string): TrackedPrimary {
+    const known = this.#primaries.get(node);
+    if (known) return known;
+    const primary = new TrackedPrimary({
+      open: (options) => this.#open(node, options),
+      log: this.options.log,
+      onChange: (key) => this.#listener?.onChange(key),
+      onArmed: () => this.#listener?.onSession(),
+    });
+    this.#primaries.set(node, primary);
+    return primary;
+  }
+
+  #open(node: string, options: RedisOptions): Redis {
+    const all = { ...options, scripts: this.options.scripts };
+    const address = this.#address;
+    return address.shape === 'cluster' ? openNode(address, node, all) : openPrimary(address, all);
+  }
+
+  #close(node: string): void {
+    this.#primaries.get(node)?.close();
+    this.#primaries.delete(node);
+  }
+}

@@ -1,0 +1,106 @@
+// Two connections to one primary: on the one keys are read, on the other Redis tells when what was read has changed.
+import type { Redis, RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+
+/** Where Redis tells a RESP2 connection what has changed. https://redis.io/docs/latest/develop/reference/client-side-caching/ */
+const CHANNEL = '__redis__:invalidate';
+/** A connection that went silent is noticed within this time and FAIL_FAST.socketTimeout; and what was refused is tried again. */
+const BEAT_MS = 1_000;
+
+export interface TrackedOptions {
+  open: (options: RedisOptions) => Redis;
+  log: Logger;
+  /** Another client has changed a key that was read; undefined: any of them may have been changed. */
+  onChange: (key: string | undefined) => void;
+  /** From now on changes are told, but only of what is read from now on. */
+  onArmed: () => void;
+}
+
+/** One that belongs to a session is told of the changes as long as it lasts. */
+export type Session = object;
+
+export class TrackedPrimary {
+  readonly reader: Redis;
+  readonly #listener: Redis;
+  readonly #beat: NodeJS.Timeout;
+  /** The listener's number with Redis, once it listens. */
+  #listenerId: number | undefined;
+  #session: Session | undefined;
+  #refused = false;
+
+  constructor(private readonly options: TrackedOptions) {
+    this.reader = options.open({ connectionName: 'aizumi-waiting' });
+    // RESP2 and a channel: ioredis 6 drops the message in which RESP3 tells it
+    const listening = { protocol: 2, autoResubscribe: false } as const;
+    this.#listener = options.open({ connectionName: 'aizumi-changes', ...listening });
+    this.#listener.on('messageBuffer', (_channel: Buffer, keys: Buffer[] | null) => {
+      if (keys === null) options.onChange(undefined);
+      else keys.forEach((key) => options.onChange(key.toString()));
+    });
+    this.#listener.on('ready', () => this.#attempt(this.#listen()));
+    this.reader.on('ready', () => this.#attempt(this.#track()));
+    this.#listener.on('close', () => {
+      this.#listenerId = undefined;
+      this.#session = undefined;
+    });
+    this.reader.on('close', () => (this.#session = undefined));
+    // the worker's main connection goes to the same Redis and tells of its loss and return
+    for (const redis of [this.reader, this.#listener]) redis.on('error', () => undefined);
+    this.#beat = setInterval(() => this.#attempt(this.#check()), BEAT_MS).unref();
+  }
+
+  /** Another with each new connection; undefined while nothing would be told. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  close(): void {
+    clearInterval(this.#beat);
+    this.#session = undefined;
+    for (const redis of [this.reader, this.#listener]) redis.disconnect();
+  }
+
+  async #listen(): Promise<void> {
+    const id = await this.#listener.client('ID');
+    await this.#listener.subscribe(CHANNEL);
+    this.#listenerId = id;
+    await this.#track();
+  }
+
+  async #track(): Promise<void> {
+    const id = this.#listenerId;
+    if (id === undefined || this.reader.status !== 'ready') return;
+    // in a fail-over one of them may be with the old primary yet, and the number be somebody else's with the new one
+    if (peerOf(this.reader) !== peerOf(this.#listener)) {
+      this.#listener.disconnect(true);
+      return;
+    }
+    // NOLOOP: what the reader changes itself is not told
+    await this.reader.client('TRACKING', 'ON', 'REDIRECT', id, 'NOLOOP');
+    if (id !== this.#listenerId) return;
+    this.#refused = false;
+    this.#session = {};
+    this.options.onArmed();
+  }
+
+  async #check(): Promise<void> {
+    const connected = [this.reader, this.#listener].filter(({ status }) => status === 'ready');
+    await Promise.all(connected.map((redis) => redis.ping()));
+    if (connected.length < 2 || this.#session !== undefined) return;
+    await (this.#listenerId === undefined ? this.#listen() : this.#track());
+  }
+
+  /** What fails for the loss of a connection is done again with the next; what Redis refuses is told once, and tried again. */
+  #attempt(attempt: Promise<unknown>): void {
+    attempt.catch((error: unknown) => {
+      if (this.#refused || !(error instanceof Error) || error.name !== 'ReplyError') return;
+      this.#refused = true;
+      this.options.log.warn(
+        { error },
+        'Redis does not tell of changes: a RECV with wait_ms looks once, and then only when its time is up',
+      );
+    });
+  }
+}
+
+const peerOf = ({ stream }: Redis): string => `${stream.remoteAddress}:${stream.remotePort}`;

@@ -1,0 +1,336 @@
+// RECV with wait_ms, through two workers over one Redis.
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import { startBroker } from '../support/broker.js';
+import type { Reply, TestBroker } from '../support/broker.js';
+import { httpRequest, openConnection } from '../support/connection.js';
+import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { openStore } from '../support/store.js';
+import type { Store } from '../support/store.js';
+import { until } from '../support/until.js';
+import { startWaiter } from '../support/waiters.js';
+
+const LONG_MS = 15_000;
+
+const idOf = ({ json }: Reply): unknown => json.id;
+const attemptOf = ({ json }: Reply): unknown => (json.delivery as { attempt: number }).attempt;
+
+describe('http/waiting', () => {
+  let broker: TestBroker;
+  let other: TestBroker;
+  let store: Store;
+  let address = 10_000;
+  before(async () => {
+    broker = await startBroker({ AIZUMI_VISIBILITY_TIMEOUT_MS: '300' });
+    other = await startBroker({ AIZUMI_KEY_PREFIX: broker.config.keyPrefix, AIZUMI_VISIBILITY_TIMEOUT_MS: '300' });
+    store = openStore(broker.config);
+  });
+  after(async () => {
+    store.close();
+    await Promise.all([broker.stop(), other.stop()]);
+  });
+  beforeEach(() => {
+    address++;
+  });
+
+  const wait = (of = address, waitMs = LONG_MS, more: object = {}) => startWaiter(broker, of, waitMs, more);
+  /** Resolves when so many connections of this name are there. */
+  const connections = async (name: string): Promise<number> =>
+    String(await store.raw.client('LIST')).split(`name=${name} `).length - 1;
+  /** A waiter that has looked and found nothing: nobody's look is under way. */
+  async function waiting(...arguments_: Parameters<typeof wait>): Promise<ReturnType<typeof wait>> {
+    const waiter = wait(...arguments_);
+    await pause(50);
+    expect(waiter.reply).to.equal(undefined);
+    return waiter;
+  }
+
+  // first of all: nobody has waited yet
+  it('opens two connections to Redis when somebody waits for the first time, and no more after that', async () => {
+    const names = ['aizumi-waiting', 'aizumi-changes'];
+    const before = await Promise.all(names.map(connections));
+    await broker.post(recvRequest(address));
+    expect(await Promise.all(names.map(connections))).to.deep.equal(before);
+    const waiters = Array.from({ length: 50 }, (_, i) => wait(address + i, 500));
+    await Promise.all(waiters.map(({ answered }) => answered));
+    expect(await Promise.all(names.map(connections))).to.deep.equal(before.map((n) => n + 1));
+    address += 50;
+  });
+
+  describe('wait_ms', () => {
+    it('does not delay what is there', async () => {
+      await broker.post(sendRequest(address, 1));
+      expect(idOf(await wait().answered)).to.equal(1);
+    });
+
+    it('of 0 is the same as none', async () => {
+      expect((await wait(address, 0).answered).status).to.equal(404);
+    });
+
+    it('ends with the usual 404 when the time is up, not before', async () => {
+      const startMs = performance.now();
+      const { status, text } = await wait(address, 200).answered;
+      expect(performance.now() - startMs).to.be.above(198);
+      expect(status).to.equal(404);
+      expect(text).to.equal((await broker.post(recvRequest(address))).text);
+    });
+
+    for (const bad of [-1, 20_001, 0.5, '1', null, true])
+      it(`of ${JSON.stringify(bad)} is a 400 that names it`, async () => {
+        const { status, json } = await broker.post({ ...recvRequest(address), wait_ms: bad });
+        expect(status).to.equal(400);
+        expect((json.error as { details: unknown }).details).to.deep.equal([
+          { field: 'wait_ms', message: 'wait_ms must be an integer from 0 to 20000, a JSON number' },
+        ]);
+      });
+
+    it('is a field of RECV alone', async () => {
+      expect((await broker.post({ ...heloRequest(address), wait_ms: 1 })).status).to.equal(400);
+    });
+  });
+
+  describe('a waiter is woken', () => {
+    it('by a SEND through the same worker, where there was no queue', async () => {
+      const waiter = await waiting();
+      await broker.post(sendRequest(address, 1));
+      expect(idOf(await waiter.answered)).to.equal(1);
+    });
+
+    it('by a SEND through another worker, where there was no queue', async () => {
+      const waiter = await waiting();
+      await other.post(sendRequest(address, 1));
+      expect(idOf(await waiter.answered)).to.equal(1);
+    });
+
+    it('by one SEND after another', async () => {
+      for (let id = 1; id <= 5; id++) {
+        const waiter = await waiting();
+        await other.post(sendRequest(address, id));
+        expect(idOf(await waiter.answered)).to.equal(id);
+        await broker.post(freeRequest(address, id));
+      }
+    });
+
+    it('by a SEND with dedup, and by a batch', async () => {
+      const waiters = [await waiting(), await waiting()];
+      await other.post([{ ...sendRequest(address, 1), dedup: true }, sendRequest(address, 2)]);
+      expect(idOf(await waiters[0]!.answered)).to.equal(1);
+      expect(idOf(await waiters[1]!.answered)).to.equal(2);
+    });
+
+    it('when a lease ends, that of a RECV through another worker too', async () => {
+      await other.post(sendRequest(address, 1));
+      const taken = await other.post({ ...recvRequest(address), details: true });
+      const again = await wait(address, LONG_MS, { details: true }).answered;
+      expect([idOf(again), attemptOf(again)]).to.deep.equal([1, 2]);
+      const { lease_until_ms } = taken.json.delivery as { lease_until_ms: number };
+      const [seconds, micros] = await store.raw.time();
+      expect(Number(seconds) * 1000 + Number(micros) / 1000).to.be.at.least(lease_until_ms);
+    });
+
+    it('when a lease ends that began while it waited', async () => {
+      const waiter = await waiting(address, LONG_MS, { details: true });
+      // both are told of the message; one gets it
+      const rival = startWaiter(other, address, LONG_MS, { details: true });
+      await pause(50);
+      await other.post(sendRequest(address, 1));
+      const replies = await Promise.all([waiter.answered, rival.answered]);
+      expect(replies.map(idOf)).to.deep.equal([1, 1]);
+      expect(replies.map(attemptOf).sort()).to.deep.equal([1, 2]);
+    });
+
+    it('when the lease ends of one who waited before it', async () => {
+      const waiters = [await waiting(), await waiting(address, LONG_MS, { details: true })];
+      await other.post(sendRequest(address, 1));
+      expect(idOf(await waiters[0]!.answered)).to.equal(1);
+      const again = await waiters[1]!.answered;
+      expect([idOf(again), attemptOf(again)]).to.deep.equal([1, 2]);
+    });
+
+    it('each of several, by messages that come at once', async () => {
+      await other.post([heloRequest(address)]);
+      const waiters = [await waiting(), await waiting(), await waiting()];
+      const queue = store.key(`{${address}}:queue`);
+      const all = store.raw.multi();
+      for (const id of [1, 2, 3]) all.xadd(queue, '*', 'saddr', 1, 'id', id, 'payload', '""');
+      await all.exec();
+      expect((await Promise.all(waiters.map(({ answered }) => answered))).map(idOf)).to.deep.equal([1, 2, 3]);
+    });
+
+    it('when a delay falls due', async () => {
+      const waiter = await waiting();
+      const startMs = performance.now();
+      await other.post({ ...sendRequest(address, 1), delay_ms: 200 });
+      expect(idOf(await waiter.answered)).to.equal(1);
+      expect(performance.now() - startMs).to.be.above(198);
+    });
+
+    it('when a message is given back with GBYE, or with BACK', async () => {
+      const slow = { ...recvRequest(address), visibility_timeout_ms: 60_000 };
+      await other.post(sendRequest(address, 1));
+      expect((await other.post(slow)).status).to.equal(200);
+      const first = await waiting(address, LONG_MS, { visibility_timeout_ms: 60_000 });
+      await other.post(gbyeRequest(address));
+      expect(idOf(await first.answered)).to.equal(1);
+      const second = await waiting();
+      await other.post({ msg_type: 'MSG_BACK_REQ', saddr: address, daddr: 5000, id: 1 });
+      expect(idOf(await second.answered)).to.equal(1);
+    });
+
+    it('with all that is there, up to max, as soon as there is one', async () => {
+      const waiter = await waiting(address, LONG_MS, { max: 10 });
+      await other.post([sendRequest(address, 1), sendRequest(address, 2)]);
+      const { json } = await waiter.answered;
+      const [first] = json.messages as { id: number }[];
+      expect(first!.id).to.equal(1);
+    });
+
+    it('each of many, at addresses of their own', async () => {
+      const addresses = Array.from({ length: 300 }, () => ++address);
+      const waiters = await Promise.all(addresses.map((of) => waiting(of)));
+      await Promise.all(addresses.map((of) => other.post(sendRequest(of, of))));
+      const replies = await Promise.all(waiters.map(({ answered }) => answered));
+      expect(replies.map(idOf)).to.deep.equal(addresses);
+    });
+  });
+
+  describe('who comes first', () => {
+    it('is served first', async () => {
+      const waiters = [];
+      for (let i = 0; i < 5; i++) waiters.push(await waiting());
+      for (let id = 1; id <= 5; id++) await other.post(sendRequest(address, id));
+      const replies = await Promise.all(waiters.map(({ answered }) => answered));
+      expect(replies.map(idOf)).to.deep.equal([1, 2, 3, 4, 5]);
+    });
+
+    it('is served before a RECV that does not wait', async () => {
+      for (let round = 0; round < 20; round++) {
+        address++;
+        const waiter = await waiting();
+        // the worker may not have heard of the message yet when it gets the RECV
+        await store.raw.xgroup('CREATE', store.key(`{${address}}:queue`), 'receivers', '0', 'MKSTREAM');
+        const [, plain] = await Promise.all([
+          store.raw.xadd(store.key(`{${address}}:queue`), '*', 'saddr', 1, 'id', 7, 'payload', '""'),
+          broker.post(recvRequest(address)),
+        ]);
+        expect(plain.status).to.equal(404);
+        expect(idOf(await waiter.answered)).to.equal(7);
+      }
+    });
+
+    it('is passed over when its time is up', async () => {
+      const short = wait(address, 100);
+      const long = wait();
+      expect((await short.answered).status).to.equal(404);
+      await other.post(sendRequest(address, 1));
+      expect(idOf(await long.answered)).to.equal(1);
+    });
+
+    it('does not keep a RECV from what is left', async () => {
+      const waiter = await waiting();
+      await other.post([sendRequest(address, 1), sendRequest(address, 2)]);
+      expect(idOf(await broker.post(recvRequest(address)))).to.equal(2);
+      expect(idOf(await waiter.answered)).to.equal(1);
+    });
+  });
+
+  describe('a client that leaves', () => {
+    const request = (): Buffer =>
+      httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: LONG_MS, visibility_timeout_ms: 60_000 }));
+
+    for (const how of ['end', 'destroy', 'reset'] as const)
+      it(`waits no longer (${how})`, async () => {
+        const connection = await openConnection(broker.url);
+        connection.write(request());
+        await pause(50);
+        const next = wait(address, LONG_MS, { details: true });
+        connection[how]();
+        await pause(50);
+        await other.post(sendRequest(address, 1));
+        expect(attemptOf(await next.answered)).to.equal(1);
+      });
+
+    it('is given nothing: what was taken for it goes back at once, and does not count as a delivery', async () => {
+      const connection = await openConnection(broker.url);
+      connection.write(request());
+      await pause(50);
+      await broker.post(heloRequest(address));
+      // the worker hears of the message, asks for it, and gets it when the client is gone
+      await store.raw
+        .pipeline()
+        .xadd(store.key(`{${address}}:queue`), '*', 'saddr', 1, 'id', 7, 'payload', '""')
+        .client('PAUSE', 200)
+        .exec();
+      await pause(20);
+      connection.destroy();
+      const reply = await wait(address, LONG_MS, { details: true }).answered;
+      expect([idOf(reply), attemptOf(reply)]).to.deep.equal([7, 1]);
+    });
+
+    it('leaves nothing of a batch behind either', async () => {
+      const connection = await openConnection(broker.url);
+      await broker.post(sendRequest(address, 1));
+      const nobody = { ...recvRequest(address + 1), wait_ms: LONG_MS };
+      connection.write(
+        httpRequest(JSON.stringify([{ ...recvRequest(address), visibility_timeout_ms: 60_000 }, nobody])),
+      );
+      await until('the message is taken', async () => (await store.raw.zcard(store.key(`{${address}}:held`))) === 1);
+      connection.destroy();
+      const reply = await wait(address, LONG_MS, { details: true }).answered;
+      expect([idOf(reply), attemptOf(reply)]).to.deep.equal([1, 1]);
+    });
+
+    it('may have closed its own side only, with a RECV that does not wait', async () => {
+      await broker.post(sendRequest(address, 1));
+      const connection = await openConnection(broker.url);
+      connection.write(httpRequest(JSON.stringify(recvRequest(address))));
+      connection.end();
+      expect((await connection.reply()).status).to.equal(200);
+    });
+
+    it('is forgotten: a connection that was used for many waits has no listeners left', async () => {
+      const warnings: Error[] = [];
+      const onWarning = (warning: Error): void => void warnings.push(warning);
+      process.on('warning', onWarning);
+      const connection = await openConnection(broker.url);
+      for (let i = 0; i < 15; i++) {
+        connection.write(httpRequest(JSON.stringify(Array(20).fill({ ...recvRequest(address), wait_ms: 5 }))));
+        expect((await connection.reply()).status).to.equal(207);
+      }
+      connection.destroy();
+      process.off('warning', onWarning);
+      expect(warnings).to.deep.equal([]);
+    });
+  });
+
+  describe('in a batch', () => {
+    it('a wait holds back the reply to the batch, and nothing else of it', async () => {
+      const answered = broker.post([sendRequest(address + 1, 2), { ...recvRequest(address), wait_ms: LONG_MS }]);
+      expect(idOf(await wait(address + 1).answered)).to.equal(2);
+      await other.post(sendRequest(address, 1));
+      const { status, text } = await answered;
+      expect(status).to.equal(200);
+      expect((JSON.parse(text) as { id?: number }[])[1]!.id).to.equal(1);
+      address++;
+    });
+  });
+
+  describe('a worker that stops', () => {
+    it('answers those who wait at once, and closes their connections', async () => {
+      const stopping = await startBroker();
+      const connection = await openConnection(stopping.url);
+      connection.write(httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: LONG_MS })));
+      const waiters = Array.from({ length: 20 }, (_, i) => startWaiter(stopping, address + (i % 3), LONG_MS));
+      await pause(100);
+      const startMs = performance.now();
+      const stopped = stopping.stop();
+      const reply = await connection.reply();
+      expect([reply.status, reply.headers.connection]).to.deep.equal([404, 'close']);
+      const replies = await Promise.all(waiters.map(({ answered }) => answered));
+      expect(replies.map(({ status }) => status)).to.deep.equal(Array(20).fill(404));
+      await stopped;
+      expect(performance.now() - startMs).to.be.below(5_000);
+      address += 3;
+    });
+  });
+});

@@ -1,0 +1,191 @@
+// RECVs that wait while Redis goes: its connections, Redis itself, a primary under Sentinels and in a Cluster.
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { startBroker } from '../support/broker.js';
+import type { TestBroker } from '../support/broker.js';
+import { startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
+import { sendRequest } from '../support/requests.js';
+import { startClusterStack, startSentinelStack } from '../support/stacks.js';
+import type { Stack } from '../support/stacks.js';
+import { until } from '../support/until.js';
+import { startWaiter } from '../support/waiters.js';
+import type { Waiter } from '../support/waiters.js';
+
+const LONG_MS = 20_000;
+const NAMES = ['aizumi-waiting', 'aizumi-changes'];
+
+/** Ends the connections of this name, and says how many there were. */
+async function cut(redis: Redis, name: string): Promise<number> {
+  const lines = String(await redis.client('LIST')).split('\n');
+  const ids = lines.filter((line) => line.includes(` name=${name} `)).map((line) => /^id=(\d+)/.exec(line)![1]!);
+  for (const id of ids) await redis.client('KILL', 'ID', Number(id));
+  return ids.length;
+}
+
+/** SENDs until it is done. */
+const send = (broker: TestBroker, address: number, id: number): Promise<unknown> =>
+  until(
+    `the SEND to ${address} is done`,
+    async () => (await broker.post({ ...sendRequest(address, id), dedup: true })).status === 200,
+    20_000,
+  );
+
+async function expectEachServed(waiters: Waiter[], first: number): Promise<void> {
+  const replies = await Promise.all(waiters.map(({ answered }) => answered));
+  expect(replies.map(({ status }) => status)).to.deep.equal(waiters.map(() => 200));
+  expect(replies.map(({ json }) => json.id)).to.deep.equal(waiters.map((_, i) => first + i));
+}
+
+describe('system/waiting', function () {
+  this.timeout(60_000);
+
+  describe('with one Redis', () => {
+    let redis: TestServer;
+    let raw: Redis;
+    let broker: TestBroker;
+    let other: TestBroker;
+    let address = 100;
+    before(async () => {
+      redis = await startRedisServer();
+      raw = new Redis(redis.url, { retryStrategy: () => 50 });
+      raw.on('error', () => undefined); // Redis goes and comes
+      // a look that is cut off may have taken a message: it comes back
+      const env = { AIZUMI_REDIS_URL: redis.url, AIZUMI_KEY_PREFIX: 'aizumi', AIZUMI_VISIBILITY_TIMEOUT_MS: '2000' };
+      broker = await startBroker(env);
+      other = await startBroker(env);
+    });
+    after(async () => {
+      raw.disconnect();
+      await Promise.all([broker.stop(), other.stop()]);
+      await redis.stop();
+    });
+
+    /** Waiters at addresses of their own, which have looked. */
+    async function startWaiters(count: number): Promise<{ waiters: Waiter[]; first: number }> {
+      const first = address;
+      address += count;
+      const waiters = Array.from({ length: count }, (_, i) => startWaiter(broker, first + i, LONG_MS));
+      await pause(300);
+      expect(waiters.filter(({ reply }) => reply !== undefined)).to.deep.equal([]);
+      return { waiters, first };
+    }
+
+    for (const names of [[NAMES[0]!], [NAMES[1]!], NAMES])
+      it(`waits on when ${names.join(' and ')} are cut, and hears of what is sent meanwhile and later`, async () => {
+        const { waiters, first } = await startWaiters(20);
+        for (const name of names) expect(await cut(raw, name)).to.equal(1);
+        for (let i = 0; i < 10; i++) await send(other, first + i, first + i);
+        await until('they are back', async () => {
+          const list = String(await raw.client('LIST'));
+          return NAMES.every((name) => list.includes(` name=${name} `));
+        });
+        await pause(300);
+        for (let i = 10; i < 20; i++) await send(other, first + i, first + i);
+        await expectEachServed(waiters, first);
+      });
+
+    it('is told of a message that was sent while its connections were cut over and over', async () => {
+      const { waiters, first } = await startWaiters(20);
+      const sending = (async () => {
+        for (let i = 0; i < 20; i++) await send(other, first + i, first + i);
+      })();
+      for (let i = 0; i < 30; i++) {
+        for (const name of NAMES) await cut(raw, name);
+        await pause(20);
+      }
+      await sending;
+      await expectEachServed(waiters, first);
+    });
+
+    it('waits through a loss of Redis, though a RECV that comes in it is answered 503 within a second', async () => {
+      const { waiters, first } = await startWaiters(20);
+      await redis.kill9();
+      await until('the loss is known', async () => !(await fetch(`${broker.url}readyz`)).ok);
+      const startMs = performance.now();
+      const reply = await startWaiter(broker, address++, LONG_MS).answered;
+      expect(reply.status).to.equal(503);
+      expect(reply.json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
+      expect(performance.now() - startMs).to.be.below(1_000);
+      // behind one that waits already, and alone, it is the same
+      expect((await startWaiter(broker, first, LONG_MS).answered).status).to.equal(503);
+      await pause(1_500);
+      expect(waiters.filter((waiter) => waiter.reply !== undefined)).to.deep.equal([]);
+      await redis.restart();
+      for (let i = 0; i < 20; i++) await send(other, first + i, first + i);
+      await expectEachServed(waiters, first);
+    });
+
+    it('is told the truth, 503, if its time is up while Redis is away', async () => {
+      const waiter = startWaiter(broker, address++, 1_500);
+      await pause(300);
+      await redis.kill9();
+      const { status, json } = await waiter.answered;
+      expect(status).to.equal(503);
+      expect(json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
+      await redis.restart();
+      await until('Redis is back', async () => (await fetch(`${broker.url}readyz`)).ok);
+    });
+
+    it('is answered in time when Redis hangs', async () => {
+      // longer than it takes to notice: a connection is asked once a second, and has 0.8 s to answer
+      const waiter = startWaiter(broker, address++, 3_000);
+      const startMs = performance.now();
+      await pause(300);
+      redis.pause();
+      const { status } = await waiter.answered;
+      redis.resume();
+      expect(status).to.equal(503);
+      expect(performance.now() - startMs).to.be.below(4_200);
+      await until('Redis is back', async () => (await fetch(`${broker.url}readyz`)).ok);
+    });
+  });
+
+  for (const [shape, start] of [
+    ['Sentinels', () => startSentinelStack()],
+    ['a Cluster', () => startClusterStack()],
+  ] as [string, () => Promise<Stack>][])
+    describe(`with ${shape}`, () => {
+      let stack: Stack;
+      let broker: TestBroker;
+      let other: TestBroker;
+      before(async () => {
+        stack = await start();
+        broker = await startBroker({ AIZUMI_REDIS_URL: stack.url });
+        other = await startBroker({ AIZUMI_REDIS_URL: stack.url, AIZUMI_KEY_PREFIX: broker.config.keyPrefix });
+      });
+      after(async () => {
+        await Promise.all([broker.stop(), other.stop()]);
+        await stack.stop();
+      });
+
+      it('waits through a fail-over, and is woken by the new primary', async () => {
+        const first = 100;
+        const waiters = Array.from({ length: 30 }, (_, i) => startWaiter(broker, first + i, LONG_MS));
+        await pause(500);
+        const old = await stack.primary();
+        await old.kill9();
+        await until('another is the primary', async () => (await stack.primary()) !== old, 15_000);
+        await old.restart(); // a primary without a replica takes no writes
+        for (let i = 0; i < 15; i++) await send(other, first + i, first + i);
+        await expectEachServed(waiters.slice(0, 15), first);
+        await pause(1_500); // all of them are armed again
+        for (let i = 15; i < 30; i++) await send(other, first + i, first + i);
+        await expectEachServed(waiters.slice(15), first + 15);
+        await stack.whole();
+      });
+
+      it('has two connections to each primary', async () => {
+        const waiters = Array.from({ length: 30 }, (_, i) => startWaiter(broker, 1000 + i, 1_000));
+        await Promise.all(waiters.map(({ answered }) => answered));
+        for (const node of stack.nodes) {
+          if ((await node.role()) !== 'primary') continue;
+          const raw = new Redis(node.url);
+          const list = String(await raw.client('LIST'));
+          raw.disconnect();
+          for (const name of NAMES) expect(list.split(` name=${name} `).length - 1).to.equal(1);
+        }
+      });
+    });
+});
