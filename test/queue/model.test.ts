@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { STATES } from '../../src/queue/peek.js';
+import type { State } from '../../src/queue/peek.js';
 import { MAX_DELIVERIES, MAX_LENGTH, ModelQueue } from '../support/model-queue.js';
 import type { Life, Which } from '../support/model-queue.js';
 import { openQueues } from '../support/queues.js';
@@ -24,6 +26,9 @@ type Step =
   | { do: 'fall due'; what: 'delayed' | 'backed'; nth: number }
   /** The queue's own ttl_ms: everything without one is over, or nothing. */
   | { do: 'short life'; on: boolean }
+  | { do: 'peek'; state: State }
+  | { do: 'drop'; state: 'waiting' | 'delayed' | 'dead'; ids: number[] | undefined }
+  | { do: 'move'; ids: number[] | undefined }
   | { do: 'gbye' };
 
 const ids = fc.integer({ min: 1, max: 3 });
@@ -36,6 +41,7 @@ const which: fc.Arbitrary<Chosen> = fc.oneof(
   fc.record({ by: fc.constant('id' as const), id: ids }),
   fc.record({ by: fc.constant('receipt' as const), nth: fc.nat(30) }),
 );
+const someIds = fc.option(fc.array(ids, { minLength: 1, maxLength: 2 }), { nil: undefined });
 const does = <T extends Step['do']>(name: T): fc.Arbitrary<T> => fc.constant(name);
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: does('send'), id: ids, later: rarely, life }) },
@@ -72,6 +78,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ do: does('fall due'), what: fc.constantFrom('delayed', 'backed'), nth: fc.nat(9) }),
   },
   { weight: 1, arbitrary: fc.record({ do: does('short life'), on: rarely }) },
+  { weight: 2, arbitrary: fc.record({ do: does('peek'), state: fc.constantFrom(...STATES) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: does('drop'), state: fc.constantFrom('waiting', 'delayed', 'dead'), ids: someIds }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: does('move'), ids: someIds }) },
   { weight: 1, arbitrary: fc.record({ do: does('gbye') }) },
 );
 
@@ -143,6 +155,16 @@ async function take(action: Step, model: ModelQueue, real: RealQueue): Promise<v
       model.shortLife = action.on;
       await real.setShortLife(action.on);
       await real.passAMillisecond();
+      break;
+    case 'peek':
+      expect(await real.peek(action.state)).to.deep.equal(model.peek(action.state));
+      break;
+    case 'drop':
+      expect(await real.drop(action.state, action.ids)).to.equal(model.drop(action.state, action.ids));
+      break;
+    case 'move':
+      expect(await real.move(action.ids)).to.equal(model.move(action.ids));
+      if (model.shortLife) await real.passAMillisecond();
       break;
     case 'gbye': {
       const isEmpty = model.gbye();

@@ -1,4 +1,6 @@
 // What the design says of a queue, in the fewest words. test/queue/model.test.ts compares it with the real one.
+import type { State } from '../../src/queue/peek.js';
+
 export const MAX_DELIVERIES = 3;
 export const MAX_LENGTH = 8;
 
@@ -36,7 +38,7 @@ export class ModelQueue {
   /** In the stream, oldest first. */
   messages: ModelMessage[] = [];
   delayed: ModelMessage[] = [];
-  dead: string[] = [];
+  dead: ModelMessage[] = [];
   expired = 0;
   /** Whether the queue's own ttl_ms is so short that all without one of their own are over. */
   shortLife = false;
@@ -113,13 +115,15 @@ export class ModelQueue {
     return due.length + back.length > 0;
   }
 
+  #isOver = ({ life }: ModelMessage): boolean => life === 'over' || (life === 'none' && this.shortLife);
+
   /** @returns whether it is gone instead */
   #deliver(message: ModelMessage): boolean {
-    const isOver = message.life === 'over' || (message.life === 'none' && this.shortLife);
+    const isOver = this.#isOver(message);
     if (isOver || message.deliveries >= MAX_DELIVERIES) {
       this.#end(message);
       if (isOver) this.expired++;
-      else this.dead.push(message.payload);
+      else this.dead.push(message);
       return true;
     }
     const delivered = this.deliveries.push({ message, delivered: this.deliveries.length }) - 1;
@@ -175,6 +179,39 @@ export class ModelQueue {
     return found?.message.held && found.message.delivered === found.delivered ? found.message : 'lease_lost';
   }
 
+  #in(state: State): ModelMessage[] {
+    if (state === 'dead') return this.dead;
+    if (state === 'leased') return this.messages.filter((message) => message.state === 'leased');
+    return [...this.messages, ...this.delayed].filter(
+      (message) => message.state !== 'leased' && isLater(message) === (state === 'delayed') && !this.#isOver(message),
+    );
+  }
+
+  /** @returns the messages in that state, in no order */
+  peek = (state: State): string[] => this.#in(state).map(toText).sort();
+
+  /** @returns how many */
+  drop(state: Exclude<State, 'leased'>, ids: readonly number[] | undefined): number {
+    const dropped = this.#in(state).filter(({ id }) => ids?.includes(id) ?? true);
+    const stays = (message: ModelMessage): boolean => !dropped.includes(message);
+    for (const message of dropped) message.held = false;
+    this.messages = this.messages.filter(stays);
+    this.delayed = this.delayed.filter(stays);
+    this.dead = this.dead.filter(stays);
+    return dropped.length;
+  }
+
+  /** @returns how many */
+  move(ids: readonly number[] | undefined): number {
+    const room = Math.max(0, MAX_LENGTH - this.messages.length - this.delayed.length);
+    const moved = this.dead.filter(({ id }) => ids?.includes(id) ?? true).slice(0, room);
+    this.dead = this.dead.filter((message) => !moved.includes(message));
+    // as one that was never delivered; of what its SEND asked for nothing is left
+    const anew = { once: undefined, life: 'none', state: 'new', deliveries: 0, due: undefined } as const;
+    this.messages.push(...moved.map((message) => ({ ...message, ...anew })));
+    return moved.length;
+  }
+
   /** The lease of the n-th leased message (modulo their number) ends. @returns its payload */
   end(nth: number): string | undefined {
     const message = pick(this.messages, nth, ({ state }) => state === 'leased');
@@ -200,8 +237,6 @@ export class ModelQueue {
   counts(): object {
     const leased = this.messages.filter(({ state }) => state === 'leased').length;
     // what is due waits, although nobody has asked yet
-    const isLater = ({ state, due }: ModelMessage): boolean =>
-      (state === 'delayed' || state === 'backed') && due === undefined;
     const later = [...this.messages, ...this.delayed].filter(isLater).length;
     return {
       waiting: this.messages.length + this.delayed.length - leased - later,
@@ -211,6 +246,9 @@ export class ModelQueue {
     };
   }
 }
+
+const isLater = ({ state, due }: ModelMessage): boolean =>
+  (state === 'delayed' || state === 'backed') && due === undefined;
 
 function pick<T>(all: readonly T[], nth: number, which: (each: T) => boolean): T | undefined {
   const found = all.filter(which);

@@ -1,9 +1,13 @@
 // A queue in Redis, driven as test/support/model-queue.ts is, its answers told in the same words.
 import { expect } from 'chai';
 import { back } from '../../src/queue/back.js';
+import { drop } from '../../src/queue/drop.js';
 import { free, freeMany } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { keep } from '../../src/queue/keep.js';
+import { move } from '../../src/queue/move.js';
+import { peek } from '../../src/queue/peek.js';
+import type { State } from '../../src/queue/peek.js';
 import type { Message } from '../../src/queue/queues.js';
 import { recv } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
@@ -14,6 +18,9 @@ import type { TestQueues } from './queues.js';
 
 /** Longer than any history. */
 const HOUR_MS = 3_600_000;
+const AT_ONCE = 1_000;
+/** Few, so that there are several. */
+const PAGE = 3;
 const TTL_MS: Record<Life, number | undefined> = { none: undefined, long: HOUR_MS, over: 1 };
 const WORDS: Record<string, string> = { queue_full: 'full', id_conflict: 'conflict', lease_lost: 'lease_lost' };
 
@@ -80,6 +87,23 @@ export class RealQueue {
     return inWords(async () => ((await action(id, receipt)) ? 'done' : 'not held'));
   }
 
+  /** Page by page. */
+  async peek(state: State): Promise<string[]> {
+    const texts: string[] = [];
+    let cursor = '';
+    do {
+      const page = await peek(this.queues, this.address, state, PAGE, cursor);
+      texts.push(...page.messages.map(({ id, payload, attempts }) => `${id} ${payload} ${attempts}`));
+      cursor = page.cursor;
+    } while (cursor !== '');
+    return texts.sort();
+  }
+
+  drop = (state: Exclude<State, 'leased'>, ids: readonly number[] | undefined): Promise<number> =>
+    drop(this.queues, this.address, state, ids, AT_ONCE);
+
+  move = (ids: readonly number[] | undefined): Promise<number> => move(this.queues, this.address, ids, AT_ONCE);
+
   /** A lease that ended at the first millisecond of 1970. */
   async end(payload: string): Promise<void> {
     await this.#score('leases', 1, `${await this.#entryOf(payload)}:`);
@@ -134,7 +158,7 @@ export class RealQueue {
       expect(pending, 'pending').to.equal(inState('leased', 'ended', 'backed'));
     }
     const dead = await raw.xrange(this.key('dead'), '-', '+');
-    expect(dead.map(([, fields]) => fields[5])).to.deep.equal(model.dead);
+    expect(dead.map(([, fields]) => fields[5])).to.deep.equal(model.dead.map(({ payload }) => payload));
     expect(Number(await raw.hget(this.key('counts'), 'expired')), 'expired').to.equal(model.expired);
 
     const live = [...model.messages, ...model.delayed].flatMap(({ once }) => once ?? []);
