@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
+import type { Reply } from '../support/broker.js';
 import { openClient } from '../support/keep-alive-client.js';
 import type { KeepAliveClient, Outcome } from '../support/keep-alive-client.js';
 import { endAllProcesses, redisPidsOn, spawnBroker, startBrokerProcess } from '../support/process.js';
@@ -93,6 +94,38 @@ describe('messages in the embedded Redis', function () {
     await expectExactly(broker, load.known);
     expect(broker.exitCode).to.equal(undefined);
     expect(backMs).to.be.below(2_000);
+  });
+
+  it('fall due when they should, kept, given back or sent later, although everything was killed meanwhile', async () => {
+    const LATER_MS = 2_000;
+    const first = await startBrokerProcess(settings);
+    const at = performance.now();
+    const ask = (broker: BrokerProcess, msg_type: string, id: number, more: object): Promise<Reply> =>
+      broker.post({ ...freeRequest(100, id), msg_type, ...more });
+    await first.post({ ...sendRequest(100, 1), delay_ms: LATER_MS });
+    for (const id of [2, 3, 4]) await first.post(sendRequest(100, id));
+    const { json } = await first.post({ ...recvRequest(100), max: 3, details: true });
+    expect((await ask(first, 'MSG_BACK_REQ', 2, { delay_ms: LATER_MS })).status).to.equal(200);
+    expect((await ask(first, 'MSG_KEEP_REQ', 3, { visibility_timeout_ms: LATER_MS })).status).to.equal(200);
+    expect((await ask(first, 'MSG_KEEP_REQ', 4, { visibility_timeout_ms: 60_000 })).status).to.equal(200);
+    process.kill(await redisPid(), 'SIGKILL');
+    await first.kill9();
+    const second = await startBrokerProcess(settings);
+    const came = new Map<number, number>();
+    while (came.size < 3) {
+      const received = await second.post({
+        ...recvRequest(100),
+        max: 10,
+        wait_ms: 5_000,
+        visibility_timeout_ms: 60_000,
+      });
+      expect(received.status, received.text).to.equal(200);
+      for (const { id } of received.json.messages as { id: number }[]) came.set(id, performance.now() - at);
+    }
+    expect([...came.keys()].sort()).to.deep.equal([1, 2, 3]);
+    expect(Math.min(...came.values())).to.be.at.least(LATER_MS);
+    const [, , held] = json.messages as { delivery: { receipt: string } }[];
+    expect((await ask(second, 'MSG_FREE_REQ', 4, { receipt: held!.delivery.receipt })).status).to.equal(200);
   });
 
   it('belong to one broker: a second one on the same folder is refused in clear words', async () => {
