@@ -3,7 +3,7 @@
 # and as the primary only where nothing can be lost by it. docs/operations.md tells the reasons as a table.
 # usage: start-redis.sh [more redis-server arguments]
 # Environment: SELF, this node's address as others see it; NODES, of all Redis nodes; SENTINELS, of all Sentinels;
-# PASSWORD_FILE, optional: the password of all Redis nodes; DATA, the folder, /data by default.
+# REDISCLI_AUTH, optional: the password of all Redis nodes; DATA, the folder, /data by default.
 set -u
 here=$(dirname "$0")
 . "$here/ask.sh"
@@ -12,7 +12,7 @@ DATA=${DATA:-/data}
 # Longer than any fail-over: afterwards a majority that still names this node means that there was none.
 HOLD_S=${HOLD_S:-30}
 majority=$(($(count $SENTINELS) / 2 + 1))
-[ -n "${PASSWORD_FILE:-}" ] && REDISCLI_AUTH=$(cat "$PASSWORD_FILE") && export REDISCLI_AUTH
+mkdir -p "$DATA" || exit 1
 has_data=no
 [ -n "$(ls "$DATA/appendonlydir" 2>/dev/null)" ] && has_data=yes
 

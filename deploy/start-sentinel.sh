@@ -1,12 +1,14 @@
 #!/bin/sh
 # Starts one Sentinel. It keeps what it knows in its folder; without one it believes the others, and where nobody knows
 # anything, the first of NODES is the primary.
-# Environment: SELF, NODES, SENTINELS, PASSWORD_FILE and DATA as in start-redis.sh; DOWN_AFTER_MS.
+# Environment: SELF, NODES, SENTINELS, REDISCLI_AUTH and DATA as in start-redis.sh; DOWN_AFTER_MS.
 set -u
 here=$(dirname "$0")
 . "$here/ask.sh"
 
-conf=${DATA:-/data}/sentinel.conf
+DATA=${DATA:-/data}
+conf=$DATA/sentinel.conf
+mkdir -p "$DATA" || exit 1
 if [ ! -s "$conf" ]; then
   ask_sentinels
   [ -n "$primary" ] || primary=${NODES%% *}
@@ -22,8 +24,8 @@ if [ ! -s "$conf" ]; then
     echo "sentinel failover-timeout $NAME 5000"
     # all replicas turn to the new primary at once: nobody reads from them meanwhile
     echo "sentinel parallel-syncs $NAME 5"
-    [ -z "${PASSWORD_FILE:-}" ] || echo "sentinel auth-pass $NAME $(cat "$PASSWORD_FILE")"
+    [ -z "${REDISCLI_AUTH:-}" ] || echo "sentinel auth-pass $NAME $REDISCLI_AUTH"
   } >"$conf.new"
   mv "$conf.new" "$conf"
 fi
-exec redis-server "$conf" --sentinel --protected-mode no --dir "${DATA:-/data}"
+exec redis-server "$conf" --sentinel --protected-mode no --dir "$DATA"

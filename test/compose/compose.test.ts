@@ -90,6 +90,7 @@ describe('docker-compose', function () {
         {
           name: 'primary restarted',
           kind: 'failover',
+          isPromised: false, // two things at once
           async strike() {
             seen.killed = await primary();
             // not by `docker kill`, after which the engine does not restart it
@@ -99,6 +100,7 @@ describe('docker-compose', function () {
         {
           name: 'primary emptied',
           kind: 'failover',
+          isPromised: false, // two things at once
           async strike() {
             await whole();
             seen.emptied = await primary();

@@ -12,6 +12,8 @@ import { LEASE_MS, url } from './stack.js';
 export interface Fault {
   name: string;
   kind: FaultWindow['kind'];
+  /** Whether the service is promised to be back in 5 s. */
+  isPromised?: boolean;
   strike: () => Promise<unknown>;
 }
 
@@ -67,7 +69,7 @@ export async function watch(
   const resumptions = history.faults.map((fault, i) => ({
     fault: fault.name,
     kind: fault.kind,
-    isPromised: true,
+    isPromised: faults[i]!.isPromised ?? true,
     silenceMs: longestSilence(history.attempts, fault.fromMs, history.faults[i + 1]?.fromMs ?? endMs),
   }));
   const seconds = (endMs - startMs) / 1000;
