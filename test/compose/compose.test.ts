@@ -2,8 +2,29 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import { compose, container, containers, docker, down, healthy, primary, redis, up, url, whole } from './stack.js';
+import { post } from '../support/broker.js';
+import { recvRequest, sendRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+import {
+  LEASE_MS,
+  REDIS_NODES,
+  build,
+  compose,
+  container,
+  containers,
+  docker,
+  down,
+  healthy,
+  primary,
+  redis,
+  up,
+  url,
+  whole,
+} from './stack.js';
 import { startSteadyLoad } from './steady-load.js';
 import { watch } from './watched-load.js';
 
@@ -24,6 +45,7 @@ describe('docker-compose', function () {
   this.timeout(180_000);
   before(async function () {
     this.timeout(600_000);
+    await build();
     await up();
     await whole();
   });
@@ -67,8 +89,13 @@ describe('docker-compose', function () {
     const result = await watch(
       [
         { name: 'primary killed', kind: 'failover', strike: async () => killed.push(await kill(await primary())) },
-        { name: 'worker killed', kind: 'worker', strike: async () => killed.push(await kill('aizumi')) },
-        { name: 'Sentinel killed', kind: 'other', strike: async () => killed.push(await kill('sentinel-1')) },
+        { name: 'worker killed', kind: 'worker', calmMs: 2_000, strike: async () => killed.push(await kill('aizumi')) },
+        {
+          name: 'Sentinel killed',
+          kind: 'other',
+          calmMs: 2_000,
+          strike: async () => killed.push(await kill('sentinel-1')),
+        },
       ],
       {
         first: 10_000,
@@ -120,20 +147,12 @@ describe('docker-compose', function () {
 
   it('keeps the messages over a stop and start of everything', async () => {
     const leader = await primary();
-    const post = async (request: object): Promise<Record<string, unknown>> => {
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(request),
-      });
-      return (await response.json()) as Record<string, unknown>;
-    };
-    await post({ msg_type: 'MSG_SEND_REQ', saddr: 1, daddr: 12_000, id: 7, payload: 'kept' });
+    await post(url, sendRequest(12_000, 7, 'kept'));
     await compose('stop');
     await compose('up', '--detach', '--no-build', '--wait');
     await whole();
     expect(await primary()).to.equal(leader); // nobody can have more than it
-    expect(await post({ msg_type: 'MSG_RECV_REQ', saddr: 12_000, daddr: 5000 })).to.include({ id: 7, payload: 'kept' });
+    expect((await post(url, recvRequest(12_000))).json).to.include({ id: 7, payload: 'kept' });
   });
 
   it('scales from 2 workers to 4 and back without an unclear answer', async () => {
@@ -141,10 +160,10 @@ describe('docker-compose', function () {
       compose('up', '--detach', '--no-build', '--no-recreate', '--scale', `aizumi=${to}`, 'aizumi');
     const { history, violations } = await watch(
       [
-        { name: 'to 4', kind: 'other', strike: scale(4) },
-        { name: 'to 2', kind: 'other', strike: scale(2) },
+        { name: 'to 4', kind: 'other', calmMs: 2_000, strike: scale(4) },
+        { name: 'to 2', kind: 'other', calmMs: 2_000, strike: scale(2) },
       ],
-      { first: 13_000, calmMs: 2_000, heal: () => whole() },
+      { first: 13_000, heal: () => whole() },
     );
     expect(violations).to.deep.equal([]);
     const requests = [history.attempts, history.receives, history.frees].flat();
@@ -162,5 +181,32 @@ describe('docker-compose', function () {
     console.log(`      ${requests} requests, ${Math.round(requests / seconds)} a second`);
     expect(requests).to.be.above(1_000);
     expect(failed).to.deep.equal([]);
+  });
+
+  // the commands of docs/operations.md
+  it('restores a backup of a replica into new volumes', async () => {
+    for (const id of [1, 2]) await post(url, sendRequest(15_000, id));
+    await post(url, recvRequest(15_000)); // what is leased is in the backup too
+    const leader = await primary();
+    const replica = REDIS_NODES.find((node) => node !== leader)!;
+    const folder = mkdtempSync(join(tmpdir(), 'aizumi-backup-'));
+    const file = join(folder, 'backup.rdb');
+    try {
+      await redis(replica, '--rdb', '/data/backup.rdb');
+      await compose('cp', `${replica}:/data/backup.rdb`, file);
+      for (const path of [folder, file]) chmodSync(path, 0o755);
+      await down();
+      const restore = ['--entrypoint', 'sh', 'redis-1', '/opt/aizumi/restore.sh', '/backup.rdb'];
+      await compose('run', '--rm', '--no-deps', '--no-TTY', '--volume', `${file}:/backup.rdb:ro`, ...restore);
+      await up();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    const received = async (): Promise<unknown> => {
+      const { json } = await post(url, recvRequest(15_000));
+      return json.id;
+    };
+    const ids = [await until('the first', received, 2 * LEASE_MS), await until('the second', received, 2 * LEASE_MS)];
+    expect(ids.sort()).to.deep.equal([1, 2]);
   });
 });

@@ -1,6 +1,6 @@
 // The Redis of k8s/overlays/production for real, without a cluster: Docker runs the containers of the rendered StatefulSet.
 // Each pod is a network namespace with an address that stays and a name that always resolves, as its Service gives them.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -24,6 +24,7 @@ describe('k8s: the StatefulSet, by docker', function () {
     const docs = await render('production');
     containers = containersOf(ofKind(docs, 'StatefulSet')[0]!);
     conf = mkdtempSync(join(tmpdir(), 'aizumi-pods-'));
+    chmodSync(conf, 0o755); // the containers' user reads it
     for (const { data } of ofKind(docs, 'ConfigMap'))
       for (const [file, text] of Object.entries(data as Record<string, string>)) writeFileSync(join(conf, file), text);
     await removeAll();

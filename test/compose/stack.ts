@@ -32,10 +32,14 @@ export async function docker(...args: string[]): Promise<string> {
 
 export const compose = (...args: string[]): Promise<string> => docker('compose', '-p', PROJECT, ...args);
 
-/** Builds the image unless there is one, and starts everything; resolves when all of it is healthy. */
-export async function up(): Promise<void> {
-  await compose('--profile', '*', 'down', '--volumes', '--timeout', '1'); // what a run that was ended left
+/** Builds the image unless there is one, and takes down what a run that was ended has left. */
+export async function build(): Promise<void> {
+  await compose('--profile', '*', 'down', '--volumes', '--timeout', '1');
   if (AIZUMI_TEST_IMAGE === undefined) await compose('build', 'aizumi');
+}
+
+/** Starts everything; resolves when all of it is healthy. */
+export async function up(): Promise<void> {
   await compose('up', '--detach', '--no-build', '--wait');
 }
 

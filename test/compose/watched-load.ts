@@ -14,12 +14,13 @@ export interface Fault {
   kind: FaultWindow['kind'];
   /** Whether the service is promised to be back in 5 s. */
   isPromised?: boolean;
+  /** Load for so long after it; by default long enough to see a fail-over end. */
+  calmMs?: number;
   strike: () => Promise<unknown>;
 }
 
 const WARM_UP_MS = 1_500;
-/** After each fault: long enough to see whether the service comes back. */
-const CALM_MS = 6_000;
+const CALM_MS = 5_000;
 /** See chaos/run.ts. */
 const HELLO_MS = 2_500;
 const DRAIN_MS = 45_000;
@@ -35,12 +36,11 @@ export interface Watched {
 /**
  * Strikes under load, heals, drains and checks. Every SEND is at `all`, which no fail-over to a replica in sync loses.
  * @param options.first address of this run alone, as are the next two
- * @param options.calmMs time after each fault
  * @param options.heal resolves when the stack is whole again
  */
 export async function watch(
   faults: Fault[],
-  { first, calmMs = CALM_MS, heal }: { first: number; calmMs?: number; heal: () => Promise<void> },
+  { first, heal }: { first: number; heal: () => Promise<void> },
 ): Promise<Watched> {
   const seed = Math.floor(Math.random() * 1e9);
   const history = emptyHistory(LEASE_MS);
@@ -52,7 +52,7 @@ export async function watch(
   const startMs = performance.now();
   try {
     await pause(WARM_UP_MS);
-    for (const { name, kind, strike } of faults) {
+    for (const { name, kind, calmMs = CALM_MS, strike } of faults) {
       const window: FaultWindow = { name, kind, fromMs: performance.now(), toMs: Infinity };
       history.faults.push(window);
       await strike();
