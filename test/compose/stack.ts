@@ -15,10 +15,10 @@ const PROJECT = 'aizumi-test';
 const { AIZUMI_TEST_IMAGE } = process.env;
 
 const env = {
-  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AIZUMI|COMPOSE)_/.test(name))),
-  AIZUMI_IMAGE: AIZUMI_TEST_IMAGE ?? 'aizumi:test',
-  AIZUMI_PORT: String(PORT),
-  AIZUMI_NET: '172.30.88',
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AIZUMI|COMPOSE|STACK)_/.test(name))),
+  STACK_IMAGE: AIZUMI_TEST_IMAGE ?? 'aizumi:test',
+  STACK_PORT: String(PORT),
+  STACK_NET: '172.30.88',
   AIZUMI_VISIBILITY_TIMEOUT_MS: String(LEASE_MS),
 };
 
