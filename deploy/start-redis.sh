@@ -38,6 +38,7 @@ while :; do
   ask_sentinels
   if [ $answered -lt $majority ]; then
     why="$answered Sentinels answer, $majority must"
+    waited=-1 # a fail-over can only begin when they do
   elif [ "$primary" != "$SELF" ] || may_lead; then
     break
   fi
