@@ -1,0 +1,83 @@
+#!/bin/sh
+# Starts one Redis of a replicated deployment, in docker-compose and in Kubernetes: as a replica of whom the Sentinels name,
+# and as the primary only where nothing can be lost by it. docs/operations.md tells the reasons as a table.
+# usage: start-redis.sh [more redis-server arguments]
+# Environment: SELF, this node's address as others see it; NODES, of all Redis nodes; SENTINELS, of all Sentinels;
+# REDISCLI_AUTH, optional: the password of all Redis nodes; DATA, the folder, /data by default.
+set -u
+here=$(dirname "$0")
+. "$here/ask.sh"
+
+DATA=${DATA:-/data}
+# Longer than any fail-over: afterwards a majority that still names this node means that there was none.
+HOLD_S=${HOLD_S:-30}
+majority=$(($(count $SENTINELS) / 2 + 1))
+mkdir -p "$DATA" || exit 1
+has_data=no
+[ -n "$(ls "$DATA/appendonlydir" 2>/dev/null)" ] && has_data=yes
+
+# Whether this node, which the Sentinels name, may start as the primary; why says what it waits for.
+may_lead() {
+  ask_nodes
+  if [ $has_data = no ]; then
+    # An empty primary wipes its replicas. All empty is the first start.
+    why="this folder is empty; $silent nodes do not answer, $filled hold messages"
+    [ $silent = 0 ] && [ $filled = 0 ]
+  elif [ $silent = 0 ] && [ $electable = 0 ]; then
+    # All were restarted. Nobody can be elected, and nobody has more than the last primary.
+    return 0
+  else
+    # A replica that has everything may be about to take over: it must not be disturbed.
+    why="a fail-over may be under way; $electable nodes may be elected, $silent do not answer"
+    [ $waited -ge "$HOLD_S" ] && [ $failing_over = no ]
+  fi
+}
+
+waited=0 said=''
+while :; do
+  ask_sentinels
+  if [ $answered -lt $majority ]; then
+    why="$answered Sentinels answer, $majority must"
+    waited=-1 # a fail-over can only begin when they do
+  elif [ "$primary" != "$SELF" ] || may_lead; then
+    break
+  fi
+  [ "$why" = "$said" ] || say "waiting: $why"
+  said=$why
+  sleep 1
+  waited=$((waited + 1))
+done
+
+# In step with its primary and on disk, a node may be elected; until then, having been restarted, it may not: its offset says
+# nothing, and Sentinel goes by offsets.
+allow_election() {
+  while sleep 0.5; do
+    info=$(cli 127.0.0.1 6379 INFO)
+    case $info in
+      *role:master* | *master_link_status:up*)
+        case $info in *aof_rewrite_in_progress:1* | *aof_rewrite_scheduled:1* | *loading:1*) continue ;; esac
+        [ "$(cli 127.0.0.1 6379 CONFIG SET replica-priority 100)" = OK ] && say 'in step: may be elected' && return
+        ;;
+    esac
+  done
+}
+
+set -- --include /etc/aizumi/replicated.conf --dir "$DATA" --protected-mode no --replica-announce-ip "$SELF" "$@"
+if [ "$primary" = "$SELF" ]; then
+  say "as the primary (folder has data: $has_data)"
+else
+  # what a Sentinel heard of this address before the folder was emptied is not believed for longer than 5 s
+  [ $has_data = no ] && [ "$replicas" -gt 0 ] && sleep 6
+  say "as a replica of $primary (folder has data: $has_data)"
+  set -- "$@" --replicaof "$primary" 6379 --replica-priority 0
+  allow_election &
+fi
+if [ -n "${REDISCLI_AUTH:-}" ]; then
+  # on standard input, where no list of processes shows it
+  exec redis-server - "$@" <<END
+include /etc/aizumi/redis.conf
+requirepass "$REDISCLI_AUTH"
+masterauth "$REDISCLI_AUTH"
+END
+fi
+exec redis-server /etc/aizumi/redis.conf "$@"

@@ -1,0 +1,212 @@
+// docker-compose.yml for real: npm run test:compose. Each test leaves the stack whole for the next.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { post } from '../support/broker.js';
+import { recvRequest, sendRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+import {
+  LEASE_MS,
+  REDIS_NODES,
+  build,
+  compose,
+  container,
+  containers,
+  docker,
+  down,
+  healthy,
+  primary,
+  redis,
+  up,
+  url,
+  whole,
+} from './stack.js';
+import { startSteadyLoad } from './steady-load.js';
+import { watch } from './watched-load.js';
+
+/** The protocol tests that look at nothing but replies of a broker with the defaults. */
+const OF_REPLIES =
+  "seed's examples|as a number|fixed struct|comes back exactly|may stand|other fields|deliver in the order|waits, and one that somebody else holds";
+
+/** A drain takes at most 9.5 s. */
+const DRAIN_S = 9.5;
+
+async function kill(service: string): Promise<string> {
+  const id = await container(service);
+  await docker('kill', id);
+  return id;
+}
+
+describe('docker-compose', function () {
+  this.timeout(180_000);
+  before(async function () {
+    this.timeout(600_000);
+    await build();
+    await up();
+    await whole();
+  });
+  after(down);
+
+  it('passes the protocol tests through the balancer', async () => {
+    const child = spawn(
+      'npx',
+      ['mocha', '--reporter', 'dot', '--forbid-only', 'test/http/protocol.test.ts', '-g', OF_REPLIES],
+      { env: { ...process.env, AIZUMI_TEST_BROKER: url }, stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
+    const [code] = (await once(child, 'close')) as [number];
+    expect(code, output).to.equal(0);
+    expect(Number(/(\d+) passing/.exec(output)?.[1])).to.be.above(40);
+  });
+
+  it('runs everything without root, without a writable root and within limits', async () => {
+    const ids = (await compose('ps', '--quiet')).split('\n');
+    expect(ids).to.have.length(9);
+    const facts = JSON.parse(await docker('inspect', ...ids)) as any[];
+    for (const { Name, Config, HostConfig } of facts) {
+      expect(Config.User, Name).to.match(/^(1000:1000|99:99|redis)$/);
+      expect(HostConfig.ReadonlyRootfs, Name).to.equal(true);
+      expect(HostConfig.CapDrop, Name).to.deep.equal(['ALL']);
+      expect(HostConfig.SecurityOpt, Name).to.deep.equal(['no-new-privileges:true']);
+      expect(HostConfig.Memory, Name).to.be.above(0);
+      expect(HostConfig.NanoCpus, Name).to.be.above(0);
+      expect(Config.StopTimeout, Name).to.be.above(DRAIN_S);
+      const published = Object.values(HostConfig.PortBindings as Record<string, { HostIp: string }[]>).flat();
+      expect(
+        published.map(({ HostIp }) => HostIp),
+        Name,
+      ).to.deep.equal(Name.includes('balancer') ? ['127.0.0.1'] : []);
+    }
+  });
+
+  it('loses nothing when the primary, a worker and a Sentinel are killed', async () => {
+    const killed: string[] = [];
+    const result = await watch(
+      [
+        { name: 'primary killed', kind: 'failover', strike: async () => killed.push(await kill(await primary())) },
+        { name: 'worker killed', kind: 'worker', calmMs: 2_000, strike: async () => killed.push(await kill('aizumi')) },
+        {
+          name: 'Sentinel killed',
+          kind: 'other',
+          calmMs: 2_000,
+          strike: async () => killed.push(await kill('sentinel-1')),
+        },
+      ],
+      {
+        first: 10_000,
+        async heal() {
+          await docker('start', ...killed);
+          for (const id of killed) await healthy(id);
+          await whole();
+        },
+      },
+    );
+    console.log(`      ${result.acknowledged} acknowledged, ${result.silences.join(', ')}`);
+    expect(result.violations).to.deep.equal([]);
+  });
+
+  it('loses nothing when the primary dies and the engine restarts it at once, nor when it comes back empty', async () => {
+    const seen = { killed: '', emptied: '' };
+    const result = await watch(
+      [
+        {
+          name: 'primary restarted',
+          kind: 'failover',
+          isPromised: false, // two things at once
+          async strike() {
+            seen.killed = await primary();
+            // not by `docker kill`, after which the engine does not restart it
+            await compose('exec', '-T', seen.killed, 'sh', '-c', 'kill -9 $(busybox pidof redis-server)');
+          },
+        },
+        {
+          name: 'primary emptied',
+          kind: 'failover',
+          isPromised: false, // two things at once
+          async strike() {
+            await whole();
+            seen.emptied = await primary();
+            await compose('rm', '--stop', '--force', '--volumes', seen.emptied);
+            await docker('volume', 'rm', `aizumi-test_${seen.emptied}`);
+            await compose('up', '--detach', '--no-build', '--no-deps', seen.emptied);
+          },
+        },
+      ],
+      { first: 11_000, heal: () => whole() },
+    );
+    console.log(`      ${result.acknowledged} acknowledged, ${result.silences.join(', ')}`);
+    expect(result.violations).to.deep.equal([]);
+    expect(seen.emptied).not.to.equal(seen.killed); // the first came back as a replica, and so did the second
+    expect(await redis(seen.emptied, 'ROLE')).to.match(/^slave\n/);
+  });
+
+  it('keeps the messages over a stop and start of everything', async () => {
+    const leader = await primary();
+    await post(url, sendRequest(12_000, 7, 'kept'));
+    await compose('stop');
+    await compose('up', '--detach', '--no-build', '--wait');
+    await whole();
+    expect(await primary()).to.equal(leader); // nobody can have more than it
+    expect((await post(url, recvRequest(12_000))).json).to.include({ id: 7, payload: 'kept' });
+  });
+
+  it('scales from 2 workers to 4 and back without an unclear answer', async () => {
+    const scale = (to: number) => () =>
+      compose('up', '--detach', '--no-build', '--no-recreate', '--scale', `aizumi=${to}`, 'aizumi');
+    const { history, violations } = await watch(
+      [
+        { name: 'to 4', kind: 'other', calmMs: 2_000, strike: scale(4) },
+        { name: 'to 2', kind: 'other', calmMs: 2_000, strike: scale(2) },
+      ],
+      { first: 13_000, heal: () => whole() },
+    );
+    expect(violations).to.deep.equal([]);
+    const requests = [history.attempts, history.receives, history.frees].flat();
+    expect(requests.filter(({ answer }) => answer === 'unknown')).to.deep.equal([]);
+  });
+
+  it('fails no request of 500 a second while all workers are restarted, one after the other', async () => {
+    const load = startSteadyLoad(url, 500, 14_000);
+    await pause(1_000);
+    for (const id of await containers('aizumi')) {
+      await docker('restart', '--time', '12', id);
+      await healthy(id);
+    }
+    const { requests, seconds, failed } = await load.stop();
+    console.log(`      ${requests} requests, ${Math.round(requests / seconds)} a second`);
+    expect(requests).to.be.above(1_000);
+    expect(failed).to.deep.equal([]);
+  });
+
+  // the commands of docs/operations.md
+  it('restores a backup of a replica into new volumes', async () => {
+    for (const id of [1, 2]) await post(url, sendRequest(15_000, id));
+    await post(url, recvRequest(15_000)); // what is leased is in the backup too
+    const leader = await primary();
+    const replica = REDIS_NODES.find((node) => node !== leader)!;
+    const folder = mkdtempSync(join(tmpdir(), 'aizumi-backup-'));
+    const file = join(folder, 'backup.rdb');
+    try {
+      await redis(replica, '--rdb', '/data/backup.rdb');
+      await compose('cp', `${replica}:/data/backup.rdb`, file);
+      for (const path of [folder, file]) chmodSync(path, 0o755);
+      await down();
+      const restore = ['--entrypoint', 'sh', 'redis-1', '/opt/aizumi/restore.sh', '/backup.rdb'];
+      await compose('run', '--rm', '--no-deps', '--no-TTY', '--volume', `${file}:/backup.rdb:ro`, ...restore);
+      await up();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    const received = async (): Promise<unknown> => {
+      const { json } = await post(url, recvRequest(15_000));
+      return json.id;
+    };
+    const ids = [await until('the first', received, 2 * LEASE_MS), await until('the second', received, 2 * LEASE_MS)];
+    expect(ids.sort()).to.deep.equal([1, 2]);
+  });
+});

@@ -1,0 +1,117 @@
+// The Redis of k8s/overlays/production for real, without a cluster: Docker runs the containers of the rendered StatefulSet.
+// Each pod is a network namespace with an address that stays and a name that always resolves, as its Service gives them.
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { containersOf, ofKind, render } from '../k8s/render.js';
+import type { Doc } from '../k8s/render.js';
+import { until } from '../support/until.js';
+import { docker } from './stack.js';
+
+const PODS = ['redis-0', 'redis-1', 'redis-2'];
+const NETWORK = 'aizumi-test-pods';
+const PASSWORD = 'a-secret';
+
+describe('k8s: the StatefulSet, by docker', function () {
+  this.timeout(120_000);
+  let containers: Doc[];
+  let conf: string;
+  const address = (pod: string): string => `172.30.89.1${PODS.indexOf(pod)}`;
+  const nameOf = (pod: string, container: Doc): string => `aizumi-test-${pod}-${container.name as string}`;
+
+  before(async () => {
+    const docs = await render('production');
+    containers = containersOf(ofKind(docs, 'StatefulSet')[0]!);
+    conf = mkdtempSync(join(tmpdir(), 'aizumi-pods-'));
+    chmodSync(conf, 0o755); // the containers' user reads it
+    for (const { data } of ofKind(docs, 'ConfigMap'))
+      for (const [file, text] of Object.entries(data as Record<string, string>)) writeFileSync(join(conf, file), text);
+    await removeAll();
+    await docker('network', 'create', '--subnet', '172.30.89.0/24', NETWORK);
+    for (const pod of PODS) await startPod(pod);
+  });
+  after(async () => {
+    await removeAll();
+    rmSync(conf, { recursive: true });
+  });
+
+  async function removeAll(): Promise<void> {
+    for (const pod of PODS) {
+      await removePod(pod);
+      await docker('volume', 'rm', '--force', `aizumi-test-${pod}`);
+    }
+    await docker('network', 'rm', NETWORK).catch(() => undefined); // there is none yet
+  }
+
+  const removePod = (pod: string): Promise<string> =>
+    docker('rm', '--force', `aizumi-test-${pod}`, ...containers.map((container) => nameOf(pod, container)));
+
+  /** Like the sandbox of a pod, and the containers in it. */
+  async function startPod(pod: string): Promise<void> {
+    const hosts = PODS.flatMap((name) => ['--add-host', `${name}:${address(name)}`]);
+    const sandbox = ['--network', NETWORK, '--ip', address(pod), ...hosts, '--entrypoint', 'sleep'];
+    await docker('run', '--detach', '--init', '--name', `aizumi-test-${pod}`, ...sandbox, 'redis:8-alpine', '3600');
+    for (const container of containers) {
+      const env = (container.env as Doc[]).flatMap(({ name, value, valueFrom }) => [
+        '--env',
+        `${name}=${value ?? (valueFrom.fieldRef ? pod : PASSWORD)}`,
+      ]);
+      const mounts = ['/etc/aizumi', '/opt/aizumi'].flatMap((path) => ['--volume', `${conf}:${path}:ro`]);
+      const [program, ...args] = container.command as [string, ...string[]];
+      await docker(
+        ...['run', '--detach', '--name', nameOf(pod, container), '--network', `container:aizumi-test-${pod}`],
+        ...[
+          '--read-only',
+          '--cap-drop',
+          'ALL',
+          '--security-opt',
+          'no-new-privileges',
+          '--user',
+          'redis',
+          ...env,
+          ...mounts,
+        ],
+        ...['--volume', `aizumi-test-${pod}:/data`, '--entrypoint', program, container.image as string, ...args],
+      );
+    }
+  }
+
+  const exec = (pod: string, ...command: string[]): Promise<string> =>
+    docker('exec', `aizumi-test-${pod}-redis`, ...command);
+  const cli = (pod: string, ...command: string[]): Promise<string> => exec(pod, 'redis-cli', ...command);
+  const role = async (pod: string): Promise<string> => (await cli(pod, 'ROLE').catch(() => 'down')).split('\n')[0]!;
+  const probe = containersProbe('readinessProbe');
+
+  function containersProbe(name: string): (pod: string) => Promise<boolean> {
+    return async (pod) => {
+      const command = containers.find((container) => container.name === 'redis')![name].exec.command as string[];
+      return exec(pod, ...command).then(
+        () => true,
+        () => false,
+      );
+    };
+  }
+
+  const ready = (pods: string[]): Promise<true> =>
+    until(`${pods.join(', ')} are ready`, async () => (await Promise.all(pods.map(probe))).every(Boolean), 60_000);
+
+  it('fails over by names, with a password, and a pod that comes back is a replica', async () => {
+    await ready(PODS);
+    expect(await Promise.all(PODS.map(role))).to.deep.equal(['master', 'slave', 'slave']);
+    await until('a replica confirms', async () => {
+      await cli('redis-0', 'SET', 'kept', 'yes');
+      return (await cli('redis-0', 'WAIT', '2', '1000')) === '2';
+    });
+
+    await removePod('redis-0');
+    const others = ['redis-1', 'redis-2'];
+    await until('another is the primary', async () => (await Promise.all(others.map(role))).includes('master'), 30_000);
+
+    await startPod('redis-0');
+    await ready(PODS);
+    expect(await role('redis-0')).to.equal('slave');
+    expect(await cli('redis-0', 'GET', 'kept')).to.equal('yes');
+    expect((await cli('redis-0', 'ROLE')).split('\n')[1]).to.be.oneOf(others); // by its name
+  });
+});

@@ -1,0 +1,94 @@
+// The stack of docker-compose.yml, on whatever engine `docker` reaches.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { until } from '../support/until.js';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PORT = 18_080;
+export const LEASE_MS = 3_000;
+/** Of its own, so that a stack that is in use is not touched. */
+const PROJECT = 'aizumi-test';
+
+/** An image that is there already; not set: it is built. */
+const { AIZUMI_TEST_IMAGE } = process.env;
+
+const env = {
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AIZUMI|COMPOSE|STACK)_/.test(name))),
+  STACK_IMAGE: AIZUMI_TEST_IMAGE ?? 'aizumi:test',
+  STACK_PORT: String(PORT),
+  STACK_NET: '172.30.88',
+  AIZUMI_VISIBILITY_TIMEOUT_MS: String(LEASE_MS),
+};
+
+/** The balancer. */
+export const url = `http://127.0.0.1:${PORT}/`;
+
+export async function docker(...args: string[]): Promise<string> {
+  const { stdout } = await run('docker', args, { cwd: ROOT, env, maxBuffer: 64 * 1024 * 1024 });
+  return stdout.trim();
+}
+
+export const compose = (...args: string[]): Promise<string> => docker('compose', '-p', PROJECT, ...args);
+
+/** Builds the image unless there is one, and takes down what a run that was ended has left. */
+export async function build(): Promise<void> {
+  await compose('--profile', '*', 'down', '--volumes', '--timeout', '1');
+  if (AIZUMI_TEST_IMAGE === undefined) await compose('build', 'aizumi');
+}
+
+/** Starts everything; resolves when all of it is healthy. */
+export async function up(): Promise<void> {
+  await compose('up', '--detach', '--no-build', '--wait');
+}
+
+export async function down(): Promise<void> {
+  await compose('--profile', '*', 'down', '--volumes');
+}
+
+/** Ids of a service's containers that run. */
+export async function containers(service: string): Promise<string[]> {
+  return (await compose('ps', '--quiet', service)).split('\n').filter(Boolean);
+}
+
+export async function container(service: string): Promise<string> {
+  return (await compose('ps', '--all', '--quiet', service)).split('\n')[0]!;
+}
+
+export async function healthy(id: string, withinMs = 30_000): Promise<void> {
+  const state = (): Promise<string> => docker('inspect', '--format', '{{.State.Health.Status}}', id);
+  await until(`${id} is healthy`, async () => (await state()) === 'healthy', withinMs);
+}
+
+export const REDIS_NODES = ['redis-1', 'redis-2', 'redis-3'];
+
+/** One command to a Redis node or a Sentinel, by the client in its container. */
+export const redis = (service: string, ...args: string[]): Promise<string> =>
+  compose('exec', '--no-TTY', service, 'redis-cli', '-p', service.startsWith('sentinel') ? '26379' : '6379', ...args);
+
+/** The service that most Sentinels name as the primary. */
+export async function primary(): Promise<string> {
+  const named = await Promise.all(
+    ['sentinel-1', 'sentinel-2', 'sentinel-3'].map((sentinel) =>
+      redis(sentinel, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster').catch(() => ''),
+    ),
+  );
+  const found = REDIS_NODES.find(
+    (_, i) => named.filter((reply) => reply.startsWith(`172.30.88.1${i + 1}\n`)).length > 1,
+  );
+  if (found === undefined) throw new Error(`the Sentinels do not agree on a primary: ${named.join(' | ')}`);
+  return found;
+}
+
+/** Resolves when the primary has both its replicas in sync, and both may be elected. */
+export async function whole(withinMs = 60_000): Promise<void> {
+  const isWhole = async (): Promise<boolean> => {
+    const leader = await primary();
+    const others = await Promise.all(
+      REDIS_NODES.filter((node) => node !== leader).map((node) => redis(node, 'INFO', 'replication')),
+    );
+    return others.every((info) => info.includes('master_link_status:up') && info.includes('slave_priority:100'));
+  };
+  await until('the stack is whole', () => isWhole().catch(() => false), withinMs);
+}

@@ -1,0 +1,50 @@
+// Requests at a fixed rate, whatever the answers do: a SEND, its RECV and its FREE in turn on each connection.
+import { setTimeout as pause } from 'node:timers/promises';
+import { openClient } from '../support/keep-alive-client.js';
+import type { Outcome } from '../support/keep-alive-client.js';
+import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
+
+export interface SteadyLoad {
+  /** Resolves with the count of requests and what became of those that were not answered 200. */
+  stop(): Promise<{ requests: number; seconds: number; failed: string[] }>;
+}
+
+const CONNECTIONS = 50;
+
+/** @param firstQueue each connection has a queue of its own, from this one on */
+export function startSteadyLoad(url: string, perSecond: number, firstQueue: number): SteadyLoad {
+  const everyMs = (1_000 * CONNECTIONS) / perSecond;
+  const failed: string[] = [];
+  let requests = 0;
+  let stopped = false;
+  const startMs = performance.now();
+
+  async function drive(queue: number): Promise<void> {
+    const client = openClient(url, 5_000);
+    const cycle = [sendRequest(queue, 1), recvRequest(queue), freeRequest(queue, 1)];
+    let dueMs = startMs + (everyMs * (queue - firstQueue)) / CONNECTIONS;
+    for (let i = 0; !stopped || i % cycle.length > 0; i++) {
+      await pause(Math.max(0, dueMs - performance.now()));
+      dueMs += everyMs;
+      const outcome = await client.post(cycle[i % cycle.length]!);
+      requests += 1;
+      if (outcome.kind !== 'replied' || outcome.status !== 200) failed.push(described(outcome));
+    }
+    client.close();
+  }
+
+  const running = Array.from({ length: CONNECTIONS }, (_, i) => drive(firstQueue + i));
+  return {
+    async stop() {
+      stopped = true;
+      await Promise.all(running);
+      return { requests, seconds: (performance.now() - startMs) / 1000, failed };
+    },
+  };
+}
+
+function described(outcome: Outcome): string {
+  if (outcome.kind === 'replied')
+    return `${outcome.status} ${outcome.json.error?.reason}: ${outcome.json.error?.message}`;
+  return outcome.kind === 'broken' ? `broken: ${outcome.error.message}` : 'refused';
+}

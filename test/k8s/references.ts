@@ -1,0 +1,178 @@
+// What schemas do not see: that documents mean each other when they name each other.
+import { containersOf, nameOf, ofKind, workloads } from './render.js';
+import type { Doc } from './render.js';
+
+type Labels = Record<string, string>;
+type Fault = string | false;
+
+/** Made by hand in the cluster, so that no password is in this repository: Secret → keys. docs/operations.md tells how. */
+const SECRETS: Readonly<Record<string, string[]>> = { 'aizumi-redis': ['password', 'url'] };
+
+export function referenceFaults(docs: Doc[]): string[] {
+  const faults = [
+    ...once(docs),
+    ...docs.flatMap((doc) => about(doc, selectorFaults(doc, docs))),
+    ...ofKind(docs, 'Service').flatMap((service) => about(service, portFaults(service, docs))),
+    ...ofKind(docs, 'NetworkPolicy').flatMap((policy) => about(policy, policyFaults(policy, docs))),
+    ...workloads(docs).flatMap((workload) => about(workload, workloadFaults(workload, docs))),
+    ...ofKind(docs, 'HorizontalPodAutoscaler').flatMap((doc) => about(doc, autoscalerFaults(doc, docs))),
+    ...ofKind(docs, 'ScaledObject').flatMap((doc) => about(doc, scaledObjectFaults(doc, docs))),
+  ];
+  return faults;
+}
+
+const about = (doc: Doc, faults: Fault[]): string[] =>
+  faults.filter((fault) => fault !== false).map((fault) => `${nameOf(doc)}: ${fault}`);
+
+function once(docs: Doc[]): string[] {
+  const names = docs.map(nameOf);
+  const twice = names.filter((name, i) => names.indexOf(name) !== i).map((name) => `${name} is there twice`);
+  const [namespace] = ofKind(docs, 'Namespace');
+  const elsewhere = docs.filter(
+    (doc) => doc.kind !== 'Namespace' && doc.metadata.namespace !== namespace?.metadata.name,
+  );
+  return [...twice, ...elsewhere.map((doc) => `${nameOf(doc)} is in another namespace`)];
+}
+
+const matches = (labels: Labels, wanted: Labels): boolean =>
+  Object.entries(wanted).every(
+    // set by the StatefulSet's controller
+    ([name, value]) => labels[name] === value || name === 'statefulset.kubernetes.io/pod-name',
+  );
+
+/** The workloads whose pods a selector takes; of one pod of a StatefulSet, that one must exist. */
+function selected(docs: Doc[], wanted: Labels): Doc[] {
+  const pod = wanted['statefulset.kubernetes.io/pod-name'];
+  return workloads(docs).filter(
+    ({ metadata, spec }) =>
+      matches(spec.template.metadata.labels as Labels, wanted) &&
+      (pod === undefined || Array.from({ length: spec.replicas }, (_, i) => `${metadata.name}-${i}`).includes(pod)),
+  );
+}
+
+function selectorFaults({ kind, spec }: Doc, docs: Doc[]): Fault[] {
+  const wanted: Labels | undefined = kind === 'Service' ? spec.selector : spec?.selector?.matchLabels;
+  return [
+    wanted !== undefined && selected(docs, wanted).length !== 1 && `its selector takes the pods of not one workload`,
+  ];
+}
+
+const portsOf = (workload: Doc): Doc[] => containersOf(workload).flatMap(({ ports = [] }) => ports as Doc[]);
+const hasPort = (workload: Doc, port: string | number): boolean =>
+  portsOf(workload).some(({ name, containerPort }) => port === name || port === containerPort);
+
+function portFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  const pods = selected(docs, spec.selector as Labels);
+  return (spec.ports as Doc[]).map(
+    ({ port, targetPort = port }) => !pods.every((pod) => hasPort(pod, targetPort)) && `no port ${targetPort}`,
+  );
+}
+
+function policyFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  const chosen = (selector: Doc): Doc[] => selected(docs, (selector.matchLabels ?? {}) as Labels);
+  const rules = (list: Doc[] | undefined, side: 'from' | 'to'): Fault[] =>
+    (list ?? []).flatMap((rule) => {
+      const peers = ((rule[side] ?? []) as Doc[]).flatMap(({ podSelector, namespaceSelector }) =>
+        podSelector && !namespaceSelector ? [chosen(podSelector as Doc)] : [],
+      );
+      const listeners = side === 'from' ? chosen(spec.podSelector as Doc) : peers.flat();
+      const named = ((rule.ports ?? []) as Doc[]).filter(({ port }) => typeof port === 'string');
+      return [
+        ...peers.map((pods) => pods.length === 0 && 'a rule takes no pods'),
+        // with one Redis there are no Sentinels
+        ...named.map(
+          ({ port }) => port !== 'sentinel' && !listeners.some((pod) => hasPort(pod, port)) && `no port ${port}`,
+        ),
+      ];
+    });
+  return [
+    chosen(spec.podSelector as Doc).length === 0 && 'it takes no pods',
+    ...rules(spec.ingress as Doc[], 'from'),
+    ...rules(spec.egress as Doc[], 'to'),
+  ];
+}
+
+function workloadFaults({ kind, spec }: Doc, docs: Doc[]): Fault[] {
+  const pod = spec.template.spec as Doc;
+  const labels = spec.template.metadata.labels as Labels;
+  const spread = [
+    ...((pod.topologySpreadConstraints ?? []) as Doc[]),
+    ...((pod.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []) as Doc[]),
+  ];
+  const volumes = [
+    ...((pod.volumes ?? []) as Doc[]),
+    ...((spec.volumeClaimTemplates ?? []) as Doc[]).map(({ metadata }) => metadata as Doc),
+  ];
+  const isThere = (wantedKind: string, name: string | undefined): boolean =>
+    name === undefined || ofKind(docs, wantedKind).some(({ metadata }) => metadata.name === name);
+  const headless = ofKind(docs, 'Service').find(({ metadata }) => metadata.name === spec.serviceName);
+  return [
+    ...spread.map(
+      ({ labelSelector }) => !matches(labels, labelSelector.matchLabels as Labels) && 'spread over pods of others',
+    ),
+    ...((pod.volumes ?? []) as Doc[]).map(
+      ({ configMap }) => !isThere('ConfigMap', configMap?.name) && `no ConfigMap ${configMap?.name}`,
+    ),
+    !isThere('ServiceAccount', pod.serviceAccountName) && `no ServiceAccount ${pod.serviceAccountName}`,
+    kind === 'StatefulSet' && headless?.spec.clusterIP !== 'None' && `no headless Service ${spec.serviceName}`,
+    ...containersOf({ spec }).flatMap((container) => containerFaults(container, volumes, docs, isThere)),
+  ];
+}
+
+function containerFaults(
+  container: Doc,
+  volumes: Doc[],
+  docs: Doc[],
+  isThere: (kind: string, name?: string) => boolean,
+): Fault[] {
+  const { env = [], envFrom = [], volumeMounts = [], ports = [] } = container as Record<string, Doc[]>;
+  const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe].filter(Boolean) as Doc[];
+  const scripts = ofKind(docs, 'ConfigMap').flatMap(({ data }) => Object.keys(data as object));
+  const words = [container.command ?? [], ...probes.map(({ exec }) => exec?.command ?? [])].flat() as string[];
+  const files = words.filter((word) => /^\/(opt|etc)\//.test(word)).map((word) => word.split('/').at(-1)!);
+  return [
+    ...volumeMounts.map(({ name }) => !volumes.some((volume) => volume.name === name) && `no volume ${name}`),
+    ...envFrom.map(
+      ({ configMapRef }) => !isThere('ConfigMap', configMapRef?.name) && `no ConfigMap ${configMapRef?.name}`,
+    ),
+    ...env.map(({ valueFrom }) => secretFault(valueFrom?.secretKeyRef as Doc | undefined)),
+    ...probes.map(
+      ({ httpGet }) =>
+        httpGet !== undefined &&
+        !ports.some(({ name, containerPort }) => [name, containerPort].includes(httpGet.port)) &&
+        `no port ${httpGet.port}`,
+    ),
+    ...files.map((file) => !scripts.includes(file) && `no ConfigMap has ${file}`),
+  ];
+}
+
+const secretFault = (ref: Doc | undefined): Fault =>
+  ref !== undefined &&
+  !SECRETS[ref.name as string]?.includes(ref.key as string) &&
+  `no Secret ${ref.name} with ${ref.key}`;
+
+function autoscalerFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  const { kind, name } = spec.scaleTargetRef as Doc;
+  const target = ofKind(docs, kind as string).find(({ metadata }) => metadata.name === name);
+  return [
+    target === undefined && `no ${kind} ${name}`,
+    target?.spec.replicas !== undefined && 'replicas are set beside the autoscaler: each apply would undo its work',
+    spec.minReplicas > spec.maxReplicas && 'more at least than at most',
+  ];
+}
+
+/** The Deployment that it scales is the user's own. */
+function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  return (spec.triggers as Doc[]).map(({ metadata }) => {
+    const { hostname, port, pathname } = new URL(metadata.url as string);
+    const service = ofKind(docs, 'Service').find(
+      (doc) => `${doc.metadata.name}.${doc.metadata.namespace}.svc.cluster.local` === hostname,
+    );
+    if (!service?.spec.ports.some((exposed: Doc) => String(exposed.port) === port))
+      return `no Service ${hostname}:${port}`;
+    return (
+      (!/^\/queues\/\d+$/.test(pathname) || metadata.valueLocation !== 'queue.waiting') &&
+      `${pathname} tells no ${metadata.valueLocation}`
+    );
+  });
+}

@@ -1,0 +1,80 @@
+// House rules for what runs in the cluster: confined as the restricted profile asks, stopped in time, set as config.ts reads it.
+import { loadConfig } from '../../src/config.js';
+import { containersOf, nameOf, ofKind, workloads } from './render.js';
+import type { Doc } from './render.js';
+
+/** A worker drains for at most 9.5 s. */
+const DRAIN_S = 9.5;
+/** Stands for the value of a Secret. */
+const FROM_SECRET = 'redis+sentinel://:secret@redis-0,redis-1,redis-2/mymaster';
+
+export function ruleFaults(docs: Doc[]): string[] {
+  return workloads(docs).flatMap((workload) => {
+    const pod = workload.spec.template.spec as Doc;
+    const faults = [
+      ...podFaults(pod),
+      ...containersOf(workload).flatMap((container) => containerFaults(container)),
+      ...(workload.kind === 'Deployment' ? workerFaults(workload) : []),
+      ...containersOf(workload).flatMap((container) => settingFaults(container, docs)),
+    ];
+    return faults.map((fault) => `${nameOf(workload)}: ${fault}`);
+  });
+}
+
+const must = (holds: boolean, fault: string): string[] => (holds ? [] : [fault]);
+
+const podFaults = ({ securityContext, enableServiceLinks, automountServiceAccountToken, ...pod }: Doc): string[] => [
+  ...must(securityContext?.runAsNonRoot === true && securityContext.runAsUser > 0, 'may run as root'),
+  ...must(securityContext?.seccompProfile?.type === 'RuntimeDefault', 'no seccomp profile'),
+  ...must(enableServiceLinks === false, 'service links would set AIZUMI_* variables that stop the start'),
+  ...must(automountServiceAccountToken === false, 'gets a token'),
+  ...must(!pod.hostNetwork && !pod.hostPID && !pod.hostIPC, 'shares what is the host’s'),
+];
+
+function containerFaults({ name, image, securityContext, resources, ...container }: Doc): string[] {
+  const { limits, requests } = (resources ?? {}) as Record<string, Doc | undefined>;
+  return [
+    ...must(/^[^:@]+:(?!latest$)[\w.-]+$/.test(String(image)), `image ${image} has no tag`),
+    ...must(securityContext?.allowPrivilegeEscalation === false, 'may gain privileges'),
+    ...must(securityContext?.readOnlyRootFilesystem === true, 'writes to its root'),
+    ...must(securityContext?.capabilities?.drop?.includes('ALL') === true, 'keeps capabilities'),
+    ...must(
+      ['cpu', 'memory'].every((what) => limits?.[what] && requests?.[what]),
+      'no requests or limits',
+    ),
+    ...must(container.livenessProbe !== undefined, 'no liveness probe'),
+  ].map((fault) => `${name}: ${fault}`);
+}
+
+function workerFaults({ spec }: Doc): string[] {
+  const pod = spec.template.spec as Doc;
+  const [{ lifecycle, livenessProbe, readinessProbe, startupProbe }] = pod.containers as [Doc];
+  const sleepS = Number(lifecycle?.preStop?.sleep?.seconds ?? 0);
+  return [
+    ...must(sleepS > 0, 'no preStop: SIGTERM may come before the Service has let go of it'),
+    ...must(pod.terminationGracePeriodSeconds > sleepS + DRAIN_S, 'is killed before it has drained'),
+    ...must(spec.strategy?.rollingUpdate?.maxUnavailable === 0, 'an update takes workers away'),
+    ...must(livenessProbe?.httpGet?.path === '/livez', 'an absent Redis would restart it'),
+    ...must(readinessProbe?.httpGet?.path === '/readyz' && startupProbe !== undefined, 'takes requests without Redis'),
+  ];
+}
+
+/** As the container's process would start with them. */
+function settingFaults(container: Doc, docs: Doc[]): string[] {
+  const env: Record<string, string> = {};
+  for (const { configMapRef } of (container.envFrom ?? []) as Doc[]) {
+    const found = ofKind(docs, 'ConfigMap').find(({ metadata }) => metadata.name === configMapRef?.name);
+    Object.assign(env, found?.data);
+  }
+  for (const { name, value, valueFrom } of (container.env ?? []) as Doc[])
+    env[name as string] = valueFrom ? FROM_SECRET : (value as string);
+  try {
+    const { redisUrl } = loadConfig(env);
+    return must(
+      container.name !== 'aizumi' || redisUrl !== undefined,
+      'no AIZUMI_REDIS_URL: it would look for redis-server',
+    );
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
