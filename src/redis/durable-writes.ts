@@ -24,6 +24,9 @@ export interface DurableOptions {
   log: Logger;
 }
 
+/** Nodes asked in turn for one write, while its queue moves in a Cluster. */
+const MOST_TRIES = 5;
+
 export class DurableWrites {
   readonly #replication: ReplicationWatch;
   readonly #writers = new Map<string, GroupCommit>();
@@ -50,13 +53,14 @@ export class DurableWrites {
    */
   async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (level === 'primary') return write(this.redis);
-    try {
-      return await this.#commit(key, level, write);
-    } catch (error) {
-      // the node has refused it and told where the key is now
-      if (!(error instanceof Error) || !error.message.startsWith('MOVED')) throw error;
-      await new Promise<void>((resolve) => (this.redis as Cluster).refreshSlotsCache(() => resolve()));
-      return this.#commit(key, level, write);
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#commit(key, level, write);
+      } catch (error) {
+        // the node has refused it; another tells where the key is now, if it knows already
+        if (tries === MOST_TRIES || !(error instanceof Error) || !error.message.startsWith('MOVED')) throw error;
+        await new Promise<void>((resolve) => (this.redis as Cluster).refreshSlotsCache(() => resolve()));
+      }
     }
   }
 
