@@ -34,11 +34,12 @@ export async function superviseWorkers(
 ): Promise<Supervisor> {
   cluster.setupPrimary({ args: [String(startedAtMs), embeddedUrl] });
   let replacing = false;
+  const handOver = watchHandOver(() => !replacing);
 
   const fork = (): Worker => {
     const bornMs = Date.now();
     const worker = cluster.fork();
-    closeUnanswered(worker);
+    handOver(worker);
     worker.on('exit', (code: number, signal: string | null) => {
       if (!replacing) return;
       log.error({ pid: worker.process.pid, code, signal }, 'a worker died; another takes its place');
@@ -63,29 +64,6 @@ export async function superviseWorkers(
   }
 }
 
-/** What node:cluster sends to a worker, lib/internal/cluster/utils.js: a connection is `newconn`, and acknowledged by its number. */
-interface ClusterMessage {
-  act?: string;
-  seq?: number;
-  ack?: number;
-}
-
-/**
- * Closes the connections that a worker was given and died before it took. node:cluster keeps them open without anybody to serve
- * them, and their clients would wait for ever.
- */
-function closeUnanswered(worker: Worker): void {
-  const given = new Map<number, { close(): void }>();
-  const child = worker.process;
-  const send = child.send.bind(child) as (...args: unknown[]) => boolean;
-  child.send = (message: ClusterMessage, handle?: unknown, ...more: unknown[]): boolean => {
-    if (message.act === 'newconn') given.set(message.seq as number, handle as { close(): void });
-    return send(message, handle, ...more);
-  };
-  child.on('internalMessage', ({ ack }: ClusterMessage) => ack !== undefined && given.delete(ack));
-  child.once('exit', () => given.forEach((connection) => connection.close()));
-}
-
 /** Resolves when all workers are gone; those that outlive {@link STOP_MS} are killed. */
 async function endWorkers(signal: NodeJS.Signals): Promise<void> {
   const workers = Object.values(cluster.workers ?? {}).filter(
@@ -96,6 +74,55 @@ async function endWorkers(signal: NodeJS.Signals): Promise<void> {
   const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), STOP_MS);
   await Promise.all(gone);
   clearTimeout(kill);
+}
+
+/** What node:cluster sends to a worker and gets back, lib/internal/cluster/utils.js; a connection is `newconn`. */
+interface ClusterMessage {
+  act?: string;
+  seq?: number;
+  ack?: number;
+  accepted?: boolean;
+}
+
+interface Connection {
+  close(): void;
+}
+
+/**
+ * Closes the connections that nobody will serve: those that a worker was given and died before it took, and those that the last
+ * one to stop did not take. node:cluster keeps them open, and their clients would wait as long as this process lives.
+ * @returns what is to be called with each new worker
+ */
+function watchHandOver(isStopping: () => boolean): (worker: Worker) => void {
+  const givenTo = new Map<Connection, Worker>();
+  return (worker) => {
+    const numbered = new Map<number, Connection>();
+    const child = worker.process;
+    const send = child.send.bind(child) as (...args: unknown[]) => boolean;
+    child.send = (message: ClusterMessage, connection?: unknown, ...more: unknown[]): boolean => {
+      if (message.act === 'newconn') {
+        numbered.set(message.seq as number, connection as Connection);
+        givenTo.set(connection as Connection, worker);
+      }
+      return send(message, connection, ...more);
+    };
+    // after node:cluster's own listener, which gives what was not accepted to another worker, if there is one
+    child.on('internalMessage', ({ ack, accepted }: ClusterMessage) => {
+      const connection = ack === undefined ? undefined : numbered.get(ack);
+      if (connection === undefined) return;
+      numbered.delete(ack as number);
+      if (givenTo.get(connection) !== worker) return;
+      givenTo.delete(connection);
+      if (!accepted && isStopping()) connection.close();
+    });
+    child.once('exit', () => {
+      for (const [connection, to] of givenTo) {
+        if (to !== worker) continue;
+        connection.close();
+        givenTo.delete(connection);
+      }
+    });
+  };
 }
 
 function listening(worker: Worker): Promise<number> {

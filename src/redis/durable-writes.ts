@@ -57,9 +57,10 @@ export class DurableWrites {
       try {
         return await this.#commit(key, level, write);
       } catch (error) {
-        // the node has refused it; another tells where the key is now, if it knows already
-        if (tries === MOST_TRIES || !(error instanceof Error) || !error.message.startsWith('MOVED')) throw error;
-        await new Promise<void>((resolve) => (this.redis as Cluster).refreshSlotsCache(() => resolve()));
+        // the node has refused it, and names the one that has the key
+        const [, slot, node] = /^MOVED (\d+) (\S+)$/.exec(error instanceof Error ? error.message : '') ?? [];
+        if (tries === MOST_TRIES || slot === undefined || node === undefined) throw error;
+        (this.redis as Cluster).slots[Number(slot)] = [node];
       }
     }
   }
