@@ -41,7 +41,7 @@ function chosen<T extends string>(option: string, value: string | undefined, all
 
 let gaps = 0;
 async function runStack(name: string, scenarios: readonly string[], levels: readonly Level[]): Promise<number> {
-  const stack = await STACKS[name]!();
+  let stack = await STACKS[name]!();
   let broken = 0;
   try {
     for (const scenario of scenarios) {
@@ -61,6 +61,11 @@ async function runStack(name: string, scenarios: readonly string[], levels: read
         console.log(`  the run's history: ${file}`);
       }
       broken += found.length;
+      if (SCENARIOS[scenario]!.needs === 'clock') {
+        // servers whose clock was set back are not what they were (docs/durability.md)
+        await stack.stop();
+        stack = await STACKS[name]!();
+      }
     }
   } finally {
     await stack.stop();
