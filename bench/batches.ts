@@ -7,16 +7,20 @@ import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
 /** Requests in one body. */
 export const BATCH = 100;
 
+/** 64 have 6,400 SENDs under way at once. */
+export const BATCH_CONNECTIONS = [8, 64];
+
 /** Rounds of `count` SENDs, after one that is not counted; everything in the samples is per SEND. Leaves all queues empty. */
 export async function measureBatches(
   worker: HttpServer,
   redis: RedisServer,
   rounds: number,
   count: number,
+  connections: number,
 ): Promise<Sample[]> {
   const samples: Sample[] = [];
   for (let r = 0; r <= rounds; r++) {
-    const sample = await stage(worker, redis, deal(batches(count)), count);
+    const sample = await stage(worker, redis, deal(batches(count), connections), count);
     samples.push({ ...sample, perSecond: sample.perSecond * BATCH });
     for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
   }

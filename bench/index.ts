@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { measureBatches } from './batches.js';
+import { BATCH_CONNECTIONS, measureBatches } from './batches.js';
 import { compareCycles, type Contender } from './cycle.js';
 import { residentMb } from './measure.js';
 import { waitingMessagesMb } from './memory.js';
@@ -91,12 +91,18 @@ async function main(): Promise<void> {
 
   const machine = machineLines(repository, program, folder);
   const { rounds, aizumi } = await measureHttp(program, size);
-  say('SENDs, a hundred in one body');
-  const batches = await measureBatches(aizumi.server, aizumi.redis, size.rounds, size.count);
   const cycles = await measureCycles(aizumi, size);
+  const worker = residentMb(aizumi.server.pid);
+  say('SENDs, a hundred in one body');
+  const batches = [];
+  for (const connections of BATCH_CONNECTIONS)
+    batches.push({
+      connections,
+      samples: await measureBatches(aizumi.server, aizumi.redis, size.rounds, 4 * size.count, connections),
+    });
+  const workerAfterBatches = residentMb(aizumi.server.pid);
   say('10,000 waiting receivers');
   const waiters = await measureWaiting(program, aizumi.redis, size.rounds, size.count);
-  const worker = residentMb(aizumi.server.pid);
   await aizumi.server.stop();
   await aizumi.redis.stop();
   const waitingMb = await measureMemory(program, size);
@@ -113,6 +119,7 @@ async function main(): Promise<void> {
     waitingMb,
     replicated,
     worker,
+    workerAfterBatches,
   };
   console.log(report(results, machine, values.markdown));
 }

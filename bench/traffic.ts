@@ -42,8 +42,8 @@ export function frees(held: Held[]): Request[] {
 }
 
 /** Deals requests out like cards, so that at any moment the connections are at different addresses. */
-export function deal(requests: Request[]): Request[][] {
-  return range(CONNECTIONS, (c) => requests.filter((_, i) => i % CONNECTIONS === c));
+export function deal(requests: Request[], connections = CONNECTIONS): Request[][] {
+  return range(connections, (c) => requests.filter((_, i) => i % connections === c));
 }
 
 /** Complete cycles: each connection SENDs to an address, RECVs there and FREEs what it got, over and over. */
