@@ -13,7 +13,7 @@ const REDIRECTED = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)/;
 
 /**
  * Sends a command straight to the connection of the primary that has its key, and lets ioredis go its own way only where that
- * refuses it: a tenth less for the worker than going that way with each (docs/benchmarks.md).
+ * refuses it: a few hundredths less for the worker than going that way with each (docs/benchmarks.md).
  */
 class RoutedCluster extends Cluster {
   readonly #nodes = new Map<string, Redis>();
