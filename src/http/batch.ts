@@ -1,6 +1,7 @@
 // The replies to a batch → one reply: each as it would have come alone, and a status that tells whether all are 200.
 import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { BrokerError } from '../errors.js';
 import { errorBody, failureHeaders, failureOf } from './failure.js';
 
 const MULTI_STATUS = 207;
@@ -28,11 +29,13 @@ export interface BatchReply {
 export async function together(start: () => Promise<string>[], log: Logger): Promise<BatchReply> {
   await nextTurn();
   const settled = await Promise.allSettled(start());
-  const failures = settled.flatMap((answer) => (answer.status === 'rejected' ? failureOf(answer.reason) : []));
-  let nextFailure = 0;
-  const texts = settled.map((answer) =>
-    answer.status === 'fulfilled' ? answer.value : errorBody(failures[nextFailure++] as (typeof failures)[0]),
-  );
+  const failures: BrokerError[] = [];
+  const texts = settled.map((answer) => {
+    if (answer.status === 'fulfilled') return answer.value;
+    const failure = failureOf(answer.reason);
+    failures.push(failure);
+    return errorBody(failure);
+  });
   const code = failures.length === 0 ? 200 : MULTI_STATUS;
   return { code, text: `[${texts.join(',')}]`, headers: failureHeaders(failures, log) };
 }

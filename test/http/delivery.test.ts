@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
+import { startBeside, startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
 import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
 import { until } from '../support/until.js';
@@ -29,8 +29,7 @@ describe('http/delivery', () => {
   let address = 100;
   before(async () => {
     broker = await startBroker();
-    // a second worker on the same keys
-    other = await startBroker({ AIZUMI_KEY_PREFIX: broker.config.keyPrefix });
+    other = await startBeside(broker);
   });
   after(() => Promise.all([broker.stop(), other.stop()]));
   beforeEach(() => address++);

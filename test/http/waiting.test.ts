@@ -1,7 +1,7 @@
 // RECV with wait_ms, through two workers over one Redis.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
+import { startBeside, startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
 import { httpRequest, openConnection } from '../support/connection.js';
 import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest } from '../support/requests.js';
@@ -22,7 +22,7 @@ describe('http/waiting', () => {
   let address = 10_000;
   before(async () => {
     broker = await startBroker({ AIZUMI_VISIBILITY_TIMEOUT_MS: '300' });
-    other = await startBroker({ AIZUMI_KEY_PREFIX: broker.config.keyPrefix, AIZUMI_VISIBILITY_TIMEOUT_MS: '300' });
+    other = await startBeside(broker, { AIZUMI_VISIBILITY_TIMEOUT_MS: '300' });
     store = openStore(broker.config);
   });
   after(async () => {

@@ -49,6 +49,10 @@ export async function startBroker(env: Record<string, string> = {}): Promise<Tes
   return { url, config, post: (request, headers) => post(url, request, headers), stop: () => worker.stop() };
 }
 
+/** A second worker on the same keys. @param env more settings of its own */
+export const startBeside = ({ config }: TestBroker, env: Record<string, string> = {}): Promise<TestBroker> =>
+  startBroker({ AIZUMI_KEY_PREFIX: config.keyPrefix, ...env });
+
 /** POSTs a request to any broker. */
 export async function post(url: string, request: unknown, headers: Record<string, string> = {}): Promise<Reply> {
   const response = await fetch(url, {

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { startBroker } from '../support/broker.js';
+import { startBeside, startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
 import { startRedisServer } from '../support/redis-server.js';
 import type { TestServer } from '../support/redis-server.js';
@@ -153,7 +153,7 @@ describe('system/waiting', function () {
       before(async () => {
         stack = await start();
         broker = await startBroker({ AIZUMI_REDIS_URL: stack.url });
-        other = await startBroker({ AIZUMI_REDIS_URL: stack.url, AIZUMI_KEY_PREFIX: broker.config.keyPrefix });
+        other = await startBeside(broker, { AIZUMI_REDIS_URL: stack.url });
       });
       after(async () => {
         await Promise.all([broker.stop(), other.stop()]);
