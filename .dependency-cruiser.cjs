@@ -34,12 +34,12 @@ module.exports = {
       comment: "layers may use config.ts's types, not its values",
       severity: 'error',
       from: { path: `^src/(${layers.join('|')})/` },
-      to: { path: '^src/config\\.ts$', dependencyTypesNot: ['type-only'] },
+      to: { path: '^src/(config|settings)\\.ts$', dependencyTypesNot: ['type-only'] },
     },
     {
-      name: 'errors-and-config-are-leaves',
+      name: 'errors-and-settings-are-leaves',
       severity: 'error',
-      from: { path: '^src/(errors|config)\\.ts$' },
+      from: { path: '^src/(errors|config|settings)\\.ts$' },
       to: { path: `^src/(${layers.join('|')})/` },
     },
     {
@@ -50,7 +50,7 @@ module.exports = {
       to: { path: '^src/messages/', pathNot: '^src/messages/fields\\.ts$' },
     },
     only('http', '^src/http/', ['koa', '@koa', 'koa-[^/]+', 'koa__router']),
-    only('messages-and-config', '^src/(messages/|config\\.ts$)', ['joi']),
+    only('messages-and-settings', '^src/(messages/|(config|settings)\\.ts$)', ['joi']),
     only('redis', '^src/redis/', ['ioredis']),
     {
       name: 'no-dev-dependencies',
