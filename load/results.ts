@@ -1,0 +1,61 @@
+// What was measured, as load/results.json keeps it: `npm run load:measure -- PART…` writes a part, `npm run load:report` draws it.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+/** Where, when and how a part was measured. */
+export interface Provenance {
+  /** ISO 8601 */
+  at: string;
+  commit: string;
+  command: string;
+  /** e.g. `2 cores AMD EPYC, Node 20.20.2, Redis 7.0.15` */
+  machine: string;
+}
+
+/** CPU times are user + system of the whole process tree per request or message, µs; latencies ms. */
+export interface Cost {
+  workerMicros: number;
+  redisMicros: number;
+  perSecond: number;
+  p50: number;
+  p99: number;
+}
+
+export interface Rows {
+  /** Throughput and latency over connections, and over a share of the saturation rate. */
+  connections: (Cost & { request: 'send' | 'recv' | 'free' | 'cycle'; connections: number })[];
+  /** p50 and p99 at a fixed rate, as a share of what the worker can do. */
+  halfLoad: { request: string; shareOfSaturation: number; perSecond: number; p50: number; p99: number }[];
+  scenarios: (Cost & { scenario: string; variant: string; requests: number })[];
+  /** `dimension`: workers (1, 2, 4), shards (1, 2, 3), queues (1, 10,000), waiting (0, 1,000,000). */
+  scaling: (Cost & { dimension: 'workers' | 'shards' | 'queues' | 'waiting'; value: number; request: string })[];
+  /** Per message that went all the way: sent, received, freed. systemMicros: all processes but the client's own. */
+  peers: {
+    system: string;
+    version: string;
+    /** What is the same work there, and what is not: shown beside the figures. */
+    work: string;
+    durability: 'none' | 'fsync';
+    systemMicros: number;
+    /** Of which in the broker or data store, and in what speaks HTTP or the library in the client's process. */
+    parts: Record<string, number>;
+    perSecond: number;
+    p50: number;
+    p99: number;
+  }[];
+  /** Redis memory for waiting messages. */
+  memory: { payloadBytes: number; messages: number; bytesPerMessage: number; queues: number }[];
+  /** A soak's samples. */
+  soak: { atSecond: number; perSecond: number; p50: number; p99: number; workerMb: number; redisMb: number }[];
+}
+
+export type PartName = keyof Rows;
+export type Part<Name extends PartName> = Provenance & { rows: Rows[Name] };
+export type Results = { [Name in PartName]?: Part<Name> };
+
+const FILE = new URL('./results.json', import.meta.url);
+
+export const readResults = (): Results => (existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Results) : {});
+
+export function writePart<Name extends PartName>(name: Name, part: Part<Name>): void {
+  writeFileSync(FILE, `${JSON.stringify({ ...readResults(), [name]: part }, undefined, 1)}\n`);
+}
