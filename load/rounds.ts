@@ -1,0 +1,79 @@
+// Variants of a deployment in turns, round by round, so that noise hits all of them alike: SEND, RECV, FREE through each.
+import { percentile } from '../bench/measure.js';
+import type { HttpServer, RedisServer } from '../bench/servers.js';
+import { stage, type Sample } from '../bench/stages.js';
+import { deal, frees, received, receives, sends, takeIds, type Load } from '../bench/traffic.js';
+import type { Cost, Ratios } from './results.js';
+
+export interface Variant {
+  /** Of the dimension that is looked at, e.g. the number of queues. */
+  value: number;
+  worker: HttpServer;
+  /** All that take the traffic. */
+  redis: RedisServer[];
+  load: Load;
+  connections: number;
+  /** Rounds before those that count: V8 compiles what runs often, in each process. */
+  warmUps: number;
+  /** First id of messages that wait already: RECVs get those. */
+  backlogFrom?: number;
+}
+
+export const REQUESTS = ['send', 'recv', 'free'] as const;
+type Request = (typeof REQUESTS)[number];
+type Round = Record<Request, Sample>;
+
+export type Compared = Cost & { value: number; request: Request; ratio: Ratios };
+
+/** `count` requests of each kind through each variant in each round; the order is turned round every time. */
+export async function compare(variants: Variant[], rounds: number, count: number): Promise<Compared[]> {
+  const samples = variants.map((): Round[] => []);
+  for (const variant of variants) for (let i = 0; i < variant.warmUps; i++) await once(variant, count);
+  for (let r = 0; r < rounds; r++) {
+    const order = [...variants.keys()];
+    for (const i of r % 2 === 0 ? order : order.reverse()) samples[i]!.push(await once(variants[i]!, count));
+  }
+  return variants.flatMap(({ value }, i) =>
+    REQUESTS.map((request) => {
+      const of = (from: number): Sample[] => samples[from]!.map((round) => round[request]);
+      return { value, request, ...costOf(of(i)), ratio: ratios(of(i), of(0)) };
+    }),
+  );
+}
+
+/** Leaves as many messages waiting as there were. */
+async function once({ worker, redis, load, connections, backlogFrom }: Variant, count: number): Promise<Round> {
+  const firstId = takeIds(count);
+  const send = await stage(worker, redis, deal(sends(count, firstId, load), connections));
+  const recv = await stage(worker, redis, deal(receives(count, load), connections));
+  const held =
+    backlogFrom === undefined
+      ? received(recv.bodies, firstId, load)
+      : received(recv.bodies, backlogFrom, load, firstId + count - backlogFrom);
+  const free = await stage(worker, redis, deal(frees(held), connections));
+  return { send, recv, free };
+}
+
+/** Medians. */
+export function costOf(samples: Sample[]): Cost {
+  const median = (field: keyof Sample): number => middle(samples.map((sample) => sample[field]));
+  return {
+    workerMicros: median('serverMicros'),
+    redisMicros: median('redisMicros'),
+    perSecond: median('perSecond'),
+    p50: median('p50'),
+    p99: median('p99'),
+  };
+}
+
+/** @param base of the same rounds */
+export function ratios(samples: Sample[], base: Sample[]): Ratios {
+  const median = (of: (sample: Sample) => number): number => middle(samples.map((one, i) => of(one) / of(base[i]!)));
+  return {
+    worker: median((sample) => sample.serverMicros),
+    redis: median((sample) => sample.redisMicros),
+    both: median((sample) => sample.serverMicros + sample.redisMicros),
+  };
+}
+
+const middle = (numbers: number[]): number => percentile(numbers, 0.5);
