@@ -55,6 +55,7 @@ export async function stage(
   redis: RedisServer | RedisServer[],
   requests: Request[][],
   perUnit = requests.flat().length,
+  driver = drive,
 ): Promise<Sample & Driven> {
   await sleep(PAUSE_MS);
   const usage = (): ReturnType<typeof redisUsage> => usageOfAll([redis].flat());
@@ -62,7 +63,7 @@ export async function stage(
   const before = cpuMicros(server.pid);
   let after = before;
   let redisAfter = Promise.resolve(redisBefore);
-  const driven = await drive(server.url, requests, () => {
+  const driven = await driver(server.url, requests, () => {
     after = cpuMicros(server.pid);
     redisAfter = usage();
   });

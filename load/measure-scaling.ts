@@ -7,11 +7,17 @@ import { PROGRAM, REDIS_CONF, type Measure } from './measuring.js';
 import type { Dimension, Rows } from './results.js';
 import { compare, type Variant } from './rounds.js';
 
+/** Of each worker, requests per second: two cores carry four workers and their client. */
+const RATE = 1_500;
+/** So long is a stage at that rate. */
+const RATE_SECONDS = 2;
+
 const FULL = { rounds: 7, count: 20_000 };
 const QUICK = { rounds: 3, count: 10_000 };
 
 const VALUES: Record<Dimension, number[]> = {
   workers: [1, 2, 4],
+  workersAtRate: [1, 2, 4],
   shards: [1, 2, 3],
   queues: [1, 100, 10_000],
   waiting: [0, 100_000, 1_000_000],
@@ -29,7 +35,14 @@ interface Field {
   servers: (HttpServer | RedisServer)[];
 }
 
-const FIELDS: Record<Dimension, (values: number[]) => Promise<Field>> = { workers, shards, queues, waiting, payload };
+const FIELDS: Record<Dimension, (values: number[]) => Promise<Field>> = {
+  workers,
+  workersAtRate,
+  shards,
+  queues,
+  waiting,
+  payload,
+};
 
 const scaling: Measure<'scaling'> = async ({ quick, say }) => {
   const { rounds, count } = quick ? QUICK : FULL;
@@ -47,14 +60,27 @@ const scaling: Measure<'scaling'> = async ({ quick, say }) => {
 export const parts = { scaling };
 
 /** Each worker keeps its 64 connections: with fewer it would have fewer commands in one packet to Redis. */
-async function workers(values: number[]): Promise<Field> {
-  const redis = await startRedis('scaling-workers', REDIS_CONF, NO_REWRITE);
+async function workers(values: number[], name = 'workers'): Promise<Field> {
+  const redis = await startRedis(`scaling-${name}`, REDIS_CONF, NO_REWRITE);
   const variants = await inTurn(values, async (value) => ({
     ...usual(value, await startWorker(PROGRAM, redis, { AIZUMI_WORKERS: String(value) }), redis),
     connections: CONNECTIONS * value,
     warmUps: value,
   }));
   return { variants, servers: [...variants.map(({ worker }) => worker), redis] };
+}
+
+/**
+ * At the same rate for each worker: as fast as they go, on few cores, four workers have less to do each than one, and so fewer
+ * requests between two turns of the event loop, which makes each dearer.
+ */
+async function workersAtRate(values: number[]): Promise<Field> {
+  const { variants, servers } = await workers(values, 'workers-at-rate');
+  const atRate = (one: Variant): Variant => {
+    const rate = RATE * one.value;
+    return { ...one, rate, count: rate * RATE_SECONDS };
+  };
+  return { variants: variants.map(atRate), servers };
 }
 
 /** One Cluster of three primaries and one worker; the queues are on one, two or all three of them. */

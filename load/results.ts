@@ -57,8 +57,8 @@ export interface Rows {
   soak: { atSecond: number; perSecond: number; p50: number; p99: number; workerMb: number; redisMb: number }[];
 }
 
-/** workers (1, 2, 4), shards of a Cluster (1, 2, 3), queues (1 … 10,000), messages waiting (0 … 1,000,000), bytes of payload. */
-export type Dimension = 'workers' | 'shards' | 'queues' | 'waiting' | 'payload';
+/** workers (1, 2, 4), as fast as they go and each at one rate; shards of a Cluster (1, 2, 3), queues (1 … 10,000), messages waiting (0 … 1,000,000), bytes of payload. */
+export type Dimension = 'workers' | 'workersAtRate' | 'shards' | 'queues' | 'waiting' | 'payload';
 
 export type PartName = keyof Rows;
 export type Part<Name extends PartName> = Provenance & { rows: Rows[Name] };

@@ -1,8 +1,10 @@
 // Variants of a deployment in turns, round by round, so that noise hits all of them alike: SEND, RECV, FREE through each.
+import { drive } from '../bench/drive.js';
 import { percentile } from '../bench/measure.js';
 import type { HttpServer, RedisServer } from '../bench/servers.js';
 import { stage, type Sample } from '../bench/stages.js';
 import { deal, frees, received, receives, sends, takeIds, type Load } from '../bench/traffic.js';
+import { paced } from './paced.js';
 import type { Cost, Ratios } from './results.js';
 
 export interface Variant {
@@ -15,11 +17,16 @@ export interface Variant {
   connections: number;
   /** Rounds before those that count: V8 compiles what runs often, in each process. */
   warmUps: number;
+  /** Requests of each kind and round; without it as all. */
+  count?: number;
+  /** Requests per second; without it as many as can be. */
+  rate?: number;
   /** First id of messages that wait already: RECVs get those. */
   backlogFrom?: number;
 }
 
 export const REQUESTS = ['send', 'recv', 'free'] as const;
+type Requests = Parameters<typeof deal>[0];
 type Request = (typeof REQUESTS)[number];
 type Round = Record<Request, Sample>;
 
@@ -42,15 +49,18 @@ export async function compare(variants: Variant[], rounds: number, count: number
 }
 
 /** Leaves as many messages waiting as there were. */
-async function once({ worker, redis, load, connections, backlogFrom }: Variant, count: number): Promise<Round> {
+async function once(variant: Variant, usualCount: number): Promise<Round> {
+  const { worker, redis, load, connections, backlogFrom, rate, count = usualCount } = variant;
+  const run = (requests: Requests): ReturnType<typeof stage> =>
+    stage(worker, redis, deal(requests, connections), count, rate === undefined ? drive : paced(rate));
   const firstId = takeIds(count);
-  const send = await stage(worker, redis, deal(sends(count, firstId, load), connections));
-  const recv = await stage(worker, redis, deal(receives(count, load), connections));
+  const send = await run(sends(count, firstId, load));
+  const recv = await run(receives(count, load));
   const held =
     backlogFrom === undefined
       ? received(recv.bodies, firstId, load)
       : received(recv.bodies, backlogFrom, load, firstId + count - backlogFrom);
-  const free = await stage(worker, redis, deal(frees(held), connections));
+  const free = await run(frees(held));
   return { send, recv, free };
 }
 
