@@ -29,8 +29,8 @@ export const ASSUMED: Assumptions = {
   busyShare: 0.6,
   nodeBytes: 16e9,
   memoryFactor: 2,
-  clientOverheadBytes: 1_300,
-  redisOverheadBytes: 900,
+  clientOverheadBytes: 1_400,
+  redisOverheadBytes: 950,
 };
 
 export interface Plan {
@@ -65,11 +65,13 @@ export interface Measured {
 }
 
 export const NEEDED: PartName[] = ['costs', 'scaling', 'memory'];
+const DIMENSIONS: Dimension[] = ['workers', 'workersAtRate', 'shards', 'queues', 'waiting', 'payload'];
 
 /** @returns undefined when a part that it {@link NEEDED} was not measured */
 export function measured({ costs, scaling, memory }: Results): Measured | undefined {
   if (!costs || !scaling || !memory) return undefined;
-  const rows = scaling.rows;
+  const { rows } = scaling;
+  if (DIMENSIONS.some((name) => !rows.some((row) => row.dimension === name))) return undefined;
   const dimension = (name: Dimension): Rows['scaling'] => rows.filter((row) => row.dimension === name);
   const at = (name: Dimension, value: number): Micros => sum(dimension(name).filter((row) => row.value === value));
   const [least, most] = [Math.min, Math.max].map(

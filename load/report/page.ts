@@ -1,5 +1,5 @@
 // The page: one HTML file that needs nothing else.
-import type { Results } from '../results.js';
+import type { Provenance, Results } from '../results.js';
 import { escape, list } from './format.js';
 import { NEEDED, predictions } from './predictions.js';
 import { type Figure, type Section, type Table, type Told } from './section.js';
@@ -39,17 +39,20 @@ function chapterHtml({ section, told }: Chapter, results: Results): string {
   const part = results[name];
   if (!told || !part)
     return `${head}<p class="missing">Not measured yet: <code>npm run load:measure -- ${name}</code> measures it.</p></section>`;
-  const provisional = part.command.includes('--quick')
-    ? '<p class="provisional">Provisional: from a quick run.</p>'
-    : '';
   return [
     head,
-    provisional,
+    provisional([part]),
     `<p>${told.sentences.map(escape).join(' ')}</p>`,
     `<div class="figures">${told.figures.map(figureHtml).join('\n')}</div>`,
     tableHtml(told.table, 'The figures as a table'),
     '</section>',
   ].join('\n');
+}
+
+function provisional(parts: Provenance[]): string {
+  return parts.some(({ command }) => command.includes('--quick'))
+    ? '<p class="provisional">Provisional: from a quick run.</p>'
+    : '';
 }
 
 function figureHtml({ svg }: Figure): string {
@@ -61,6 +64,7 @@ function capacityHtml(results: Results): string {
   const said = predictions(results);
   return [
     '<section id="capacity"><h2>Capacity</h2><p class="about">What larger deployments need, predicted from the figures above; docs/capacity.md has the formulas and what they assume. <code>npx tsx load/capacity.ts --per-second 10000 --bytes 1000 --backlog 1000000</code> works it out for yours.</p>',
+    provisional(NEEDED.flatMap((name) => results[name] ?? [])),
     said
       ? `<p>${said.sentences.map(escape).join(' ')}</p>${tableHtml(said.table, 'Predictions', true)}`
       : `<p class="missing">Needs these parts: <code>npm run load:measure -- ${NEEDED.join(' ')}</code>.</p>`,

@@ -134,7 +134,7 @@ function costFigure(rows: Row[], foot: string[]): Figure {
   const { dimension } = rows[0]!;
   const { title: name, axis, tick } = WORDS[dimension];
   const free = isFree(dimension);
-  const title = free ? `${name}: CPU per request` : `${name}: CPU per request, relative`;
+  const title = `${name}: CPU per request`;
   const y = free ? (row: Row) => row.workerMicros + row.redisMicros : (row: Row) => row.ratio.both;
   return {
     name: `scaling-${dimension}`,

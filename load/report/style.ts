@@ -69,9 +69,10 @@ details{margin-top:.75rem}
 summary{cursor:pointer;color:var(--accent);font-size:.9rem}
 .table{overflow-x:auto}
 table{border-collapse:collapse;font-size:.85rem;margin:.75rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:bottom}
 th{color:var(--muted);font-weight:600}
-.number{text-align:right;white-space:nowrap}
+.number{text-align:right}
+td.number{white-space:nowrap}
 code{font:.88em ui-monospace,SFMono-Regular,Menlo,monospace;background:var(--soft);padding:.1em .3em;border-radius:.25em}
 footer{padding:2rem 1.25rem 3rem;font-size:.85rem}
 `;
