@@ -46,6 +46,14 @@ export async function round(
   return { floor: floorSample, 'floor, writes joined': joinedSample, SEND: send, RECV: recv, FREE: free };
 }
 
+/** As {@link drive}; one that connects before it sends says when it has. */
+export type Driver = (
+  url: string,
+  requests: Request[][],
+  onLastAnswer: () => void,
+  onConnected: () => void,
+) => Promise<Driven>;
+
 /**
  * Drives a server with requests, one list per connection; what it and Redis used is divided by `perUnit` requests.
  * @param redis several: their sum
@@ -55,17 +63,20 @@ export async function stage(
   redis: RedisServer | RedisServer[],
   requests: Request[][],
   perUnit = requests.flat().length,
-  driver = drive,
+  driver: Driver = drive,
 ): Promise<Sample & Driven> {
   await sleep(PAUSE_MS);
   const usage = (): ReturnType<typeof redisUsage> => usageOfAll([redis].flat());
   const redisBefore = await usage();
-  const before = cpuMicros(server.pid);
+  let before = cpuMicros(server.pid);
   let after = before;
   let redisAfter = Promise.resolve(redisBefore);
-  const driven = await driver(server.url, requests, () => {
+  const onLastAnswer = (): void => {
     after = cpuMicros(server.pid);
     redisAfter = usage();
+  };
+  const driven = await driver(server.url, requests, onLastAnswer, () => {
+    before = cpuMicros(server.pid);
   });
   const { micros, forks } = await redisAfter;
   return {

@@ -35,7 +35,7 @@ interface Field {
   servers: (HttpServer | RedisServer)[];
 }
 
-const FIELDS: Record<Dimension, (values: number[]) => Promise<Field>> = {
+const FIELDS: Record<Dimension, (values: number[], count: number) => Promise<Field>> = {
   workers,
   workersAtRate,
   shards,
@@ -50,7 +50,7 @@ const scaling: Measure<'scaling'> = async ({ quick, say }) => {
   for (const [name, values] of Object.entries(VALUES)) {
     const dimension = name as Dimension;
     say(`${dimension}: ${values.join(', ')}`);
-    const { variants, servers } = await FIELDS[dimension](values);
+    const { variants, servers } = await FIELDS[dimension](values, count);
     rows.push(...(await compare(variants, rounds, count)).map((row) => ({ dimension, ...row })));
     for (const server of servers) await server.stop();
   }
@@ -59,13 +59,16 @@ const scaling: Measure<'scaling'> = async ({ quick, say }) => {
 
 export const parts = { scaling };
 
-/** Each worker keeps its 64 connections: with fewer it would have fewer commands in one packet to Redis. */
-async function workers(values: number[], name = 'workers'): Promise<Field> {
+/**
+ * Each worker keeps its 64 connections, for with fewer it would have fewer commands in one packet to Redis; and each connection
+ * as many requests, for with several workers it is taken by one process and handed to another.
+ */
+async function workers(values: number[], count: number, name = 'workers'): Promise<Field> {
   const redis = await startRedis(`scaling-${name}`, REDIS_CONF, NO_REWRITE);
   const variants = await inTurn(values, async (value) => ({
     ...usual(value, await startWorker(PROGRAM, redis, { AIZUMI_WORKERS: String(value) }), redis),
     connections: CONNECTIONS * value,
-    warmUps: value,
+    count: count * value,
   }));
   return { variants, servers: [...variants.map(({ worker }) => worker), redis] };
 }
@@ -75,12 +78,8 @@ async function workers(values: number[], name = 'workers'): Promise<Field> {
  * requests between two turns of the event loop, which makes each dearer.
  */
 async function workersAtRate(values: number[]): Promise<Field> {
-  const { variants, servers } = await workers(values, 'workers-at-rate');
-  const atRate = (one: Variant): Variant => {
-    const rate = RATE * one.value;
-    return { ...one, rate, count: rate * RATE_SECONDS };
-  };
-  return { variants: variants.map(atRate), servers };
+  const { variants, servers } = await workers(values, RATE * RATE_SECONDS, 'workers-at-rate');
+  return { variants: variants.map((one) => ({ ...one, rate: RATE * one.value })), servers };
 }
 
 /** One Cluster of three primaries and one worker; the queues are on one, two or all three of them. */
@@ -127,7 +126,7 @@ async function oneWorker(name: string, values: number[], loadOf: (value: number)
 }
 
 function usual(value: number, worker: HttpServer, redis: RedisServer | RedisServer[]): Variant {
-  return { value, worker, redis: [redis].flat(), load: USUAL, connections: CONNECTIONS, warmUps: 1 };
+  return { value, worker, redis: [redis].flat(), load: USUAL, connections: CONNECTIONS };
 }
 
 const addresses = (count: number, first: number): number[] => Array.from({ length: count }, (_, i) => first + i);

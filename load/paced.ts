@@ -3,19 +3,21 @@
 import type { Request } from 'autocannon';
 import { Agent, request as httpRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Driven, drive } from '../bench/drive.js';
+import type { Driven } from '../bench/drive.js';
 import { percentile } from '../bench/measure.js';
+import type { Driver } from '../bench/stages.js';
 
 const TICK_MS = 2;
 
 /** @returns in place of bench/drive.ts's: `perSecond` requests over as many connections as there are lists */
-export function paced(perSecond: number): typeof drive {
-  return async (url, requests, onLastAnswer): Promise<Driven> => {
+export function paced(perSecond: number): Driver {
+  return async (url, requests, onLastAnswer, onConnected): Promise<Driven> => {
     const connections = requests.length;
     // the connection that was used longest ago is next: all workers behind them get the same
     const agent = new Agent({ keepAlive: true, maxSockets: connections, scheduling: 'fifo' });
     const ask = (method: string, path: string, body: string): Promise<string> => post(agent, url + path, method, body);
     await Promise.all(requests.map(() => ask('GET', '/livez', '')));
+    onConnected();
 
     const bodies: string[] = [];
     const latencies: number[] = [];
@@ -27,7 +29,7 @@ export function paced(perSecond: number): typeof drive {
       const text = await ask('POST', '/', String(request.body));
       if (!text.includes('"code":200')) throw new Error(`a fault in an answer: ${text}`);
       latencies.push(performance.now() - sent);
-      if (bodies.push(text) === all.length) onLastAnswer?.();
+      if (bodies.push(text) === all.length) onLastAnswer();
     };
     while (answers.length < all.length) {
       const due = Math.min(all.length, Math.ceil(((performance.now() - began) / 1_000) * perSecond));

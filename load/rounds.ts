@@ -15,8 +15,6 @@ export interface Variant {
   redis: RedisServer[];
   load: Load;
   connections: number;
-  /** Rounds before those that count: V8 compiles what runs often, in each process. */
-  warmUps: number;
   /** Requests of each kind and round; without it as all. */
   count?: number;
   /** Requests per second; without it as many as can be. */
@@ -32,10 +30,10 @@ type Round = Record<Request, Sample>;
 
 export type Compared = Cost & { value: number; request: Request; ratio: Ratios };
 
-/** `count` requests of each kind through each variant in each round; the order is turned round every time. */
+/** `count` requests of each kind through each variant in each round, after one that is not counted; every other backwards. */
 export async function compare(variants: Variant[], rounds: number, count: number): Promise<Compared[]> {
   const samples = variants.map((): Round[] => []);
-  for (const variant of variants) for (let i = 0; i < variant.warmUps; i++) await once(variant, count);
+  for (const variant of variants) await once(variant, count); // V8 compiles
   for (let r = 0; r < rounds; r++) {
     const order = [...variants.keys()];
     for (const i of r % 2 === 0 ? order : order.reverse()) samples[i]!.push(await once(variants[i]!, count));
