@@ -65,6 +65,7 @@ export interface Measured {
 }
 
 export const NEEDED: PartName[] = ['costs', 'scaling', 'memory'];
+const FLOORS = ['floor', 'joinedFloor'];
 const DIMENSIONS: Dimension[] = ['workers', 'workersAtRate', 'shards', 'queues', 'waiting', 'payload'];
 
 /** @returns undefined when a part that it {@link NEEDED} was not measured */
@@ -82,7 +83,7 @@ export function measured({ costs, scaling, memory }: Results): Measured | undefi
   const kb = (most('payload') - least('payload')) / 1_000;
   const [large, small] = [at('payload', most('payload')), at('payload', least('payload'))];
   return {
-    cycle: sum(costs.rows.filter(({ request }) => request !== 'floor')),
+    cycle: sum(costs.rows.filter(({ request }) => !FLOORS.includes(request))),
     perKb: each((part) => Math.max(0, (large[part] - small[part]) / kb)),
     manyWorkers: grown('workersAtRate'),
     cluster: over(at('shards', most('shards')), at('workers', 1)),

@@ -11,6 +11,7 @@ const QUICK = { rounds: 3, count: 5 * EVEN_SHARE };
 
 const STAGE_OF: Record<Rows['costs'][number]['request'], Stage> = {
   floor: 'floor',
+  joinedFloor: 'floor, writes joined',
   send: 'SEND',
   recv: 'RECV',
   free: 'FREE',
@@ -30,8 +31,9 @@ const costs: Measure<'costs'> = async ({ quick, say }) => {
   }
   for (const server of [worker, floor, floorJoined, redis]) await server.stop();
   const of = (name: Stage): Sample[] => rounds.map((one) => one[name]);
-  return (['floor', 'send', 'recv', 'free'] as const).map((request) => {
-    const samples = of(STAGE_OF[request]);
+  return Object.entries(STAGE_OF).map(([name, stage]) => {
+    const request = name as keyof typeof STAGE_OF;
+    const samples = of(stage);
     return { request, ...costOf(samples), ratio: ratios(samples, of('floor')) };
   });
 };

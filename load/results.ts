@@ -28,8 +28,11 @@ export interface Ratios {
 }
 
 export interface Rows {
-  /** One worker and the floor (bench/floor.mjs) in turns: 64 connections, 100 queues, payloads of 100 bytes. `ratio`: to the floor. */
-  costs: (Cost & { request: 'floor' | 'send' | 'recv' | 'free'; ratio: Ratios })[];
+  /**
+   * One worker and the floor (bench/floor.mjs) in turns: 64 connections, 100 queues, payloads of 100 bytes. `ratio`: to the floor.
+   * `joinedFloor`: the same, its writes to Redis joined as the worker joins its own.
+   */
+  costs: (Cost & { request: 'floor' | 'joinedFloor' | 'send' | 'recv' | 'free'; ratio: Ratios })[];
   /** Throughput and latency over connections, and over a share of the saturation rate. */
   connections: (Cost & { request: 'send' | 'recv' | 'free' | 'cycle'; connections: number })[];
   /** p50 and p99 at a fixed rate, as a share of what the worker can do. */

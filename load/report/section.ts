@@ -49,6 +49,7 @@ export function provenanceLines({ at, commit, command, machine }: Provenance): [
 
 export const REQUEST_NAMES: Record<string, string> = {
   floor: 'floor',
+  joinedFloor: 'floor, writes joined',
   send: 'SEND',
   recv: 'RECV',
   free: 'FREE',

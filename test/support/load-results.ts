@@ -63,6 +63,7 @@ const peer = (
 export const inventedResults = (): Required<Results> => ({
   costs: part([
     { request: 'floor' as const, ...cost(22, 5), ratio: ratio(1) },
+    { request: 'joinedFloor' as const, ...cost(17, 4.6), ratio: ratio(0.77) },
     ...REQUESTS.map(([request, worker, redis]) => ({ request, ...cost(worker, redis), ratio: ratio(worker / 22) })),
   ]),
   connections: part(
