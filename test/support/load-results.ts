@@ -31,6 +31,7 @@ const scaled = (dimension: Dimension, values: [value: number, times: number][]):
       value,
       request,
       ...cost(worker * times, redis * times),
+      ...(dimension === 'workersAtRate' ? { perSecond: 1_500 * value } : {}),
       ratio: ratio(times),
     })),
   );

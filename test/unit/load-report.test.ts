@@ -75,6 +75,16 @@ describe('the report of what was measured', () => {
       .and.to.include('over the goal: SEND (≤ 1.25 ×)');
   });
 
+  it('does not judge workers at a rate that was not kept', () => {
+    const results = inventedResults();
+    expect(textOf(html)).not.to.include('Not judged');
+    results.scaling.rows.find(({ dimension, value }) => dimension === 'workersAtRate' && value === 4)!.perSecond =
+      3_000;
+    expect(textOf(report(results).html))
+      .to.include('Not judged: workers at one rate')
+      .and.to.include('through 4: 3,000/s');
+  });
+
   it('says which parts were not measured, and draws the rest', () => {
     for (const name of PARTS) {
       const { [name]: _, ...rest } = inventedResults();
