@@ -20,7 +20,7 @@ export const costs = section({
       (row) =>
         `${nameOf(row.request)} costs the worker ${micros(row.workerMicros)} µs, ${times(row.ratio.worker)} the floor`,
     );
-    const missed = requests.filter((row) => row.ratio.worker > GOALS[row.request]!);
+    const missed = requests.filter((row) => Math.round(row.ratio.worker * 100) / 100 > GOALS[row.request]!);
     const goals =
       missed.length === 0
         ? 'all three are within the goals'
