@@ -3,35 +3,47 @@
 import { drive } from './drive.js';
 import { MB, redisUsedMemory } from './measure.js';
 import type { HttpServer, RedisServer } from './servers.js';
-import { ADDRESSES, FIRST_ADDRESS, deal, payloadOf, sends, takeIds } from './traffic.js';
+import { CONNECTIONS, USUAL, deal, payloadOf, sends, takeIds } from './traffic.js';
 
 const PIPELINE = 5_000;
 
 /** MB that `count` waiting messages take in a Redis that the worker has just begun to use. */
-export async function waitingMessagesMb(redis: RedisServer, worker: HttpServer, count: number): Promise<number> {
+export async function waitingMessagesMb(
+  redis: RedisServer,
+  worker: HttpServer,
+  count: number,
+  load = USUAL,
+): Promise<number> {
   const before = await redisUsedMemory(redis.client);
-  const firstId = takeIds(count);
-  const sample = sends(ADDRESSES, firstId);
-  await drive(worker.url, deal(sample));
-  const entries = await Promise.all(
-    sample.map(async (_, i) => (await redis.client.xrange(queueKey(FIRST_ADDRESS + i), '-', '+'))[0]?.[1] ?? []),
-  );
-  for (let id = firstId + ADDRESSES; id < firstId + count; id += PIPELINE) {
-    const pipeline = redis.client.pipeline();
-    for (let one = id; one < Math.min(id + PIPELINE, firstId + count); one++) {
-      const i = (one - firstId) % ADDRESSES;
-      pipeline.xadd(queueKey(FIRST_ADDRESS + i), '*', ...copy(entries[i]!, firstId + i, one));
-    }
-    await pipeline.exec();
-  }
+  await fillQueues(redis, worker, count, load);
   return ((await redisUsedMemory(redis.client)) - before) / MB;
 }
 
+/** Leaves `count` messages waiting. @returns the first one's id */
+export async function fillQueues(redis: RedisServer, worker: HttpServer, count: number, load = USUAL): Promise<number> {
+  const { addresses, payloadLength } = load;
+  const firstId = takeIds(count);
+  const sample = sends(addresses.length, firstId, load);
+  await drive(worker.url, deal(sample, Math.min(CONNECTIONS, sample.length)));
+  const entries = await Promise.all(
+    addresses.map(async (address) => (await redis.client.xrange(queueKey(address), '-', '+'))[0]?.[1] ?? []),
+  );
+  for (let id = firstId + addresses.length; id < firstId + count; id += PIPELINE) {
+    const pipeline = redis.client.pipeline();
+    for (let one = id; one < Math.min(id + PIPELINE, firstId + count); one++) {
+      const i = (one - firstId) % addresses.length;
+      pipeline.xadd(queueKey(addresses[i]!), '*', ...copy(entries[i]!, firstId + i, one, payloadLength));
+    }
+    await pipeline.exec();
+  }
+  return firstId;
+}
+
 /** The worker's entry for message `oldId` as it would be for `newId`. */
-function copy(fields: string[], oldId: number, newId: number): string[] {
+function copy(fields: string[], oldId: number, newId: number, length: number): string[] {
   const copied = fields.map((field) =>
-    field.includes(payloadOf(oldId))
-      ? field.replace(payloadOf(oldId), payloadOf(newId))
+    field.includes(payloadOf(oldId, length))
+      ? field.replace(payloadOf(oldId, length), payloadOf(newId, length))
       : field.replace(String(oldId), String(newId)),
   );
   if (copied.filter((field, i) => field !== fields[i]).length !== 2)

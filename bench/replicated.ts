@@ -48,18 +48,24 @@ export async function measureReplicated(
 
 async function measureCluster(program: string, conf: string, rounds: number, count: number): Promise<Pair> {
   const single = await startRedis('beside-cluster', conf);
-  const nodes = await Promise.all(
-    [0, 1, 2].map((i) =>
-      startRedis(`cluster-${i}`, conf, ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000']),
-    ),
-  );
-  await join(nodes);
+  const { nodes, url } = await startCluster(conf);
   const base = await startWorker(program, single);
-  const hosts = nodes.map(({ client }) => `${client.options.host}:${client.options.port}`).join(',');
-  const other = await startWorker(program, single, { AIZUMI_REDIS_URL: `redis+cluster://${hosts}` });
+  const other = await startWorker(program, single, { AIZUMI_REDIS_URL: url });
   const pair = await compare(single, base, other, rounds, count, CONNECTIONS);
   for (const server of [base, other, ...nodes, single]) await server.stop();
   return pair;
+}
+
+/** Three primaries, the slots in equal parts in their order. @returns with the url for AIZUMI_REDIS_URL */
+export async function startCluster(conf: string, args: string[] = []): Promise<{ nodes: RedisServer[]; url: string }> {
+  const nodes = await Promise.all(
+    [0, 1, 2].map((i) =>
+      startRedis(`cluster-${i}`, conf, ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', ...args]),
+    ),
+  );
+  await join(nodes);
+  const hosts = nodes.map(({ client }) => `${client.options.host}:${client.options.port}`).join(',');
+  return { nodes, url: `redis+cluster://${hosts}` };
 }
 
 async function join(nodes: RedisServer[]): Promise<void> {

@@ -68,12 +68,15 @@ export function report(results: Results, machine: string[], markdown: boolean): 
   ].join('\n\n');
 }
 
+/** What measuring itself changes. */
+const DRAWN = [':!load/results.json', ':!docs/benchmarks.html', ':!docs/plots'];
+
 /** Where and from what the numbers come. */
 export function machineLines(repository: string, program: string, dataFolder: string): string[] {
   const git = (...args: string[]): string => execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).trim();
   const redis = /v=(\S+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown';
   const cpus = os.cpus();
-  const dirty = git('status', '--porcelain') === '' ? '' : ' with uncommitted changes';
+  const dirty = git('status', '--porcelain', '--', '.', ...DRAWN) === '' ? '' : ' with uncommitted changes';
   return [
     `machine: ${cpus[0]?.model.trim() ?? 'unknown CPU'}, ${cpus.length} cores, ${os.type()} ${os.release()}, data on ${fileSystem(dataFolder)}, load before ${os.loadavg()[0]?.toFixed(2)}`,
     `Node ${process.version}, Redis ${redis}`,

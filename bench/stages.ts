@@ -46,21 +46,37 @@ export async function round(
   return { floor: floorSample, 'floor, writes joined': joinedSample, SEND: send, RECV: recv, FREE: free };
 }
 
-/** Drives a server with requests, one list per connection; what it and Redis used is divided by `perUnit` requests. */
+/** As {@link drive}; one that connects before it sends says when it has. */
+export type Driver = (
+  url: string,
+  requests: Request[][],
+  onLastAnswer: () => void,
+  onConnected: () => void,
+) => Promise<Driven>;
+
+/**
+ * Drives a server with requests, one list per connection; what it and Redis used is divided by `perUnit` requests.
+ * @param redis several: their sum
+ */
 export async function stage(
   server: HttpServer,
-  redis: RedisServer,
+  redis: RedisServer | RedisServer[],
   requests: Request[][],
   perUnit = requests.flat().length,
+  driver: Driver = drive,
 ): Promise<Sample & Driven> {
   await sleep(PAUSE_MS);
-  const redisBefore = await redisUsage(redis.client);
-  const before = cpuMicros(server.pid);
+  const usage = (): ReturnType<typeof redisUsage> => usageOfAll([redis].flat());
+  const redisBefore = await usage();
+  let before = cpuMicros(server.pid);
   let after = before;
   let redisAfter = Promise.resolve(redisBefore);
-  const driven = await drive(server.url, requests, () => {
+  const onLastAnswer = (): void => {
     after = cpuMicros(server.pid);
-    redisAfter = redisUsage(redis.client);
+    redisAfter = usage();
+  };
+  const driven = await driver(server.url, requests, onLastAnswer, () => {
+    before = cpuMicros(server.pid);
   });
   const { micros, forks } = await redisAfter;
   return {
@@ -69,6 +85,12 @@ export async function stage(
     redisMicros: (micros - redisBefore.micros) / perUnit,
     forks: forks - redisBefore.forks,
   };
+}
+
+async function usageOfAll(servers: RedisServer[]): ReturnType<typeof redisUsage> {
+  const all = await Promise.all(servers.map(({ client }) => redisUsage(client)));
+  const sum = (field: 'micros' | 'forks'): number => all.reduce((total, one) => total + one[field], 0);
+  return { micros: sum('micros'), forks: sum('forks') };
 }
 
 async function forgetFloor(redis: RedisServer): Promise<void> {

@@ -8,8 +8,19 @@ export const FIRST_ADDRESS = 1000;
 export const EVEN_SHARE = 1600;
 
 const BROKER = 5000;
-const PAYLOAD_LENGTH = 100;
 const FILLER = Array.from({ length: 4096 }, (_, i) => ((i * 7919) % 36).toString(36)).join('');
+
+/** To whom, and how much. */
+export interface Load {
+  addresses: readonly number[];
+  /** Of each message, characters. */
+  payloadLength: number;
+}
+
+export const USUAL: Load = {
+  addresses: Array.from({ length: ADDRESSES }, (_, i) => FIRST_ADDRESS + i),
+  payloadLength: 100,
+};
 
 export interface Held {
   daddr: number;
@@ -25,16 +36,16 @@ export function takeIds(count: number): number {
   return first;
 }
 
-export function payloadOf(id: number): string {
-  return `${id} ${FILLER.slice(id % 3989)}`.slice(0, PAYLOAD_LENGTH);
+export function payloadOf(id: number, length = USUAL.payloadLength): string {
+  return `${id} ${FILLER.slice(id % 3989)}`.padEnd(length, FILLER).slice(0, length);
 }
 
-export function sends(count: number, firstId: number): Request[] {
-  return range(count, (i) => send(addressOf(i), firstId + i));
+export function sends(count: number, firstId: number, load = USUAL): Request[] {
+  return range(count, (i) => send(addressOf(i, load), firstId + i, load.payloadLength));
 }
 
-export function receives(count: number): Request[] {
-  return range(count, (i) => receive(addressOf(i)));
+export function receives(count: number, load = USUAL): Request[] {
+  return range(count, (i) => receive(addressOf(i, load)));
 }
 
 export function frees(held: Held[]): Request[] {
@@ -52,13 +63,17 @@ export function cycles(count: number, firstId: number): Request[][] {
   return range(CONNECTIONS, (c) => triples.filter((_, i) => i % CONNECTIONS === c).flat());
 }
 
-/** Checks that the answers to RECV are the messages that were sent, each exactly once, and unchanged. */
-export function received(bodies: string[], firstId: number): Held[] {
+/**
+ * Checks that the answers to RECV are messages that were sent, each exactly once, and unchanged.
+ * @param sent how many there are to receive, from `firstId` on
+ */
+export function received(bodies: string[], firstId: number, load = USUAL, sent = bodies.length): Held[] {
   const seen = new Set<number>();
   return bodies.map((body) => {
     const { daddr, id, payload } = JSON.parse(body) as Held & { payload: unknown };
-    const known = id >= firstId && id < firstId + bodies.length && !seen.has(id);
-    if (!known || payload !== payloadOf(id)) throw new Error(`RECV answered what was not sent, or twice: ${body}`);
+    const known = id >= firstId && id < firstId + sent && !seen.has(id);
+    if (!known || payload !== payloadOf(id, load.payloadLength))
+      throw new Error(`RECV answered what was not sent, or twice: ${body}`);
     seen.add(id);
     return { daddr, id };
   });
@@ -83,8 +98,8 @@ function cycle(address: number, id: number): Request[] {
   ];
 }
 
-function send(daddr: number, id: number): Request {
-  return post({ msg_type: 'MSG_SEND_REQ', saddr: 1 + (id % CONNECTIONS), daddr, id, payload: payloadOf(id) });
+function send(daddr: number, id: number, length?: number): Request {
+  return post({ msg_type: 'MSG_SEND_REQ', saddr: 1 + (id % CONNECTIONS), daddr, id, payload: payloadOf(id, length) });
 }
 
 function receive(saddr: number): Request {
@@ -93,7 +108,7 @@ function receive(saddr: number): Request {
 
 const post = (body: object): Request => ({ method: 'POST', body: JSON.stringify(body) });
 
-const addressOf = (i: number): number => FIRST_ADDRESS + (i % ADDRESSES);
+const addressOf = (i: number, { addresses } = USUAL): number => addresses[i % addresses.length]!;
 
 function range<T>(count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(i));

@@ -20,14 +20,26 @@ export interface Cost {
   p99: number;
 }
 
+/** The median, over rounds, of a CPU time divided by what the base cost in the same round. */
+export interface Ratios {
+  worker: number;
+  redis: number;
+  both: number;
+}
+
 export interface Rows {
+  /**
+   * One worker and the floor (bench/floor.mjs) in turns: 64 connections, 100 queues, payloads of 100 bytes. `ratio`: to the floor.
+   * `joinedFloor`: the same, its writes to Redis joined as the worker joins its own.
+   */
+  costs: (Cost & { request: 'floor' | 'joinedFloor' | 'send' | 'recv' | 'free'; ratio: Ratios })[];
   /** Throughput and latency over connections, and over a share of the saturation rate. */
   connections: (Cost & { request: 'send' | 'recv' | 'free' | 'cycle'; connections: number })[];
   /** p50 and p99 at a fixed rate, as a share of what the worker can do. */
   halfLoad: { request: string; shareOfSaturation: number; perSecond: number; p50: number; p99: number }[];
   scenarios: (Cost & { scenario: string; variant: string; requests: number })[];
-  /** `dimension`: workers (1, 2, 4), shards (1, 2, 3), queues (1, 10,000), waiting (0, 1,000,000). */
-  scaling: (Cost & { dimension: 'workers' | 'shards' | 'queues' | 'waiting'; value: number; request: string })[];
+  /** `ratio`: to the dimension's first value. */
+  scaling: (Cost & { dimension: Dimension; value: number; request: 'send' | 'recv' | 'free'; ratio: Ratios })[];
   /** Per message that went all the way: sent, received, freed. systemMicros: all processes but the client's own. */
   peers: {
     system: string;
@@ -47,6 +59,9 @@ export interface Rows {
   /** A soak's samples. */
   soak: { atSecond: number; perSecond: number; p50: number; p99: number; workerMb: number; redisMb: number }[];
 }
+
+/** workers (1, 2, 4), as fast as they go and each at one rate; shards of a Cluster (1, 2, 3), queues (1 … 10,000), messages waiting (0 … 1,000,000), bytes of payload. */
+export type Dimension = 'workers' | 'workersAtRate' | 'shards' | 'queues' | 'waiting' | 'payload';
 
 export type PartName = keyof Rows;
 export type Part<Name extends PartName> = Provenance & { rows: Rows[Name] };
