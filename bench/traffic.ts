@@ -25,8 +25,8 @@ export function takeIds(count: number): number {
   return first;
 }
 
-export function payloadOf(id: number): string {
-  return `${id} ${FILLER.slice(id % 3989)}`.slice(0, PAYLOAD_LENGTH);
+export function payloadOf(id: number, length = PAYLOAD_LENGTH): string {
+  return `${id} ${FILLER.slice(id % 3989)}`.padEnd(length, FILLER).slice(0, length);
 }
 
 export function sends(count: number, firstId: number): Request[] {
@@ -47,9 +47,9 @@ export function deal(requests: Request[], connections = CONNECTIONS): Request[][
 }
 
 /** Complete cycles: each connection SENDs to an address, RECVs there and FREEs what it got, over and over. */
-export function cycles(count: number, firstId: number): Request[][] {
+export function cycles(count: number, firstId: number, connections = CONNECTIONS): Request[][] {
   const triples = range(count, (i) => cycle(addressOf(i), firstId + i));
-  return range(CONNECTIONS, (c) => triples.filter((_, i) => i % CONNECTIONS === c).flat());
+  return range(connections, (c) => triples.filter((_, i) => i % connections === c).flat());
 }
 
 /** Checks that the answers to RECV are the messages that were sent, each exactly once, and unchanged. */
