@@ -26,7 +26,8 @@ export function takeIds(count: number): number {
 }
 
 export function payloadOf(id: number, length = PAYLOAD_LENGTH): string {
-  return `${id} ${FILLER.slice(id % 3989)}`.padEnd(length, FILLER).slice(0, length);
+  const from = id % 3989;
+  return `${id} ${FILLER.slice(from, from + length)}`.padEnd(length, FILLER).slice(0, length);
 }
 
 export function sends(count: number, firstId: number): Request[] {

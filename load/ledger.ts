@@ -24,8 +24,10 @@ export interface Verdict {
   received: number;
   /** There at the end. */
   left: number;
-  /** Acknowledged and never delivered; or delivered, never freed and not there at the end. */
+  /** Acknowledged and never delivered. */
   lost: number;
+  /** Delivered, never freed, and not there at the end. */
+  vanished: number;
   /** Delivered again after a FREE was acknowledged, or while somebody held it. */
   doubled: number;
   /** Delivered with another payload, sender or receiver than were sent. */
@@ -114,14 +116,25 @@ export function createLedger(
     freed(id, answer) {
       const i = id - firstId;
       if (i < 0 || i >= attempted || answer === 'refused') return;
-      flags[i] = (flags[i]! & ~HELD) | (answer === 'done' ? FREED : MAYBE_FREED);
+      // not known to be done, it is gone or held still: nobody else may have it
+      flags[i] = answer === 'done' ? (flags[i]! & ~HELD) | FREED : flags[i]! | MAYBE_FREED;
     },
     close() {
       isClosed = true;
       for (let i = 0; i < attempted; i++) flags[i]! &= ~HELD;
     },
     verdict(counted) {
-      const of = { done: 0, unknown: 0, arrived: 0, received: 0, left: 0, lost: 0, freed: 0, maybeFreed: 0 };
+      const of = {
+        done: 0,
+        unknown: 0,
+        arrived: 0,
+        received: 0,
+        left: 0,
+        lost: 0,
+        vanished: 0,
+        freed: 0,
+        maybeFreed: 0,
+      };
       for (let i = 0; i < attempted; i++) {
         const known = flags[i]!;
         const isDelivered = Boolean(known & DELIVERED);
@@ -135,16 +148,26 @@ export function createLedger(
         if (known & MAYBE_FREED && !(known & FREED)) of.maybeFreed += 1;
         if (known & LEFT) of.left += 1;
         else if (known & (FREED | MAYBE_FREED)) of.received += 1;
-        else if (counted === undefined && (known & SENT.done || isDelivered)) {
-          of.lost += 1;
-          note(
-            `lost: message ${firstId + i} to ${addresses[i]!}, ${isDelivered ? 'delivered, never freed' : 'never delivered'}`,
-          );
+        else if (counted === undefined && (isDelivered || known & SENT.done)) {
+          of[isDelivered ? 'vanished' : 'lost'] += 1;
+          note(`${isDelivered ? 'vanished' : 'lost'}: message ${firstId + i} to ${addresses[i]!}`);
         }
       }
-      const { done: acknowledged, unknown, arrived, received, left, lost } = of;
+      const { done: acknowledged, unknown, arrived, received, left, lost, vanished } = of;
       const sent = acknowledged + arrived;
-      const verdict = { attempted, acknowledged, unknown, arrived, sent, received, left, lost, ...wrong, examples };
+      const verdict = {
+        attempted,
+        acknowledged,
+        unknown,
+        arrived,
+        sent,
+        received,
+        left,
+        lost,
+        vanished,
+        ...wrong,
+        examples,
+      };
       return counted === undefined ? verdict : { ...verdict, ...balance(counted, verdict, of) };
     },
   };

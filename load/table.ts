@@ -30,6 +30,7 @@ export function faults({ notRun, tally, beside, verdict }: Result): string[] {
     if (count > 0) found.push(`${int(count)} messages ${what}`);
   };
   say(verdict.lost, 'were lost');
+  say(verdict.vanished, 'were delivered, not freed, and gone at the end');
   say(verdict.doubled, 'came twice');
   say(verdict.changed, 'were changed');
   say(verdict.unexpected, 'came that nobody had sent, or whose SEND was answered "not done"');
@@ -80,9 +81,9 @@ export function asJson(result: Result, drift?: Drift): object {
 }
 
 function ledgerLine({ verdict }: Result): string {
-  const { acknowledged, unknown, arrived, sent, received, left, lost, doubled, changed } = verdict;
+  const { acknowledged, unknown, arrived, sent, received, left, lost, vanished, doubled, changed } = verdict;
   const maybe = unknown > 0 ? ` (${int(acknowledged)} acknowledged, ${int(arrived)} of ${int(unknown)} unknown)` : '';
-  return `ledger: sent ${int(sent)}${maybe} = received ${int(received)} + left ${int(left)}; lost ${int(lost)}, doubled ${int(doubled)}, changed ${int(changed)}`;
+  return `ledger: sent ${int(sent)}${maybe} = received ${int(received)} + left ${int(left)}; lost ${int(lost + vanished)}, doubled ${int(doubled)}, changed ${int(changed)}`;
 }
 
 function driftLines({ firstS, lastS, of }: Drift): string[] {
