@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 export interface Answered {
   status: number;
   text: string;
+  /** So many bytes of the text are sent, then the connection is cut. */
+  cutAfter?: number;
 }
 
 /** @returns what to answer; undefined: nothing, the connection is cut */
@@ -28,7 +30,11 @@ export async function startProxy(target: string, tamper: Tamper): Promise<Proxy>
       for await (const chunk of incoming.setEncoding('utf8')) text += chunk as string;
       const answer = await tamper(JSON.parse(text), (request) => forward(agent, target, request), incoming.headers);
       if (!answer) return void incoming.socket.destroy();
-      outgoing.writeHead(answer.status, { 'Content-Type': 'application/json' }).end(answer.text);
+      const { status, text: full, cutAfter } = answer;
+      const length = Buffer.byteLength(full);
+      outgoing.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': length });
+      if (cutAfter === undefined) outgoing.end(full);
+      else outgoing.write(full.slice(0, cutAfter), () => incoming.socket.destroySoon());
     };
     serve().catch(() => incoming.socket.destroy());
   });

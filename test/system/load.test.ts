@@ -31,7 +31,7 @@ interface Ended {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HEADERS = { 'Content-Type': 'application/json' };
 const SHORT: LoadOptions = { connections: 6, durationS: 0.4, timeoutS: 2, waiting: 500, keep: false };
-/** Of a tampering proxy: each so manieth request of a type is tampered with. */
+/** Of a tampering proxy: the first request of a type, and then each so manieth, is tampered with. */
 const EVERY = 10;
 
 function load(args: string[], onStart?: (child: ReturnType<typeof spawn>) => void): Promise<Ended> {
@@ -70,11 +70,11 @@ describe('npm run load', function () {
     }
   }
 
-  /** Forwards everything, but each {@link EVERY}th request of a type. */
+  /** Forwards everything, but the first request of a type and then each {@link EVERY}th. */
   function tampering(type: string, tamper: Tamper): Tamper {
     let n = 0;
     return (request, forward, headers) =>
-      request.msg_type === type && ++n % EVERY === 0 ? tamper(request, forward, headers) : forward(request);
+      request.msg_type === type && n++ % EVERY === 0 ? tamper(request, forward, headers) : forward(request);
   }
 
   const answer = (status: number, json: object): Answered => ({
@@ -175,12 +175,19 @@ describe('npm run load', function () {
       }
     });
 
+    it('answers that break off in their middle', async () => {
+      const half: Tamper = async (request, forward) => ({ ...(await forward(request)), cutAfter: 20 });
+      const result = await runThrough(tampering('MSG_RECV_REQ', half));
+      expect(faults(result)).to.deep.equal([]);
+      expect(total(result.tally.rows.get('RECV')!.failures)).to.be.above(0);
+    });
+
     it('answers that never come', async () => {
       const silent: Tamper = async (request, forward) => {
         await forward(request);
         return new Promise<undefined>(() => undefined);
       };
-      const result = await runThrough(tampering('MSG_SEND_REQ', silent), 'send', { connections: 1, timeoutS: 1 });
+      const result = await runThrough(tampering('MSG_SEND_REQ', silent), 'send', { durationS: 2.5, timeoutS: 1 });
       expect(faults(result)).to.deep.equal([]);
       expect(result.tally.rows.get('SEND')!.failures.get('no answer within 1 s')).to.be.above(0);
     });
@@ -188,7 +195,7 @@ describe('npm run load', function () {
     it('refusals, by their reasons', async () => {
       let n = 0;
       const refuse: Tamper = () =>
-        ++n % 2 ? failure(429, { reason: 'queue_full' }) : failure(503, { reason: 'unavailable', outcome: 'not_done' });
+        n++ % 2 ? failure(429, { reason: 'queue_full' }) : failure(503, { reason: 'unavailable', outcome: 'not_done' });
       const result = await runThrough(tampering('MSG_SEND_REQ', refuse), 'send');
       expect(faults(result)).to.deep.equal([]);
       const { failures, requests } = result.tally.rows.get('SEND')!;
