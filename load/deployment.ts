@@ -48,6 +48,12 @@ export async function claim(deployment: Deployment, addresses: Addresses): Promi
   await askEach(deployment, addresses, (address) => ({ ...heloRequest(address), settings: SETTINGS }));
 }
 
+/** For queues that stay: the leases and deliveries are the deployment's own again. */
+export async function forgetSettings(deployment: Deployment, addresses: Addresses): Promise<void> {
+  const none = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, null]));
+  await askEach(deployment, addresses, (address) => ({ ...heloRequest(address), settings: none }));
+}
+
 /** What is held goes back to its queue; queues that are empty go. */
 export async function leave(deployment: Deployment, addresses: Addresses): Promise<void> {
   await askEach(deployment, addresses, gbyeRequest);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pause } from './conversation.js';
 import type { Conversation } from './conversation.js';
-import { countLeft, leave, LoadError } from './deployment.js';
+import { countLeft, forgetSettings, leave, LoadError } from './deployment.js';
 import type { Deployment } from './deployment.js';
 import { drive } from './drive.js';
 import { freeMany, receiveMany } from './exchange.js';
@@ -24,7 +24,10 @@ const TIMEOUT_MS = 30_000;
 export async function settle(run: Run, deployment: Deployment, keep: boolean): Promise<Verdict> {
   await leave(deployment, run.addresses);
   run.ledger.close();
-  if (keep) return run.ledger.verdict((await countLeft(deployment, run.addresses)).messages);
+  if (keep) {
+    await forgetSettings(deployment, run.addresses);
+    return run.ledger.verdict((await countLeft(deployment, run.addresses)).messages);
+  }
   // more than once: an unknown SEND may still be under way
   for (let round = 1; ; round++) {
     await drain(run, deployment);

@@ -156,6 +156,8 @@ describe('npm run load', function () {
       const tamper = tampering('MSG_SEND_REQ', () => ack('MSG_SEND_ACK'));
       const result = await runThrough(tamper, 'send', { keep: true });
       expect(faults(result).join('\n')).to.include('were lost');
+      expect(result.verdict.left).to.be.above(0);
+      expect((await statOf(result.firstAddress)).settings).to.deep.equal({});
       await drop(result);
     });
   });
