@@ -37,7 +37,8 @@ export function takeIds(count: number): number {
 }
 
 export function payloadOf(id: number, length = USUAL.payloadLength): string {
-  return `${id} ${FILLER.slice(id % 3989)}`.padEnd(length, FILLER).slice(0, length);
+  const from = id % 3989;
+  return `${id} ${FILLER.slice(from, from + length)}`.padEnd(length, FILLER).slice(0, length);
 }
 
 export function sends(count: number, firstId: number, load = USUAL): Request[] {
@@ -58,9 +59,9 @@ export function deal(requests: Request[], connections = CONNECTIONS): Request[][
 }
 
 /** Complete cycles: each connection SENDs to an address, RECVs there and FREEs what it got, over and over. */
-export function cycles(count: number, firstId: number): Request[][] {
+export function cycles(count: number, firstId: number, connections = CONNECTIONS): Request[][] {
   const triples = range(count, (i) => cycle(addressOf(i), firstId + i));
-  return range(CONNECTIONS, (c) => triples.filter((_, i) => i % CONNECTIONS === c).flat());
+  return range(connections, (c) => triples.filter((_, i) => i % connections === c).flat());
 }
 
 /**

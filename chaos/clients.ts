@@ -4,6 +4,7 @@ import { openClient } from '../test/support/keep-alive-client.js';
 import type { KeepAliveClient, Outcome } from '../test/support/keep-alive-client.js';
 import { freeRequest, gbyeRequest, recvRequest, sendRequest, statRequest } from '../test/support/requests.js';
 import { until } from '../test/support/until.js';
+import { answerOfReply } from './answer.js';
 import type { Answer, History, Level } from './history.js';
 import type { Random } from './random.js';
 
@@ -170,8 +171,5 @@ function createClient(urls: readonly string[], firstWorker: number, history: His
 function answerOf(outcome: Outcome): Answer {
   if (outcome.kind === 'refused') return 'refused';
   if (outcome.kind === 'broken') return 'unknown';
-  if (outcome.status === 200) return 'done';
-  const { reason, outcome: known } = outcome.json.error as { reason: string; outcome?: string };
-  if (reason === 'not_durable' || known === 'unknown' || outcome.status === 500) return 'unknown';
-  return 'refused';
+  return answerOfReply(outcome.status, outcome.json.error);
 }

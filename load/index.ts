@@ -1,0 +1,97 @@
+// npm run load -- --url http://… --scenario NAME: options → scenarios, one after another → a table of each, and whether all was well.
+import { residentMb } from '../bench/measure.js';
+import { LoadError, checkBroker } from './deployment.js';
+import { driftOf } from './drift.js';
+import type { SoakSample } from './drift.js';
+import { parseCommand } from './options.js';
+import type { Command } from './options.js';
+import { createProgress } from './progress.js';
+import { runVariant } from './run.js';
+import { sampleOf } from './samples.js';
+import type { Scenario, Variant } from './scenario.js';
+import { asJson, faults, nameOf, table } from './table.js';
+
+/** Exit codes. */
+const BROKEN = 1;
+const NOT_RUN = 2;
+const INTERRUPTED = 130;
+
+let isStopped = false;
+/** The run that is under way ends as if its time were over, so that it leaves nothing behind; a second signal ends at once. */
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (isStopped) process.exit(INTERRUPTED);
+    isStopped = true;
+    console.error('\nending: what is left is drained first (again to leave it)');
+  });
+}
+
+const progress = createProgress();
+
+async function main(): Promise<number> {
+  const command = parseCommand(process.argv.slice(2), process.env);
+  if (typeof command === 'string') {
+    console.log(command);
+    return 0;
+  }
+  const version = await checkBroker(command.deployment);
+  const say = (text: string): void => (command.json ? console.error(text) : console.log(text));
+  say(`aizumi ${version} at ${command.deployment.url}`);
+  const results: object[] = [];
+  let broken = 0;
+  for (const scenario of command.scenarios) {
+    for (const variant of scenario.variants(command.options)) {
+      if (isStopped) break;
+      const { json, isBroken } = await runOne(command, scenario, variant, say);
+      results.push(json);
+      if (isBroken) broken += 1;
+    }
+  }
+  if (command.json) console.log(JSON.stringify({ url: command.deployment.url, version, results }, undefined, 1));
+  if (isStopped) return INTERRUPTED;
+  say(broken === 0 ? '\nall was well' : `\n${broken} of ${results.length} runs FAILED`);
+  return broken === 0 ? 0 : BROKEN;
+}
+
+async function runOne(
+  { deployment, options, workerPid }: Command,
+  scenario: Scenario,
+  variant: Variant,
+  say: (text: string) => void,
+): Promise<{ json: object; isBroken: boolean }> {
+  const name = nameOf({ scenario: scenario.name, variant: variant.name });
+  const samples: SoakSample[] = [];
+  const result = await runVariant(deployment, scenario, variant, options, {
+    isStopped: () => isStopped,
+    progress: (part, fraction, tally) => progress.show(part === '' ? name : `${name}, ${part}`, fraction, tally),
+    sample: (interval, atSecond, seconds) =>
+      samples.push({ ...sampleOf(interval, atSecond, seconds), ...memoryOf(workerPid) }),
+  }).finally(() => progress.clear());
+  const drift = driftOf(samples);
+  const found = faults(result);
+  const last = result.firstAddress + variant.queues - 1;
+  say(
+    `\n${name}: ${result.seconds.toFixed(1)} s, ${result.connections} connections, addresses ${result.firstAddress} to ${last}`,
+  );
+  say(table(result, drift));
+  for (const fault of found) say(`FAILED: ${fault}`);
+  return { json: asJson(result, drift), isBroken: found.length > 0 };
+}
+
+/** Nothing where the process is not here, or not any more. */
+function memoryOf(pid: number | undefined): { workerMb?: number } {
+  if (pid === undefined) return {};
+  try {
+    return { workerMb: residentMb(pid).now };
+  } catch {
+    return {};
+  }
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    console.error(error instanceof LoadError ? error.message : error);
+    process.exit(NOT_RUN);
+  },
+);

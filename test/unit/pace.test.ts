@@ -1,0 +1,43 @@
+// load's pacer: requests fall due evenly.
+import { expect } from 'chai';
+import { createPacer } from '../../load/pace.js';
+import { until } from '../support/until.js';
+
+describe("load's pacer", () => {
+  it('spreads requests evenly over a second, whoever asks first, and never early', async () => {
+    const pacer = createPacer(500);
+    const dues: number[] = [];
+    let early = 0;
+    const again = (): void =>
+      pacer.enter((dueMs) => {
+        if (dueMs > performance.now()) early += 1;
+        dues.push(dueMs);
+        if (dues.length < 200) again();
+      });
+    for (let i = 0; i < 8; i++) again();
+    await until('200 have had their turn', () => dues.length >= 200);
+    pacer.stop();
+    expect(early).to.equal(0);
+    // those that were let through at the end had no time
+    dues.slice(1, 200).forEach((due, i) => expect(due - dues[i]!).to.be.closeTo(2, 1e-6));
+  });
+
+  it('tells one who comes late when it was due', async () => {
+    const pacer = createPacer(1000);
+    const startMs = performance.now();
+    await until('time has passed', () => performance.now() > startMs + 20);
+    let due = 0;
+    pacer.enter((dueMs) => (due = dueMs));
+    expect(due).to.be.closeTo(startMs, 2);
+    pacer.stop();
+  });
+
+  it('lets all through when it stops', () => {
+    const pacer = createPacer(1);
+    let turns = 0;
+    for (let i = 0; i < 5; i++) pacer.enter(() => (turns += 1));
+    expect(turns).to.equal(1);
+    pacer.stop();
+    expect(turns).to.equal(5);
+  });
+});
