@@ -6,10 +6,10 @@ interface Seen {
   atMs: number;
 }
 
-/** More than all workers together add to one queue in a millisecond: one Redis takes about 100 SENDs/ms in all. */
-const FASTEST_GROWTH_PER_MS = 100;
-/** A length older than this is asked for again along with the next SEND. */
-const STALE_MS = 100;
+/** More than all workers together add to one queue in a millisecond: an XADD takes Redis 2 µs or more. */
+const FASTEST_GROWTH_PER_MS = 500;
+/** A limit that HELO has lowered is noticed by then: docs/protocol.md promises it. */
+const STALE_MS = 2_000;
 /** Addresses remembered; a worker that serves more forgets them all and asks again. */
 const MOST_ADDRESSES = 100_000;
 
@@ -30,17 +30,11 @@ export class QueueLengths {
     this.#seen.delete(address);
   }
 
-  /**
-   * Whether the queue has room even if it grew as fast as it can since it was last seen.
-   * - `yes`, and the knowledge is fresh
-   * - `yes, look`: ask for the length along with the SEND
-   * - `unknown`: let a script look before it adds
-   */
-  hasRoom(address: number, nowMs: number): 'yes' | 'yes, look' | 'unknown' {
+  /** Whether the queue has room for certain: even if it grew as fast as it can since it was last seen, not long ago. */
+  hasRoom(address: number, nowMs: number): boolean {
     const seen = this.#seen.get(address);
-    if (seen === undefined) return 'unknown';
+    if (seen === undefined) return false;
     const ageMs = nowMs - seen.atMs;
-    if (seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) >= seen.maxLength) return 'unknown';
-    return ageMs < STALE_MS ? 'yes' : 'yes, look';
+    return ageMs < STALE_MS && seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) < seen.maxLength;
   }
 }

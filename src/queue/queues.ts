@@ -30,7 +30,7 @@ export interface QueueCommands {
       delayMs: number,
       ttlMs: number | '',
     ]
-  ): Promise<[length: number, maxLength: number]>;
+  ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
   aizumiSendOnce(
     ...args: [
       queue: string,
@@ -45,7 +45,7 @@ export interface QueueCommands {
       ttlMs: number | '',
       windowMs: number,
     ]
-  ): Promise<[length: number, maxLength: number]>;
+  ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
   aizumiRecv(
     ...args: [
       queue: string,

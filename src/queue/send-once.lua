@@ -13,7 +13,7 @@
 -- ARGV[5]  delay, ms; 0: none
 -- ARGV[6]  time to live, ms; '': no end
 -- ARGV[7]  window, ms
--- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts
+-- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; and 1 if the queue is new, 0 if not
 -- Errors   QUEUE_FULL, ID_CONFLICT (sent before with another payload): nothing was added
 --
 -- Of messages that ended the digest is in KEYS[4]:<bucket>, a hash for each window of time that expires as a whole.
@@ -51,13 +51,15 @@ local key, value = sent_before()
 if key then
   if string.sub(value, 1, 40) ~= digest then return redis.error_reply('ID_CONFLICT this id was sent with another payload') end
   redis.call('HSET', key, field, value)
-  return { 0, max_length }
+  return { 0, max_length, 0 }
 end
 
 local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
+local is_new = 0
 if entries == 0 and redis.call('EXISTS', queue) == 0 then
+  is_new = 1
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
 local entry
@@ -71,4 +73,4 @@ else
   entry = sent .. ':' .. ttl_ms
 end
 redis.call('HSET', seen, field, digest .. ':' .. entry)
-return { length + 1, max_length }
+return { length + 1, max_length, is_new }

@@ -10,7 +10,7 @@
 -- ARGV[4]  payload, JSON text
 -- ARGV[5]  delay, ms; 0: none
 -- ARGV[6]  time to live, ms; '': no end
--- Returns  {the queue's length with the message, the most it may be}, counts
+-- Returns  {the queue's length with the message, the most it may be}, counts; and 1 if the queue is new, 0 if not
 -- Errors   QUEUE_FULL: nothing was added
 local queue, delayed, settings = KEYS[1], KEYS[2], KEYS[3]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
@@ -19,7 +19,9 @@ max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_le
 local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
+local is_new = 0
 if entries == 0 and redis.call('EXISTS', queue) == 0 then
+  is_new = 1
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
 if delay_ms == 0 then
@@ -34,4 +36,4 @@ else
   -- counted up, so that two that are alike in everything stay two
   while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%d', stamp) .. rest) == 0 do stamp = stamp + 1 end
 end
-return { length + 1, max_length }
+return { length + 1, max_length, is_new }

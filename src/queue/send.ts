@@ -27,9 +27,9 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
  */
 export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
   const isPlain = !options.dedup && !options.delayMs;
-  const room = isPlain ? queues.lengths.hasRoom(address, performance.now()) : 'unknown';
+  const hasRoom = isPlain && queues.lengths.hasRoom(address, performance.now());
   try {
-    if (room !== 'unknown' && (await add(queues, address, message, options, room === 'yes, look'))) return;
+    if (hasRoom && (await add(queues, address, message, options))) return;
     await addWithCare(queues, address, message, options);
   } catch (error) {
     throw refusal(error) ?? redisFailure(error);
@@ -45,7 +45,6 @@ async function add(
   address: number,
   message: Message,
   { durability, ttlMs }: SendOptions,
-  look: boolean,
 ): Promise<boolean> {
   const { redis, durable, settings } = queues;
   const key = queueKey(settings.keyPrefix, address);
@@ -54,24 +53,8 @@ async function add(
   // NOMKSTREAM: a queue that GBYE removed must be made anew with its group and its place in the register
   const write = (to: RedisClient): Promise<string | null> =>
     to.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload, ...options);
-  const added = durability === 'primary' ? write(redis) : durable.commit(key, durability, write);
-  if (look) void learn(queues, address);
-  return (await added) !== null;
-}
-
-/** Asks how long the queue is, and how long it may be. */
-async function learn({ redis, settings, lengths }: Queues, address: number): Promise<void> {
-  const { keyPrefix } = settings;
-  try {
-    const [entries, delayed, ownLimit] = await Promise.all([
-      redis.xlen(queueKey(keyPrefix, address)),
-      redis.zcard(delayedKey(keyPrefix, address)),
-      redis.hget(settingsKey(keyPrefix, address), 'max_queue_length'),
-    ]);
-    lengths.learn(address, entries + delayed, performance.now(), Number(ownLimit ?? settings.maxQueueLength));
-  } catch {
-    lengths.forget(address); // the next SEND asks again; what this one is told depends on its XADD alone
-  }
+  const added = await (durability === 'primary' ? write(redis) : durable.commit(key, durability, write));
+  return added !== null;
 }
 
 async function addWithCare(queues: Queues, address: number, message: Message, options: SendOptions): Promise<void> {
@@ -82,13 +65,13 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
   const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
   const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? ''] as const;
   const known = lengths.knows(address);
-  const [length, limit] = await durable.commit(key, options.durability, (to) =>
+  const [length, limit, isNew] = await durable.commit(key, options.durability, (to) =>
     options.dedup
       ? (to as QueueRedis).aizumiSendOnce(...keys, seenKey(keyPrefix, address), ...what, dedupWindowMs)
       : (to as QueueRedis).aizumiSend(...keys, ...what),
   );
   if (length > 0) lengths.learn(address, length, performance.now(), limit);
-  if (length === 1 || !known) await register(queues, address);
+  if (isNew === 1 || !known) await register(queues, address);
 }
 
 /**
