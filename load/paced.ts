@@ -2,12 +2,10 @@
 // no use here: each of its connections sends all that a second may have at once, and then pauses.
 import type { Request } from 'autocannon';
 import { Agent, request as httpRequest } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Driven } from '../bench/drive.js';
 import { percentile } from '../bench/measure.js';
 import type { Driver } from '../bench/stages.js';
-
-const TICK_MS = 2;
+import { createPacer } from './pace.js';
 
 /** @returns in place of bench/drive.ts's: `perSecond` requests over as many connections as there are lists */
 export function paced(perSecond: number): Driver {
@@ -21,7 +19,6 @@ export function paced(perSecond: number): Driver {
 
     const bodies: string[] = [];
     const latencies: number[] = [];
-    const answers: Promise<void>[] = [];
     const all = interleaved(requests);
     const began = performance.now();
     const send = async (request: Request): Promise<void> => {
@@ -31,12 +28,10 @@ export function paced(perSecond: number): Driver {
       latencies.push(performance.now() - sent);
       if (bodies.push(text) === all.length) onLastAnswer();
     };
-    while (answers.length < all.length) {
-      const due = Math.min(all.length, Math.ceil(((performance.now() - began) / 1_000) * perSecond));
-      while (answers.length < due) answers.push(send(all[answers.length]!));
-      await sleep(TICK_MS);
-    }
-    await Promise.all(answers);
+    const pacer = createPacer(perSecond);
+    const due = (): Promise<void> => new Promise((resolve) => pacer.enter(() => resolve()));
+    await Promise.all(all.map((request) => due().then(() => send(request))));
+    pacer.stop();
     const took = (performance.now() - began) / 1_000;
     agent.destroy();
     return {
