@@ -3,10 +3,10 @@
 // JOIN_WRITES=1 joins its writes to Redis as the worker does, which makes it cheaper still.
 import http from 'node:http';
 import { Redis } from 'ioredis';
-import { joinWrites } from './join-writes.mjs';
+import { joinWrites } from '../dist/redis/join-writes.js'; // npm run build makes it
 
 const redis = new Redis(process.env.REDIS_URL);
-if (process.env.JOIN_WRITES === '1') joinWrites(redis);
+if (process.env.JOIN_WRITES === '1') redis.on('connect', () => joinWrites(redis.stream));
 
 const ACK = '{"code":200,"status":"OK","msg_type":"MSG_SEND_ACK"}';
 const HEADERS = { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': ACK.length };

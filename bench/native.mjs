@@ -3,12 +3,12 @@
 // and FREE gives it back, as a client of plain streams would. JOIN_WRITES=1: writes to Redis joined as the worker does.
 import http from 'node:http';
 import { Redis } from 'ioredis';
-import { joinWrites } from './join-writes.mjs';
+import { joinWrites } from '../dist/redis/join-writes.js'; // npm run build makes it
 
 const GROUP = 'receivers';
 const CONSUMER = 'c';
 const redis = new Redis(process.env.REDIS_URL);
-if (process.env.JOIN_WRITES === '1') joinWrites(redis);
+if (process.env.JOIN_WRITES === '1') redis.on('connect', () => joinWrites(redis.stream));
 const keyOf = (address) => `native:{${address}}:queue`;
 
 const operations = {

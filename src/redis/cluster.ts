@@ -5,9 +5,6 @@ import type { ClusterAddress } from '../redis-address.js';
 import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
 import { joinWrites } from './join-writes.js';
 
-/** A turn's requests go to several nodes: each node's packets gather for as many turns, so that they are not all small. */
-const TURNS = 4;
-
 /** The node has done nothing, and says where the key is, or that it cannot say yet. */
 const REDIRECTED = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)/;
 
@@ -61,7 +58,7 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
   // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
   const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
   cluster.on('+node', (redis: Redis) => {
-    redis.on('connect', () => joinWrites(redis.stream, TURNS));
+    redis.on('connect', () => joinWrites(redis.stream));
     // not before it has found the nodes: it tries them one after the other
     if (cluster.status === 'ready') setImmediate(connect, redis);
   });

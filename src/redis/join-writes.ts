@@ -1,11 +1,14 @@
 // One packet to Redis for many requests (docs/adr/0005).
 import type { Socket } from 'node:net';
 
+/** More bring no more (docs/benchmarks.md). */
+const TURNS = 4;
+
 /**
- * Sends what is written in one turn of the event loop with one system call: many requests, one packet to Redis.
- * @param turns it waits for more in up to so many turns, as long as each brings some
+ * Sends what is written in a few turns of the event loop with one system call: many requests, one packet to Redis. It waits for
+ * more only as long as each turn brings some.
  */
-export function joinWrites(socket: Socket, turns = 1): void {
+export function joinWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
   let left = 0;
   let brought = false;
@@ -19,7 +22,7 @@ export function joinWrites(socket: Socket, turns = 1): void {
   socket.write = (...args: unknown[]): boolean => {
     if (socket.writableCorked === 0) {
       socket.cork();
-      left = turns;
+      left = TURNS;
       setImmediate(endTurn);
     }
     brought = true;
