@@ -1,5 +1,5 @@
-// Before `npm start` and `npm test`: puts in place what is missing, says what it does, is silent when nothing is.
-// usage: node scripts/setup.mjs [start|test]
+// Before `npm start`, `npm test` and `npm run key`: puts in place what is missing, says what it does, is silent when nothing is.
+// usage: node scripts/setup.mjs [start|test|key]
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -25,7 +25,7 @@ const surroundings = { cwd: root, env: { ...env, PATH: places.join(delimiter) } 
 checkNode();
 installPackages();
 build();
-if (purpose === 'test' || !env.AIZUMI_REDIS_URL) findServer();
+if (purpose === 'test' || (purpose === 'start' && !env.AIZUMI_REDIS_URL)) findServer();
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
