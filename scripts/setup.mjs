@@ -19,6 +19,8 @@ const INSTALLERS = [
 
 const { env } = process;
 const purpose = process.argv[2] ?? 'start';
+/** The standard output of `npm run key` is the key alone. */
+const words = purpose === 'key' ? 2 : 1;
 const places = [...(env.PATH ?? '').split(delimiter).filter(Boolean), ...ELSEWHERE];
 const surroundings = { cwd: root, env: { ...env, PATH: places.join(delimiter) } };
 
@@ -118,13 +120,13 @@ function isProgram(path) {
 }
 
 function run([program, ...args]) {
-  const { status, error } = spawnSync(program, args, { ...surroundings, stdio: 'inherit' });
+  const { status, error } = spawnSync(program, args, { ...surroundings, stdio: ['inherit', words, 2] });
   if (error) console.error(error.message);
   return status === 0;
 }
 
 function say(text) {
-  console.log(`setup: ${text}`);
+  (words === 1 ? console.log : console.error)(`setup: ${text}`);
 }
 
 function fail(text) {

@@ -43,8 +43,7 @@ export async function followFile<Contents>(options: FollowOptions<Contents>): Pr
       current = await readNow(options);
       log.info({ path }, `${setting} has changed: what it says now is in force`);
     } catch (error) {
-      if (!(error instanceof AccessError)) throw error;
-      log.error({ path }, `${error.message}\nWhat it said before stays in force.`);
+      log.error({ path }, `${(error as AccessError).message}\nWhat it said before stays in force.`);
     }
   }
 

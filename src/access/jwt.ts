@@ -128,7 +128,8 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
     void keys
       .reload()
       .catch((error: unknown) => log.warn({ error }, 'the keys of AIZUMI_JWT_JWKS_URL cannot be fetched'));
-  refresh();
+  // not for one that is opened only to see whether it can be
+  const first = setImmediate(refresh);
   const timer = setInterval(refresh, REFRESH_MS).unref();
   const get: JWTVerifyGetKey = async (header, token) => {
     try {
@@ -142,7 +143,11 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
       });
     }
   };
-  return { get, stop: () => clearInterval(timer) };
+  const stop = (): void => {
+    clearImmediate(first);
+    clearInterval(timer);
+  };
+  return { get, stop };
 }
 
 /** What jose throws when the keys are there, and none of them is the token's. */
