@@ -1,4 +1,5 @@
-# aizumi's image: dist/ and production dependencies, nothing else. Redis is another container: set AIZUMI_REDIS_URL.
+# aizumi's image: dist/ and production dependencies, nothing else. Redis is another container: set AIZUMI_REDIS_URL. It listens
+# where others reach it, and so does not start without keys: AIZUMI_API_KEYS_FILE. `node dist/key.js` makes one.
 
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
@@ -20,6 +21,8 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY --from=build /app/dist dist
+# a volume that is mounted there is its user's, who may write a first key
+RUN mkdir /keys /first-key && chown 1000:1000 /keys /first-key
 # the image's user `node`, as a number: Kubernetes does not believe a name that it is not root
 USER 1000:1000
 EXPOSE 8080

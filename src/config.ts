@@ -1,5 +1,6 @@
 // First stop of the process: AIZUMI_* environment variables → one frozen Config, or every fault named at once.
 import Joi from 'joi';
+import { contradictions } from './setting-rules.js';
 import { SETTINGS } from './settings.js';
 import type { Settings } from './settings.js';
 
@@ -41,6 +42,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     .map(([name, value]) => [name.slice(PREFIX.length), value]);
   const result: Joi.ValidationResult<Settings> = schema.validate(Object.fromEntries(given));
   if (result.error) throw new ConfigError(result.error.details.map((fault) => PREFIX + fault.message).join('\n'));
+  const faults = contradictions(result.value);
+  if (faults.length > 0) throw new ConfigError(faults.map((fault) => PREFIX + fault).join('\n'));
   const config = Object.keys(SETTINGS).map((name) => [camelCase(name), result.value[name as keyof Settings]]);
   return Object.freeze(Object.fromEntries(config)) as Config;
 }

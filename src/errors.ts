@@ -5,6 +5,8 @@ export type Reason =
   | 'invalid_json'
   | 'invalid_request'
   | 'unknown_msg_type'
+  | 'unauthenticated'
+  | 'forbidden'
   | 'queue_empty'
   | 'not_delivered'
   | 'not_found'

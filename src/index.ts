@@ -3,6 +3,8 @@ import cluster from 'node:cluster';
 import { pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
+import { AccessError } from './access/credentials.js';
+import { tryGate } from './access/gate.js';
 import { ConfigError, loadConfig } from './config.js';
 import type { Config } from './config.js';
 import { describeAddress } from './redis-address.js';
@@ -94,6 +96,8 @@ async function main(): Promise<void> {
     base: { pid: process.pid },
     serializers: { error: errorForLog, err: errorForLog },
   });
+  // before there is anything to stop
+  if (cluster.isPrimary) await tryGate(config, log);
   const starting = cluster.isPrimary ? runBroker(config, log) : runForkedWorker(config, log);
   const stop = stopOnSignal(starting, log);
   try {
@@ -106,6 +110,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof ConfigError ? `aizumi cannot start:\n${error.message}` : error);
-  process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
+  const isOfSettings = error instanceof ConfigError || error instanceof AccessError;
+  console.error(isOfSettings ? `aizumi cannot start:\n${error.message}` : error);
+  process.exit(isOfSettings ? EX_CONFIG : 1);
 });

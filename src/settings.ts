@@ -8,6 +8,14 @@ import { parseRedisAddress } from './redis-address.js';
 export interface Settings {
   HOST: string;
   PORT: number;
+  /** Whether anybody may use aizumi where others reach it: without it, it listens on loopback only, or asks for credentials. */
+  ALLOW_ANONYMOUS: boolean;
+  /** Who may do what, docs/security.md; undefined: there are no API keys. */
+  API_KEYS_FILE: string | undefined;
+  JWT_ISSUER: string | undefined;
+  JWT_AUDIENCE: string | undefined;
+  JWT_JWKS_URL: string | undefined;
+  JWT_PUBLIC_KEY_FILE: string | undefined;
   WORKERS: number;
   BROKER_ID: number;
   /** Where Redis is; undefined: aizumi starts its own (the embedded Redis). */
@@ -38,9 +46,20 @@ const MAX_VISIBILITY_TIMEOUT_MS = 43_200_000;
 /** Redis refuses a bulk string over 512 MiB (proto-max-bulk-len); V8's longest string is just under that. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
 
+/** Absolute, so that it does not matter when the process's folder changes. */
+const file = Joi.string().custom((path: string) => resolve(path));
+
 export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   HOST: Joi.string().default('127.0.0.1'),
   PORT: Joi.number().integer().min(0).max(65535).default(8080),
+  ALLOW_ANONYMOUS: Joi.boolean().sensitive().messages({ '*': '{{#label}} must be true or false' }).default(false),
+  API_KEYS_FILE: file,
+  JWT_ISSUER: Joi.string(),
+  JWT_AUDIENCE: Joi.string(),
+  JWT_JWKS_URL: Joi.string()
+    .pattern(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/)
+    .message('{{#label}} must be an address such as https://issuer.example/jwks.json, without a password in it'),
+  JWT_PUBLIC_KEY_FILE: file,
   WORKERS: Joi.alternatives()
     .conditional(Joi.valid('auto'), {
       then: Joi.any().custom(() => availableParallelism()),

@@ -1,6 +1,7 @@
 // One worker: redis → app → listen → drain. Holds no state; any number may share one Redis.
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
+import { openGate } from './access/gate.js';
 import type { Config } from './config.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, drain, listen } from './http/server.js';
@@ -21,6 +22,7 @@ export interface Worker {
 }
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
+  const gate = await openGate(config, log);
   const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
   const durable = new DurableWrites(redis, {
     url: redisUrl,
@@ -50,6 +52,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       version: VERSION,
       startedAtMs,
     },
+    gate,
     log,
     maxBodyBytes: config.maxBodyBytes,
     maxBatch: config.maxBatch,
@@ -59,6 +62,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   // with Redis there, the first request is served; without it, a 503 is better than no answer
   await connectionAttempt(redis);
   const port = await listen(server, config.host, config.port).catch((error: unknown) => {
+    gate.close();
     closeRedis();
     throw error;
   });
@@ -70,6 +74,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       const drained = drain(server);
       waiting.stop();
       await drained;
+      gate.close();
       closeRedis();
     },
   };

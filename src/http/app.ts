@@ -3,6 +3,7 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
+import type { Gate } from '../access/gate.js';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
@@ -18,20 +19,23 @@ import { reply } from './reply.js';
 
 export interface AppOptions {
   broker: Broker;
+  gate: Gate;
   log: Logger;
   maxBodyBytes: number;
   maxBatch: number;
   probes: Probes;
 }
 
-export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
+export function createApp({ broker, gate, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
-  addQueues(router, broker);
+  addQueues(router, broker, gate);
   const answerPost = async (ctx: Context): Promise<void> => {
+    const admission = gate.admit(ctx.req.headers.authorization);
+    const access = admission instanceof Promise ? await admission : admission;
     const text = await readBody(ctx.req, maxBodyBytes);
-    const client = new HttpClient(ctx.req.socket);
+    const client = new HttpClient(ctx.req.socket, access);
     try {
       if (isBatch(text)) {
         const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);

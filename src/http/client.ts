@@ -1,13 +1,17 @@
-// Who sent a request, as long as it is not answered: whether there is still somebody to answer.
+// Who sent a request, as long as it is not answered: whether there is still somebody to answer, and what that one may do.
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Access } from '../access/permissions.js';
 import type { Client } from '../messages/fields.js';
 
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
   #undos: (() => Promise<void>)[] = [];
 
-  constructor(private readonly socket: Socket) {}
+  constructor(
+    private readonly socket: Socket,
+    readonly access: Access,
+  ) {}
 
   /**
    * Nobody would read the reply. A client that has closed its side alone still would; but most that wait and do so have gone,

@@ -13,6 +13,8 @@ export const STATUS_OF: Readonly<Record<Reason, number>> = {
   invalid_json: 400,
   invalid_request: 400,
   unknown_msg_type: 400,
+  unauthenticated: 401,
+  forbidden: 403,
   queue_empty: 404,
   not_delivered: 404,
   not_found: 404,
@@ -66,6 +68,7 @@ export function failureHeaders(failures: BrokerError[], log: Logger): Record<str
   const headers: Record<string, string | number> = {};
   const waits = failures.flatMap(({ retryAfterS }) => retryAfterS ?? []);
   if (waits.length > 0) headers['Retry-After'] = Math.max(...waits);
+  if (failures.some(({ reason }) => reason === 'unauthenticated')) headers['WWW-Authenticate'] = 'Bearer';
   const requestId = randomUUID();
   const logged = new Set<string>();
   for (const failure of failures) {

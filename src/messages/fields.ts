@@ -1,5 +1,6 @@
 // The fields that requests are made of, and what a message type is made of.
 import Joi from 'joi';
+import type { Access, Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Queues } from '../queue/queues.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
@@ -19,6 +20,7 @@ export interface Broker {
 
 /** Who sent the request. */
 export interface Client extends Caller {
+  readonly access: Access;
   /** What is to be done when there is nobody left to be answered. */
   onUnanswered(undo: () => Promise<void>): void;
 }
@@ -32,6 +34,8 @@ export interface MessageType {
   readonly number: number;
   readonly request: string;
   readonly reply: string;
+  /** What the client must be allowed to do as, or with, the address in each field. */
+  readonly needs: Readonly<Partial<Record<'saddr' | 'daddr', Action>>>;
   /** Without one the request is answered whatever its fields are. */
   readonly schema?: Joi.ObjectSchema;
   /**

@@ -1,5 +1,6 @@
 // Request text, or a batch of them → the message type's handler → reply text. The table of message types is here.
 import type Joi from 'joi';
+import type { Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
 import { back } from './back.js';
@@ -109,6 +110,7 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
   const type = typeOf(fields);
   try {
     if (type.schema && !GLANCES.get(type.schema)?.(fields)) validate(type.request, type.schema, fields);
+    permit(type, fields, client);
     return await type.handle(fields as never, broker, payload ?? '', client);
   } catch (error) {
     throw inReplyTo(type, error);
@@ -133,6 +135,17 @@ function validate(request: string, schema: Joi.ObjectSchema, fields: Fields): vo
   if (details.length === 0) return;
   const all = details.map(({ message }) => message).join('; ');
   throw new BrokerError('invalid_request', `${request} is not valid: ${all}`, { details });
+}
+
+/** @throws BrokerError forbidden */
+function permit({ request, needs }: MessageType, { saddr, daddr }: Fields, { access }: Client): void {
+  if (needs.saddr && !access.may(needs.saddr, saddr as number)) throw forbidden(request, needs.saddr, 'saddr', saddr);
+  if (needs.daddr && !access.may(needs.daddr, daddr as number)) throw forbidden(request, needs.daddr, 'daddr', daddr);
+}
+
+function forbidden(request: string, action: Action, field: string, address: unknown): BrokerError {
+  const message = `${request} needs the permission ${action} for the address ${String(address)}, which your credentials do not give`;
+  return new BrokerError('forbidden', message, { details: [{ field, message }] });
 }
 
 function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Fault[] {

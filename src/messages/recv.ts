@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
 import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, Client } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 interface Request extends Addressed {
   wait_ms?: number;
@@ -23,6 +23,7 @@ export const recv = {
   number: 3,
   request: 'MSG_RECV_REQ',
   reply: 'MSG_RECV_ACK',
+  needs: { saddr: 'receive' },
   schema: requestSchema({
     wait_ms: integer(0, LONGEST_WAIT_MS).optional(),
     max: integer(1, MOST_AT_ONCE).optional(),
@@ -41,7 +42,7 @@ export const recv = {
     const list = messages.map((each) => `{${fieldsOf(each, receiver, details)}}`);
     return `${REPLY_HEAD},"messages":[${list.join(',')}]}`;
   },
-};
+} satisfies MessageType;
 
 function fieldsOf(delivery: Delivery, receiver: number, details: boolean): string {
   const { saddr, id, payload } = delivery;

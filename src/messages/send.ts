@@ -3,7 +3,7 @@ import Joi from 'joi';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
-import type { Addressed, Broker, Fields } from './fields.js';
+import type { Addressed, Broker, Fields, MessageType } from './fields.js';
 
 interface Request extends Addressed {
   id: number;
@@ -19,6 +19,7 @@ export const send = {
   number: 1,
   request: 'MSG_SEND_REQ',
   reply: 'MSG_SEND_ACK',
+  needs: { saddr: 'send', daddr: 'to' },
   schema: requestSchema({
     id: messageId,
     payload: Joi.any().required(),
@@ -34,4 +35,4 @@ export const send = {
   },
   /** The connection depends on the durability, the command on the rest. */
   way: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
-};
+} satisfies MessageType;

@@ -101,6 +101,8 @@ describe('http/errors', () => {
       invalid_json: 400,
       invalid_request: 400,
       unknown_msg_type: 400,
+      unauthenticated: 401,
+      forbidden: 403,
       queue_empty: 404,
       not_delivered: 404,
       not_found: 404,

@@ -65,6 +65,15 @@ const MISTAKES: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'a grace period shorter than the drain': (docs) => (worker(docs).terminationGracePeriodSeconds = 10),
   'a setting that aizumi does not know': (docs) => (config(docs).AIZUMI_LOGLEVEL = 'info'),
   'a setting that aizumi cannot parse': (docs) => (config(docs).AIZUMI_DURABILITY = 'most'),
+  'workers without keys': (docs) => delete config(docs).AIZUMI_API_KEYS_FILE,
+  'keys that are not where the workers look': (docs) => (config(docs).AIZUMI_API_KEYS_FILE = '/run/keys.yaml'),
+  'keys that never change': (docs) => (worker(docs).containers[0].volumeMounts[0].subPath = 'keys.yaml'),
+  'a Secret that nobody is told to make': (docs) => (worker(docs).volumes[0].secret.secretName = 'keys'),
+  'KEDA without a key': (docs) => delete one(docs, 'ScaledObject', 'receivers').spec.triggers[0].metadata.authMode,
+  'KEDA with a key of nobody': (docs) =>
+    (one(docs, 'ScaledObject', 'receivers').spec.triggers[0].authenticationRef.name = 'keda'),
+  'a key by a name that KEDA does not know': (docs) =>
+    (one(docs, 'TriggerAuthentication', 'aizumi').spec.secretTargetRef[0].parameter = 'bearerToken'),
   'no address of Redis': (docs) => delete worker(docs).containers[0].env,
 };
 

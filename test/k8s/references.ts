@@ -5,8 +5,12 @@ import type { Doc } from './render.js';
 type Labels = Record<string, string>;
 type Fault = string | false;
 
-/** Made by hand in the cluster, so that no password is in this repository: Secret → keys. docs/operations.md tells how. */
-const SECRETS: Readonly<Record<string, string[]>> = { 'aizumi-redis': ['password', 'url'] };
+/** Made by hand in the cluster, so that no secret is in this repository: Secret → keys. docs/operations.md tells how. */
+const SECRETS: Readonly<Record<string, string[]>> = {
+  'aizumi-redis': ['password', 'url'],
+  'aizumi-api-keys': ['keys.yaml'],
+  'aizumi-keda': ['token'],
+};
 
 export function referenceFaults(docs: Doc[]): string[] {
   const faults = [
@@ -17,6 +21,7 @@ export function referenceFaults(docs: Doc[]): string[] {
     ...workloads(docs).flatMap((workload) => about(workload, workloadFaults(workload, docs))),
     ...ofKind(docs, 'HorizontalPodAutoscaler').flatMap((doc) => about(doc, autoscalerFaults(doc, docs))),
     ...ofKind(docs, 'ScaledObject').flatMap((doc) => about(doc, scaledObjectFaults(doc, docs))),
+    ...ofKind(docs, 'TriggerAuthentication').flatMap((doc) => about(doc, triggerAuthenticationFaults(doc))),
   ];
   return faults;
 }
@@ -111,6 +116,9 @@ function workloadFaults({ kind, spec }: Doc, docs: Doc[]): Fault[] {
       ({ labelSelector }) => !matches(labels, labelSelector.matchLabels as Labels) && 'spread over pods of others',
     ),
     ...((pod.volumes ?? []) as Doc[]).map(
+      ({ secret }) => secret !== undefined && !(secret.secretName in SECRETS) && `no Secret ${secret.secretName}`,
+    ),
+    ...((pod.volumes ?? []) as Doc[]).map(
       ({ configMap }) => !isThere('ConfigMap', configMap?.name) && `no ConfigMap ${configMap?.name}`,
     ),
     !isThere('ServiceAccount', pod.serviceAccountName) && `no ServiceAccount ${pod.serviceAccountName}`,
@@ -163,7 +171,10 @@ function autoscalerFaults({ spec }: Doc, docs: Doc[]): Fault[] {
 
 /** The Deployment that it scales is the user's own. */
 function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
-  return (spec.triggers as Doc[]).map(({ metadata }) => {
+  return (spec.triggers as Doc[]).map(({ metadata, authenticationRef }) => {
+    const named = ofKind(docs, 'TriggerAuthentication').map((doc) => doc.metadata.name as string);
+    if (metadata.authMode !== 'bearer' || !named.includes(authenticationRef?.name as string))
+      return 'it asks for a queue without a key';
     const { hostname, port, pathname } = new URL(metadata.url as string);
     const service = ofKind(docs, 'Service').find(
       (doc) => `${doc.metadata.name}.${doc.metadata.namespace}.svc.cluster.local` === hostname,
@@ -175,4 +186,12 @@ function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
       `${pathname} tells no ${metadata.valueLocation}`
     );
   });
+}
+
+/** The scaler knows what it needs by the parameter's name. */
+function triggerAuthenticationFaults({ spec }: Doc): Fault[] {
+  return (spec.secretTargetRef as Doc[]).flatMap(({ parameter, name, key }) => [
+    parameter !== 'token' && `its bearer token is called token, not ${parameter}`,
+    secretFault({ name, key }),
+  ]);
 }

@@ -1,4 +1,6 @@
 // House rules for what runs in the cluster: confined as the restricted profile asks, stopped in time, set as config.ts reads it.
+import { basename, dirname } from 'node:path';
+import { readKeys } from '../../src/access/keys-file.js';
 import { loadConfig } from '../../src/config.js';
 import { containersOf, nameOf, ofKind, workloads } from './render.js';
 import type { Doc } from './render.js';
@@ -68,13 +70,37 @@ function settingFaults(container: Doc, docs: Doc[]): string[] {
   }
   for (const { name, value, valueFrom } of (container.env ?? []) as Doc[])
     env[name as string] = valueFrom ? FROM_SECRET : (value as string);
+  // as the Dockerfile sets it
+  if (container.name === 'aizumi') env.AIZUMI_HOST = '0.0.0.0';
   try {
-    const { redisUrl } = loadConfig(env);
-    return must(
-      container.name !== 'aizumi' || redisUrl !== undefined,
-      'no AIZUMI_REDIS_URL: it would look for redis-server',
+    const { redisUrl, apiKeysFile = '' } = loadConfig(env);
+    if (container.name !== 'aizumi') return [];
+    const mounted = ((container.volumeMounts ?? []) as Doc[]).find(
+      ({ mountPath }) => mountPath === dirname(apiKeysFile),
     );
+    return [
+      ...must(redisUrl !== undefined, 'no AIZUMI_REDIS_URL: it would look for redis-server'),
+      ...must(mounted?.name === 'api-keys' && basename(apiKeysFile) === 'keys.yaml', 'the keys are not where it looks'),
+      ...must(mounted?.readOnly === true && mounted.subPath === undefined, 'the keys can be written, or never change'),
+      ...keysFaults(docs),
+    ];
   } catch (error) {
     return [(error as Error).message];
   }
+}
+
+/** Of the Secret that an overlay makes itself. */
+function keysFaults(docs: Doc[]): string[] {
+  return ofKind(docs, 'Secret').flatMap(({ metadata, data, immutable }) => {
+    try {
+      const { size } = readKeys(Buffer.from(data['keys.yaml'] as string, 'base64').toString());
+      return [
+        ...must(size > 0, `${metadata.name} has no key`),
+        ...must(metadata.name === 'aizumi-api-keys', `nobody reads ${metadata.name}`),
+        ...must(immutable !== true, `${metadata.name} cannot change`),
+      ];
+    } catch (error) {
+      return [(error as Error).message];
+    }
+  });
 }

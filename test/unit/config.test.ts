@@ -6,6 +6,12 @@ import { ConfigError, SETTING_NAMES, loadConfig } from '../../src/config.js';
 const DEFAULTS = {
   host: '127.0.0.1',
   port: 8080,
+  allowAnonymous: false,
+  apiKeysFile: undefined,
+  jwtIssuer: undefined,
+  jwtAudience: undefined,
+  jwtJwksUrl: undefined,
+  jwtPublicKeyFile: undefined,
   workers: 1,
   brokerId: 5000,
   redisUrl: undefined,
@@ -70,6 +76,11 @@ describe('config', () => {
     const env = {
       AIZUMI_HOST: '0.0.0.0',
       AIZUMI_PORT: '0',
+      AIZUMI_ALLOW_ANONYMOUS: 'true',
+      AIZUMI_API_KEYS_FILE: '/etc/aizumi/keys.yaml',
+      AIZUMI_JWT_ISSUER: 'https://issuer.example/',
+      AIZUMI_JWT_AUDIENCE: 'aizumi',
+      AIZUMI_JWT_JWKS_URL: 'https://issuer.example/jwks.json',
       AIZUMI_WORKERS: '4',
       AIZUMI_BROKER_ID: '4294967295',
       AIZUMI_REDIS_URL: 'rediss://user:secret@redis.example:6380/2',
@@ -88,10 +99,21 @@ describe('config', () => {
       AIZUMI_MAX_BATCH: '1',
       AIZUMI_LOG_LEVEL: 'silent',
     };
-    expect(Object.keys(env).sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
+    // of the two that exclude each other
+    const read = [...Object.keys(env), 'AIZUMI_JWT_PUBLIC_KEY_FILE'];
+    expect(read.sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
+    const { AIZUMI_JWT_JWKS_URL: _, ...rest } = env;
+    const withFile = loadConfig({ ...rest, AIZUMI_JWT_PUBLIC_KEY_FILE: '/etc/aizumi/issuer.pem' });
+    expect(withFile).to.include({ jwtPublicKeyFile: '/etc/aizumi/issuer.pem', jwtJwksUrl: undefined });
     expect(loadConfig(env)).to.deep.equal({
       host: '0.0.0.0',
       port: 0,
+      allowAnonymous: true,
+      apiKeysFile: '/etc/aizumi/keys.yaml',
+      jwtIssuer: 'https://issuer.example/',
+      jwtAudience: 'aizumi',
+      jwtJwksUrl: 'https://issuer.example/jwks.json',
+      jwtPublicKeyFile: undefined,
       workers: 4,
       brokerId: 4294967295,
       redisUrl: 'rediss://user:secret@redis.example:6380/2',
@@ -154,6 +176,13 @@ describe('config', () => {
 
   const bad: Record<string, string[]> = {
     AIZUMI_PORT: ['-1', '65536', '80.5', 'http', '0x50'],
+    AIZUMI_ALLOW_ANONYMOUS: ['yes', '1', 'TRUE', 'on'],
+    AIZUMI_JWT_JWKS_URL: [
+      'issuer.example/jwks.json',
+      'file:///jwks.json',
+      'https://user:secret@issuer.example/',
+      'https://',
+    ],
     AIZUMI_WORKERS: ['0', '-1', '1025', '1.5', 'all', 'AUTO'],
     AIZUMI_BROKER_ID: ['-1', '4294967296', '0.5', 'me'],
     AIZUMI_REDIS_URL: BAD_REDIS_URLS,
@@ -226,6 +255,40 @@ describe('config', () => {
   ])
     it(`refuses a Redis URL that the client cannot read: ${JSON.stringify(url)}`, () =>
       expect(faults({ AIZUMI_REDIS_URL: url })).to.deep.equal([REDIS_URL_FAULT]));
+
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1', 'localhost', 'LocalHost'])
+    it(`lets everybody in who reaches ${host}`, () => expect(loadConfig({ AIZUMI_HOST: host }).host).to.equal(host));
+
+  const jwt = { AIZUMI_JWT_ISSUER: 'i', AIZUMI_JWT_AUDIENCE: 'a', AIZUMI_JWT_PUBLIC_KEY_FILE: '/pem' };
+  for (const host of [
+    '0.0.0.0',
+    '::',
+    '192.168.1.10',
+    '128.0.0.1',
+    'aizumi.example',
+    '127.0.0.1.example',
+    'localhost.example',
+  ])
+    it(`listens on ${host} only with credentials, or when it is said that this is meant`, () => {
+      const AIZUMI_HOST = host;
+      const lines = faults({ AIZUMI_HOST });
+      expect(lines).to.have.length(1);
+      expect(lines[0]).to.match(
+        /^AIZUMI_HOST is .*AIZUMI_API_KEYS_FILE .*AIZUMI_JWT_ISSUER .*AIZUMI_ALLOW_ANONYMOUS=true/,
+      );
+      expect(faults({ AIZUMI_HOST, AIZUMI_ALLOW_ANONYMOUS: 'false' })).to.have.length(1);
+      for (const enough of [{ AIZUMI_ALLOW_ANONYMOUS: 'true' }, { AIZUMI_API_KEYS_FILE: '/keys' }, jwt])
+        expect(faults({ AIZUMI_HOST, ...enough })).to.deep.equal([]);
+    });
+
+  it('wants all that tokens need, and their keys from one place', () => {
+    const { AIZUMI_JWT_ISSUER, AIZUMI_JWT_AUDIENCE, AIZUMI_JWT_PUBLIC_KEY_FILE } = jwt;
+    const named = (env: Record<string, string>) => faults(env).map((line) => line.split(' ')[0]);
+    expect(named({ AIZUMI_JWT_ISSUER })).to.deep.equal(['AIZUMI_JWT_AUDIENCE', 'AIZUMI_JWT_JWKS_URL']);
+    expect(named({ AIZUMI_JWT_AUDIENCE })).to.deep.equal(['AIZUMI_JWT_ISSUER', 'AIZUMI_JWT_JWKS_URL']);
+    expect(named({ AIZUMI_JWT_PUBLIC_KEY_FILE })).to.deep.equal(['AIZUMI_JWT_ISSUER', 'AIZUMI_JWT_AUDIENCE']);
+    expect(named({ ...jwt, AIZUMI_JWT_JWKS_URL: 'https://i/' })).to.deep.equal(['AIZUMI_JWT_JWKS_URL']);
+  });
 
   it('says what a key prefix may be', () => {
     for (const prefix of bad.AIZUMI_KEY_PREFIX!)
