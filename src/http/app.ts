@@ -8,9 +8,12 @@ import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
 import { together } from './batch.js';
-import { readBody } from './body.js';
+import { readBody, sizeOf } from './body.js';
+import { BytesInFlight } from './bytes-in-flight.js';
 import { HttpClient } from './client.js';
 import { fail } from './failure.js';
+import { clientOf } from './limits.js';
+import type { Limits } from './limits.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
 import { addQueues } from './queues.js';
@@ -21,25 +24,39 @@ export interface AppOptions {
   log: Logger;
   maxBodyBytes: number;
   maxBatch: number;
+  maxBytesInFlight: number;
+  /** Undefined: none. */
+  limits?: Limits | undefined;
   probes: Probes;
 }
 
-export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
+export function createApp({ broker, log, maxBodyBytes, maxBatch, maxBytesInFlight, limits, probes }: AppOptions): Koa {
+  const inFlight = new BytesInFlight(Math.max(maxBytesInFlight, maxBodyBytes));
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
-  addQueues(router, broker);
+  addQueues(router, broker, limits);
   const answerPost = async (ctx: Context): Promise<void> => {
-    const text = await readBody(ctx.req, maxBodyBytes);
-    const client = new HttpClient(ctx.req.socket);
+    const { socket } = ctx.req;
+    limits?.admit(clientOf(socket));
+    const text = await readBody(ctx.req, maxBodyBytes, inFlight);
+    const client = new HttpClient(socket, limits?.countAddress);
     try {
+      limits?.admitText(text);
       if (isBatch(text)) {
-        const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
+        const { code, text: all, headers } = await together(() => answerAll(text, client), log);
         replyOrUndo(client, log, ctx, code, all, headers);
       } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
     } finally {
       client.release();
+      inFlight.give(sizeOf(text));
     }
+  };
+
+  const answerAll = (text: string, client: HttpClient): Promise<string>[] => {
+    const answers = answerBatch(text, broker, client, maxBatch);
+    limits?.countBatch(clientOf(client.socket), answers.length);
+    return answers;
   };
 
   // the hot path comes first and goes through nothing else
@@ -49,6 +66,7 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
       else await answerPost(ctx);
     } catch (error) {
+      if (await limits?.hold(error)) ctx.res.shouldKeepAlive = false;
       fail(ctx, error, log);
     }
   });

@@ -7,14 +7,17 @@ export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
   #undos: (() => Promise<void>)[] = [];
 
-  constructor(private readonly socket: Socket) {}
+  constructor(
+    readonly socket: Socket,
+    readonly count?: Client['count'],
+  ) {}
 
   /**
    * Nobody would read the reply. A client that has closed its side alone still would; but most that wait and do so have gone,
    * and there is no telling.
    */
   get isGone(): boolean {
-    return this.socket.destroyed || (this.#leaves.length > 0 && this.socket.readableEnded);
+    return !this.socket.writable || (this.#leaves.length > 0 && this.socket.readableEnded);
   }
 
   onLeave(leave: () => void): void {

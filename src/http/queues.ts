@@ -2,9 +2,16 @@
 import type Router from '@koa/router';
 import type { Broker } from '../messages/fields.js';
 import { listQueues, showQueue } from '../messages/queues.js';
+import { clientOf } from './limits.js';
+import type { Limits } from './limits.js';
 import { reply } from './reply.js';
 
-export function addQueues(router: Router, broker: Broker): void {
+export function addQueues(router: Router, broker: Broker, limits?: Limits): void {
+  if (limits)
+    router.use('/queues', (ctx, next) => {
+      limits.admit(clientOf(ctx.req.socket));
+      return next();
+    });
   router.get('/queues', async (ctx) => {
     reply(ctx, 200, await listQueues({ ...ctx.query }, broker));
   });

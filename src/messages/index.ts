@@ -105,7 +105,10 @@ function answerInOrder(
 async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   const type = typeOf(fields);
   try {
-    if (type.schema) validate(type.request, type.schema, fields);
+    if (type.schema) {
+      validate(type.request, type.schema, fields);
+      client.count?.(fields.saddr as number);
+    }
     return await type.handle(fields as never, broker, payload ?? '', client);
   } catch (error) {
     throw inReplyTo(type, error);

@@ -2,8 +2,9 @@
 import { Cluster, Command, Redis } from 'ioredis';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import type { ClusterAddress } from '../redis-address.js';
-import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
+import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { joinWrites } from './join-writes.js';
+import { keepLogin, keepLogins, loginOptions } from './login.js';
 
 /** A turn's requests go to several nodes: each node's packets gather for as many turns, so that they are not all small. */
 const TURNS = 4;
@@ -58,6 +59,7 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
     slotsRefreshInterval: 1_000,
     redisOptions: { ...node, ...loginOptions(address) },
   });
+  keepLogins(cluster, address);
   // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
   const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
   cluster.on('+node', (redis: Redis) => {
@@ -87,6 +89,7 @@ export function openNode(address: ClusterAddress, name: string, options: RedisOp
     port: Number(name.slice(colon + 1)),
     ...loginOptions(address),
   });
+  keepLogin(redis, address);
   redis.on('connect', () => joinWrites(redis.stream));
   return redis;
 }
