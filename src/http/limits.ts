@@ -97,7 +97,7 @@ function rateLimited(what: string, waitMs: number, setting: 'CLIENT' | 'ADDRESS'
 }
 
 /** Who is at the other end: an IPv4 address, or the network of an IPv6 one, of which everybody has 2^64. */
-export function clientOf(socket: Socket): string {
+export function clientOf(socket: Pick<Socket, 'remoteAddress'>): string {
   const address = socket.remoteAddress ?? '';
   if (!address.includes(':')) return address;
   if (address.startsWith('::ffff:') && address.includes('.')) return address.slice(7);

@@ -111,6 +111,8 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
   if (latest && !latest.req.complete && !latest.headersSent) {
     // broken in its body: it has a reply of its own
     latest.shouldKeepAlive = false;
+    // Node tells nobody who reads the body that no more will come
+    if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
     latest.writeHead(code, { 'Content-Type': JSON_TYPE, 'Content-Length': Buffer.byteLength(body) }).end(body);
   } else if (latest && !latest.writableFinished) {
     latest.once('close', () => answerBrokenRequest(error, socket));

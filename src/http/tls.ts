@@ -1,4 +1,5 @@
 // TLS for clients: certificates from files, and new ones while connections stay.
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { Server, ServerOptions } from 'node:https';
@@ -45,6 +46,7 @@ async function readCertificates({ cert, key, clientCa }: TlsFiles): Promise<Cert
       minVersion: 'TLSv1.2',
     };
     createSecureContext(options);
+    if (options.ca !== undefined) new X509Certificate(options.ca); // a context passes over what it cannot read
     return options;
   } catch (error) {
     throw new Error(

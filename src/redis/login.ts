@@ -1,4 +1,5 @@
 // Who aizumi is to Redis, and whether it is TLS: from the URL, and from files that may change while it runs.
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
@@ -91,6 +92,7 @@ function tlsIn(access: RedisAccess | undefined): NonNullable<RedisOptions['tls']
       (file) => file && readFileSync(file, 'utf8'),
     );
     const texts = [ca, cert, key].join('\0');
+    if (ca !== undefined) new X509Certificate(ca); // throws; a context passes over what it cannot read
     if (good.certificates?.texts !== texts)
       good.certificates = { texts, secureContext: createSecureContext({ ca, cert, key }) };
     return { secureContext: good.certificates.secureContext };
