@@ -15,7 +15,7 @@ import { until } from '../support/until.js';
 
 const THIRD_MS = 4_000;
 const AT_ONCE = 8;
-const GROWTH = 8 * 1024 * 1024;
+const GROWTH = 4 * 1024 * 1024;
 
 const address = fc.integer({ min: 0, max: 20 });
 const odd = fc.oneof(
