@@ -121,8 +121,9 @@ describe('http/limits', function () {
     const first = await connect();
     first.write(STAT);
     expect((await first.reply()).status).to.equal(200);
-    const others = await Promise.all(Array.from({ length: 150 }, connect));
-    others[120]!.write(STAT);
+    const others: (Connection | undefined)[] = [];
+    // one that is reset at once may not even notice that it was connected
+    for (let n = 0; n < 150; n++) others.push(await connect().catch(() => undefined));
     const told = others[10]!;
     told.write(STAT);
     const { status, headers, text } = await told.reply();
@@ -131,15 +132,16 @@ describe('http/limits', function () {
       '{"code":503,"status":"Service Unavailable","error":{"reason":"overloaded","message":"this worker has as many connections as it takes (AIZUMI_MAX_CONNECTIONS is 3): nothing was done, try again","outcome":"not_done","details":[]}}',
     );
     expect(await told.closed()).to.equal('');
-    expect(await others[120]!.closed(), 'too many even to be told').to.equal('');
+    for (const unheard of others.slice(120))
+      expect((await unheard?.closed()) ?? '', 'too many even to be told').to.equal('');
     first.write(STAT);
     expect((await first.reply()).status).to.equal(200);
-    for (const connection of others) connection.destroy();
+    for (const connection of others) connection?.destroy();
     await until('there is room again', async () => {
-      const next = await connect();
-      next.write(STAT);
-      const reply = await next.reply().catch(() => undefined);
-      next.destroy();
+      const next = await connect().catch(() => undefined);
+      next?.write(STAT);
+      const reply = await next?.reply().catch(() => undefined);
+      next?.destroy();
       return reply?.status === 200;
     });
   });
