@@ -27,6 +27,6 @@ RUN mkdir /keys /first-key && chown 1000:1000 /keys /first-key
 USER 1000:1000
 EXPOSE 8080
 HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.AIZUMI_PORT || 8080}/livez`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "dist/healthcheck.js"]
 # the process is PID 1 and handles SIGTERM itself: it drains, at most 9.5 s
 CMD ["node", "dist/index.js"]

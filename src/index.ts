@@ -33,10 +33,10 @@ async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
     const workers =
       config.workers === 1
         ? await startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log)
-        : await superviseWorkers(config.workers, startedAtMs, embeddedUrl, log);
+        : await superviseWorkers(config.workers, startedAtMs, embeddedUrl, log, config.probePort);
     log.info(
       { version: VERSION, ...effective(config), port: workers.port },
-      `aizumi listens on http://${config.host}:${workers.port}`,
+      `aizumi listens on ${config.tlsCertFile === undefined ? 'http' : 'https'}://${config.host}:${workers.port}`,
     );
     return {
       async stop() {

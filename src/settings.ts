@@ -1,4 +1,5 @@
 // Every AIZUMI_* variable: what it means, its unit, its default and what it may be.
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import Joi from 'joi';
@@ -17,9 +18,23 @@ export interface Settings {
   JWT_JWKS_URL: string | undefined;
   JWT_PUBLIC_KEY_FILE: string | undefined;
   WORKERS: number;
+  /** A port for /livez and /readyz alone, plain HTTP; undefined: on PORT only. */
+  PROBE_PORT: number | undefined;
+  /** PEM files of TLS for clients; undefined: plain HTTP. */
+  TLS_CERT_FILE: string | undefined;
+  TLS_KEY_FILE: string | undefined;
+  /** Clients must show a certificate of one of these authorities; undefined: they need none. */
+  TLS_CLIENT_CA_FILE: string | undefined;
   BROKER_ID: number;
   /** Where Redis is; undefined: aizumi starts its own (the embedded Redis). */
   REDIS_URL: string | undefined;
+  /** Its user, where the URL names none. */
+  REDIS_USERNAME: string | undefined;
+  REDIS_PASSWORD_FILE: string | undefined;
+  /** PEM files of TLS to Redis: who vouches for it; and who aizumi is. */
+  REDIS_CA_FILE: string | undefined;
+  REDIS_CERT_FILE: string | undefined;
+  REDIS_KEY_FILE: string | undefined;
   /** Program of the embedded Redis; undefined: redis-server or valkey-server from the PATH. */
   REDIS_SERVER: string | undefined;
   DATA_DIR: string;
@@ -37,6 +52,13 @@ export interface Settings {
   MAX_BODY_BYTES: number;
   /** Requests in one body. */
   MAX_BATCH: number;
+  /** Limits of each worker; undefined: none. */
+  MAX_BYTES_IN_FLIGHT: number;
+  MAX_CONNECTIONS: number | undefined;
+  MAX_CLIENT_REQUESTS_PER_S: number | undefined;
+  MAX_ADDRESS_REQUESTS_PER_S: number | undefined;
+  MAX_EVENT_LOOP_DELAY_MS: number | undefined;
+  MAX_UNANSWERED_COMMANDS: number | undefined;
   LOG_LEVEL: string;
 }
 
@@ -45,6 +67,8 @@ const MAX_ADDRESS = 0xffff_ffff;
 const MAX_VISIBILITY_TIMEOUT_MS = 43_200_000;
 /** Redis refuses a bulk string over 512 MiB (proto-max-bulk-len); V8's longest string is just under that. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
+/** More than any worker does. */
+const MAX_PER_S = 1_000_000;
 
 /** Absolute, so that it does not matter when the process's folder changes. */
 const file = Joi.string().custom((path: string) => resolve(path));
@@ -66,8 +90,17 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
       otherwise: Joi.number().integer().min(1).max(1024),
     })
     .default(1),
+  PROBE_PORT: Joi.number().integer().min(1).max(65535),
+  TLS_CERT_FILE: readableFile(),
+  TLS_KEY_FILE: readableFile(),
+  TLS_CLIENT_CA_FILE: readableFile(),
   BROKER_ID: Joi.number().integer().min(0).max(MAX_ADDRESS).default(5000),
   REDIS_URL: Joi.string().custom(checkRedisUrl),
+  REDIS_USERNAME: Joi.string(),
+  REDIS_PASSWORD_FILE: readableFile(),
+  REDIS_CA_FILE: readableFile(),
+  REDIS_CERT_FILE: readableFile(),
+  REDIS_KEY_FILE: readableFile(),
   REDIS_SERVER: Joi.string(),
   DATA_DIR: Joi.string()
     .custom((folder: string) => resolve(folder))
@@ -88,10 +121,24 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   MAX_QUEUE_LENGTH: Joi.number().integer().min(1).default(1_000_000),
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
   MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
+  MAX_BYTES_IN_FLIGHT: Joi.number().integer().min(1024).default(134_217_728),
+  MAX_CONNECTIONS: Joi.number().integer().min(1),
+  MAX_CLIENT_REQUESTS_PER_S: Joi.number().integer().min(1).max(MAX_PER_S),
+  MAX_ADDRESS_REQUESTS_PER_S: Joi.number().integer().min(1).max(MAX_PER_S),
+  MAX_EVENT_LOOP_DELAY_MS: Joi.number().integer().min(10).max(60_000),
+  MAX_UNANSWERED_COMMANDS: Joi.number().integer().min(100),
   LOG_LEVEL: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info'),
 };
 
 function checkRedisUrl(value: string): string {
   parseRedisAddress(value);
   return value;
+}
+
+/** Its name; absolute. What must be in it is checked where it is used. */
+function readableFile(): Joi.StringSchema {
+  return Joi.string().custom((file: string) => {
+    readFileSync(file);
+    return resolve(file);
+  });
 }

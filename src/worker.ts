@@ -1,15 +1,20 @@
 // One worker: redis → app → listen → drain. Holds no state; any number may share one Redis.
 import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { openGate } from './access/gate.js';
 import type { Config } from './config.js';
 import { createApp } from './http/app.js';
+import { createLimits } from './http/limits.js';
+import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
+import { startTls } from './http/tls.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { Waiting } from './queue/waiting.js';
 import { DurableWrites } from './redis/durable-writes.js';
-import { connectRedis, connectionAttempt, ping } from './redis/connect.js';
+import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect.js';
 import { Invalidations } from './redis/invalidations.js';
+import { accessOf } from './redis/login.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -23,9 +28,11 @@ export interface Worker {
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
   const gate = await openGate(config, log);
-  const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const access = accessOf(config);
+  const redis = connectRedis({ url: redisUrl, access, scripts: QUEUE_SCRIPTS, log });
   const durable = new DurableWrites(redis, {
     url: redisUrl,
+    access,
     scripts: QUEUE_SCRIPTS,
     timeoutMs: config.durabilityTimeoutMs,
     nodes: config.replicationNodes,
@@ -33,16 +40,19 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     keyPrefix: config.keyPrefix,
     log,
   });
-  const invalidations = new Invalidations(redis, { url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const invalidations = new Invalidations(redis, { url: redisUrl, access, scripts: QUEUE_SCRIPTS, log });
   const queues = createQueues(redis, durable, config);
   const waiting = new Waiting(queues, invalidations);
+  const limits = createLimits(config, () => unansweredCommands(redis), log);
   const closeRedis = (): void => {
+    limits?.stop();
     waiting.stop();
     invalidations.close();
     durable.close();
     redis.disconnect();
   };
   let draining = false;
+  const probes = { ping: () => ping(redis), isDraining: () => draining };
   const app = createApp({
     broker: {
       queues,
@@ -56,12 +66,21 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     log,
     maxBodyBytes: config.maxBodyBytes,
     maxBatch: config.maxBatch,
-    probes: { ping: () => ping(redis), isDraining: () => draining },
+    maxBytesInFlight: config.maxBytesInFlight,
+    limits,
+    probes,
   });
-  const server = createHttpServer(app.callback());
-  // with Redis there, the first request is served; without it, a 503 is better than no answer
-  await connectionAttempt(redis);
-  const port = await listen(server, config.host, config.port).catch((error: unknown) => {
+  const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
+    const tls = await startTls(config, log);
+    const server = createHttpServer(app.callback(), { maxConnections: config.maxConnections, tls });
+    // with Redis there, the first request is served; without it, a 503 is better than no answer
+    await connectionAttempt(redis);
+    const probeServer =
+      config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback());
+    if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
+    return { server, probeServer, port: await listen(server, config.host, config.port) };
+  };
+  const { server, probeServer, port } = await open().catch((error: unknown) => {
     gate.close();
     closeRedis();
     throw error;
@@ -75,6 +94,8 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       waiting.stop();
       await drained;
       gate.close();
+      probeServer?.close();
+      probeServer?.closeAllConnections();
       closeRedis();
     },
   };

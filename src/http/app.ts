@@ -8,10 +8,13 @@ import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
+import { createAdmit, whoIs } from './admission.js';
 import { together } from './batch.js';
-import { readBody } from './body.js';
+import { readBody, sizeOf } from './body.js';
+import { BytesInFlight } from './bytes-in-flight.js';
 import { HttpClient } from './client.js';
 import { fail } from './failure.js';
+import type { Limits } from './limits.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
 import { addQueues } from './queues.js';
@@ -23,27 +26,41 @@ export interface AppOptions {
   log: Logger;
   maxBodyBytes: number;
   maxBatch: number;
+  maxBytesInFlight: number;
+  /** Undefined: none. */
+  limits?: Limits | undefined;
   probes: Probes;
 }
 
-export function createApp({ broker, gate, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
+export function createApp(options: AppOptions): Koa {
+  const { broker, gate, log, maxBodyBytes, maxBatch, limits, probes } = options;
+  const inFlight = new BytesInFlight(Math.max(options.maxBytesInFlight, maxBodyBytes));
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
+  const admit = createAdmit(gate, limits);
   addProbes(router, probes);
-  addQueues(router, broker, gate);
+  addQueues(router, broker, admit);
   const answerPost = async (ctx: Context): Promise<void> => {
-    const admission = gate.admit(ctx.req.headers.authorization);
+    const admission = admit(ctx.req);
     const access = admission instanceof Promise ? await admission : admission;
-    const text = await readBody(ctx.req, maxBodyBytes);
-    const client = new HttpClient(ctx.req.socket, access);
+    const text = await readBody(ctx.req, maxBodyBytes, inFlight);
+    const client = new HttpClient(ctx.req.socket, access, limits?.countAddress);
     try {
+      limits?.admitText(text);
       if (isBatch(text)) {
-        const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
+        const { code, text: all, headers } = await together(() => answerAll(text, client, ctx), log);
         replyOrUndo(client, log, ctx, code, all, headers);
       } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
     } finally {
       client.release();
+      inFlight.give(sizeOf(text));
     }
+  };
+
+  const answerAll = (text: string, client: HttpClient, { req }: Context): Promise<string>[] => {
+    const answers = answerBatch(text, broker, client, maxBatch);
+    limits?.countBatch(whoIs(client.access, req), answers.length);
+    return answers;
   };
 
   // the hot path comes first and goes through nothing else
@@ -53,6 +70,7 @@ export function createApp({ broker, gate, log, maxBodyBytes, maxBatch, probes }:
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
       else await answerPost(ctx);
     } catch (error) {
+      if (await limits?.hold(error)) ctx.res.shouldKeepAlive = false;
       fail(ctx, error, log);
     }
   });

@@ -11,6 +11,7 @@ export class HttpClient implements Client {
   constructor(
     private readonly socket: Socket,
     readonly access: Access,
+    readonly count?: Client['count'],
   ) {}
 
   /**
@@ -18,7 +19,7 @@ export class HttpClient implements Client {
    * and there is no telling.
    */
   get isGone(): boolean {
-    return this.socket.destroyed || (this.#leaves.length > 0 && this.socket.readableEnded);
+    return !this.socket.writable || (this.#leaves.length > 0 && this.socket.readableEnded);
   }
 
   onLeave(leave: () => void): void {

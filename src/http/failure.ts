@@ -25,11 +25,13 @@ export const STATUS_OF: Readonly<Record<Reason, number>> = {
   too_large: 413,
   unsupported_media_type: 415,
   queue_full: 429,
+  rate_limited: 429,
   headers_too_large: 431,
   internal: 500,
   not_supported: 501,
   unavailable: 503,
   not_durable: 503,
+  overloaded: 503,
   draining: 503,
 };
 
@@ -60,8 +62,11 @@ export const failureOf = (error: unknown): BrokerError =>
     ? error
     : new BrokerError('internal', 'the broker failed; its log says more', { cause: error });
 
+/** `overloaded` is logged when it begins and ends (http/pressure). */
+const NOT_LOGGED = new Set<Reason>(['not_supported', 'overloaded']);
+
 /**
- * The headers of a reply with these failures in it. A 5xx that is not the client's doing is logged under the id that the
+ * The headers of a reply with these failures in it. A 5xx that is neither the client's doing nor one of very many is logged under the id that the
  * client gets too; of several in the same words one.
  */
 export function failureHeaders(failures: BrokerError[], log: Logger): Record<string, string | number> {
@@ -73,7 +78,7 @@ export function failureHeaders(failures: BrokerError[], log: Logger): Record<str
   const logged = new Set<string>();
   for (const failure of failures) {
     const code = STATUS_OF[failure.reason];
-    if (code < 500 || failure.reason === 'not_supported') continue;
+    if (code < 500 || NOT_LOGGED.has(failure.reason)) continue;
     headers['X-Request-Id'] = requestId;
     if (logged.has(failure.message)) continue;
     logged.add(failure.message);

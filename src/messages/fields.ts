@@ -23,6 +23,8 @@ export interface Client extends Caller {
   readonly access: Access;
   /** What is to be done when there is nobody left to be answered. */
   onUnanswered(undo: () => Promise<void>): void;
+  /** Counts a valid request of this address; undefined without a limit. @throws BrokerError rate_limited */
+  readonly count?: ((saddr: number) => void) | undefined;
 }
 
 /** A request as JSON.parse gives it. */

@@ -111,6 +111,7 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
   try {
     if (type.schema && !GLANCES.get(type.schema)?.(fields)) validate(type.request, type.schema, fields);
     permit(type, fields, client);
+    if (type.schema) client.count?.(fields.saddr as number);
     return await type.handle(fields as never, broker, payload ?? '', client);
   } catch (error) {
     throw inReplyTo(type, error);

@@ -3,6 +3,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import { parseRedisAddress } from '../redis-address.js';
+import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { GroupCommit } from './group-commit.js';
@@ -15,6 +16,7 @@ export type Durability = 'primary' | 'quorum' | 'all';
 
 export interface DurableOptions {
   url: string;
+  access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
   /** A write is answered within this time. */
   timeoutMs: number;
@@ -37,7 +39,7 @@ export class DurableWrites {
     private readonly redis: RedisClient,
     private readonly options: DurableOptions,
   ) {
-    this.#address = parseRedisAddress(options.url);
+    this.#address = parseRedisAddress(options.url, options.access);
     this.#replication = new ReplicationWatch(redis, {
       ...options,
       address: this.#address,

@@ -2,6 +2,7 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { parseRedisAddress } from '../redis-address.js';
+import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { redisFailure } from './failure.js';
@@ -11,6 +12,7 @@ import type { Session } from './tracked-primary.js';
 
 export interface InvalidationsOptions {
   url: string;
+  access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
   log: Logger;
 }
@@ -34,7 +36,7 @@ export class Invalidations {
     private readonly redis: RedisClient,
     private readonly options: InvalidationsOptions,
   ) {
-    this.#address = parseRedisAddress(options.url);
+    this.#address = parseRedisAddress(options.url, options.access);
     redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
   }
 

@@ -113,11 +113,13 @@ describe('http/errors', () => {
       too_large: 413,
       unsupported_media_type: 415,
       queue_full: 429,
+      rate_limited: 429,
       headers_too_large: 431,
       internal: 500,
       not_supported: 501,
       unavailable: 503,
       not_durable: 503,
+      overloaded: 503,
       draining: 503,
     });
   });

@@ -13,8 +13,17 @@ const DEFAULTS = {
   jwtJwksUrl: undefined,
   jwtPublicKeyFile: undefined,
   workers: 1,
+  probePort: undefined,
+  tlsCertFile: undefined,
+  tlsKeyFile: undefined,
+  tlsClientCaFile: undefined,
   brokerId: 5000,
   redisUrl: undefined,
+  redisUsername: undefined,
+  redisPasswordFile: undefined,
+  redisCaFile: undefined,
+  redisCertFile: undefined,
+  redisKeyFile: undefined,
   redisServer: undefined,
   dataDir: resolve('data'),
   keyPrefix: 'aizumi',
@@ -28,6 +37,12 @@ const DEFAULTS = {
   maxQueueLength: 1_000_000,
   maxBodyBytes: 1_048_576,
   maxBatch: 1_000,
+  maxBytesInFlight: 134_217_728,
+  maxConnections: undefined,
+  maxClientRequestsPerS: undefined,
+  maxAddressRequestsPerS: undefined,
+  maxEventLoopDelayMs: undefined,
+  maxUnansweredCommands: undefined,
   logLevel: 'info',
 };
 
@@ -82,8 +97,17 @@ describe('config', () => {
       AIZUMI_JWT_AUDIENCE: 'aizumi',
       AIZUMI_JWT_JWKS_URL: 'https://issuer.example/jwks.json',
       AIZUMI_WORKERS: '4',
+      AIZUMI_PROBE_PORT: '8081',
+      AIZUMI_TLS_CERT_FILE: 'package.json',
+      AIZUMI_TLS_KEY_FILE: 'package.json',
+      AIZUMI_TLS_CLIENT_CA_FILE: resolve('package.json'),
       AIZUMI_BROKER_ID: '4294967295',
-      AIZUMI_REDIS_URL: 'rediss://user:secret@redis.example:6380/2',
+      AIZUMI_REDIS_URL: 'rediss://redis.example:6380/2',
+      AIZUMI_REDIS_USERNAME: 'user',
+      AIZUMI_REDIS_PASSWORD_FILE: 'package.json',
+      AIZUMI_REDIS_CA_FILE: 'package.json',
+      AIZUMI_REDIS_CERT_FILE: 'package.json',
+      AIZUMI_REDIS_KEY_FILE: 'package.json',
       AIZUMI_REDIS_SERVER: '/usr/bin/valkey-server',
       AIZUMI_DATA_DIR: '/var/lib/aizumi',
       AIZUMI_KEY_PREFIX: 'my.app-1:mq',
@@ -97,6 +121,12 @@ describe('config', () => {
       AIZUMI_MAX_QUEUE_LENGTH: '1',
       AIZUMI_MAX_BODY_BYTES: '1024',
       AIZUMI_MAX_BATCH: '1',
+      AIZUMI_MAX_BYTES_IN_FLIGHT: '1024',
+      AIZUMI_MAX_CONNECTIONS: '1',
+      AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '1000000',
+      AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '1',
+      AIZUMI_MAX_EVENT_LOOP_DELAY_MS: '10',
+      AIZUMI_MAX_UNANSWERED_COMMANDS: '100',
       AIZUMI_LOG_LEVEL: 'silent',
     };
     // of the two that exclude each other
@@ -115,8 +145,17 @@ describe('config', () => {
       jwtJwksUrl: 'https://issuer.example/jwks.json',
       jwtPublicKeyFile: undefined,
       workers: 4,
+      probePort: 8081,
+      tlsCertFile: resolve('package.json'),
+      tlsKeyFile: resolve('package.json'),
+      tlsClientCaFile: resolve('package.json'),
       brokerId: 4294967295,
-      redisUrl: 'rediss://user:secret@redis.example:6380/2',
+      redisUrl: 'rediss://redis.example:6380/2',
+      redisUsername: 'user',
+      redisPasswordFile: resolve('package.json'),
+      redisCaFile: resolve('package.json'),
+      redisCertFile: resolve('package.json'),
+      redisKeyFile: resolve('package.json'),
       redisServer: '/usr/bin/valkey-server',
       dataDir: '/var/lib/aizumi',
       keyPrefix: 'my.app-1:mq',
@@ -130,6 +169,12 @@ describe('config', () => {
       maxQueueLength: 1,
       maxBodyBytes: 1024,
       maxBatch: 1,
+      maxBytesInFlight: 1024,
+      maxConnections: 1,
+      maxClientRequestsPerS: 1_000_000,
+      maxAddressRequestsPerS: 1,
+      maxEventLoopDelayMs: 10,
+      maxUnansweredCommands: 100,
       logLevel: 'silent',
     });
   });
@@ -184,6 +229,14 @@ describe('config', () => {
       'https://',
     ],
     AIZUMI_WORKERS: ['0', '-1', '1025', '1.5', 'all', 'AUTO'],
+    AIZUMI_PROBE_PORT: ['0', '65536', 'http'],
+    AIZUMI_TLS_CERT_FILE: ['/nowhere', '.'],
+    AIZUMI_TLS_KEY_FILE: ['/nowhere', '.'],
+    AIZUMI_TLS_CLIENT_CA_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_PASSWORD_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_CA_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_CERT_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_KEY_FILE: ['/nowhere', '.'],
     AIZUMI_BROKER_ID: ['-1', '4294967296', '0.5', 'me'],
     AIZUMI_REDIS_URL: BAD_REDIS_URLS,
     AIZUMI_KEY_PREFIX: ['{a}', 'a b', 'あ', 'x'.repeat(65), 'a*'],
@@ -197,6 +250,12 @@ describe('config', () => {
     AIZUMI_MAX_QUEUE_LENGTH: ['0', '-1', '1.5', 'Infinity'],
     AIZUMI_MAX_BODY_BYTES: ['0', '1023', '268435457', '1MB'],
     AIZUMI_MAX_BATCH: ['0', '100001', '1.5', 'all'],
+    AIZUMI_MAX_BYTES_IN_FLIGHT: ['0', '1023', '1GB'],
+    AIZUMI_MAX_CONNECTIONS: ['0', '-1', 'all'],
+    AIZUMI_MAX_CLIENT_REQUESTS_PER_S: ['0', '1.5', '1000001'],
+    AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: ['0', '1.5', '1000001'],
+    AIZUMI_MAX_EVENT_LOOP_DELAY_MS: ['9', '60001', '1s'],
+    AIZUMI_MAX_UNANSWERED_COMMANDS: ['99', '1e99', 'all'],
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
   };
   for (const [name, values] of Object.entries(bad))
@@ -219,6 +278,39 @@ describe('config', () => {
     const allBad = Object.fromEntries(Object.entries(bad).map(([name, values]) => [name, values[0]!]));
     expect(faults(allBad).map((line) => line.split(' ')[0])).to.have.members(Object.keys(bad));
   });
+
+  const FILE = 'package.json';
+  const together: [string, Record<string, string>, string[]][] = [
+    ['a certificate without a key', { AIZUMI_TLS_CERT_FILE: FILE }, ['AIZUMI_TLS_CERT_FILE needs AIZUMI_TLS_KEY_FILE']],
+    ['a key without a certificate', { AIZUMI_TLS_KEY_FILE: FILE }, ['AIZUMI_TLS_KEY_FILE needs AIZUMI_TLS_CERT_FILE']],
+    [
+      'an authority of clients without TLS',
+      { AIZUMI_TLS_CLIENT_CA_FILE: FILE },
+      ['AIZUMI_TLS_CLIENT_CA_FILE needs AIZUMI_TLS_CERT_FILE'],
+    ],
+    [
+      'a login for a Redis of its own',
+      { AIZUMI_REDIS_USERNAME: 'me', AIZUMI_REDIS_PASSWORD_FILE: FILE, AIZUMI_REDIS_CA_FILE: FILE },
+      ['REDIS_USERNAME', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE'].map((name) => `AIZUMI_${name} needs AIZUMI_REDIS_URL`),
+    ],
+    [
+      'certificates for a Redis without TLS',
+      { AIZUMI_REDIS_URL: 'redis+cluster://h', AIZUMI_REDIS_CA_FILE: FILE },
+      ['AIZUMI_REDIS_CA_FILE is for TLS: AIZUMI_REDIS_URL must start with rediss:// or rediss+'],
+    ],
+    ...['redis://me:sesame@h', 'redis+sentinel://me:sesame@h/m', 'rediss+cluster://me:sesame@h'].map(
+      (url): [string, Record<string, string>, string[]] => [
+        `a user and a password twice, for ${url.replace('sesame', '…')}`,
+        { AIZUMI_REDIS_URL: url, AIZUMI_REDIS_USERNAME: 'me', AIZUMI_REDIS_PASSWORD_FILE: FILE },
+        [
+          'AIZUMI_REDIS_USERNAME and a user in AIZUMI_REDIS_URL: give one of them',
+          'AIZUMI_REDIS_PASSWORD_FILE and a password in AIZUMI_REDIS_URL: give one of them',
+        ],
+      ],
+    ),
+  ];
+  for (const [what, env, expected] of together)
+    it(`refuses ${what}`, () => expect(faults(env)).to.deep.equal(expected));
 
   it('names every unknown variable of its own, along with the bad ones', () => {
     const env = { AIZUMI_PORT: 'http', AIZUMI_PROT: '80', AIZUMI_port: '80', AIZUMI_constructor: 'x' };
