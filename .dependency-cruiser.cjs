@@ -39,7 +39,7 @@ module.exports = {
     {
       name: 'errors-and-settings-are-leaves',
       severity: 'error',
-      from: { path: '^src/(errors|config|settings)\\.ts$' },
+      from: { path: '^src/(errors|config|settings|observer)\\.ts$' },
       to: { path: `^src/(${layers.join('|')})/` },
     },
     {
@@ -52,6 +52,14 @@ module.exports = {
     only('http', '^src/http/', ['koa', '@koa', 'koa-[^/]+', 'koa__router']),
     only('messages-and-settings', '^src/(messages/|(config|settings)\\.ts$)', ['joi']),
     only('redis', '^src/redis/', ['ioredis']),
+    only('metrics', '^src/metrics/', ['prom-client']),
+    {
+      name: 'layers-do-not-know-who-counts',
+      comment: 'they tell the Observer of observer.ts, which worker.ts passes down',
+      severity: 'error',
+      from: { path: `^src/(${layers.join('|')})/` },
+      to: { path: '^src/metrics/' },
+    },
     {
       name: 'no-dev-dependencies',
       severity: 'error',

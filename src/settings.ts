@@ -30,6 +30,11 @@ export interface Settings {
   /** Requests in one body. */
   MAX_BATCH: number;
   LOG_LEVEL: string;
+  /** Where GET /metrics is; undefined: nowhere, and nothing is counted. */
+  METRICS_PORT: number | undefined;
+  METRICS_HOST: string;
+  /** Queues that have metrics of their own. */
+  METRICS_QUEUES: number;
 }
 
 const MAX_ADDRESS = 0xffff_ffff;
@@ -70,6 +75,9 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
   MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
   LOG_LEVEL: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info'),
+  METRICS_PORT: Joi.number().integer().min(0).max(65535),
+  METRICS_HOST: Joi.string().default('127.0.0.1'),
+  METRICS_QUEUES: Joi.number().integer().min(0).max(1_000).default(20),
 };
 
 function checkRedisUrl(value: string): string {

@@ -2,6 +2,11 @@
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Config } from './config.js';
+import { createQueueMetrics } from './metrics/queue-metrics.js';
+import { createWorkerMetrics } from './metrics/worker-metrics.js';
+import type { ReadMetrics } from './metrics/worker-metrics.js';
+import { within } from './metrics/within.js';
+import { BusiestQueues } from './queue/busiest.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
@@ -14,14 +19,21 @@ export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
+/** Redis counts as away when it does not answer a scrape by then. */
+const SCRAPE_PING_MS = 1_000;
+
 export interface Worker {
   readonly port: number;
+  /** Undefined where nothing is counted. */
+  readonly readMetrics: ReadMetrics | undefined;
   /** Finishes what is under way, then closes everything. */
   stop(): Promise<void>;
 }
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
-  const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const metrics = config.metricsPort === undefined ? undefined : createWorkerMetrics();
+  const observer = metrics?.observer;
+  const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log, observer });
   const durable = new DurableWrites(redis, {
     url: redisUrl,
     scripts: QUEUE_SCRIPTS,
@@ -30,9 +42,10 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     maxLagMs: config.replicaMaxLagMs,
     keyPrefix: config.keyPrefix,
     log,
+    observer,
   });
-  const invalidations = new Invalidations(redis, { url: redisUrl, scripts: QUEUE_SCRIPTS, log });
-  const queues = createQueues(redis, durable, config);
+  const invalidations = new Invalidations(redis, { url: redisUrl, scripts: QUEUE_SCRIPTS, log, observer });
+  const queues = createQueues(redis, durable, config, observer);
   const waiting = new Waiting(queues, invalidations);
   const closeRedis = (): void => {
     waiting.stop();
@@ -49,6 +62,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       id: config.brokerId,
       version: VERSION,
       startedAtMs,
+      observer,
     },
     log,
     maxBodyBytes: config.maxBodyBytes,
@@ -64,6 +78,17 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   });
   return {
     port,
+    readMetrics: metrics?.reader({
+      version: VERSION,
+      waiters: () => waiting.count,
+      redisAnswers: async () =>
+        (await within(
+          SCRAPE_PING_MS,
+          ping(redis).then(() => true),
+        )) ?? false,
+      replication: () => durable.replication(),
+      queues: createQueueMetrics(new BusiestQueues(queues, config.metricsQueues)),
+    }),
     async stop() {
       draining = true;
       // in this order: those who wait are told that this worker takes no new connections

@@ -34,7 +34,11 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
     const client = new HttpClient(ctx.req.socket);
     try {
       if (isBatch(text)) {
-        const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
+        const {
+          code,
+          text: all,
+          headers,
+        } = await together(() => answerBatch(text, broker, client, maxBatch), ctx.req, log, broker.observer);
         replyOrUndo(client, log, ctx, code, all, headers);
       } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
     } finally {
@@ -49,7 +53,9 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
       else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
       else await answerPost(ctx);
     } catch (error) {
-      fail(ctx, error, log);
+      const failure = fail(ctx, error, log);
+      if (failure && failure.msgType === undefined && ctx.req.method === 'POST')
+        broker.observer?.refused(failure.reason);
     }
   });
   app.use(router.routes());

@@ -1,6 +1,7 @@
 // The fields that requests are made of, and what a message type is made of.
 import Joi from 'joi';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import type { Queues } from '../queue/queues.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
@@ -15,6 +16,8 @@ export interface Broker {
   readonly version: string;
   /** When the broker started, ms since 1970. */
   readonly startedAtMs: number;
+  /** Who counts requests; undefined: nobody. */
+  readonly observer?: Observer | undefined;
 }
 
 /** Who sent the request. */

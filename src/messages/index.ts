@@ -104,13 +104,22 @@ function answerInOrder(
 
 async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   const type = typeOf(fields);
+  const { observer } = broker;
+  const sinceMs = observer === undefined ? 0 : performance.now();
   try {
     if (type.schema) validate(type.request, type.schema, fields);
-    return await type.handle(fields as never, broker, payload ?? '', client);
+    const text = await type.handle(fields as never, broker, payload ?? '', client);
+    observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(fields));
+    return text;
   } catch (error) {
-    throw inReplyTo(type, error);
+    const failure = inReplyTo(type, error);
+    observer?.answered(type.request, failure.reason, performance.now() - sinceMs, isWait(fields));
+    throw failure;
   }
 }
+
+/** A RECV that may wait for a message. */
+const isWait = ({ wait_ms }: Fields): boolean => wait_ms !== undefined && wait_ms !== 0;
 
 function typeOf(fields: Fields): MessageType {
   const given = fields.msg_type;

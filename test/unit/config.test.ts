@@ -23,6 +23,9 @@ const DEFAULTS = {
   maxBodyBytes: 1_048_576,
   maxBatch: 1_000,
   logLevel: 'info',
+  metricsPort: undefined,
+  metricsHost: '127.0.0.1',
+  metricsQueues: 20,
 };
 
 const BAD_REDIS_URLS = [
@@ -87,6 +90,9 @@ describe('config', () => {
       AIZUMI_MAX_BODY_BYTES: '1024',
       AIZUMI_MAX_BATCH: '1',
       AIZUMI_LOG_LEVEL: 'silent',
+      AIZUMI_METRICS_PORT: '9464',
+      AIZUMI_METRICS_HOST: '::',
+      AIZUMI_METRICS_QUEUES: '0',
     };
     expect(Object.keys(env).sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
     expect(loadConfig(env)).to.deep.equal({
@@ -109,6 +115,9 @@ describe('config', () => {
       maxBodyBytes: 1024,
       maxBatch: 1,
       logLevel: 'silent',
+      metricsPort: 9464,
+      metricsHost: '::',
+      metricsQueues: 0,
     });
   });
 
@@ -169,6 +178,8 @@ describe('config', () => {
     AIZUMI_MAX_BODY_BYTES: ['0', '1023', '268435457', '1MB'],
     AIZUMI_MAX_BATCH: ['0', '100001', '1.5', 'all'],
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
+    AIZUMI_METRICS_PORT: ['-1', '65536', 'on'],
+    AIZUMI_METRICS_QUEUES: ['-1', '1001', 'all'],
   };
   for (const [name, values] of Object.entries(bad))
     it(`refuses a bad ${name} by its name`, () => {
