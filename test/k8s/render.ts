@@ -7,7 +7,7 @@ import { parseAllDocuments } from 'yaml';
 /** A Kubernetes object, as it was written. */
 export type Doc = Record<string, any>;
 
-export const OVERLAYS = ['local', 'production', 'production-keda'];
+export const OVERLAYS = ['local', 'production', 'production-keda', 'production-monitored'];
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../k8s/overlays/', import.meta.url));

@@ -9,6 +9,30 @@ const DRAIN_S = 9.5;
 const FROM_SECRET = 'redis+sentinel://:secret@redis-0,redis-1,redis-2/mymaster';
 
 export function ruleFaults(docs: Doc[]): string[] {
+  return [...metricsFaults(docs), ...workloadFaults(docs)];
+}
+
+/** The port of the metrics is the scraper's alone: no policy lets anybody else in, and each says which ports it means. */
+function metricsFaults(docs: Doc[]): string[] {
+  return ofKind(docs, 'NetworkPolicy').flatMap((policy) =>
+    ((policy.spec.ingress ?? []) as Doc[]).flatMap(({ from = [], ports = [] }) => {
+      const opens =
+        (ports as Doc[]).length === 0 ||
+        (ports as Doc[]).some(({ port }) => !['http', 'redis', 'sentinel'].includes(port));
+      const peers = from as Doc[];
+      const isScraper =
+        peers.length > 0 &&
+        peers.every(
+          ({ namespaceSelector: space, podSelector: pod }) =>
+            space?.matchLabels?.['kubernetes.io/metadata.name'] === 'monitoring' &&
+            pod?.matchLabels?.['app.kubernetes.io/name'] === 'prometheus',
+        );
+      return must(!opens || isScraper, `${nameOf(policy)}: others than the scraper reach the metrics`);
+    }),
+  );
+}
+
+function workloadFaults(docs: Doc[]): string[] {
   return workloads(docs).flatMap((workload) => {
     const pod = workload.spec.template.spec as Doc;
     const faults = [
@@ -69,11 +93,15 @@ function settingFaults(container: Doc, docs: Doc[]): string[] {
   for (const { name, value, valueFrom } of (container.env ?? []) as Doc[])
     env[name as string] = valueFrom ? FROM_SECRET : (value as string);
   try {
-    const { redisUrl } = loadConfig(env);
-    return must(
-      container.name !== 'aizumi' || redisUrl !== undefined,
-      'no AIZUMI_REDIS_URL: it would look for redis-server',
-    );
+    const { redisUrl, metricsPort } = loadConfig(env);
+    const named = ((container.ports ?? []) as Doc[]).find(({ name }) => name === 'metrics')?.containerPort as unknown;
+    return [
+      ...must(
+        container.name !== 'aizumi' || redisUrl !== undefined,
+        'no AIZUMI_REDIS_URL: it would look for redis-server',
+      ),
+      ...must(named === metricsPort, `metrics are at port ${metricsPort}, and the pod says ${String(named)}`),
+    ];
   } catch (error) {
     return [(error as Error).message];
   }
