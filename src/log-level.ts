@@ -32,7 +32,8 @@ export function switchLevelOnSignal(log: Logger): void {
     log.level = level;
     Object.values(cluster.workers ?? {}).forEach(order);
   });
-  cluster.on('online', order);
+  // not before: a message that nobody listens for yet is lost
+  cluster.on('listening', order);
 }
 
 const isOrder = (message: unknown): message is Order =>
