@@ -109,17 +109,17 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
   try {
     if (type.schema) validate(type.request, type.schema, fields);
     const text = await type.handle(fields as never, broker, payload ?? '', client);
-    observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(fields));
+    observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(type, fields));
     return text;
   } catch (error) {
     const failure = inReplyTo(type, error);
-    observer?.answered(type.request, failure.reason, performance.now() - sinceMs, isWait(fields));
+    observer?.answered(type.request, failure.reason, performance.now() - sinceMs, isWait(type, fields));
     throw failure;
   }
 }
 
 /** A RECV that may wait for a message. */
-const isWait = ({ wait_ms }: Fields): boolean => wait_ms !== undefined && wait_ms !== 0;
+const isWait = (type: MessageType, { wait_ms }: Fields): boolean => type === recv && (wait_ms as number) > 0;
 
 function typeOf(fields: Fields): MessageType {
   const given = fields.msg_type;

@@ -6,7 +6,7 @@ import { look } from './stat.js';
 import type { QueueStat } from './stat.js';
 
 /** Queues looked at in one round, and in one packet to Redis: each costs it some 20 µs. */
-const IN_A_ROUND = 500;
+const IN_A_ROUND = 1_000;
 const AT_ONCE = 50;
 
 export interface BusyQueue extends QueueStat {
@@ -35,14 +35,22 @@ export class BusiestQueues {
   #after = -1;
   #thisWalk: Sums = { oldestMs: 0, dead: 0 };
   #lastWalk: Sums | undefined;
+  #underWay: Promise<BusyReport> | undefined;
 
   constructor(
     private readonly queues: Queues,
     private readonly most: number,
   ) {}
 
-  /** @throws BrokerError unavailable */
-  async round(): Promise<BusyReport> {
+  /**
+   * Asked again before it has ended, it is the same round.
+   * @throws BrokerError unavailable
+   */
+  round(): Promise<BusyReport> {
+    return (this.#underWay ??= this.#round().finally(() => (this.#underWay = undefined)));
+  }
+
+  async #round(): Promise<BusyReport> {
     const { redis, settings } = this.queues;
     const register = registryKey(settings.keyPrefix);
     try {
@@ -51,7 +59,8 @@ export class BusiestQueues {
         redis.zrange(register, `(${this.#after}`, '+inf', 'BYSCORE', 'LIMIT', 0, IN_A_ROUND),
       ]);
       const addresses = page.map(Number);
-      const found = await this.#look([...new Set([...this.#shown.map(({ address }) => address), ...addresses])]);
+      const shown = this.#shown.map(({ address }) => address);
+      const found = await this.#look([...new Set([...shown, ...addresses])]);
       const walked = new Set(addresses);
       this.#add(found.filter(({ address }) => walked.has(address)));
       this.#shown = this.#choose(found);

@@ -154,7 +154,9 @@ describe('metrics', function () {
     await shown('the queue is there', (now) => now.value('aizumi_queues') === 1);
     redis.pause();
     const found = await shown('it is away', (now) => now.value('aizumi_redis_up') === 0);
-    await shown('no queue is told of', (now) => now.value('aizumi_queues') === undefined);
+    const blind = await shown('no queue is told of', (now) => now.value('aizumi_queues') === undefined);
+    expect(blind.values('aizumi_queue_messages', 'address')).to.deep.equal([]);
+    expect(blind.value('aizumi_oldest_message_age_seconds')).to.equal(undefined);
     expect(found.value(...requests('MSG_SEND_REQ', '200'))).to.equal(1);
     redis.resume();
     const back = await shown('it is back', (now) => now.value('aizumi_queues') === 1);
