@@ -49,7 +49,7 @@ function rendered(read: ReadMetrics): () => Promise<string> {
     const nowMs = performance.now();
     if (last === undefined || nowMs - readMs > FRESH_MS) {
       readMs = nowMs;
-      last = read(true).then((samples) => AggregatorRegistry.aggregate([samples]).metrics());
+      last = read(true).then(({ own, queues }) => AggregatorRegistry.aggregate([own, queues]).metrics());
     }
     return last;
   };

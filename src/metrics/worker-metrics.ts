@@ -15,8 +15,15 @@ const OF_THE_PROCESS =
 /** Metrics with their values, as they travel between processes. */
 export type Samples = MetricObjectWithValues<MetricValue<string>>[];
 
-/** @param queues with those that are the same for all workers */
-export type ReadMetrics = (queues: boolean) => Promise<Samples>;
+export interface Reading {
+  /** Of this process alone. */
+  own: Samples;
+  /** Of the queues: the same whichever worker is asked. */
+  queues: Samples;
+}
+
+/** @param queues whether those are asked for too */
+export type ReadMetrics = (queues: boolean) => Promise<Reading>;
 
 /** What is there to be read when somebody scrapes. */
 export interface Sources {
@@ -43,8 +50,8 @@ export function createWorkerMetrics(): WorkerMetrics {
     reader(sources) {
       addSources(registry, sources);
       return async (queues) => {
-        const all = await Promise.all([registry.getMetricsAsJSON(), queues ? sources.queues() : []]);
-        return all.flat();
+        const [own, ofQueues] = await Promise.all([registry.getMetricsAsJSON(), queues ? sources.queues() : []]);
+        return { own, queues: ofQueues };
       };
     },
   };

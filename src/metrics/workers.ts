@@ -3,7 +3,7 @@ import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
 import { within } from './within.js';
-import type { ReadMetrics, Samples } from './worker-metrics.js';
+import type { ReadMetrics, Reading, Samples } from './worker-metrics.js';
 
 /** A worker that has not answered by then counts with what it said last. */
 const PATIENCE_MS = 1_500;
@@ -15,7 +15,7 @@ interface Question {
 
 interface Answer {
   aizumiMetrics: number;
-  samples: Samples;
+  reading: Reading;
 }
 
 const isOurs = (message: unknown): message is { aizumiMetrics: number } =>
@@ -26,7 +26,7 @@ export function answerSupervisor(read: ReadMetrics): void {
   process.on('message', (message: unknown) => {
     if (!isOurs(message)) return;
     const { aizumiMetrics, queues } = message as Question;
-    const answer = (samples: Samples): unknown => process.send?.({ aizumiMetrics, samples } satisfies Answer);
+    const answer = (reading: Reading): unknown => process.send?.({ aizumiMetrics, reading } satisfies Answer);
     read(queues).then(answer, () => undefined); // no answer: it counts with what it said last
   });
 }
@@ -37,7 +37,9 @@ export function answerSupervisor(read: ReadMetrics): void {
  */
 export function createWorkersMetrics(): ReadMetrics {
   const lastOf = new Map<number, Samples>();
-  const waiting = new Map<number, () => void>();
+  const waiting = new Map<number, (reading: Reading) => void>();
+  /** Who is asked for the queues: one that has answered. */
+  let teller: number | undefined;
   let ended = Promise.resolve<Samples>([]);
   let questions = 0;
   const own = new Registry();
@@ -53,9 +55,9 @@ export function createWorkersMetrics(): ReadMetrics {
 
   cluster.on('message', (worker, message: unknown) => {
     if (!isOurs(message)) return;
-    const { aizumiMetrics, samples } = message as Answer;
-    lastOf.set(worker.id, finite(samples));
-    waiting.get(aizumiMetrics)?.();
+    const { aizumiMetrics, reading } = message as Answer;
+    lastOf.set(worker.id, finite(reading.own));
+    waiting.get(aizumiMetrics)?.(reading);
   });
   cluster.on('exit', (worker) => {
     const last = lastOf.get(worker.id) ?? [];
@@ -64,18 +66,23 @@ export function createWorkersMetrics(): ReadMetrics {
     ended = ended.then((sums) => sum([sums, last.filter(({ type }) => isCumulative(type))]));
   });
 
-  const ask = async (worker: Worker, queues: boolean): Promise<void> => {
+  const ask = async (worker: Worker, queues: boolean): Promise<Reading | undefined> => {
     const question: Question = { aizumiMetrics: ++questions, queues };
-    const answered = new Promise<void>((resolve) => waiting.set(question.aizumiMetrics, resolve));
+    const answered = new Promise<Reading>((resolve) => waiting.set(question.aizumiMetrics, resolve));
     worker.send(question, () => undefined); // one that dies just now is not asked
-    await within(PATIENCE_MS, answered);
+    const reading = await within(PATIENCE_MS, answered);
     waiting.delete(question.aizumiMetrics);
+    return reading;
   };
 
   return async () => {
-    // the queues are the same for all: one tells of them
-    await Promise.all(live().map((worker, i) => ask(worker, i === 0)));
-    return sum([await ended, ...lastOf.values(), await own.getMetricsAsJSON()]);
+    const workers = live();
+    const chosen = workers.find(({ id }) => id === teller) ?? workers[0];
+    const readings = await Promise.all(workers.map((worker) => ask(worker, worker === chosen)));
+    const told = chosen && readings[workers.indexOf(chosen)];
+    teller = told ? chosen.id : workers.find((_, i) => readings[i] !== undefined)?.id;
+    const all = await sum([await ended, ...lastOf.values(), await own.getMetricsAsJSON()]);
+    return { own: all, queues: told?.queues ?? [] };
   };
 }
 

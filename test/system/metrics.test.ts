@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
 import { openClient } from '../support/keep-alive-client.js';
 import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
 import type { BrokerProcess } from '../support/process.js';
@@ -207,12 +208,26 @@ describe('metrics', function () {
   });
 
   it('come in time when one of two workers hangs, with what it said last', async () => {
-    await start({ AIZUMI_WORKERS: '2' });
+    const prefix = `t${randomBytes(6).toString('hex')}`;
+    await start({ AIZUMI_WORKERS: '2', AIZUMI_KEY_PREFIX: prefix });
     await broker.post(sendRequest(100, 1));
     const sent = requests('MSG_SEND_REQ', '200');
     await shown('it is counted', (now) => now.value(...sent) === 1);
-    const [one] = broker.workerPids();
-    process.kill(one!, 'SIGSTOP');
+    const pids = broker.workerPids();
+    expect(pids).to.have.length(2);
+    const raw = new Redis((await sharedRedis()).url);
+    // one of them is who is asked for the queues
+    for (const [i, pid] of pids.entries()) {
+      process.kill(pid, 'SIGSTOP');
+      await raw.xadd(`${prefix}:{100}:queue`, '*', 'saddr', 1, 'id', 1, 'payload', '1');
+      await shown(
+        'the other tells of queues',
+        (now) => now.value('aizumi_queue_messages', { address: '100' }) === 2 + i,
+      );
+      process.kill(pid, 'SIGCONT');
+    }
+    raw.disconnect();
+    process.kill(pids[0]!, 'SIGSTOP');
     try {
       const fromMs = performance.now();
       while (performance.now() - fromMs < 3_000) {
@@ -221,7 +236,7 @@ describe('metrics', function () {
         expect(performance.now() - askedMs, 'ms').to.be.below(5_000);
       }
     } finally {
-      process.kill(one!, 'SIGCONT');
+      process.kill(pids[0]!, 'SIGCONT');
     }
   });
 
