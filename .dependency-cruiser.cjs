@@ -59,7 +59,7 @@ module.exports = {
     {
       name: 'errors-and-settings-are-leaves',
       severity: 'error',
-      from: { path: '^src/(errors|config|settings|setting-rules)\\.ts$' },
+      from: { path: '^src/(errors|config|settings|setting-rules|observer)\\.ts$' },
       to: { path: `^src/(access|${layers.join('|')})/` },
     },
     {
@@ -73,6 +73,14 @@ module.exports = {
     only('messages-access-and-settings', '^src/(messages/|access/|(config|settings)\\.ts$)', ['joi']),
     only('redis', '^src/redis/', ['ioredis']),
     only('access', '^src/access/', ['jose', 'yaml']),
+    only('metrics', '^src/metrics/', ['prom-client']),
+    {
+      name: 'layers-do-not-know-who-counts',
+      comment: 'they tell the Observer of observer.ts, which worker.ts passes down',
+      severity: 'error',
+      from: { path: `^src/(${layers.join('|')})/` },
+      to: { path: '^src/metrics/' },
+    },
     {
       name: 'no-dev-dependencies',
       severity: 'error',

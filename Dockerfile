@@ -16,7 +16,7 @@ COPY src src
 RUN ["node", "scripts/build.mjs"]
 
 FROM node:24-bookworm-slim
-ENV NODE_ENV=production AIZUMI_HOST=0.0.0.0
+ENV NODE_ENV=production AIZUMI_HOST=0.0.0.0 AIZUMI_METRICS_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./

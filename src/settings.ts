@@ -60,6 +60,11 @@ export interface Settings {
   MAX_EVENT_LOOP_DELAY_MS: number | undefined;
   MAX_UNANSWERED_COMMANDS: number | undefined;
   LOG_LEVEL: string;
+  /** Where GET /metrics is; undefined: nowhere, and nothing is counted. */
+  METRICS_PORT: number | undefined;
+  METRICS_HOST: string;
+  /** Queues that have metrics of their own. */
+  METRICS_QUEUES: number;
 }
 
 const MAX_ADDRESS = 0xffff_ffff;
@@ -128,6 +133,9 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   MAX_EVENT_LOOP_DELAY_MS: Joi.number().integer().min(10).max(60_000),
   MAX_UNANSWERED_COMMANDS: Joi.number().integer().min(100),
   LOG_LEVEL: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info'),
+  METRICS_PORT: Joi.number().integer().min(0).max(65535),
+  METRICS_HOST: Joi.string().default('127.0.0.1'),
+  METRICS_QUEUES: Joi.number().integer().min(0).max(1_000).default(20),
 };
 
 function checkRedisUrl(value: string): string {

@@ -4,6 +4,11 @@ import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { openGate } from './access/gate.js';
 import type { Config } from './config.js';
+import { createQueueMetrics } from './metrics/queue-metrics.js';
+import { createWorkerMetrics } from './metrics/worker-metrics.js';
+import type { ReadMetrics } from './metrics/worker-metrics.js';
+import { within } from './metrics/within.js';
+import { BusiestQueues } from './queue/busiest.js';
 import { createApp } from './http/app.js';
 import { createLimits } from './http/limits.js';
 import { createProbeApp } from './http/probe-server.js';
@@ -20,16 +25,23 @@ export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
+/** Redis counts as away when it does not answer a scrape by then. */
+const SCRAPE_PING_MS = 1_000;
+
 export interface Worker {
   readonly port: number;
+  /** Undefined where nothing is counted. */
+  readonly readMetrics: ReadMetrics | undefined;
   /** Finishes what is under way, then closes everything. */
   stop(): Promise<void>;
 }
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
   const gate = await openGate(config, log);
+  const metrics = config.metricsPort === undefined ? undefined : createWorkerMetrics();
+  const observer = metrics?.observer;
   const access = accessOf(config);
-  const redis = connectRedis({ url: redisUrl, access, scripts: QUEUE_SCRIPTS, log });
+  const redis = connectRedis({ url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
   const durable = new DurableWrites(redis, {
     url: redisUrl,
     access,
@@ -39,9 +51,10 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     maxLagMs: config.replicaMaxLagMs,
     keyPrefix: config.keyPrefix,
     log,
+    observer,
   });
-  const invalidations = new Invalidations(redis, { url: redisUrl, access, scripts: QUEUE_SCRIPTS, log });
-  const queues = createQueues(redis, durable, config);
+  const invalidations = new Invalidations(redis, { url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
+  const queues = createQueues(redis, durable, config, observer);
   const waiting = new Waiting(queues, invalidations);
   const limits = createLimits(config, () => unansweredCommands(redis), log);
   const closeRedis = (): void => {
@@ -61,6 +74,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       id: config.brokerId,
       version: VERSION,
       startedAtMs,
+      observer,
     },
     gate,
     log,
@@ -87,6 +101,17 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   });
   return {
     port,
+    readMetrics: metrics?.reader({
+      version: VERSION,
+      waiters: () => waiting.count,
+      redisAnswers: async () =>
+        (await within(
+          SCRAPE_PING_MS,
+          ping(redis).then(() => true),
+        )) ?? false,
+      replication: () => durable.replication(),
+      queues: createQueueMetrics(new BusiestQueues(queues, config.metricsQueues)),
+    }),
     async stop() {
       draining = true;
       // in this order: those who wait are told that this worker takes no new connections

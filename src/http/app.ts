@@ -48,7 +48,8 @@ export function createApp(options: AppOptions): Koa {
     try {
       limits?.admitText(text);
       if (isBatch(text)) {
-        const { code, text: all, headers } = await together(() => answerAll(text, client, ctx), log);
+        const answers = together(() => answerAll(text, client, ctx), ctx.req, log, broker.observer);
+        const { code, text: all, headers } = await answers;
         replyOrUndo(client, log, ctx, code, all, headers);
       } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
     } finally {
@@ -71,7 +72,9 @@ export function createApp(options: AppOptions): Koa {
       else await answerPost(ctx);
     } catch (error) {
       if (await limits?.hold(error)) ctx.res.shouldKeepAlive = false;
-      fail(ctx, error, log);
+      const failure = fail(ctx, error, log);
+      if (failure && failure.msgType === undefined && ctx.req.method === 'POST')
+        broker.observer?.refused(failure.reason);
     }
   });
   app.use(router.routes());

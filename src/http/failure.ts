@@ -1,12 +1,13 @@
 // Any throw → a reply. What each reason means in HTTP is said here and nowhere else.
-import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Reason } from '../errors.js';
 import { ClientGone } from './body.js';
 import { reply } from './reply.js';
+import { requestIdOf } from './request-id.js';
 
 /** Fails to compile when a reason has no status. docs/protocol.md is compared with it by a test. */
 export const STATUS_OF: Readonly<Record<Reason, number>> = {
@@ -46,14 +47,15 @@ export function errorBody({ reason, message, details, outcome, msgType }: Broker
   });
 }
 
-/** Answers a request that failed. */
-export function fail(ctx: Context, error: unknown, log: Logger): void {
+/** Answers a request that failed. @returns with what; undefined: there was nobody left to answer */
+export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | undefined {
   if (error instanceof ClientGone) {
     ctx.respond = false;
-    return;
+    return undefined;
   }
   const failure = failureOf(error);
-  reply(ctx, STATUS_OF[failure.reason], errorBody(failure), failureHeaders([failure], log));
+  reply(ctx, STATUS_OF[failure.reason], errorBody(failure), failureHeaders([failure], ctx.req, log));
+  return failure;
 }
 
 /** What the client is told of whatever was thrown. */
@@ -66,26 +68,36 @@ export const failureOf = (error: unknown): BrokerError =>
 const NOT_LOGGED = new Set<Reason>(['not_supported', 'overloaded']);
 
 /**
- * The headers of a reply with these failures in it. A 5xx that is neither the client's doing nor one of very many is logged under the id that the
- * client gets too; of several in the same words one.
+ * The headers of a reply with these failures in it. They are logged under the id that the client gets too, those that are the
+ * client's own doing only where everything is; of several in the same words one.
  */
-export function failureHeaders(failures: BrokerError[], log: Logger): Record<string, string | number> {
+export function failureHeaders(
+  failures: BrokerError[],
+  req: IncomingMessage,
+  log: Logger,
+): Record<string, string | number> {
   const headers: Record<string, string | number> = {};
+  if (failures.length === 0) return headers;
   const waits = failures.flatMap(({ retryAfterS }) => retryAfterS ?? []);
   if (waits.length > 0) headers['Retry-After'] = Math.max(...waits);
   if (failures.some(({ reason }) => reason === 'unauthenticated')) headers['WWW-Authenticate'] = 'Bearer';
-  const requestId = randomUUID();
+  const requestId = requestIdOf(req);
+  headers['X-Request-Id'] = requestId;
   const logged = new Set<string>();
   for (const failure of failures) {
     const code = STATUS_OF[failure.reason];
-    if (code < 500 || NOT_LOGGED.has(failure.reason)) continue;
-    headers['X-Request-Id'] = requestId;
+    if (code < 500 || NOT_LOGGED.has(failure.reason)) {
+      // its message may repeat the request's own words
+      log.debug({ requestId, code, reason: failure.reason, msgType: failure.msgType }, 'a request was refused');
+      continue;
+    }
     if (logged.has(failure.message)) continue;
     logged.add(failure.message);
-    log[code === 500 ? 'error' : 'warn'](
-      { requestId, code, msgType: failure.msgType, error: failure.cause ?? failure },
-      failure.message,
-    );
+    const { reason, msgType, cause } = failure;
+    const about = { requestId, code, reason, msgType };
+    // an outage has its reasons elsewhere: where in the code it was noticed helps nobody
+    if (code === 500) log.error({ ...about, error: cause ?? failure }, failure.message);
+    else log.warn({ ...about, cause: cause instanceof Error ? cause.message : undefined }, failure.message);
   }
   return headers;
 }

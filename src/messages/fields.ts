@@ -2,6 +2,7 @@
 import Joi from 'joi';
 import type { Access, Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import type { Queues } from '../queue/queues.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
@@ -16,6 +17,8 @@ export interface Broker {
   readonly version: string;
   /** When the broker started, ms since 1970. */
   readonly startedAtMs: number;
+  /** Who counts requests; undefined: nobody. */
+  readonly observer?: Observer | undefined;
 }
 
 /** Who sent the request. */

@@ -108,15 +108,24 @@ function answerInOrder(
 
 async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   const type = typeOf(fields);
+  const { observer } = broker;
+  const sinceMs = observer === undefined ? 0 : performance.now();
   try {
     if (type.schema && !GLANCES.get(type.schema)?.(fields)) validate(type.request, type.schema, fields);
     permit(type, fields, client);
     if (type.schema) client.count?.(fields.saddr as number);
-    return await type.handle(fields as never, broker, payload ?? '', client);
+    const text = await type.handle(fields as never, broker, payload ?? '', client);
+    observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(type, fields));
+    return text;
   } catch (error) {
-    throw inReplyTo(type, error);
+    const failure = inReplyTo(type, error);
+    observer?.answered(type.request, failure.reason, performance.now() - sinceMs, isWait(type, fields));
+    throw failure;
   }
 }
+
+/** A RECV that may wait for a message. */
+const isWait = (type: MessageType, { wait_ms }: Fields): boolean => type === recv && (wait_ms as number) > 0;
 
 function typeOf(fields: Fields): MessageType {
   const given = fields.msg_type;

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
+import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
 
 export interface QueueSettings {
@@ -149,6 +150,7 @@ export interface Queues {
   readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
+  readonly observer: Observer | undefined;
 }
 
 /** A message as it travels: payload is the sender's own JSON text, untouched. */
@@ -159,8 +161,13 @@ export interface Message {
 }
 
 /** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */
-export function createQueues(redis: RedisClient, durable: DurableWrites, settings: QueueSettings): Queues {
-  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths() };
+export function createQueues(
+  redis: RedisClient,
+  durable: DurableWrites,
+  settings: QueueSettings,
+  observer?: Observer,
+): Queues {
+  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(), observer };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({

@@ -20,7 +20,8 @@
 -- ARGV[4]  most messages to take, count
 -- ARGV[5]  visibility timeout that the request asks for, ms; '': none
 -- ARGV[6]  attempt_id that the request has; '': none
--- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms: all in one list.
+-- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms: all in one list; behind
+--          them, if any did, how many messages have gone to the dead stream.
 --          again_ms, without messages: when something falls due by itself, ms from now; 0: look again at once, something was
 --          written or the script stopped at its bound; -1: nothing will, or there are messages
 -- Errors   those of Redis only
@@ -42,7 +43,7 @@ local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
-local found, taken, text, discarded, wrote = { -1 }, 0, 0, 0, false
+local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
 
 if attempt_id ~= '' then
   -- the same messages again, as far as they are still leased to that attempt
@@ -174,6 +175,7 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       else
         redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
           'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
+        died = died + 1
       end
       redis.call('XACK', queue, 'receivers', stream_id)
       redis.call('XDEL', queue, stream_id)
@@ -191,6 +193,7 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
 end
 
 if taken == 0 then
+  if died > 0 then return { 0, died } end
   if wrote or discarded > 0 then return { 0 } end
   local soonest = redis.call('ZRANGE', leases, '0', '0', 'WITHSCORES')[2]
   if has_more then
@@ -206,4 +209,5 @@ if attempt_id ~= '' and tonumber(visibility_timeout_ms) > 0 then
   for i = 1, taken do receipts[i] = found[7 * i - 2] end
   redis.call('SET', attempt .. ':' .. attempt_id, table.concat(receipts, '\n'), 'PX', visibility_timeout_ms)
 end
+if died > 0 then table.insert(found, died) end
 return found

@@ -2,12 +2,14 @@
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
 import { openCluster } from './cluster.js';
 import { redisFailure } from './failure.js';
 import { openPrimary } from './primary.js';
 import { serverFaults } from './server-info.js';
+import { watchCommands } from './watch-commands.js';
 
 export type RedisClient = Redis | Cluster;
 
@@ -23,12 +25,14 @@ export interface ConnectOptions {
   access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
   log: Logger;
+  observer?: Observer | undefined;
 }
 
 /** Opens the worker's connection and keeps it: loss and return are logged once each. */
-export function connectRedis({ url, access, scripts, log }: ConnectOptions): RedisClient {
+export function connectRedis({ url, access, scripts, log, observer }: ConnectOptions): RedisClient {
   const address = parseRedisAddress(url, access);
   const redis = address.shape === 'cluster' ? openCluster(address, { scripts }) : openPrimary(address, { scripts });
+  watchCommands(redis, observer?.connections.main);
   reportLoss(redis, log);
   redis.on('ready', () => {
     serverFaults(redis).then(

@@ -2,6 +2,7 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
@@ -10,6 +11,8 @@ import { GroupCommit } from './group-commit.js';
 import { askWhetherFollowed, followedKey } from './history.js';
 import { openPrimary } from './primary.js';
 import { ReplicationWatch } from './replication.js';
+import type { Replication } from './replication.js';
+import { watchCommands } from './watch-commands.js';
 
 /** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
 export type Durability = 'primary' | 'quorum' | 'all';
@@ -24,6 +27,7 @@ export interface DurableOptions {
   maxLagMs: number;
   keyPrefix: string;
   log: Logger;
+  observer?: Observer | undefined;
 }
 
 /** Nodes asked in turn for one write, while its queue moves in a Cluster. */
@@ -81,6 +85,11 @@ export class DurableWrites {
     return needs.enough === 0 ? write(this.redis) : this.#writer(node).commit(write, needs);
   }
 
+  /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */
+  replication(): Iterable<[primary: string, replication: Replication]> {
+    return this.#replication.all();
+  }
+
   close(): void {
     this.#replication.stop();
     for (const { redis } of this.#writers.values()) redis.disconnect();
@@ -92,7 +101,7 @@ export class DurableWrites {
     const redis = this.#open(node);
     const isFollowed = (): Promise<boolean> =>
       askWhetherFollowed(redis, followedKey(this.options.keyPrefix, this.redis, node));
-    const writer = new GroupCommit(redis, this.options.timeoutMs, isFollowed);
+    const writer = new GroupCommit(redis, this.options.timeoutMs, isFollowed, this.options.observer);
     this.#writers.set(node, writer);
     return writer;
   }
@@ -105,6 +114,7 @@ export class DurableWrites {
     const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
     // the worker's main connection goes to the same Redis and tells of its loss and return
     redis.on('error', () => undefined);
+    watchCommands(redis, this.options.observer?.connections.durable);
     return evaluatePlainly(redis, scripts);
   }
 

@@ -20,6 +20,7 @@ export function referenceFaults(docs: Doc[]): string[] {
     ...ofKind(docs, 'NetworkPolicy').flatMap((policy) => about(policy, policyFaults(policy, docs))),
     ...workloads(docs).flatMap((workload) => about(workload, workloadFaults(workload, docs))),
     ...ofKind(docs, 'HorizontalPodAutoscaler').flatMap((doc) => about(doc, autoscalerFaults(doc, docs))),
+    ...ofKind(docs, 'PodMonitor').flatMap((doc) => about(doc, podMonitorFaults(doc, docs))),
     ...ofKind(docs, 'ScaledObject').flatMap((doc) => about(doc, scaledObjectFaults(doc, docs))),
     ...ofKind(docs, 'TriggerAuthentication').flatMap((doc) => about(doc, triggerAuthenticationFaults(doc))),
   ];
@@ -70,6 +71,14 @@ function portFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   const pods = selected(docs, spec.selector as Labels);
   return (spec.ports as Doc[]).map(
     ({ port, targetPort = port }) => !pods.every((pod) => hasPort(pod, targetPort)) && `no port ${targetPort}`,
+  );
+}
+
+/** Prometheus leaves out a port that the pods do not have, without a word. */
+function podMonitorFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  const pods = selected(docs, spec.selector.matchLabels as Labels);
+  return (spec.podMetricsEndpoints as Doc[]).map(
+    ({ port }) => !pods.every((pod) => hasPort(pod, port as string)) && `no port ${port}`,
   );
 }
 

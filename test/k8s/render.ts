@@ -12,7 +12,7 @@ import { addEntry } from '../../src/access/key-entries.js';
 /** A Kubernetes object, as it was written. */
 export type Doc = Record<string, any>;
 
-export const OVERLAYS = ['local', 'production', 'production-keda'];
+export const OVERLAYS = ['local', 'production', 'production-keda', 'production-monitored'];
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));

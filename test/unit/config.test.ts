@@ -44,6 +44,9 @@ const DEFAULTS = {
   maxEventLoopDelayMs: undefined,
   maxUnansweredCommands: undefined,
   logLevel: 'info',
+  metricsPort: undefined,
+  metricsHost: '127.0.0.1',
+  metricsQueues: 20,
 };
 
 const BAD_REDIS_URLS = [
@@ -128,6 +131,9 @@ describe('config', () => {
       AIZUMI_MAX_EVENT_LOOP_DELAY_MS: '10',
       AIZUMI_MAX_UNANSWERED_COMMANDS: '100',
       AIZUMI_LOG_LEVEL: 'silent',
+      AIZUMI_METRICS_PORT: '9464',
+      AIZUMI_METRICS_HOST: '::',
+      AIZUMI_METRICS_QUEUES: '0',
     };
     // of the two that exclude each other
     const read = [...Object.keys(env), 'AIZUMI_JWT_PUBLIC_KEY_FILE'];
@@ -176,6 +182,9 @@ describe('config', () => {
       maxEventLoopDelayMs: 10,
       maxUnansweredCommands: 100,
       logLevel: 'silent',
+      metricsPort: 9464,
+      metricsHost: '::',
+      metricsQueues: 0,
     });
   });
 
@@ -257,6 +266,8 @@ describe('config', () => {
     AIZUMI_MAX_EVENT_LOOP_DELAY_MS: ['9', '60001', '1s'],
     AIZUMI_MAX_UNANSWERED_COMMANDS: ['99', '1e99', 'all'],
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
+    AIZUMI_METRICS_PORT: ['-1', '65536', 'on'],
+    AIZUMI_METRICS_QUEUES: ['-1', '1001', 'all'],
   };
   for (const [name, values] of Object.entries(bad))
     it(`refuses a bad ${name} by its name`, () => {
