@@ -39,7 +39,7 @@ module.exports = {
     {
       name: 'errors-and-settings-are-leaves',
       severity: 'error',
-      from: { path: '^src/(errors|config|settings)\\.ts$' },
+      from: { path: '^src/(errors|config|settings|tracing)\\.ts$' },
       to: { path: `^src/(${layers.join('|')})/` },
     },
     {
@@ -52,6 +52,7 @@ module.exports = {
     only('http', '^src/http/', ['koa', '@koa', 'koa-[^/]+', 'koa__router']),
     only('messages-and-settings', '^src/(messages/|(config|settings)\\.ts$)', ['joi']),
     only('redis', '^src/redis/', ['ioredis']),
+    only('traces', '^src/traces/', ['@opentelemetry']),
     {
       name: 'no-dev-dependencies',
       severity: 'error',

@@ -30,6 +30,10 @@ export interface Settings {
   /** Requests in one body. */
   MAX_BATCH: number;
   LOG_LEVEL: string;
+  /** OTLP/HTTP receiver of traces; undefined: there are none. */
+  TRACES_URL: string | undefined;
+  /** Part of the traces that begin here which are kept, 0 … 1. */
+  TRACES_RATIO: number;
 }
 
 const MAX_ADDRESS = 0xffff_ffff;
@@ -70,7 +74,19 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
   MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
   LOG_LEVEL: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info'),
+  TRACES_URL: Joi.string().custom(checkTracesUrl),
+  TRACES_RATIO: Joi.number().min(0).max(1).default(1),
 };
+
+/** It is logged at the start: no secrets in it. */
+function checkTracesUrl(value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new Error('must be an http:// or https:// URL, such as http://collector:4318');
+  if (url.username !== '' || url.password !== '')
+    throw new Error('must not have a password in it: use OTEL_EXPORTER_OTLP_HEADERS');
+  return value;
+}
 
 function checkRedisUrl(value: string): string {
   parseRedisAddress(value);

@@ -40,6 +40,15 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     durable.close();
     redis.disconnect();
   };
+  const traces =
+    config.tracesUrl === undefined
+      ? undefined
+      : (await import('./traces/open-telemetry.js')).startTraces({
+          url: config.tracesUrl,
+          ratio: config.tracesRatio,
+          version: VERSION,
+          log,
+        });
   let draining = false;
   const app = createApp({
     broker: {
@@ -49,13 +58,14 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       id: config.brokerId,
       version: VERSION,
       startedAtMs,
+      traces,
     },
     log,
     maxBodyBytes: config.maxBodyBytes,
     maxBatch: config.maxBatch,
     probes: { ping: () => ping(redis), isDraining: () => draining },
   });
-  const server = createHttpServer(app.callback());
+  const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback());
   // with Redis there, the first request is served; without it, a 503 is better than no answer
   await connectionAttempt(redis);
   const port = await listen(server, config.host, config.port).catch((error: unknown) => {
@@ -71,6 +81,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       waiting.stop();
       await drained;
       closeRedis();
+      await traces?.stop();
     },
   };
 }

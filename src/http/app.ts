@@ -7,6 +7,7 @@ import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
+import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
 import { readBody } from './body.js';
 import { HttpClient } from './client.js';
@@ -32,11 +33,12 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
   const answerPost = async (ctx: Context): Promise<void> => {
     const text = await readBody(ctx.req, maxBodyBytes);
     const client = new HttpClient(ctx.req.socket);
+    client.traceparent = traceparentOf(ctx.req.headers.traceparent);
     try {
       if (isBatch(text)) {
         const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
         replyOrUndo(client, log, ctx, code, all, headers);
-      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
+      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client), client.headers);
     } finally {
       client.release();
     }

@@ -4,6 +4,7 @@ import { BrokerError } from '../errors.js';
 import type { Queues } from '../queue/queues.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
+import type { Traces } from '../tracing.js';
 
 /** What a handler works with. */
 export interface Broker {
@@ -15,10 +16,16 @@ export interface Broker {
   readonly version: string;
   /** When the broker started, ms since 1970. */
   readonly startedAtMs: number;
+  /** Who traces requests; undefined: nobody. */
+  readonly traces?: Traces | undefined;
 }
 
 /** Who sent the request. */
 export interface Client extends Caller {
+  /** What came with the HTTP request, if it is a valid one. */
+  readonly traceparent?: string | undefined;
+  /** A message's, for the reply's header; has no effect in a batch. */
+  answerTraceparent(traceparent: string): void;
   /** What is to be done when there is nobody left to be answered. */
   onUnanswered(undo: () => Promise<void>): void;
 }

@@ -106,7 +106,11 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
   const type = typeOf(fields);
   try {
     if (type.schema) validate(type.request, type.schema, fields);
-    return await type.handle(fields as never, broker, payload ?? '', client);
+    const { traces } = broker;
+    if (traces === undefined) return await type.handle(fields as never, broker, payload ?? '', client);
+    return await traces.request(type.request, fields, (traceparent) =>
+      type.handle({ ...fields, traceparent } as never, broker, payload ?? '', client),
+    );
   } catch (error) {
     throw inReplyTo(type, error);
   }

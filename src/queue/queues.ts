@@ -29,6 +29,7 @@ export interface QueueCommands {
       payload: string,
       delayMs: number,
       ttlMs: number | '',
+      traceparent: string,
     ]
   ): Promise<[length: number, maxLength: number]>;
   aizumiSendOnce(
@@ -43,6 +44,7 @@ export interface QueueCommands {
       payload: string,
       delayMs: number,
       ttlMs: number | '',
+      traceparent: string,
       windowMs: number,
     ]
   ): Promise<[length: number, maxLength: number]>;
@@ -156,6 +158,8 @@ export interface Message {
   saddr: number;
   id: number;
   payload: string;
+  /** Of who sent it, if it was told. */
+  traceparent?: string | undefined;
 }
 
 /** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */

@@ -23,6 +23,8 @@ const DEFAULTS = {
   maxBodyBytes: 1_048_576,
   maxBatch: 1_000,
   logLevel: 'info',
+  tracesUrl: undefined,
+  tracesRatio: 1,
 };
 
 const BAD_REDIS_URLS = [
@@ -87,6 +89,8 @@ describe('config', () => {
       AIZUMI_MAX_BODY_BYTES: '1024',
       AIZUMI_MAX_BATCH: '1',
       AIZUMI_LOG_LEVEL: 'silent',
+      AIZUMI_TRACES_URL: 'https://collector:4318/v1/traces',
+      AIZUMI_TRACES_RATIO: '0.25',
     };
     expect(Object.keys(env).sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
     expect(loadConfig(env)).to.deep.equal({
@@ -109,6 +113,8 @@ describe('config', () => {
       maxBodyBytes: 1024,
       maxBatch: 1,
       logLevel: 'silent',
+      tracesUrl: 'https://collector:4318/v1/traces',
+      tracesRatio: 0.25,
     });
   });
 
@@ -169,6 +175,8 @@ describe('config', () => {
     AIZUMI_MAX_BODY_BYTES: ['0', '1023', '268435457', '1MB'],
     AIZUMI_MAX_BATCH: ['0', '100001', '1.5', 'all'],
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
+    AIZUMI_TRACES_URL: ['collector:4318', '4318', 'grpc://h:4317', 'http://user:secret@h', 'http://'],
+    AIZUMI_TRACES_RATIO: ['-0.1', '1.1', '10%', 'all'],
   };
   for (const [name, values] of Object.entries(bad))
     it(`refuses a bad ${name} by its name`, () => {
