@@ -12,9 +12,11 @@ import { together } from './batch.js';
 import { readBody } from './body.js';
 import { HttpClient } from './client.js';
 import { fail } from './failure.js';
+import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
 import { addQueues } from './queues.js';
+import { addReference } from './reference.js';
 import { reply } from './reply.js';
 
 export interface AppOptions {
@@ -30,6 +32,7 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
   const router = new Router({ strict: true, sensitive: true });
   addProbes(router, probes);
   addQueues(router, broker);
+  addReference(router, { version: broker.version, maxBatch });
   const answerPost = async (ctx: Context): Promise<void> => {
     const text = await readBody(ctx.req, maxBodyBytes);
     const client = new HttpClient(ctx.req.socket);
@@ -48,8 +51,8 @@ export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOp
   app.use(async (ctx: Context, next: Next) => {
     try {
       if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
-      else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
-      else await answerPost(ctx);
+      else if (ctx.req.method === 'POST') await answerPost(ctx);
+      else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');
     } catch (error) {
       fail(ctx, error, log);
     }
