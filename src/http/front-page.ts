@@ -9,7 +9,7 @@ body { max-width: 46rem; margin: 0 auto; padding: 2rem 1rem 4rem; font: 1rem/1.6
 h1 { margin: 0; font-size: 2rem; }
 h2 { margin-top: 2.5rem; font-size: 1.25rem; }
 a { color: var(--link); }
-pre { padding: 0.75rem 1rem; overflow-x: auto; background: var(--soft); border: 1px solid var(--line); border-radius: 0.4rem; }
+pre { padding: 0.75rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); border: 1px solid var(--line); border-radius: 0.4rem; }
 code { font: 0.9rem/1.5 ui-monospace, monospace; }
 li { margin: 0.3rem 0; }`;
 
@@ -66,11 +66,11 @@ const pageFor = (address: string, version: string): string => {
 <main>
 <h2>The first message</h2>
 <p>A sender, 1, sends to a receiver’s address, 100:</p>
-<pre tabindex="0"><code>${command(address, send)}</code></pre>
+<pre><code>${command(address, send)}</code></pre>
 <p>The receiver takes it. For 30 seconds nobody else gets it:</p>
-<pre tabindex="0"><code>${command(address, recv)}</code></pre>
+<pre><code>${command(address, recv)}</code></pre>
 <p>It has dealt with it, and ends its life:</p>
-<pre tabindex="0"><code>${command(address, free)}</code></pre>
+<pre><code>${command(address, free)}</code></pre>
 <p>Where the broker asks for a key, add <code>-H "Authorization: Bearer $KEY"</code>.</p>
 <h2>More</h2>
 <ul>

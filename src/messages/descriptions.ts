@@ -94,7 +94,7 @@ export const DESCRIPTIONS: Readonly<Record<string, Description>> = {
     says: 'Ends the life of a message that saddr holds, or of several.',
     also: {
       anyOf: [{ required: ['id'] }, { required: ['ids'] }],
-      not: { required: ['ids', 'receipt'] },
+      dependentSchemas: { ids: { properties: { receipt: false } } },
     },
     replies: [{}, { freed: count('messages that are gone'), missing: { type: 'array', items: id } }],
   },

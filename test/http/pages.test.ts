@@ -107,9 +107,8 @@ describe('http: pages', () => {
         expect(headers.get('x-content-type-options')).to.equal('nosniff');
         const policy = headers.get('content-security-policy')!;
         expect(policy).to.match(/^default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'/);
-        expect(policy).not.to.match(/unsafe-eval|https?:|\*/);
+        expect(policy).not.to.match(/unsafe|https?:|\*/);
         expect(policy.includes("script-src 'self'")).to.equal(path === 'reference');
-        expect(policy).not.to.match(/script-src [^;]*unsafe/);
       });
 
       it('is answered to HEAD without its body', async () => {
