@@ -193,9 +193,45 @@ describe('http: openapi.json', () => {
       }
     });
 
-    it('about which requests are valid', async () => {
-      const value = fc.oneof(fc.integer({ min: -1, max: 3 }), fc.constantFrom(...VALUES), fc.boolean());
-      const names = fc.constantFrom(...new Set(EXAMPLES.flatMap(({ request }) => Object.keys(request))), 'other');
+    it('about what no example shows: other states, one delivery in detail', async () => {
+      const own = { saddr: 9, daddr: 5000 };
+      const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+      const ask = async (type: string, fields: object = {}): Promise<any> => {
+        const answered = await story.post({ msg_type: `MSG_${type}_REQ`, ...own, ...fields });
+        expect(answered.status).to.equal(200);
+        check('/', 'post', answered);
+        return answered.json;
+      };
+      await ask('HELO', { settings: { max_deliveries: 1 } });
+      for (const id of [1, 2]) await ask('SEND', { daddr: 9, id, payload: 'x', traceparent });
+      const { delivery } = await ask('RECV', { details: true });
+      expect(delivery.traceparent).to.equal(traceparent);
+      for (const state of ['leased', 'waiting']) expect((await ask('PEEK', { state })).messages).to.have.length(1);
+      await ask('KEEP', { id: 1, visibility_timeout_ms: 0, receipt: delivery.receipt });
+      await ask('RECV', { max: 5 });
+      expect((await ask('PEEK', { state: 'dead' })).messages).to.have.length(1);
+    });
+
+    it('about the rules of a whole FREE', () => {
+      const free = { msg_type: 'MSG_FREE_REQ', saddr: 1, daddr: 1 };
+      expect(isRequest({ ...free, id: 1, receipt: 'x' })).to.equal(true);
+      expect(isRequest({ ...free, ids: [1] })).to.equal(true);
+      expect(isRequest({ ...free, ids: [1], receipt: 'x' })).to.equal(false);
+      expect(isRequest(free)).to.equal(false);
+    });
+
+    it('about which requests are valid', () => {
+      const value = fc.oneof(
+        fc.constant(ABSENT),
+        fc.integer({ min: -1, max: 3 }),
+        fc.constantFrom(...VALUES),
+        fc.boolean(),
+      );
+      const names = fc.constantFrom(
+        ...new Set(EXAMPLES.flatMap(({ request }) => Object.keys(request))),
+        'receipt',
+        'other',
+      );
       const request = fc
         .tuple(
           fc.constantFrom(...MESSAGE_TYPES.filter(({ schema }) => schema)),
@@ -207,7 +243,9 @@ describe('http: openapi.json', () => {
         }))
         .map(({ type, fields }) => {
           const allowed = document.components.schemas[type.request].properties;
-          const kept = Object.entries(fields).filter(([name]) => name in allowed || name === 'other');
+          const kept = Object.entries(fields).filter(
+            ([name, of]) => (of as unknown) !== ABSENT && (name in allowed || name === 'other'),
+          );
           return { type, fields: Object.fromEntries(kept) };
         });
       fc.assert(
@@ -220,6 +258,7 @@ describe('http: openapi.json', () => {
   });
 });
 
+const ABSENT = Symbol('absent');
 const VALUES = [
   null,
   '',
