@@ -4,7 +4,9 @@
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund
+RUN npm ci --omit=dev --no-audit --no-fund \
+  && find node_modules -name '*.map' -delete \
+  && rm -f node_modules/swagger-ui-dist/swagger-ui-es-bundle*.js
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app

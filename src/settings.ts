@@ -65,6 +65,10 @@ export interface Settings {
   METRICS_HOST: string;
   /** Queues that have metrics of their own. */
   METRICS_QUEUES: number;
+  /** OTLP/HTTP receiver of traces; undefined: there are none. */
+  TRACES_URL: string | undefined;
+  /** Part of the traces that begin here which are kept, 0 … 1. */
+  TRACES_RATIO: number;
 }
 
 const MAX_ADDRESS = 0xffff_ffff;
@@ -136,7 +140,19 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   METRICS_PORT: Joi.number().integer().min(0).max(65535),
   METRICS_HOST: Joi.string().default('127.0.0.1'),
   METRICS_QUEUES: Joi.number().integer().min(0).max(1_000).default(20),
+  TRACES_URL: Joi.string().custom(checkTracesUrl),
+  TRACES_RATIO: Joi.number().min(0).max(1).default(1),
 };
+
+/** It is logged at the start: no secrets in it. */
+function checkTracesUrl(value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new Error('must be an http:// or https:// URL, such as http://collector:4318');
+  if (url.username !== '' || url.password !== '')
+    throw new Error('must not have a password in it: use OTEL_EXPORTER_OTLP_HEADERS');
+  return value;
+}
 
 function checkRedisUrl(value: string): string {
   parseRedisAddress(value);

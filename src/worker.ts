@@ -64,6 +64,15 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     durable.close();
     redis.disconnect();
   };
+  const traces =
+    config.tracesUrl === undefined
+      ? undefined
+      : (await import('./traces/open-telemetry.js')).startTraces({
+          url: config.tracesUrl,
+          ratio: config.tracesRatio,
+          version: VERSION,
+          log,
+        });
   let draining = false;
   const probes = { ping: () => ping(redis), isDraining: () => draining };
   const app = createApp({
@@ -75,6 +84,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       version: VERSION,
       startedAtMs,
       observer,
+      traces,
     },
     gate,
     log,
@@ -86,7 +96,10 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   });
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
-    const server = createHttpServer(app.callback(), { maxConnections: config.maxConnections, tls });
+    const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
+      maxConnections: config.maxConnections,
+      tls,
+    });
     // with Redis there, the first request is served; without it, a 503 is better than no answer
     await connectionAttempt(redis);
     const probeServer =
@@ -122,6 +135,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       probeServer?.close();
       probeServer?.closeAllConnections();
       closeRedis();
+      await traces?.stop();
     },
   };
 }

@@ -9,15 +9,18 @@ import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
 import { createAdmit, whoIs } from './admission.js';
+import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
 import { readBody, sizeOf } from './body.js';
 import { BytesInFlight } from './bytes-in-flight.js';
 import { HttpClient } from './client.js';
 import { fail } from './failure.js';
 import type { Limits } from './limits.js';
+import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
 import { addQueues } from './queues.js';
+import { addReference } from './reference.js';
 import { reply } from './reply.js';
 
 export interface AppOptions {
@@ -40,18 +43,20 @@ export function createApp(options: AppOptions): Koa {
   const admit = createAdmit(gate, limits);
   addProbes(router, probes);
   addQueues(router, broker, admit);
+  addReference(router, { version: broker.version, maxBatch });
   const answerPost = async (ctx: Context): Promise<void> => {
     const admission = admit(ctx.req);
     const access = admission instanceof Promise ? await admission : admission;
     const text = await readBody(ctx.req, maxBodyBytes, inFlight);
     const client = new HttpClient(ctx.req.socket, access, limits?.countAddress);
+    client.traceparent = traceparentOf(ctx.req.headers.traceparent);
     try {
       limits?.admitText(text);
       if (isBatch(text)) {
         const answers = together(() => answerAll(text, client, ctx), ctx.req, log, broker.observer);
         const { code, text: all, headers } = await answers;
         replyOrUndo(client, log, ctx, code, all, headers);
-      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
+      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client), client.headers);
     } finally {
       client.release();
       inFlight.give(sizeOf(text));
@@ -68,8 +73,8 @@ export function createApp(options: AppOptions): Koa {
   app.use(async (ctx: Context, next: Next) => {
     try {
       if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
-      else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
-      else await answerPost(ctx);
+      else if (ctx.req.method === 'POST') await answerPost(ctx);
+      else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');
     } catch (error) {
       if (await limits?.hold(error)) ctx.res.shouldKeepAlive = false;
       const failure = fail(ctx, error, log);

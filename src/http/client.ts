@@ -7,6 +7,9 @@ import type { Client } from '../messages/fields.js';
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
   #undos: (() => Promise<void>)[] = [];
+  traceparent: string | undefined;
+  /** Of the reply, beyond the usual; undefined: none. */
+  headers: Record<string, string> | undefined;
 
   constructor(
     private readonly socket: Socket,
@@ -33,6 +36,10 @@ export class HttpClient implements Client {
 
   onUnanswered(undo: () => Promise<void>): void {
     this.#undos.push(undo);
+  }
+
+  answerTraceparent(traceparent: string): void {
+    this.headers = { traceparent };
   }
 
   /** The reply was not written. */

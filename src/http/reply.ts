@@ -25,7 +25,7 @@ export function reply(ctx: Context, code: number, text: string, headers: Record<
 }
 
 /** A server that no longer listens wants its clients to come back on another connection, to another worker. */
-const isDraining = (res: ServerResponse): boolean => {
+export const isDraining = (res: ServerResponse): boolean => {
   const server = (res.socket as { server?: { listening: boolean } } | null)?.server;
   return server?.listening === false;
 };

@@ -6,6 +6,7 @@ import type { Observer } from '../observer.js';
 import type { Queues } from '../queue/queues.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
+import type { Traces } from '../tracing.js';
 
 /** What a handler works with. */
 export interface Broker {
@@ -19,11 +20,17 @@ export interface Broker {
   readonly startedAtMs: number;
   /** Who counts requests; undefined: nobody. */
   readonly observer?: Observer | undefined;
+  /** Who traces requests; undefined: nobody. */
+  readonly traces?: Traces | undefined;
 }
 
 /** Who sent the request. */
 export interface Client extends Caller {
   readonly access: Access;
+  /** What came with the HTTP request, if it is a valid one. */
+  readonly traceparent?: string | undefined;
+  /** A message's, for the reply's header; has no effect in a batch. */
+  answerTraceparent(traceparent: string): void;
   /** What is to be done when there is nobody left to be answered. */
   onUnanswered(undo: () => Promise<void>): void;
   /** Counts a valid request of this address; undefined without a limit. @throws BrokerError rate_limited */

@@ -114,7 +114,7 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
     if (type.schema && !GLANCES.get(type.schema)?.(fields)) validate(type.request, type.schema, fields);
     permit(type, fields, client);
     if (type.schema) client.count?.(fields.saddr as number);
-    const text = await type.handle(fields as never, broker, payload ?? '', client);
+    const text = await carryOut(type, fields, broker, payload ?? '', client);
     observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(type, fields));
     return text;
   } catch (error) {
@@ -126,6 +126,15 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
 
 /** A RECV that may wait for a message. */
 const isWait = (type: MessageType, { wait_ms }: Fields): boolean => type === recv && (wait_ms as number) > 0;
+
+/** In a span of its own, where requests are traced. */
+function carryOut(type: MessageType, fields: Fields, broker: Broker, payload: string, client: Client): Promise<string> {
+  const { traces } = broker;
+  if (traces === undefined) return type.handle(fields as never, broker, payload, client);
+  return traces.request(type.request, fields, (traceparent) =>
+    type.handle({ ...fields, traceparent } as never, broker, payload, client),
+  );
+}
 
 function typeOf(fields: Fields): MessageType {
   const given = fields.msg_type;

@@ -30,6 +30,7 @@ export interface QueueCommands {
       payload: string,
       delayMs: number,
       ttlMs: number | '',
+      traceparent: string,
     ]
   ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
   aizumiSendOnce(
@@ -44,6 +45,7 @@ export interface QueueCommands {
       payload: string,
       delayMs: number,
       ttlMs: number | '',
+      traceparent: string,
       windowMs: number,
     ]
   ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
@@ -158,6 +160,8 @@ export interface Message {
   saddr: number;
   id: number;
   payload: string;
+  /** Of who sent it, if it was told. */
+  traceparent?: string | undefined;
 }
 
 /** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */

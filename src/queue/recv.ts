@@ -83,9 +83,9 @@ export async function recv(
 }
 
 /** What the script tells of each message. */
-const FIELDS = 7;
+const FIELDS = 8;
 
-/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent and its lease's end, in one list */
+/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent, its lease's end, traceparent, in one list */
 function deliveriesOf(taken: (string | number)[]): Delivery[] {
   const deliveries = [];
   for (let i = 0; i < taken.length; i += FIELDS)
@@ -97,6 +97,7 @@ function deliveriesOf(taken: (string | number)[]): Delivery[] {
       attempt: Number(taken[i + 4]),
       sentAtMs: Number(taken[i + 5]),
       leaseUntilMs: Number(taken[i + 6]),
+      traceparent: taken[i + 7] === '' ? undefined : (taken[i + 7] as string),
     });
   return deliveries;
 }

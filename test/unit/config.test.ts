@@ -47,6 +47,8 @@ const DEFAULTS = {
   metricsPort: undefined,
   metricsHost: '127.0.0.1',
   metricsQueues: 20,
+  tracesUrl: undefined,
+  tracesRatio: 1,
 };
 
 const BAD_REDIS_URLS = [
@@ -134,6 +136,8 @@ describe('config', () => {
       AIZUMI_METRICS_PORT: '9464',
       AIZUMI_METRICS_HOST: '::',
       AIZUMI_METRICS_QUEUES: '0',
+      AIZUMI_TRACES_URL: 'https://collector:4318/v1/traces',
+      AIZUMI_TRACES_RATIO: '0.25',
     };
     // of the two that exclude each other
     const read = [...Object.keys(env), 'AIZUMI_JWT_PUBLIC_KEY_FILE'];
@@ -185,6 +189,8 @@ describe('config', () => {
       metricsPort: 9464,
       metricsHost: '::',
       metricsQueues: 0,
+      tracesUrl: 'https://collector:4318/v1/traces',
+      tracesRatio: 0.25,
     });
   });
 
@@ -268,6 +274,8 @@ describe('config', () => {
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
     AIZUMI_METRICS_PORT: ['-1', '65536', 'on'],
     AIZUMI_METRICS_QUEUES: ['-1', '1001', 'all'],
+    AIZUMI_TRACES_URL: ['collector:4318', '4318', 'grpc://h:4317', 'http://user:secret@h', 'http://'],
+    AIZUMI_TRACES_RATIO: ['-0.1', '1.1', '10%', 'all'],
   };
   for (const [name, values] of Object.entries(bad))
     it(`refuses a bad ${name} by its name`, () => {
