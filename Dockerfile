@@ -1,9 +1,12 @@
-# aizumi's image: dist/ and production dependencies, nothing else. Redis is another container: set AIZUMI_REDIS_URL.
+# aizumi's image: dist/ and production dependencies, nothing else. Redis is another container: set AIZUMI_REDIS_URL. It listens
+# where others reach it, and so does not start without keys: AIZUMI_API_KEYS_FILE. `node dist/key.js` makes one.
 
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund
+RUN npm ci --omit=dev --no-audit --no-fund \
+  && node -e "const fs = require('fs'); for (const file of fs.globSync('node_modules/**/*.map')) fs.rmSync(file)" \
+  && rm -f node_modules/swagger-ui-dist/swagger-ui-es-bundle*.js
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
@@ -15,15 +18,17 @@ COPY src src
 RUN ["node", "scripts/build.mjs"]
 
 FROM node:24-bookworm-slim
-ENV NODE_ENV=production AIZUMI_HOST=0.0.0.0
+ENV NODE_ENV=production AIZUMI_HOST=0.0.0.0 AIZUMI_METRICS_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY --from=build /app/dist dist
+# a volume that is mounted there is its user's, who may write a first key
+RUN mkdir /keys /first-key && chown 1000:1000 /keys /first-key
 # the image's user `node`, as a number: Kubernetes does not believe a name that it is not root
 USER 1000:1000
 EXPOSE 8080
 HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.AIZUMI_PORT || 8080}/livez`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "dist/healthcheck.js"]
 # the process is PID 1 and handles SIGTERM itself: it drains, at most 9.5 s
 CMD ["node", "dist/index.js"]

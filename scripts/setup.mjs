@@ -1,5 +1,5 @@
-// Before `npm start` and `npm test`: puts in place what is missing, says what it does, is silent when nothing is.
-// usage: node scripts/setup.mjs [start|test]
+// Before `npm start`, `npm test` and `npm run key`: puts in place what is missing, says what it does, is silent when nothing is.
+// usage: node scripts/setup.mjs [start|test|key]
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -19,13 +19,15 @@ const INSTALLERS = [
 
 const { env } = process;
 const purpose = process.argv[2] ?? 'start';
+/** The standard output of `npm run key` is the key alone. */
+const words = purpose === 'key' ? 2 : 1;
 const places = [...(env.PATH ?? '').split(delimiter).filter(Boolean), ...ELSEWHERE];
 const surroundings = { cwd: root, env: { ...env, PATH: places.join(delimiter) } };
 
 checkNode();
 installPackages();
 build();
-if (purpose === 'test' || !env.AIZUMI_REDIS_URL) findServer();
+if (purpose === 'test' || (purpose === 'start' && !env.AIZUMI_REDIS_URL)) findServer();
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
@@ -118,13 +120,13 @@ function isProgram(path) {
 }
 
 function run([program, ...args]) {
-  const { status, error } = spawnSync(program, args, { ...surroundings, stdio: 'inherit' });
+  const { status, error } = spawnSync(program, args, { ...surroundings, stdio: ['inherit', words, 2] });
   if (error) console.error(error.message);
   return status === 0;
 }
 
 function say(text) {
-  console.log(`setup: ${text}`);
+  (words === 1 ? console.log : console.error)(`setup: ${text}`);
 }
 
 function fail(text) {

@@ -5,6 +5,8 @@ export type Reason =
   | 'invalid_json'
   | 'invalid_request'
   | 'unknown_msg_type'
+  | 'unauthenticated'
+  | 'forbidden'
   | 'queue_empty'
   | 'not_delivered'
   | 'not_found'
@@ -15,11 +17,13 @@ export type Reason =
   | 'id_conflict'
   | 'lease_lost'
   | 'queue_full'
+  | 'rate_limited'
   | 'headers_too_large'
   | 'internal'
   | 'not_supported'
   | 'unavailable'
   | 'not_durable'
+  | 'overloaded'
   | 'draining';
 
 /** One thing wrong with a request: the field's name (dotted for nested ones) and the rule that it breaks. */
@@ -32,7 +36,7 @@ interface Extra {
   details?: readonly Fault[];
   /** Seconds after which a retry may succeed. */
   retryAfterS?: number;
-  /** Whether the request may have taken effect all the same; only for `unavailable`, `not_durable` and `internal`. */
+  /** Whether the request may have taken effect all the same; only for `rate_limited` and for 5xx. */
   outcome?: 'not_done' | 'unknown';
   cause?: unknown;
 }

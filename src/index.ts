@@ -1,10 +1,15 @@
 // The process: config → redis → workers → listen → drain.
 import cluster from 'node:cluster';
 import { pathToFileURL } from 'node:url';
-import { pino } from 'pino';
 import type { Logger } from 'pino';
+import { AccessError } from './access/credentials.js';
+import { tryGate } from './access/gate.js';
 import { ConfigError, loadConfig } from './config.js';
 import type { Config } from './config.js';
+import { createLog } from './log.js';
+import { switchLevelOnSignal } from './log-level.js';
+import { serveMetrics } from './metrics/server.js';
+import { answerSupervisor, createWorkersMetrics } from './metrics/workers.js';
 import { describeAddress } from './redis-address.js';
 import { startEmbeddedRedis } from './redis/embedded.js';
 import { fromSupervisor, superviseWorkers } from './supervisor.js';
@@ -28,13 +33,10 @@ async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
       : undefined;
   const embeddedUrl = embedded ? `unix://${pathToFileURL(embedded.socketPath).pathname}` : '';
   try {
-    const workers =
-      config.workers === 1
-        ? await startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log)
-        : await superviseWorkers(config.workers, startedAtMs, embeddedUrl, log);
+    const workers = await startWorkers(config, startedAtMs, embeddedUrl, log);
     log.info(
       { version: VERSION, ...effective(config), port: workers.port },
-      `aizumi listens on http://${config.host}:${workers.port}`,
+      `aizumi listens on ${config.tlsCertFile === undefined ? 'http' : 'https'}://${config.host}:${workers.port}`,
     );
     return {
       async stop() {
@@ -48,23 +50,44 @@ async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
   }
 }
 
-function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> {
+/** With their metrics, if those are wanted. */
+async function startWorkers(
+  config: Config,
+  startedAtMs: number,
+  embeddedUrl: string,
+  log: Logger,
+): Promise<Stoppable & { port: number }> {
+  const { metricsHost, metricsPort } = config;
+  const alone =
+    config.workers === 1 ? await startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log) : undefined;
+  const workers = alone ?? (await superviseWorkers(config.workers, startedAtMs, embeddedUrl, log, config.probePort));
+  if (metricsPort === undefined) return workers;
+  const read = alone?.readMetrics ?? createWorkersMetrics();
+  const metrics = await serveMetrics(metricsHost, metricsPort, read).catch(async (error: unknown) => {
+    await workers.stop();
+    throw error;
+  });
+  log.info({ metricsPort: metrics.port }, `metrics are at http://${metricsHost}:${metrics.port}/metrics`);
+  return {
+    port: workers.port,
+    async stop() {
+      await workers.stop();
+      metrics.stop();
+    },
+  };
+}
+
+async function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> {
   const { startedAtMs, embeddedUrl } = fromSupervisor();
-  return startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log);
+  const worker = await startWorker(config, config.redisUrl ?? embeddedUrl, startedAtMs, log);
+  if (worker.readMetrics) answerSupervisor(worker.readMetrics);
+  return worker;
 }
 
 /** The settings as they are in force; of the URL only what is no secret. */
 function effective(config: Config): Partial<Config> {
   return config.redisUrl === undefined ? config : { ...config, redisUrl: describeAddress(config.redisUrl) };
 }
-
-/** What a log may say of an error: ioredis hangs the command on it, and with it somebody's payload. */
-const errorForLog = ({ name, message, stack, code }: Error & { code?: string }): object => ({
-  name,
-  message,
-  code,
-  stack,
-});
 
 /** A signal that comes during the start is obeyed when the start has ended, either way: nothing is left half-started. */
 function stopOnSignal(starting: Promise<Stoppable>, log: Logger): { asked: boolean } {
@@ -89,11 +112,10 @@ function stopOnSignal(starting: Promise<Stoppable>, log: Logger): { asked: boole
 
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
-  const log = pino({
-    level: config.logLevel,
-    base: { pid: process.pid },
-    serializers: { error: errorForLog, err: errorForLog },
-  });
+  const log = createLog(config.logLevel);
+  switchLevelOnSignal(log);
+  // before there is anything to stop
+  if (cluster.isPrimary) await tryGate(config, log);
   const starting = cluster.isPrimary ? runBroker(config, log) : runForkedWorker(config, log);
   const stop = stopOnSignal(starting, log);
   try {
@@ -106,6 +128,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof ConfigError ? `aizumi cannot start:\n${error.message}` : error);
-  process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
+  const isOfSettings = error instanceof ConfigError || error instanceof AccessError;
+  console.error(isOfSettings ? `aizumi cannot start:\n${error.message}` : error);
+  process.exit(isOfSettings ? EX_CONFIG : 1);
 });

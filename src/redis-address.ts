@@ -9,12 +9,14 @@ interface Login {
   username?: string;
   password?: string;
   tls: boolean;
+  access?: RedisAccess;
 }
 
 /** One Redis; the URL as ioredis and node:net take it: redis:, rediss: or unix: */
 export interface SingleAddress {
   shape: 'single';
   url: string;
+  access?: RedisAccess;
 }
 
 /** A primary that Sentinels watch over, by the name that they know it by. The login is the primary's. */
@@ -33,6 +35,15 @@ export interface ClusterAddress extends Login {
   hosts: Host[];
 }
 
+/** Who aizumi is to Redis and whom it trusts, where that is not in the URL. Files are read for each connection. */
+export interface RedisAccess {
+  username?: string | undefined;
+  passwordFile?: string | undefined;
+  caFile?: string | undefined;
+  certFile?: string | undefined;
+  keyFile?: string | undefined;
+}
+
 export type RedisAddress = SingleAddress | SentinelAddress | ClusterAddress;
 
 const EXAMPLES =
@@ -47,12 +58,14 @@ const DEFAULT_PORTS = { sentinel: 26_379, cluster: 6_379 };
 /**
  * Parses AIZUMI_REDIS_URL; user and password are percent-decoded. `rediss+…` means TLS to every node.
  * Query of a sentinel URL: db, sentinelUsername, sentinelPassword.
+ * @param access what the address is to carry besides
  * @throws Error with examples of what is right
  */
-export function parseRedisAddress(url: string): RedisAddress {
+export function parseRedisAddress(url: string, access?: RedisAccess): RedisAddress {
   const several = SEVERAL_HOSTS.exec(url)?.groups;
   try {
-    return several === undefined ? parseSingle(url) : parseSeveral(several);
+    const address = several === undefined ? parseSingle(url) : parseSeveral(several);
+    return access === undefined ? address : { ...address, access };
   } catch {
     throw wrong(); // the same words for all of them, and nothing of the URL
   }
@@ -86,6 +99,13 @@ function parseSeveral(several: Record<string, string | undefined>): SentinelAddr
     ...decoded('sentinelUsername', raw(several.query, 'sentinelUsername')),
     ...decoded('sentinelPassword', raw(several.query, 'sentinelPassword')),
   };
+}
+
+/** What the URL says of TLS and of who aizumi is. */
+export function describeLogin(url: string): { tls: boolean; username: boolean; password: boolean } {
+  const address = parseRedisAddress(url);
+  const { username, password } = address.shape === 'single' ? new URL(url) : address;
+  return { tls: url.startsWith('rediss'), username: Boolean(username), password: Boolean(password) };
 }
 
 /** For people and logs: shape and hosts without any secret. */

@@ -1,4 +1,5 @@
 // Every AIZUMI_* variable: what it means, its unit, its default and what it may be.
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import Joi from 'joi';
@@ -8,10 +9,32 @@ import { parseRedisAddress } from './redis-address.js';
 export interface Settings {
   HOST: string;
   PORT: number;
+  /** Whether anybody may use aizumi where others reach it: without it, it listens on loopback only, or asks for credentials. */
+  ALLOW_ANONYMOUS: boolean;
+  /** Who may do what, docs/security.md; undefined: there are no API keys. */
+  API_KEYS_FILE: string | undefined;
+  JWT_ISSUER: string | undefined;
+  JWT_AUDIENCE: string | undefined;
+  JWT_JWKS_URL: string | undefined;
+  JWT_PUBLIC_KEY_FILE: string | undefined;
   WORKERS: number;
+  /** A port for /livez and /readyz alone, plain HTTP; undefined: on PORT only. */
+  PROBE_PORT: number | undefined;
+  /** PEM files of TLS for clients; undefined: plain HTTP. */
+  TLS_CERT_FILE: string | undefined;
+  TLS_KEY_FILE: string | undefined;
+  /** Clients must show a certificate of one of these authorities; undefined: they need none. */
+  TLS_CLIENT_CA_FILE: string | undefined;
   BROKER_ID: number;
   /** Where Redis is; undefined: aizumi starts its own (the embedded Redis). */
   REDIS_URL: string | undefined;
+  /** Its user, where the URL names none. */
+  REDIS_USERNAME: string | undefined;
+  REDIS_PASSWORD_FILE: string | undefined;
+  /** PEM files of TLS to Redis: who vouches for it; and who aizumi is. */
+  REDIS_CA_FILE: string | undefined;
+  REDIS_CERT_FILE: string | undefined;
+  REDIS_KEY_FILE: string | undefined;
   /** Program of the embedded Redis; undefined: redis-server or valkey-server from the PATH. */
   REDIS_SERVER: string | undefined;
   DATA_DIR: string;
@@ -29,7 +52,23 @@ export interface Settings {
   MAX_BODY_BYTES: number;
   /** Requests in one body. */
   MAX_BATCH: number;
+  /** Limits of each worker; undefined: none. */
+  MAX_BYTES_IN_FLIGHT: number;
+  MAX_CONNECTIONS: number | undefined;
+  MAX_CLIENT_REQUESTS_PER_S: number | undefined;
+  MAX_ADDRESS_REQUESTS_PER_S: number | undefined;
+  MAX_EVENT_LOOP_DELAY_MS: number | undefined;
+  MAX_UNANSWERED_COMMANDS: number | undefined;
   LOG_LEVEL: string;
+  /** Where GET /metrics is; undefined: nowhere, and nothing is counted. */
+  METRICS_PORT: number | undefined;
+  METRICS_HOST: string;
+  /** Queues that have metrics of their own. */
+  METRICS_QUEUES: number;
+  /** OTLP/HTTP receiver of traces; undefined: there are none. */
+  TRACES_URL: string | undefined;
+  /** Part of the traces that begin here which are kept, 0 … 1. */
+  TRACES_RATIO: number;
 }
 
 const MAX_ADDRESS = 0xffff_ffff;
@@ -37,18 +76,40 @@ const MAX_ADDRESS = 0xffff_ffff;
 const MAX_VISIBILITY_TIMEOUT_MS = 43_200_000;
 /** Redis refuses a bulk string over 512 MiB (proto-max-bulk-len); V8's longest string is just under that. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
+/** More than any worker does. */
+const MAX_PER_S = 1_000_000;
+
+/** Absolute, so that it does not matter when the process's folder changes. */
+const file = Joi.string().custom((path: string) => resolve(path));
 
 export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   HOST: Joi.string().default('127.0.0.1'),
   PORT: Joi.number().integer().min(0).max(65535).default(8080),
+  ALLOW_ANONYMOUS: Joi.boolean().sensitive().messages({ '*': '{{#label}} must be true or false' }).default(false),
+  API_KEYS_FILE: file,
+  JWT_ISSUER: Joi.string(),
+  JWT_AUDIENCE: Joi.string(),
+  JWT_JWKS_URL: Joi.string()
+    .pattern(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/)
+    .message('{{#label}} must be an address such as https://issuer.example/jwks.json, without a password in it'),
+  JWT_PUBLIC_KEY_FILE: file,
   WORKERS: Joi.alternatives()
     .conditional(Joi.valid('auto'), {
       then: Joi.any().custom(() => availableParallelism()),
       otherwise: Joi.number().integer().min(1).max(1024),
     })
     .default(1),
+  PROBE_PORT: Joi.number().integer().min(1).max(65535),
+  TLS_CERT_FILE: readableFile(),
+  TLS_KEY_FILE: readableFile(),
+  TLS_CLIENT_CA_FILE: readableFile(),
   BROKER_ID: Joi.number().integer().min(0).max(MAX_ADDRESS).default(5000),
   REDIS_URL: Joi.string().custom(checkRedisUrl),
+  REDIS_USERNAME: Joi.string(),
+  REDIS_PASSWORD_FILE: readableFile(),
+  REDIS_CA_FILE: readableFile(),
+  REDIS_CERT_FILE: readableFile(),
+  REDIS_KEY_FILE: readableFile(),
   REDIS_SERVER: Joi.string(),
   DATA_DIR: Joi.string()
     .custom((folder: string) => resolve(folder))
@@ -69,10 +130,39 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   MAX_QUEUE_LENGTH: Joi.number().integer().min(1).default(1_000_000),
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
   MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
+  MAX_BYTES_IN_FLIGHT: Joi.number().integer().min(1024).default(134_217_728),
+  MAX_CONNECTIONS: Joi.number().integer().min(1),
+  MAX_CLIENT_REQUESTS_PER_S: Joi.number().integer().min(1).max(MAX_PER_S),
+  MAX_ADDRESS_REQUESTS_PER_S: Joi.number().integer().min(1).max(MAX_PER_S),
+  MAX_EVENT_LOOP_DELAY_MS: Joi.number().integer().min(10).max(60_000),
+  MAX_UNANSWERED_COMMANDS: Joi.number().integer().min(100),
   LOG_LEVEL: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent').default('info'),
+  METRICS_PORT: Joi.number().integer().min(0).max(65535),
+  METRICS_HOST: Joi.string().default('127.0.0.1'),
+  METRICS_QUEUES: Joi.number().integer().min(0).max(1_000).default(20),
+  TRACES_URL: Joi.string().custom(checkTracesUrl),
+  TRACES_RATIO: Joi.number().min(0).max(1).default(1),
 };
+
+/** It is logged at the start: no secrets in it. */
+function checkTracesUrl(value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new Error('must be an http:// or https:// URL, such as http://collector:4318');
+  if (url.username !== '' || url.password !== '')
+    throw new Error('must not have a password in it: use OTEL_EXPORTER_OTLP_HEADERS');
+  return value;
+}
 
 function checkRedisUrl(value: string): string {
   parseRedisAddress(value);
   return value;
+}
+
+/** Its name; absolute. What must be in it is checked where it is used. */
+function readableFile(): Joi.StringSchema {
+  return Joi.string().custom((file: string) => {
+    readFileSync(file);
+    return resolve(file);
+  });
 }

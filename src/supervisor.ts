@@ -31,6 +31,7 @@ export async function superviseWorkers(
   startedAtMs: number,
   embeddedUrl: string,
   log: Logger,
+  probePort?: number,
 ): Promise<Supervisor> {
   cluster.setupPrimary({ args: [String(startedAtMs), embeddedUrl] });
   let replacing = false;
@@ -49,7 +50,7 @@ export async function superviseWorkers(
   };
 
   try {
-    const ports = await Promise.all(Array.from({ length: count }, () => listening(fork())));
+    const ports = await Promise.all(Array.from({ length: count }, () => listening(fork(), probePort)));
     replacing = true;
     return {
       port: ports[0] as number,
@@ -125,9 +126,11 @@ function watchHandOver(isStopping: () => boolean): (worker: Worker) => void {
   };
 }
 
-function listening(worker: Worker): Promise<number> {
+function listening(worker: Worker, probePort: number | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
-    worker.once('listening', ({ port }) => resolve(port));
+    worker.on('listening', ({ port }) => {
+      if (port !== probePort) resolve(port);
+    });
     worker.once('exit', (code: number) =>
       reject(new Error(`a worker ended with code ${code} before it could listen: its own words are above`)),
     );

@@ -1,46 +1,80 @@
 // One worker: redis → app → listen → drain. Holds no state; any number may share one Redis.
 import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
 import type { Logger } from 'pino';
+import { openGate } from './access/gate.js';
 import type { Config } from './config.js';
+import { createQueueMetrics } from './metrics/queue-metrics.js';
+import { createWorkerMetrics } from './metrics/worker-metrics.js';
+import type { ReadMetrics } from './metrics/worker-metrics.js';
+import { within } from './metrics/within.js';
+import { BusiestQueues } from './queue/busiest.js';
 import { createApp } from './http/app.js';
+import { createLimits } from './http/limits.js';
+import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
+import { startTls } from './http/tls.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { Waiting } from './queue/waiting.js';
 import { DurableWrites } from './redis/durable-writes.js';
-import { connectRedis, connectionAttempt, ping } from './redis/connect.js';
+import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect.js';
 import { Invalidations } from './redis/invalidations.js';
+import { accessOf } from './redis/login.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
+/** Redis counts as away when it does not answer a scrape by then. */
+const SCRAPE_PING_MS = 1_000;
+
 export interface Worker {
   readonly port: number;
+  /** Undefined where nothing is counted. */
+  readonly readMetrics: ReadMetrics | undefined;
   /** Finishes what is under way, then closes everything. */
   stop(): Promise<void>;
 }
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
-  const redis = connectRedis({ url: redisUrl, scripts: QUEUE_SCRIPTS, log });
+  const gate = await openGate(config, log);
+  const metrics = config.metricsPort === undefined ? undefined : createWorkerMetrics();
+  const observer = metrics?.observer;
+  const access = accessOf(config);
+  const redis = connectRedis({ url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
   const durable = new DurableWrites(redis, {
     url: redisUrl,
+    access,
     scripts: QUEUE_SCRIPTS,
     timeoutMs: config.durabilityTimeoutMs,
     nodes: config.replicationNodes,
     maxLagMs: config.replicaMaxLagMs,
     keyPrefix: config.keyPrefix,
     log,
+    observer,
   });
-  const invalidations = new Invalidations(redis, { url: redisUrl, scripts: QUEUE_SCRIPTS, log });
-  const queues = createQueues(redis, durable, config);
+  const invalidations = new Invalidations(redis, { url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
+  const queues = createQueues(redis, durable, config, observer);
   const waiting = new Waiting(queues, invalidations);
+  const limits = createLimits(config, () => unansweredCommands(redis), log);
   const closeRedis = (): void => {
+    limits?.stop();
     waiting.stop();
     invalidations.close();
     durable.close();
     redis.disconnect();
   };
+  const traces =
+    config.tracesUrl === undefined
+      ? undefined
+      : (await import('./traces/open-telemetry.js')).startTraces({
+          url: config.tracesUrl,
+          ratio: config.tracesRatio,
+          version: VERSION,
+          log,
+        });
   let draining = false;
+  const probes = { ping: () => ping(redis), isDraining: () => draining };
   const app = createApp({
     broker: {
       queues,
@@ -49,28 +83,59 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       id: config.brokerId,
       version: VERSION,
       startedAtMs,
+      observer,
+      traces,
     },
+    gate,
     log,
     maxBodyBytes: config.maxBodyBytes,
     maxBatch: config.maxBatch,
-    probes: { ping: () => ping(redis), isDraining: () => draining },
+    maxBytesInFlight: config.maxBytesInFlight,
+    limits,
+    probes,
   });
-  const server = createHttpServer(app.callback());
-  // with Redis there, the first request is served; without it, a 503 is better than no answer
-  await connectionAttempt(redis);
-  const port = await listen(server, config.host, config.port).catch((error: unknown) => {
+  const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
+    const tls = await startTls(config, log);
+    const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
+      maxConnections: config.maxConnections,
+      tls,
+    });
+    // with Redis there, the first request is served; without it, a 503 is better than no answer
+    await connectionAttempt(redis);
+    const probeServer =
+      config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback());
+    if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
+    return { server, probeServer, port: await listen(server, config.host, config.port) };
+  };
+  const { server, probeServer, port } = await open().catch((error: unknown) => {
+    gate.close();
     closeRedis();
     throw error;
   });
   return {
     port,
+    readMetrics: metrics?.reader({
+      version: VERSION,
+      waiters: () => waiting.count,
+      redisAnswers: async () =>
+        (await within(
+          SCRAPE_PING_MS,
+          ping(redis).then(() => true),
+        )) ?? false,
+      replication: () => durable.replication(),
+      queues: createQueueMetrics(new BusiestQueues(queues, config.metricsQueues)),
+    }),
     async stop() {
       draining = true;
       // in this order: those who wait are told that this worker takes no new connections
       const drained = drain(server);
       waiting.stop();
       await drained;
+      gate.close();
+      probeServer?.close();
+      probeServer?.closeAllConnections();
       closeRedis();
+      await traces?.stop();
     },
   };
 }

@@ -3,53 +3,83 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
+import type { Gate } from '../access/gate.js';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
+import { createAdmit, whoIs } from './admission.js';
+import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
-import { readBody } from './body.js';
+import { readBody, sizeOf } from './body.js';
+import { BytesInFlight } from './bytes-in-flight.js';
 import { HttpClient } from './client.js';
 import { fail } from './failure.js';
+import type { Limits } from './limits.js';
+import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
 import { addQueues } from './queues.js';
+import { addReference } from './reference.js';
 import { reply } from './reply.js';
 
 export interface AppOptions {
   broker: Broker;
+  gate: Gate;
   log: Logger;
   maxBodyBytes: number;
   maxBatch: number;
+  maxBytesInFlight: number;
+  /** Undefined: none. */
+  limits?: Limits | undefined;
   probes: Probes;
 }
 
-export function createApp({ broker, log, maxBodyBytes, maxBatch, probes }: AppOptions): Koa {
+export function createApp(options: AppOptions): Koa {
+  const { broker, gate, log, maxBodyBytes, maxBatch, limits, probes } = options;
+  const inFlight = new BytesInFlight(Math.max(options.maxBytesInFlight, maxBodyBytes));
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
+  const admit = createAdmit(gate, limits);
   addProbes(router, probes);
-  addQueues(router, broker);
+  addQueues(router, broker, admit);
+  addReference(router, { version: broker.version, maxBatch });
   const answerPost = async (ctx: Context): Promise<void> => {
-    const text = await readBody(ctx.req, maxBodyBytes);
-    const client = new HttpClient(ctx.req.socket);
+    const admission = admit(ctx.req);
+    const access = admission instanceof Promise ? await admission : admission;
+    const text = await readBody(ctx.req, maxBodyBytes, inFlight);
+    const client = new HttpClient(ctx.req.socket, access, limits?.countAddress);
+    client.traceparent = traceparentOf(ctx.req.headers.traceparent);
     try {
+      limits?.admitText(text);
       if (isBatch(text)) {
-        const { code, text: all, headers } = await together(() => answerBatch(text, broker, client, maxBatch), log);
+        const answers = together(() => answerAll(text, client, ctx), ctx.req, log, broker.observer);
+        const { code, text: all, headers } = await answers;
         replyOrUndo(client, log, ctx, code, all, headers);
-      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client));
+      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client), client.headers);
     } finally {
       client.release();
+      inFlight.give(sizeOf(text));
     }
+  };
+
+  const answerAll = (text: string, client: HttpClient, { req }: Context): Promise<string>[] => {
+    const answers = answerBatch(text, broker, client, maxBatch);
+    limits?.countBatch(whoIs(client.access, req), answers.length);
+    return answers;
   };
 
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
       if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
-      else if (ctx.req.method !== 'POST') throw methodNotAllowed(ctx, 'POST');
-      else await answerPost(ctx);
+      else if (ctx.req.method === 'POST') await answerPost(ctx);
+      else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');
     } catch (error) {
-      fail(ctx, error, log);
+      if (await limits?.hold(error)) ctx.res.shouldKeepAlive = false;
+      const failure = fail(ctx, error, log);
+      if (failure && failure.msgType === undefined && ctx.req.method === 'POST')
+        broker.observer?.refused(failure.reason);
     }
   });
   app.use(router.routes());

@@ -1,7 +1,9 @@
 // The replies to a batch → one reply: each as it would have come alone, and a status that tells whether all are 200.
+import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { errorBody, failureHeaders, failureOf } from './failure.js';
 
 const MULTI_STATUS = 207;
@@ -26,7 +28,12 @@ export interface BatchReply {
  * A JSON array, in the order of the promises that `start` returns, once all are settled.
  * @throws BrokerError what `start` throws: nothing was done
  */
-export async function together(start: () => Promise<string>[], log: Logger): Promise<BatchReply> {
+export async function together(
+  start: () => Promise<string>[],
+  req: IncomingMessage,
+  log: Logger,
+  observer: Observer | undefined,
+): Promise<BatchReply> {
   await nextTurn();
   const settled = await Promise.allSettled(start());
   const failures: BrokerError[] = [];
@@ -34,8 +41,9 @@ export async function together(start: () => Promise<string>[], log: Logger): Pro
     if (answer.status === 'fulfilled') return answer.value;
     const failure = failureOf(answer.reason);
     failures.push(failure);
+    if (failure.msgType === undefined) observer?.refused(failure.reason);
     return errorBody(failure);
   });
   const code = failures.length === 0 ? 200 : MULTI_STATUS;
-  return { code, text: `[${texts.join(',')}]`, headers: failureHeaders(failures, log) };
+  return { code, text: `[${texts.join(',')}]`, headers: failureHeaders(failures, req, log) };
 }

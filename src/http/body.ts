@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { BrokerError } from '../errors.js';
+import type { BytesInFlight } from './bytes-in-flight.js';
 
 /** The client went away before its request was complete: there is nobody to answer. */
 export class ClientGone extends Error {
@@ -10,18 +11,24 @@ export class ClientGone extends Error {
 
 /**
  * Reads a request's body, giving up as soon as it is over `maxBytes`; what still comes is discarded by Node.
- * @throws BrokerError too_large, unsupported_media_type, invalid_json (not UTF-8); ClientGone
+ * @param inFlight has room for it until the caller gives {@link sizeOf} back; of what is thrown nothing is left in it
+ * @throws BrokerError too_large, unsupported_media_type, invalid_json (not UTF-8), overloaded; ClientGone
  */
-export async function readBody(req: IncomingMessage, maxBytes: number): Promise<string> {
-  checkHeaders(req, maxBytes);
-  const bytes = await collect(req, maxBytes);
-  if (!isUtf8(bytes)) throw new BrokerError('invalid_json', 'the body is not valid UTF-8');
-  return bytes.toString();
+export async function readBody(req: IncomingMessage, maxBytes: number, inFlight: BytesInFlight): Promise<string> {
+  inFlight.check(checkHeaders(req, maxBytes));
+  const bytes = await collect(req, maxBytes, inFlight);
+  if (isUtf8(bytes)) return bytes.toString();
+  inFlight.give(bytes.length);
+  throw new BrokerError('invalid_json', 'the body is not valid UTF-8');
 }
+
+/** Of a text that was read here, in bytes. */
+export const sizeOf = (text: string): number => Buffer.byteLength(text);
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i;
 
-function checkHeaders({ headers }: IncomingMessage, maxBytes: number): void {
+/** @returns how many bytes are announced, if that is told */
+function checkHeaders({ headers }: IncomingMessage, maxBytes: number): number {
   const type = headers['content-type'];
   if (type !== 'application/json' && !JSON_TYPE.test(type ?? ''))
     throw new BrokerError(
@@ -31,25 +38,38 @@ function checkHeaders({ headers }: IncomingMessage, maxBytes: number): void {
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity')
     throw new BrokerError('unsupported_media_type', 'send the body without Content-Encoding');
-  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  const announced = Number(headers['content-length'] ?? 0);
+  if (announced > maxBytes) throw tooLarge(maxBytes);
+  return announced;
 }
 
-function collect(req: IncomingMessage, maxBytes: number): Promise<Buffer> {
+function collect(req: IncomingMessage, maxBytes: number, inFlight: BytesInFlight): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    const giveUp = (error: Error): void => {
+      req.off('data', onData);
+      inFlight.give(size);
+      size = 0;
+      reject(error);
+    };
     const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      if (size <= maxBytes) {
-        chunks.push(chunk);
+      try {
+        if (size + chunk.length > maxBytes) throw tooLarge(maxBytes);
+        inFlight.take(chunk.length);
+      } catch (error) {
+        giveUp(error as Error);
         return;
       }
-      req.off('data', onData);
-      reject(tooLarge(maxBytes));
+      size += chunk.length;
+      chunks.push(chunk);
     };
     req.on('data', onData);
-    req.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-    req.once('error', (error) => reject(new ClientGone(error.message)));
+    req.once('end', () => {
+      size = 0; // the caller's from here on
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    });
+    req.once('error', (error) => giveUp(new ClientGone(error.message)));
   });
 }
 

@@ -1,20 +1,28 @@
-// Who sent a request, as long as it is not answered: whether there is still somebody to answer.
+// Who sent a request, as long as it is not answered: whether there is still somebody to answer, and what that one may do.
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Access } from '../access/permissions.js';
 import type { Client } from '../messages/fields.js';
 
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
   #undos: (() => Promise<void>)[] = [];
+  traceparent: string | undefined;
+  /** Of the reply, beyond the usual; undefined: none. */
+  headers: Record<string, string> | undefined;
 
-  constructor(private readonly socket: Socket) {}
+  constructor(
+    private readonly socket: Socket,
+    readonly access: Access,
+    readonly count?: Client['count'],
+  ) {}
 
   /**
    * Nobody would read the reply. A client that has closed its side alone still would; but most that wait and do so have gone,
    * and there is no telling.
    */
   get isGone(): boolean {
-    return this.socket.destroyed || (this.#leaves.length > 0 && this.socket.readableEnded);
+    return !this.socket.writable || (this.#leaves.length > 0 && this.socket.readableEnded);
   }
 
   onLeave(leave: () => void): void {
@@ -28,6 +36,10 @@ export class HttpClient implements Client {
 
   onUnanswered(undo: () => Promise<void>): void {
     this.#undos.push(undo);
+  }
+
+  answerTraceparent(traceparent: string): void {
+    this.headers = { traceparent };
   }
 
   /** The reply was not written. */

@@ -2,13 +2,16 @@
 import type Router from '@koa/router';
 import type { Broker } from '../messages/fields.js';
 import { listQueues, showQueue } from '../messages/queues.js';
+import type { Admit } from './admission.js';
 import { reply } from './reply.js';
 
-export function addQueues(router: Router, broker: Broker): void {
+export function addQueues(router: Router, broker: Broker, admit: Admit): void {
   router.get('/queues', async (ctx) => {
-    reply(ctx, 200, await listQueues({ ...ctx.query }, broker));
+    const access = await admit(ctx.req);
+    reply(ctx, 200, await listQueues({ ...ctx.query }, broker, access));
   });
   router.get('/queues/:address', async (ctx) => {
-    reply(ctx, 200, await showQueue(ctx.params.address ?? '', broker));
+    const access = await admit(ctx.req);
+    reply(ctx, 200, await showQueue(ctx.params.address ?? '', broker, access));
   });
 }

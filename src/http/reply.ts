@@ -1,6 +1,7 @@
 // The last step of a request: reply text → bytes on the wire.
 import type { ServerResponse } from 'node:http';
 import type { Context } from 'koa';
+import { givenRequestId } from './request-id.js';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -13,6 +14,8 @@ export function reply(ctx: Context, code: number, text: string, headers: Record<
   const { res } = ctx;
   if (res.headersSent || res.destroyed) return;
   if (isDraining(res)) res.shouldKeepAlive = false;
+  const requestId = givenRequestId(ctx.req);
+  if (requestId !== undefined) res.setHeader('X-Request-Id', requestId);
   res.writeHead(code, {
     'Content-Type': JSON_TYPE,
     'Content-Length': Buffer.byteLength(text),
@@ -22,7 +25,7 @@ export function reply(ctx: Context, code: number, text: string, headers: Record<
 }
 
 /** A server that no longer listens wants its clients to come back on another connection, to another worker. */
-const isDraining = (res: ServerResponse): boolean => {
+export const isDraining = (res: ServerResponse): boolean => {
   const server = (res.socket as { server?: { listening: boolean } } | null)?.server;
   return server?.listening === false;
 };

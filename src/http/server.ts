@@ -1,11 +1,15 @@
 // The listening socket: limits on slow and broken clients, and a stop that loses no request.
-import { STATUS_CODES, createServer } from 'node:http';
+import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
+import { limitConnections } from './crowd.js';
 import { STATUS_OF, errorBody } from './failure.js';
+import { rawReply } from './raw-reply.js';
 import { JSON_TYPE } from './reply.js';
+import { createTlsServer, cutHandshakes } from './tls.js';
+import type { Tls } from './tls.js';
 
 /** A client must have sent its headers, and its whole request, within these times; an idle connection is kept for the third. */
 const HEADERS_MS = 10_000;
@@ -18,35 +22,46 @@ const IDLE_MS = 300;
 /** Requests under way get this long to finish once a stop is asked for. */
 const DRAIN_MS = 9_000;
 
-export function createHttpServer(listener: (req: IncomingMessage, res: ServerResponse) => unknown): Server {
-  const server = createServer(
-    {
-      headersTimeout: HEADERS_MS,
-      requestTimeout: REQUEST_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: CHECK_MS,
-      noDelay: true,
-      // nothing here depends on it, and clients written by hand leave it out
-      requireHostHeader: false,
-    },
-    listener,
-  );
+const OPTIONS = {
+  headersTimeout: HEADERS_MS,
+  requestTimeout: REQUEST_MS,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  connectionsCheckingInterval: CHECK_MS,
+  noDelay: true,
+  // nothing here depends on it, and clients written by hand leave it out
+  requireHostHeader: false,
+};
+
+export interface ServerOptions {
+  maxConnections?: number | undefined;
+  /** Undefined: plain HTTP. */
+  tls?: Tls | undefined;
+}
+
+export function createHttpServer(
+  listener: (req: IncomingMessage, res: ServerResponse) => unknown,
+  { maxConnections, tls }: ServerOptions = {},
+): Server {
+  const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
+  server.on('request', maxConnections ? limitConnections(server, maxConnections, listener) : listener);
   // what a client expects beyond 100-continue changes nothing in how it is answered
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   server.on('request', (req: IncomingMessage, res: ServerResponse) => latestReply.set(req.socket, res));
-  // not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered
-  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+  // Not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered. Not so
+  // over TLS: there a connection that is half closed and then reset stays in Node for ever.
+  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = tls === undefined;
   server.on('clientError', answerBrokenRequest);
   return server;
 }
 
 /**
+ * @param setting that says which port
  * @returns the port, which the system chose if `port` is 0
  * @throws Error that names the setting to change
  */
-export function listen(server: Server, host: string, port: number): Promise<number> {
+export function listen(server: Server, host: string, port: number, setting = 'AIZUMI_PORT'): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
+    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port, setting)));
     server.listen({ host, port }, () => {
       server.removeAllListeners('error');
       resolve((server.address() as AddressInfo).port);
@@ -54,11 +69,11 @@ export function listen(server: Server, host: string, port: number): Promise<numb
   });
 }
 
-function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): Error {
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number, setting: string): Error {
   const advice =
     error.code === 'EADDRINUSE'
-      ? `port ${port} of ${host} is in use: set AIZUMI_PORT to another, or stop the program that uses it`
-      : `cannot listen on ${host}, port ${port} (${error.message}): set AIZUMI_HOST to an address of this machine and AIZUMI_PORT to a port that this user may use`;
+      ? `port ${port} of ${host} is in use: set ${setting} to another, or stop the program that uses it`
+      : `cannot listen on ${host}, port ${port} (${error.message}): set AIZUMI_HOST to an address of this machine and ${setting} to a port that this user may use`;
   return new Error(advice, { cause: error });
 }
 
@@ -70,7 +85,10 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number):
 export async function drain(server: Server): Promise<void> {
   // http.Server's own close() would cut the idle connections at once
   const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
-  const idle = setTimeout(() => server.closeIdleConnections(), IDLE_MS);
+  const idle = setTimeout(() => {
+    server.closeIdleConnections();
+    cutHandshakes(server);
+  }, IDLE_MS);
   const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
   await closed;
   clearTimeout(idle);
@@ -93,14 +111,13 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
   if (latest && !latest.req.complete && !latest.headersSent) {
     // broken in its body: it has a reply of its own
     latest.shouldKeepAlive = false;
+    // Node tells nobody who reads the body that no more will come
+    if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
     latest.writeHead(code, { 'Content-Type': JSON_TYPE, 'Content-Length': Buffer.byteLength(body) }).end(body);
   } else if (latest && !latest.writableFinished) {
     latest.once('close', () => answerBrokenRequest(error, socket));
   } else {
-    socket.end(
-      `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    );
+    socket.end(rawReply(failure));
   }
 }
 

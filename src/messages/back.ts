@@ -2,7 +2,7 @@
 import Joi from 'joi';
 import { back as giveBack } from '../queue/back.js';
 import { delayMs, messageId, notDelivered, plainReply, receipt, requestSchema } from './fields.js';
-import type { Broker, Held } from './fields.js';
+import type { Broker, Held, MessageType } from './fields.js';
 
 type Request = Held & { delay_ms?: number; count?: boolean };
 
@@ -12,9 +12,10 @@ export const back = {
   number: 17,
   request: 'MSG_BACK_REQ',
   reply: 'MSG_BACK_ACK',
+  needs: { saddr: 'receive' },
   schema: requestSchema({ id: messageId, delay_ms: delayMs.optional(), receipt, count: Joi.boolean() }),
   async handle({ saddr, id, delay_ms, receipt, count }: Request, { queues }: Broker): Promise<string> {
     if (await giveBack(queues, saddr, id, { delayMs: delay_ms, receipt, counts: count })) return REPLY;
     throw notDelivered();
   },
-};
+} satisfies MessageType;

@@ -2,7 +2,7 @@
 import Joi from 'joi';
 import { drop as remove } from '../queue/drop.js';
 import { MOST_AT_ONCE, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker } from './fields.js';
+import type { Addressed, Broker, MessageType } from './fields.js';
 
 type Request = Addressed & { state: 'waiting' | 'delayed' | 'dead'; ids?: number[] };
 
@@ -12,8 +12,9 @@ export const drop = {
   number: 23,
   request: 'MSG_DROP_REQ',
   reply: 'MSG_DROP_ACK',
+  needs: { saddr: 'administer' },
   schema: requestSchema({ state: Joi.valid('waiting', 'delayed', 'dead').required(), ids: messageIds }),
   async handle({ saddr, state, ids }: Request, { queues }: Broker): Promise<string> {
     return `${REPLY_HEAD},"count":${await remove(queues, saddr, state, ids, MOST_AT_ONCE)}}`;
   },
-};
+} satisfies MessageType;

@@ -1,9 +1,12 @@
 // The fields that requests are made of, and what a message type is made of.
 import Joi from 'joi';
+import type { Access, Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import type { Queues } from '../queue/queues.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
+import type { Traces } from '../tracing.js';
 
 /** What a handler works with. */
 export interface Broker {
@@ -15,12 +18,23 @@ export interface Broker {
   readonly version: string;
   /** When the broker started, ms since 1970. */
   readonly startedAtMs: number;
+  /** Who counts requests; undefined: nobody. */
+  readonly observer?: Observer | undefined;
+  /** Who traces requests; undefined: nobody. */
+  readonly traces?: Traces | undefined;
 }
 
 /** Who sent the request. */
 export interface Client extends Caller {
+  readonly access: Access;
+  /** What came with the HTTP request, if it is a valid one. */
+  readonly traceparent?: string | undefined;
+  /** A message's, for the reply's header; has no effect in a batch. */
+  answerTraceparent(traceparent: string): void;
   /** What is to be done when there is nobody left to be answered. */
   onUnanswered(undo: () => Promise<void>): void;
+  /** Counts a valid request of this address; undefined without a limit. @throws BrokerError rate_limited */
+  readonly count?: ((saddr: number) => void) | undefined;
 }
 
 /** A request as JSON.parse gives it. */
@@ -32,6 +46,8 @@ export interface MessageType {
   readonly number: number;
   readonly request: string;
   readonly reply: string;
+  /** What the client must be allowed to do as, or with, the address in each field. */
+  readonly needs: Readonly<Partial<Record<'saddr' | 'daddr', Action>>>;
   /** Without one the request is answered whatever its fields are. */
   readonly schema?: Joi.ObjectSchema;
   /**

@@ -1,7 +1,7 @@
 // MSG_FREE_REQ: the receiver saddr has dealt with the message id, or with the messages ids.
 import { freeMany, free as freeMessage } from '../queue/free.js';
 import { messageId, messageIds, notDelivered, plainReply, receipt, replyHead, requestSchema } from './fields.js';
-import type { Broker, Held } from './fields.js';
+import type { Broker, Held, MessageType } from './fields.js';
 
 type Request = Held & { ids?: number[] };
 
@@ -12,6 +12,7 @@ export const free = {
   number: 5,
   request: 'MSG_FREE_REQ',
   reply: 'MSG_FREE_ACK',
+  needs: { saddr: 'receive' },
   // rules of the whole object: Joi's conditions on a field cost 2 µs
   schema: requestSchema({ id: messageId.optional(), ids: messageIds, receipt })
     .or('id', 'ids')
@@ -29,4 +30,4 @@ export const free = {
     if (missing.length === ids.length) throw notDelivered();
     return `${REPLY_HEAD},"freed":${ids.length - missing.length},"missing":[${missing.join(',')}]}`;
   },
-};
+} satisfies MessageType;

@@ -3,7 +3,7 @@ import Joi from 'joi';
 import { helo as makeQueue } from '../queue/helo.js';
 import type { OwnSettings } from '../queue/helo.js';
 import { integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker } from './fields.js';
+import type { Addressed, Broker, MessageType } from './fields.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
 
@@ -19,9 +19,10 @@ export const helo = {
   number: 9,
   request: 'MSG_HELO_REQ',
   reply: 'MSG_HELO_ACK',
+  needs: { saddr: 'receive' },
   schema: requestSchema({ settings }),
   async handle({ saddr, settings }: Addressed & { settings?: OwnSettings }, { queues }: Broker): Promise<string> {
     await makeQueue(queues, saddr, settings);
     return REPLY;
   },
-};
+} satisfies MessageType;

@@ -1,5 +1,6 @@
 // Request text, or a batch of them → the message type's handler → reply text. The table of message types is here.
 import type Joi from 'joi';
+import type { Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Fault } from '../errors.js';
 import { back } from './back.js';
@@ -107,12 +108,32 @@ function answerInOrder(
 
 async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   const type = typeOf(fields);
+  const { observer } = broker;
+  const sinceMs = observer === undefined ? 0 : performance.now();
   try {
     if (type.schema && !GLANCES.get(type.schema)?.(fields)) validate(type.request, type.schema, fields);
-    return await type.handle(fields as never, broker, payload ?? '', client);
+    permit(type, fields, client);
+    if (type.schema) client.count?.(fields.saddr as number);
+    const text = await carryOut(type, fields, broker, payload ?? '', client);
+    observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(type, fields));
+    return text;
   } catch (error) {
-    throw inReplyTo(type, error);
+    const failure = inReplyTo(type, error);
+    observer?.answered(type.request, failure.reason, performance.now() - sinceMs, isWait(type, fields));
+    throw failure;
   }
+}
+
+/** A RECV that may wait for a message. */
+const isWait = (type: MessageType, { wait_ms }: Fields): boolean => type === recv && (wait_ms as number) > 0;
+
+/** In a span of its own, where requests are traced. */
+function carryOut(type: MessageType, fields: Fields, broker: Broker, payload: string, client: Client): Promise<string> {
+  const { traces } = broker;
+  if (traces === undefined) return type.handle(fields as never, broker, payload, client);
+  return traces.request(type.request, fields, (traceparent) =>
+    type.handle({ ...fields, traceparent } as never, broker, payload, client),
+  );
 }
 
 function typeOf(fields: Fields): MessageType {
@@ -133,6 +154,17 @@ function validate(request: string, schema: Joi.ObjectSchema, fields: Fields): vo
   if (details.length === 0) return;
   const all = details.map(({ message }) => message).join('; ');
   throw new BrokerError('invalid_request', `${request} is not valid: ${all}`, { details });
+}
+
+/** @throws BrokerError forbidden */
+function permit({ request, needs }: MessageType, { saddr, daddr }: Fields, { access }: Client): void {
+  if (needs.saddr && !access.may(needs.saddr, saddr as number)) throw forbidden(request, needs.saddr, 'saddr', saddr);
+  if (needs.daddr && !access.may(needs.daddr, daddr as number)) throw forbidden(request, needs.daddr, 'daddr', daddr);
+}
+
+function forbidden(request: string, action: Action, field: string, address: unknown): BrokerError {
+  const message = `${request} needs the permission ${action} for the address ${String(address)}, which your credentials do not give`;
+  return new BrokerError('forbidden', message, { details: [{ field, message }] });
 }
 
 function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Fault[] {

@@ -1,7 +1,7 @@
 // MSG_KEEP_REQ: the receiver saddr needs longer for the message id, or less long.
 import { keep as keepMessage } from '../queue/keep.js';
 import { messageId, notDelivered, plainReply, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';
-import type { Broker, Held } from './fields.js';
+import type { Broker, Held, MessageType } from './fields.js';
 
 const REPLY = plainReply('MSG_KEEP_ACK');
 
@@ -9,10 +9,11 @@ export const keep = {
   number: 15,
   request: 'MSG_KEEP_REQ',
   reply: 'MSG_KEEP_ACK',
+  needs: { saddr: 'receive' },
   schema: requestSchema({ id: messageId, visibility_timeout_ms: visibilityTimeoutMs, receipt }),
   async handle(request: Held & { visibility_timeout_ms: number }, { queues }: Broker): Promise<string> {
     const { saddr, id, visibility_timeout_ms: timeoutMs, receipt } = request;
     if (await keepMessage(queues, saddr, id, timeoutMs, receipt)) return REPLY;
     throw notDelivered();
   },
-};
+} satisfies MessageType;

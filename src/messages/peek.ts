@@ -3,7 +3,7 @@ import Joi from 'joi';
 import { STATES, peek as look, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
 import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker } from './fields.js';
+import type { Addressed, Broker, MessageType } from './fields.js';
 
 type Request = Addressed & { state: State; max?: number; cursor?: string | null };
 
@@ -19,6 +19,7 @@ export const peek = {
   number: 19,
   request: 'MSG_PEEK_REQ',
   reply: 'MSG_PEEK_ACK',
+  needs: { saddr: 'administer' },
   schema: requestSchema({
     state: Joi.valid(...STATES).required(),
     max: integer(1, MOST_AT_ONCE).optional(),
@@ -29,7 +30,7 @@ export const peek = {
     const messages = page.messages.map((message) => textOf(message, saddr, state)).join(',');
     return `${REPLY_HEAD},"messages":[${messages}],"cursor":${page.cursor === '' ? 'null' : `"${page.cursor}"`}}`;
   },
-};
+} satisfies MessageType;
 
 function textOf(message: Seen, receiver: number, state: State): string {
   const { saddr, id, payload, sentAtMs, attempts, atMs, cause } = message;

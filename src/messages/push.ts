@@ -1,8 +1,10 @@
 // MSG_PUSH_REQ, MSG_PUSH_ACK: in the seed's table, but a broker behind plain HTTP cannot call its receivers.
 import { BrokerError } from '../errors.js';
+import type { MessageType } from './fields.js';
 
-const refuse = {
+const refuse: Omit<MessageType, 'number' | 'request'> = {
   reply: 'MSG_PUSH_ACK',
+  needs: {},
   handle: (): Promise<string> =>
     Promise.reject(new BrokerError('not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ')),
 };

@@ -1,5 +1,6 @@
 // GET /queues: parameters of the URL → the queues → reply text.
 import Joi from 'joi';
+import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import { list, report } from '../queue/list.js';
 import type { QueueReport } from '../queue/list.js';
@@ -28,18 +29,24 @@ const PARAMETERS = Joi.object<{ prefix: string; cursor: number; limit: number }>
 
 /**
  * @param parameters of the URL's query
- * @returns a page of queues, JSON text
- * @throws BrokerError invalid_request, unavailable
+ * @returns a page of the queues that the client may administer, JSON text
+ * @throws BrokerError invalid_request, forbidden, unavailable
  */
-export async function listQueues(parameters: unknown, { queues }: Broker): Promise<string> {
+export async function listQueues(parameters: unknown, { queues }: Broker, access: Access): Promise<string> {
   const checked = PARAMETERS.validate(parameters);
   if (checked.error) {
     const { error } = checked;
     const details = error.details.map(({ path, message }) => ({ field: path.join('.'), message }));
     throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
   }
+  const among = access.ranges('administer');
+  if (among.length === 0)
+    throw new BrokerError(
+      'forbidden',
+      'GET /queues needs the permission administer, which your credentials do not give',
+    );
   const { prefix, cursor: after, limit } = checked.value;
-  const { reports, last } = await list(queues, prefix, after, limit);
+  const { reports, last } = await list(queues, { prefix, after, limit, among });
   const cursor = last === undefined ? null : String(last);
   return JSON.stringify({ code: 200, status: 'OK', queues: reports.map(fieldsOf), cursor });
 }
@@ -47,14 +54,18 @@ export async function listQueues(parameters: unknown, { queues }: Broker): Promi
 /**
  * @param text the address, as it stands in the URL
  * @returns one queue, JSON text
- * @throws BrokerError invalid_request, not_found, unavailable
+ * @throws BrokerError invalid_request, forbidden, not_found, unavailable
  */
-export async function showQueue(text: string, { queues }: Broker): Promise<string> {
+export async function showQueue(text: string, { queues }: Broker, access: Access): Promise<string> {
   if (!DECIMAL.test(text) || Number(text) > MAX_ADDRESS) {
     const message = `address must be an integer from 0 to ${MAX_ADDRESS}`;
     throw new BrokerError('invalid_request', `GET /queues/:address: ${message}`, {
       details: [{ field: 'address', message }],
     });
+  }
+  if (!access.may('administer', Number(text))) {
+    const message = `GET /queues/${text} needs the permission administer for this address, which your credentials do not give`;
+    throw new BrokerError('forbidden', message);
   }
   const found = await report(queues, Number(text));
   if (!found)

@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
 import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, Client } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 interface Request extends Addressed {
   wait_ms?: number;
@@ -23,6 +23,7 @@ export const recv = {
   number: 3,
   request: 'MSG_RECV_REQ',
   reply: 'MSG_RECV_ACK',
+  needs: { saddr: 'receive' },
   schema: requestSchema({
     wait_ms: integer(0, LONGEST_WAIT_MS).optional(),
     max: integer(1, MOST_AT_ONCE).optional(),
@@ -30,18 +31,27 @@ export const recv = {
     details: Joi.boolean(),
     attempt_id: text(64),
   }),
-  async handle(request: Request, { queues, waiting }: Broker, _payload: string, client: Client): Promise<string> {
+  async handle(
+    request: Request,
+    { queues, waiting, traces }: Broker,
+    _payload: string,
+    client: Client,
+  ): Promise<string> {
     const { saddr: receiver, wait_ms = 0, max, details = false, visibility_timeout_ms, attempt_id } = request;
     const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id };
     const messages = await waiting.recv(receiver, options, wait_ms, client);
     const [message] = messages;
     if (message === undefined) throw new BrokerError('queue_empty', 'no message waits for you: ask again later');
+    traces?.received(messages);
     client.onUnanswered(() => giveBack(queues, receiver, messages));
-    if (max === undefined) return `${REPLY_HEAD},${fieldsOf(message, receiver, details)}}`;
+    if (max === undefined) {
+      if (message.traceparent !== undefined) client.answerTraceparent(message.traceparent);
+      return `${REPLY_HEAD},${fieldsOf(message, receiver, details)}}`;
+    }
     const list = messages.map((each) => `{${fieldsOf(each, receiver, details)}}`);
     return `${REPLY_HEAD},"messages":[${list.join(',')}]}`;
   },
-};
+} satisfies MessageType;
 
 function fieldsOf(delivery: Delivery, receiver: number, details: boolean): string {
   const { saddr, id, payload } = delivery;
@@ -49,5 +59,5 @@ function fieldsOf(delivery: Delivery, receiver: number, details: boolean): strin
   return details ? `${fields},"delivery":${deliveryText(delivery)}` : fields;
 }
 
-const deliveryText = ({ receipt, attempt, sentAtMs, leaseUntilMs }: Delivery): string =>
-  JSON.stringify({ receipt, attempt, sent_at_ms: sentAtMs, lease_until_ms: leaseUntilMs });
+const deliveryText = ({ receipt, attempt, sentAtMs, leaseUntilMs, traceparent }: Delivery): string =>
+  JSON.stringify({ receipt, attempt, sent_at_ms: sentAtMs, lease_until_ms: leaseUntilMs, traceparent });

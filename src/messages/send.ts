@@ -2,8 +2,9 @@
 import Joi from 'joi';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/durable-writes.js';
-import { delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
-import type { Addressed, Broker, Fields } from './fields.js';
+import { TRACEPARENT } from '../tracing.js';
+import { EXPLAINED, delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
+import type { Addressed, Broker, Client, Fields, MessageType } from './fields.js';
 
 interface Request extends Addressed {
   id: number;
@@ -11,7 +12,14 @@ interface Request extends Addressed {
   dedup?: boolean;
   delay_ms?: number;
   ttl_ms?: number;
+  traceparent?: string;
 }
+
+const traceparent = Joi.string()
+  .pattern(TRACEPARENT)
+  .alter({
+    [EXPLAINED]: (schema) => schema.messages({ '*': '{{#label}} must be a traceparent as W3C Trace Context has it' }),
+  });
 
 const REPLY = plainReply('MSG_SEND_ACK');
 
@@ -19,6 +27,7 @@ export const send = {
   number: 1,
   request: 'MSG_SEND_REQ',
   reply: 'MSG_SEND_ACK',
+  needs: { saddr: 'send', daddr: 'to' },
   schema: requestSchema({
     id: messageId,
     payload: Joi.any().required(),
@@ -26,12 +35,15 @@ export const send = {
     dedup: Joi.boolean(),
     delay_ms: delayMs.optional(),
     ttl_ms: ttlMs.optional(),
+    traceparent,
   }),
-  async handle(request: Request, { queues, durability: usual }: Broker, payload: string): Promise<string> {
-    const { saddr, daddr, id, durability = usual, dedup = false, delay_ms, ttl_ms } = request;
-    await sendMessage(queues, daddr, { saddr, id, payload }, { durability, dedup, delayMs: delay_ms, ttlMs: ttl_ms });
+  async handle(request: Request, broker: Broker, payload: string, client: Client): Promise<string> {
+    const { saddr, daddr, id, durability = broker.durability, dedup = false, delay_ms, ttl_ms } = request;
+    const { traceparent = client.traceparent } = request;
+    const options = { durability, dedup, delayMs: delay_ms, ttlMs: ttl_ms };
+    await sendMessage(broker.queues, daddr, { saddr, id, payload, traceparent }, options);
     return REPLY;
   },
   /** The connection depends on the durability, the command on the rest. */
   way: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
-};
+} satisfies MessageType;

@@ -1,7 +1,7 @@
 // MSG_STAT_REQ: how the broker and the client's own queue are.
 import { stat as count } from '../queue/stat.js';
 import { replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker } from './fields.js';
+import type { Addressed, Broker, MessageType } from './fields.js';
 
 // the seed's table says MSG_STAT_RES, its example MSG_STAT_ACK: the example is what is on the wire
 const REPLY_HEAD = replyHead('MSG_STAT_ACK');
@@ -10,6 +10,7 @@ export const stat = {
   number: 11,
   request: 'MSG_STAT_REQ',
   reply: 'MSG_STAT_ACK',
+  needs: { saddr: 'receive' },
   schema: requestSchema(),
   async handle({ saddr }: Addressed, { queues, id, version, startedAtMs }: Broker): Promise<string> {
     const { queue, queues: total } = await count(queues, saddr);
@@ -28,4 +29,4 @@ export const stat = {
     };
     return `${REPLY_HEAD},"payload":${JSON.stringify({ ...payload, queue: payload.queue ?? null })}}`;
   },
-};
+} satisfies MessageType;

@@ -4,7 +4,7 @@
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases   zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
 -- KEYS[3]  aizumi:{address}:held     zset: stamp:entry, or stamp:entry:saddr if sent once → message id
--- KEYS[4]  aizumi:{address}:delayed  zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[4]  aizumi:{address}:delayed  zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
 -- KEYS[5]  aizumi:{address}:backed   zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
 -- KEYS[6]  aizumi:{address}:dead     stream: messages delivered too often
 -- KEYS[7]  aizumi:{address}:seen     hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
@@ -63,7 +63,7 @@ end
 
 function drop.delayed(member)
   if redis.call('ZREM', delayed, member) == 0 then return 0 end
-  local saddr, id, once = string.match(member, '^%d+:(%d+):(%d+):%d*:(%d*):')
+  local saddr, id, once = string.match(member, '^%d+:(%d+):(%d+):%d*:(%d*);?[%x-]*:')
   if once ~= '' then remember(saddr .. ':' .. id) end
   return 1
 end

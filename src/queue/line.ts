@@ -56,6 +56,10 @@ export class Line {
     return this.#waiters.size === 0;
   }
 
+  get size(): number {
+    return this.#waiters.size;
+  }
+
   /** In their order; safe against those who leave meanwhile. */
   get all(): Waiter[] {
     return [...this.#waiters];

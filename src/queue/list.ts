@@ -35,20 +35,30 @@ export async function report(queues: Queues, address: number): Promise<QueueRepo
   }
 }
 
+/** Addresses from the first to the last, both included. */
+type Range = readonly [first: number, last: number];
+
+interface Page {
+  /** How the address's decimal text begins; empty: any. */
+  prefix: string;
+  /** The last address of the page before; -1: from the start. */
+  after: number;
+  limit: number;
+  /** Only these addresses; ascending, without overlaps. */
+  among: readonly Range[];
+}
+
 /**
- * A page of queues by their addresses; all of its commands leave at once.
- * @param prefix how the address's decimal text begins; empty: any
- * @param after the last address of the page before; -1: from the start
+ * A page of queues by their addresses; the commands for it leave at once.
  * @returns `last`: where the next page begins, undefined at the end
  * @throws BrokerError unavailable
  */
 export async function list(
   queues: Queues,
-  prefix: string,
-  after: number,
-  limit: number,
+  { prefix, after, limit, among }: Page,
 ): Promise<{ reports: QueueReport[]; last: number | undefined }> {
-  const addresses = await registered(queues, prefix, after, limit + 1);
+  const ranges = rangesOf(prefix).flatMap((range) => common(range, after, among));
+  const addresses = await registered(queues, ranges, limit + 1);
   const page = addresses.slice(0, limit);
   const reports = await Promise.all(page.map((address) => report(queues, address)));
   return {
@@ -57,39 +67,33 @@ export async function list(
   };
 }
 
-async function registered(
-  { redis, settings }: Queues,
-  prefix: string,
-  after: number,
-  count: number,
-): Promise<number[]> {
+/** Ranges that are looked through in one round trip. */
+const AT_ONCE = 50;
+
+async function registered({ redis, settings }: Queues, ranges: readonly Range[], count: number): Promise<number[]> {
   const addresses: number[] = [];
+  const key = registryKey(settings.keyPrefix);
+  const look = ([first, last]: Range): Promise<string[]> =>
+    redis.zrange(key, String(first), String(last), 'BYSCORE', 'LIMIT', 0, count - addresses.length);
   try {
-    for (const [first, last] of rangesOf(prefix)) {
-      if (addresses.length >= count || last <= after) continue;
-      const from = String(Math.max(first, after + 1));
-      const left = count - addresses.length;
-      const members = await redis.zrange(
-        registryKey(settings.keyPrefix),
-        from,
-        String(last),
-        'BYSCORE',
-        'LIMIT',
-        0,
-        left,
-      );
-      addresses.push(...members.map(Number));
-    }
+    for (let i = 0; i < ranges.length && addresses.length < count; i += AT_ONCE)
+      addresses.push(...(await Promise.all(ranges.slice(i, i + AT_ONCE).map(look))).flat().map(Number));
   } catch (error) {
     throw redisFailure(error);
   }
-  return addresses;
+  return addresses.slice(0, count);
 }
 
+/** What of a range is after an address and in one of `among`. */
+const common = ([first, last]: Range, after: number, among: readonly Range[]): Range[] =>
+  among
+    .map(([from, to]) => [Math.max(first, after + 1, from), Math.min(last, to)] as const)
+    .filter(([from, to]) => from <= to);
+
 /** 42 → 42 … 42, 420 … 429, 4200 … 4299, …: ascending, ten at most */
-function rangesOf(prefix: string): [first: number, last: number][] {
+function rangesOf(prefix: string): Range[] {
   if (prefix === '') return [[0, MAX_ADDRESS]];
-  const ranges: [number, number][] = [];
+  const ranges: Range[] = [];
   const start = Number(prefix);
   for (let width = 1; start * width <= MAX_ADDRESS; width *= 10) {
     ranges.push([start * width, Math.min(start * width + width - 1, MAX_ADDRESS)]);

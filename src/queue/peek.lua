@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
--- KEYS[3]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[3]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
 -- KEYS[4]  aizumi:{address}:backed    zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
 -- KEYS[5]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[6]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
@@ -52,7 +52,7 @@ end
 
 local function show_member(place, member, score)
   if place == 'delayed' then
-    local sent, saddr, id, ttl, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):%d*:(.*)$')
+    local sent, saddr, id, ttl, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):%d*;?[%x-]*:(.*)$')
     local sent_ms = string.sub(sent, 1, 13)
     if ttl == '' then ttl = queue_ttl_ms end
     if not ttl or sent_ms + ttl > tonumber(now_ms) then show(place, member, saddr, id, payload, sent_ms, 0, score) end

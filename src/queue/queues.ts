@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
+import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
 
 export interface QueueSettings {
@@ -29,6 +30,7 @@ export interface QueueCommands {
       payload: string,
       delayMs: number,
       ttlMs: number | '',
+      traceparent: string,
     ]
   ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
   aizumiSendOnce(
@@ -43,6 +45,7 @@ export interface QueueCommands {
       payload: string,
       delayMs: number,
       ttlMs: number | '',
+      traceparent: string,
       windowMs: number,
     ]
   ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
@@ -149,6 +152,7 @@ export interface Queues {
   readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
+  readonly observer: Observer | undefined;
 }
 
 /** A message as it travels: payload is the sender's own JSON text, untouched. */
@@ -156,11 +160,18 @@ export interface Message {
   saddr: number;
   id: number;
   payload: string;
+  /** Of who sent it, if it was told. */
+  traceparent?: string | undefined;
 }
 
 /** @param redis and `durable`: opened with {@link QUEUE_SCRIPTS} */
-export function createQueues(redis: RedisClient, durable: DurableWrites, settings: QueueSettings): Queues {
-  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths() };
+export function createQueues(
+  redis: RedisClient,
+  durable: DurableWrites,
+  settings: QueueSettings,
+  observer?: Observer,
+): Queues {
+  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(), observer };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({

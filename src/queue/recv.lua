@@ -7,7 +7,7 @@
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
 -- KEYS[3]  aizumi:{address}:held      zset: stamp:entry, or stamp:entry:saddr if sent once → message id
--- KEYS[4]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[4]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
 -- KEYS[5]  aizumi:{address}:backed    zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
 -- KEYS[6]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[7]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
@@ -20,7 +20,9 @@
 -- ARGV[4]  most messages to take, count
 -- ARGV[5]  visibility timeout that the request asks for, ms; '': none
 -- ARGV[6]  attempt_id that the request has; '': none
--- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms: all in one list.
+-- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms,
+--          trace (the traceparent, '' without one): all in one list; behind them, if any did, how many messages have gone to
+--          the dead stream.
 --          again_ms, without messages: when something falls due by itself, ms from now; 0: look again at once, something was
 --          written or the script stopped at its bound; -1: nothing will, or there are messages
 -- Errors   those of Redis only
@@ -42,7 +44,7 @@ local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
-local found, taken, text, discarded, wrote = { -1 }, 0, 0, 0, false
+local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
 
 if attempt_id ~= '' then
   -- the same messages again, as far as they are still leased to that attempt
@@ -53,9 +55,11 @@ if attempt_id ~= '' then
     -- missing when somebody acknowledged it or made the group anew by hand
     local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
     if pending then
-      local fields, sent_ms = message[2], string.sub(entry, 1, 13)
-      for i = 7, #fields, 2 do if fields[i] == 'sent' then sent_ms = fields[i + 1] end end
-      for _, value in ipairs({ fields[2], fields[4], fields[6], receipt, pending[4], sent_ms, ends }) do
+      local fields, sent_ms, trace = message[2], string.sub(entry, 1, 13), ''
+      for i = 7, #fields, 2 do
+        if fields[i] == 'sent' then sent_ms = fields[i + 1] elseif fields[i] == 'trace' then trace = fields[i + 1] end
+      end
+      for _, value in ipairs({ fields[2], fields[4], fields[6], receipt, pending[4], sent_ms, ends, trace }) do
         table.insert(found, value)
       end
     end
@@ -78,8 +82,10 @@ if has_more then
       redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
     end
     for _, member in ipairs(due) do
-      local sent, saddr, id, ttl, once, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*):(.*)$')
+      local sent, saddr, id, ttl, once, trace, payload =
+        string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*);?([%x-]*):(.*)$')
       local options = { 'sent', string.sub(sent, 1, 13) }
+      if trace ~= '' then options = { 'trace', trace, unpack(options) } end
       if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
       if once ~= '' then options = { 'once', once, unpack(options) } end
       local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
@@ -148,11 +154,12 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
 
   if message then
     local stream_id, fields = message[1], message[2]
-    local suffix, ttl, sent_ms = '', ttl_ms, string.sub(stream_id, 1, 13)
+    local suffix, ttl, sent_ms, trace = '', ttl_ms, string.sub(stream_id, 1, 13), ''
     for i = 7, #fields, 2 do
       if fields[i] == 'once' then suffix = ':' .. fields[2]
       elseif fields[i] == 'ttl' then ttl = fields[i + 1]
-      elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+      elseif fields[i] == 'sent' then sent_ms = fields[i + 1]
+      elseif fields[i] == 'trace' then trace = fields[i + 1] end
     end
     local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
     if not expired and attempt_number <= tonumber(max_deliveries) then
@@ -161,11 +168,11 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. suffix)
       redis.call('ZADD', held, fields[4], receipt)
       if taken == 0 then
-        found = { -1, fields[2], fields[4], fields[6], receipt, attempt_number, sent_ms, lease_until_ms }
+        found = { -1, fields[2], fields[4], fields[6], receipt, attempt_number, sent_ms, lease_until_ms, trace }
       else
-        local i = 7 * taken + 1
+        local i = 8 * taken + 1
         found[i + 1], found[i + 2], found[i + 3], found[i + 4] = fields[2], fields[4], fields[6], receipt
-        found[i + 5], found[i + 6], found[i + 7] = attempt_number, sent_ms, lease_until_ms
+        found[i + 5], found[i + 6], found[i + 7], found[i + 8] = attempt_number, sent_ms, lease_until_ms, trace
       end
       taken, text = taken + 1, text + #fields[6]
     else
@@ -173,7 +180,9 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
         redis.call('HINCRBY', counts, 'expired', 1)
       else
         redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
-          'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms)
+          'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms,
+          unpack(trace == '' and {} or { 'trace', trace }))
+        died = died + 1
       end
       redis.call('XACK', queue, 'receivers', stream_id)
       redis.call('XDEL', queue, stream_id)
@@ -191,6 +200,7 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
 end
 
 if taken == 0 then
+  if died > 0 then return { 0, died } end
   if wrote or discarded > 0 then return { 0 } end
   local soonest = redis.call('ZRANGE', leases, '0', '0', 'WITHSCORES')[2]
   if has_more then
@@ -203,7 +213,8 @@ if taken == 0 then
 end
 if attempt_id ~= '' and tonumber(visibility_timeout_ms) > 0 then
   local receipts = {}
-  for i = 1, taken do receipts[i] = found[7 * i - 2] end
+  for i = 1, taken do receipts[i] = found[8 * i - 3] end
   redis.call('SET', attempt .. ':' .. attempt_id, table.concat(receipts, '\n'), 'PX', visibility_timeout_ms)
 end
+if died > 0 then table.insert(found, died) end
 return found

@@ -47,7 +47,11 @@ export interface Received {
  * Takes messages from the queue of `address`, each leased to it.
  * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end)
  */
-export async function recv({ redis, settings }: Queues, address: number, options: RecvOptions = {}): Promise<Received> {
+export async function recv(
+  { redis, settings, observer }: Queues,
+  address: number,
+  options: RecvOptions = {},
+): Promise<Received> {
   const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
   try {
     const [againMs, ...taken] = await redis.aizumiRecv(
@@ -68,16 +72,23 @@ export async function recv({ redis, settings }: Queues, address: number, options
       options.visibilityTimeoutMs ?? '',
       options.attemptId ?? '',
     );
-    return { messages: deliveriesOf(taken), againMs: againMs < 0 ? undefined : againMs };
+    // one more than the messages' own: how many of the others died
+    const died = taken.length % FIELDS === 1 ? Number(taken.pop()) : 0;
+    const messages = deliveriesOf(taken);
+    if (messages.length > 0 || died > 0) observer?.delivered(messages, died);
+    return { messages, againMs: againMs < 0 ? undefined : againMs };
   } catch (error) {
     throw redisFailure(error);
   }
 }
 
-/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent and its lease's end, in one list */
+/** What the script tells of each message. */
+const FIELDS = 8;
+
+/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent, its lease's end, traceparent, in one list */
 function deliveriesOf(taken: (string | number)[]): Delivery[] {
   const deliveries = [];
-  for (let i = 0; i < taken.length; i += 7)
+  for (let i = 0; i < taken.length; i += FIELDS)
     deliveries.push({
       saddr: Number(taken[i]),
       id: Number(taken[i + 1]),
@@ -86,6 +97,7 @@ function deliveriesOf(taken: (string | number)[]): Delivery[] {
       attempt: Number(taken[i + 4]),
       sentAtMs: Number(taken[i + 5]),
       leaseUntilMs: Number(taken[i + 6]),
+      traceparent: taken[i + 7] === '' ? undefined : (taken[i + 7] as string),
     });
   return deliveries;
 }

@@ -3,23 +3,24 @@
 -- window after it ended. A repeat writes too, so that WAIT behind it waits for what the first one wrote.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
 -- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
--- KEYS[4]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, or sha1:stamp:ttl while it is delayed
+-- KEYS[4]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, or sha1:stamp:ttl while it is delayed, and ;trace
 -- ARGV[1]  most messages the queue may hold, where it has no limit of its own, count
 -- ARGV[2]  saddr
 -- ARGV[3]  message id
 -- ARGV[4]  payload, JSON text
 -- ARGV[5]  delay, ms; 0: none
 -- ARGV[6]  time to live, ms; '': no end
--- ARGV[7]  window, ms
+-- ARGV[7]  traceparent; '': none
+-- ARGV[8]  window, ms
 -- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; and 1 if the queue is new, 0 if not
 -- Errors   QUEUE_FULL, ID_CONFLICT (sent before with another payload): nothing was added
 --
 -- Of messages that ended the digest is in KEYS[4]:<bucket>, a hash for each window of time that expires as a whole.
 local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local window_ms = tonumber(ARGV[7])
+local trace, window_ms = ARGV[7], tonumber(ARGV[8])
 
 max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
 local time = redis.call('TIME')
@@ -32,11 +33,11 @@ local field, digest = saddr .. ':' .. id, redis.sha1hex(payload)
 local function is_there(value)
   local entry = string.sub(value, 42)
   if entry == '' then return true end
-  local sent, ttl = string.match(entry, '^(%d+):(%d*)$')
+  local sent, ttl, old_trace = string.match(entry, '^(%d+):(%d*)(;?[%x-]*)$')
   if not sent then return redis.call('XRANGE', queue, entry, entry)[1] end
   -- not due yet; with another payload it cannot be looked for, and is a conflict
   return string.sub(value, 1, 40) ~= digest
-    or redis.call('ZSCORE', delayed, sent .. ':' .. field .. ':' .. ttl .. ':1:' .. payload)
+    or redis.call('ZSCORE', delayed, sent .. ':' .. field .. ':' .. ttl .. ':1' .. old_trace .. ':' .. payload)
 end
 
 -- what is remembered of a message that lives: its digest and its entry; of one that ended: the digest
@@ -66,11 +67,16 @@ local entry
 if delay_ms == 0 then
   local options = { 'once', 1 }
   if ttl_ms ~= '' then options = { 'once', 1, 'ttl', ttl_ms } end
+  if trace ~= '' then
+    table.insert(options, 'trace')
+    table.insert(options, trace)
+  end
   entry = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
 else
   local sent, due_ms = string.format('%d', stamp), string.format('%d', now_ms + delay_ms)
-  redis.call('ZADD', delayed, due_ms, sent .. ':' .. field .. ':' .. ttl_ms .. ':1:' .. payload)
-  entry = sent .. ':' .. ttl_ms
+  local suffix = trace == '' and '' or ';' .. trace
+  redis.call('ZADD', delayed, due_ms, sent .. ':' .. field .. ':' .. ttl_ms .. ':1' .. suffix .. ':' .. payload)
+  entry = sent .. ':' .. ttl_ms .. suffix
 end
 redis.call('HSET', seen, field, digest .. ':' .. entry)
 return { length + 1, max_length, is_new }

@@ -2,7 +2,7 @@
 -- Adds a message where the plain XADD of send.ts does not do: the queue is new, may be full, or the message is not due yet.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once:payload of messages not yet due → when they are, ms
+-- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
 -- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
 -- ARGV[1]  most messages the queue may hold, where it has no limit of its own, count
 -- ARGV[2]  saddr
@@ -10,10 +10,12 @@
 -- ARGV[4]  payload, JSON text
 -- ARGV[5]  delay, ms; 0: none
 -- ARGV[6]  time to live, ms; '': no end
+-- ARGV[7]  traceparent; '': none
 -- Returns  {the queue's length with the message, the most it may be}, counts; and 1 if the queue is new, 0 if not
 -- Errors   QUEUE_FULL: nothing was added
 local queue, delayed, settings = KEYS[1], KEYS[2], KEYS[3]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local trace = ARGV[7]
 
 max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
 local entries = redis.call('XLEN', queue)
@@ -27,12 +29,13 @@ end
 if delay_ms == 0 then
   local options = {}
   if ttl_ms ~= '' then options = { 'ttl', ttl_ms } end
+  if trace ~= '' then options = { 'trace', trace, unpack(options) } end
   redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
 else
   local time = redis.call('TIME')
   local stamp = time[1] * 1000000 + time[2]
   local due_ms = string.format('%d', math.floor(stamp / 1000) + delay_ms)
-  local rest = ':' .. saddr .. ':' .. id .. ':' .. ttl_ms .. '::' .. payload
+  local rest = ':' .. saddr .. ':' .. id .. ':' .. ttl_ms .. ':' .. (trace == '' and '' or ';' .. trace) .. ':' .. payload
   -- counted up, so that two that are alike in everything stay two
   while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%d', stamp) .. rest) == 0 do stamp = stamp + 1 end
 end

@@ -48,8 +48,9 @@ async function add(
 ): Promise<boolean> {
   const { redis, durable, settings } = queues;
   const key = queueKey(settings.keyPrefix, address);
-  const { saddr, id, payload } = message;
+  const { saddr, id, payload, traceparent } = message;
   const options = ttlMs === undefined ? [] : ['ttl', ttlMs];
+  if (traceparent !== undefined) options.push('trace', traceparent);
   // NOMKSTREAM: a queue that GBYE removed must be made anew with its group and its place in the register
   const write = (to: RedisClient): Promise<string | null> =>
     to.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload, ...options);
@@ -60,10 +61,10 @@ async function add(
 async function addWithCare(queues: Queues, address: number, message: Message, options: SendOptions): Promise<void> {
   const { durable, settings, lengths } = queues;
   const { keyPrefix, maxQueueLength, dedupWindowMs } = settings;
-  const { saddr, id, payload } = message;
+  const { saddr, id, payload, traceparent = '' } = message;
   const key = queueKey(keyPrefix, address);
   const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
-  const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? ''] as const;
+  const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? '', traceparent] as const;
   const known = lengths.knows(address);
   const [length, limit, isNew] = await durable.commit(key, options.durability, (to) =>
     options.dedup

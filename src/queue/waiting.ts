@@ -59,6 +59,13 @@ export class Waiting {
     return waiter.answered;
   }
 
+  /** RECVs that wait now. */
+  get count(): number {
+    let count = 0;
+    for (const { size } of this.#lines.values()) count += size;
+    return count;
+  }
+
   /** Answers all who wait, and from now on every RECV at once. */
   stop(): void {
     this.#stopped = true;

@@ -2,8 +2,9 @@
 import { Cluster, Command, Redis } from 'ioredis';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import type { ClusterAddress } from '../redis-address.js';
-import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
+import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { joinWrites } from './join-writes.js';
+import { keepLogin, keepLogins, loginOptions } from './login.js';
 
 /** The node has done nothing, and says where the key is, or that it cannot say yet. */
 const REDIRECTED = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)/;
@@ -55,6 +56,7 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
     slotsRefreshInterval: 1_000,
     redisOptions: { ...node, ...loginOptions(address) },
   });
+  keepLogins(cluster, address);
   // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
   const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
   cluster.on('+node', (redis: Redis) => {
@@ -84,6 +86,7 @@ export function openNode(address: ClusterAddress, name: string, options: RedisOp
     port: Number(name.slice(colon + 1)),
     ...loginOptions(address),
   });
+  keepLogin(redis, address);
   redis.on('connect', () => joinWrites(redis.stream));
   return redis;
 }

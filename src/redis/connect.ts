@@ -2,11 +2,14 @@
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
+import type { RedisAccess } from '../redis-address.js';
 import { openCluster } from './cluster.js';
 import { redisFailure } from './failure.js';
 import { openPrimary } from './primary.js';
 import { serverFaults } from './server-info.js';
+import { watchCommands } from './watch-commands.js';
 
 export type RedisClient = Redis | Cluster;
 
@@ -19,14 +22,17 @@ export interface Script {
 export interface ConnectOptions {
   /** AIZUMI_REDIS_URL */
   url: string;
+  access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
   log: Logger;
+  observer?: Observer | undefined;
 }
 
 /** Opens the worker's connection and keeps it: loss and return are logged once each. */
-export function connectRedis({ url, scripts, log }: ConnectOptions): RedisClient {
-  const address = parseRedisAddress(url);
+export function connectRedis({ url, access, scripts, log, observer }: ConnectOptions): RedisClient {
+  const address = parseRedisAddress(url, access);
   const redis = address.shape === 'cluster' ? openCluster(address, { scripts }) : openPrimary(address, { scripts });
+  watchCommands(redis, observer?.connections.main);
   reportLoss(redis, log);
   redis.on('ready', () => {
     serverFaults(redis).then(
@@ -70,6 +76,16 @@ function attemptEnd(redis: RedisClient): Promise<void> {
     };
     events.forEach((event) => redis.on(event, done));
   });
+}
+
+/** How many commands have been sent, or are about to be, and not been answered. */
+export function unansweredCommands(redis: RedisClient): number {
+  const nodes = redis instanceof Cluster ? redis.nodes() : [redis];
+  // not in ioredis's types
+  return nodes.reduce(
+    (sum, node) => sum + (node as unknown as { commandQueue: { length: number } }).commandQueue.length,
+    0,
+  );
 }
 
 /** Resolves when Redis answers. @throws BrokerError unavailable */

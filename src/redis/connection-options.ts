@@ -21,20 +21,3 @@ export const FAIL_FAST = {
   // what hangs does not say goodbye either
   disconnectTimeout: 50,
 } satisfies RedisOptions;
-
-interface Login {
-  username?: string | undefined;
-  password?: string | undefined;
-  tls: boolean;
-}
-
-/** Who we are and whether it is TLS, as ioredis takes it. */
-export const loginOptions = ({
-  username,
-  password,
-  tls,
-}: Login): Pick<RedisOptions, 'username' | 'password' | 'tls'> => ({
-  username,
-  password,
-  ...(tls && { tls: {} }),
-});

@@ -2,19 +2,24 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
+import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { GroupCommit } from './group-commit.js';
 import { askWhetherFollowed, followedKey } from './history.js';
 import { openPrimary } from './primary.js';
 import { ReplicationWatch } from './replication.js';
+import type { Replication } from './replication.js';
+import { watchCommands } from './watch-commands.js';
 
 /** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
 export type Durability = 'primary' | 'quorum' | 'all';
 
 export interface DurableOptions {
   url: string;
+  access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
   /** A write is answered within this time. */
   timeoutMs: number;
@@ -22,6 +27,7 @@ export interface DurableOptions {
   maxLagMs: number;
   keyPrefix: string;
   log: Logger;
+  observer?: Observer | undefined;
 }
 
 /** Nodes asked in turn for one write, while its queue moves in a Cluster. */
@@ -37,7 +43,7 @@ export class DurableWrites {
     private readonly redis: RedisClient,
     private readonly options: DurableOptions,
   ) {
-    this.#address = parseRedisAddress(options.url);
+    this.#address = parseRedisAddress(options.url, options.access);
     this.#replication = new ReplicationWatch(redis, {
       ...options,
       address: this.#address,
@@ -79,6 +85,11 @@ export class DurableWrites {
     return needs.enough === 0 ? write(this.redis) : this.#writer(node).commit(write, needs);
   }
 
+  /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */
+  replication(): Iterable<[primary: string, replication: Replication]> {
+    return this.#replication.all();
+  }
+
   close(): void {
     this.#replication.stop();
     for (const { redis } of this.#writers.values()) redis.disconnect();
@@ -90,7 +101,7 @@ export class DurableWrites {
     const redis = this.#open(node);
     const isFollowed = (): Promise<boolean> =>
       askWhetherFollowed(redis, followedKey(this.options.keyPrefix, this.redis, node));
-    const writer = new GroupCommit(redis, this.options.timeoutMs, isFollowed);
+    const writer = new GroupCommit(redis, this.options.timeoutMs, isFollowed, this.options.observer);
     this.#writers.set(node, writer);
     return writer;
   }
@@ -103,6 +114,7 @@ export class DurableWrites {
     const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
     // the worker's main connection goes to the same Redis and tells of its loss and return
     redis.on('error', () => undefined);
+    watchCommands(redis, this.options.observer?.connections.durable);
     return evaluatePlainly(redis, scripts);
   }
 

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { connectionAttempt } from './connect.js';
 
 /** How many replicas must have a write, besides the primary. */
@@ -42,6 +43,7 @@ export class GroupCommit {
     readonly redis: Redis,
     private readonly timeoutMs: number,
     private readonly askWhetherFollowed: () => Promise<boolean>,
+    private readonly observer?: Observer,
   ) {
     redis.on('close', () => this.doubtHistory());
   }
@@ -83,8 +85,10 @@ export class GroupCommit {
     const isFollowed = this.#isFollowed;
     const waitMs = leftMs();
     const replicas = Math.max(...batch.map(({ needs }) => replicasOf(needs, isFollowed)));
+    const sentMs = this.observer === undefined ? 0 : performance.now();
     const writes = batch.map(({ write }) => settled(write(this.redis)));
     const [confirmed, ...written] = await Promise.all([settled(this.redis.wait(replicas, waitMs)), ...writes]);
+    this.observer?.committed(batch.length, performance.now() - sentMs);
     // all replicas have what was written, and so have followed
     const hasWritten = written.some((outcome) => 'value' in outcome && outcome.value !== null);
     const every = Math.max(...batch.map(({ needs }) => needs.every));

@@ -1,18 +1,23 @@
 // Reads of which Redis tells when another client has changed what was read: how a waiting RECV wakes (docs/adr/0009).
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
+import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { redisFailure } from './failure.js';
 import { openPrimary } from './primary.js';
 import { TrackedPrimary } from './tracked-primary.js';
 import type { Session } from './tracked-primary.js';
+import { watchCommands } from './watch-commands.js';
 
 export interface InvalidationsOptions {
   url: string;
+  access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
   log: Logger;
+  observer?: Observer | undefined;
 }
 
 /** Who is told. */
@@ -34,7 +39,7 @@ export class Invalidations {
     private readonly redis: RedisClient,
     private readonly options: InvalidationsOptions,
   ) {
-    this.#address = parseRedisAddress(options.url);
+    this.#address = parseRedisAddress(options.url, options.access);
     redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
   }
 
@@ -97,7 +102,9 @@ export class Invalidations {
   #open(node: string, options: RedisOptions): Redis {
     const all = { ...options, scripts: this.options.scripts };
     const address = this.#address;
-    return address.shape === 'cluster' ? openNode(address, node, all) : openPrimary(address, all);
+    const redis = address.shape === 'cluster' ? openNode(address, node, all) : openPrimary(address, all);
+    watchCommands(redis, this.options.observer?.connections.waiting);
+    return redis;
   }
 
   #close(node: string): void {

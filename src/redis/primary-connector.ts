@@ -7,6 +7,7 @@ import { AbstractConnector } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Host, SentinelAddress } from '../redis-address.js';
 import { FAIL_FAST, RECONNECT_MS } from './connection-options.js';
+import { loginOptions } from './login.js';
 import { openSentinel, primaryBySentinel } from './sentinel.js';
 import type { Word } from './sentinel.js';
 
@@ -40,7 +41,7 @@ export class PrimaryConnector extends AbstractConnector {
     const primary = await this.#find(report);
     this.#connectedTo = primary;
     const target = { host: primary.host, port: primary.port };
-    this.stream = this.address.tls ? connectTls(target) : connectTcp(target);
+    this.stream = this.address.tls ? connectTls({ ...target, ...loginOptions(this.address).tls }) : connectTcp(target);
     this.stream.once('error', (error: Error) => (this.firstError = error));
     return this.stream;
   }

@@ -2,19 +2,22 @@
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { SentinelAddress, SingleAddress } from '../redis-address.js';
-import { FAIL_FAST, loginOptions } from './connection-options.js';
+import { FAIL_FAST } from './connection-options.js';
 import { joinWrites } from './join-writes.js';
+import { keepLogin, loginOptions } from './login.js';
 import { PrimaryConnector } from './primary-connector.js';
 
 export function openPrimary(address: SingleAddress | SentinelAddress, options: RedisOptions): Redis {
   const all = { ...FAIL_FAST, ...options };
-  const redis = address.shape === 'single' ? openSingle(address.url, all) : openWatched(address, all);
+  const redis = address.shape === 'single' ? openSingle(address, all) : openWatched(address, all);
+  keepLogin(redis, address);
   redis.on('connect', () => joinWrites(redis.stream));
   return redis;
 }
 
-function openSingle(url: string, options: RedisOptions): Redis {
-  const exact = options as RedisOptions & { replyMapping: 'legacy' };
+function openSingle(address: SingleAddress, options: RedisOptions): Redis {
+  const { url } = address;
+  const exact = { ...options, ...loginOptions(address) } as RedisOptions & { replyMapping: 'legacy' };
   if (!url.startsWith('unix:')) return new Redis(url, exact);
   return new Redis({ ...exact, path: decodeURIComponent(new URL(url).pathname) });
 }

@@ -57,6 +57,14 @@ export class ReplicationWatch {
     return inSync === undefined || nodes === undefined ? undefined : { nodes, inSync };
   }
 
+  /** Of every primary that is known. */
+  *all(): Iterable<[node: string, replication: Replication]> {
+    for (const node of this.#inSync.keys()) {
+      const replication = this.of(node);
+      if (replication !== undefined) yield [node, replication];
+    }
+  }
+
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);

@@ -2,7 +2,8 @@
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { Host, SentinelAddress } from '../redis-address.js';
-import { ASK_MS, FAIL_FAST, loginOptions } from './connection-options.js';
+import { ASK_MS, FAIL_FAST } from './connection-options.js';
+import { sentinelLogin } from './login.js';
 
 /** What one Sentinel takes for the primary. With each fail-over the epoch rises: the highest is the latest. */
 export interface Word extends Host {
@@ -57,11 +58,10 @@ async function askSentinel<T>(
 
 /** A connection to a Sentinel itself. */
 export function openSentinel(host: Host, address: SentinelAddress, options: RedisOptions): Redis {
-  const { sentinelUsername: username, sentinelPassword: password, tls } = address;
   const sentinel = new Redis({
     ...(options as RedisOptions & { replyMapping: 'legacy' }),
     ...host,
-    ...loginOptions({ username, password, tls }),
+    ...sentinelLogin(address),
     enableReadyCheck: false,
     connectTimeout: ASK_MS,
     disconnectTimeout: FAIL_FAST.disconnectTimeout,

@@ -64,6 +64,25 @@ describe('docker-compose', function () {
     expect(Number(/(\d+) passing/.exec(output)?.[1])).to.be.above(40);
   });
 
+  it('lets nobody in without a key, and has no key in its logs', async () => {
+    const key = process.env.AIZUMI_TEST_KEY!;
+    expect(key).to.match(/^aizumi_[\w-]{43}$/);
+    for (const authorization of ['', `Bearer ${key}x`]) {
+      const { status, headers, json } = await post(url, sendRequest(9_999, 1), { authorization });
+      expect([status, headers.get('www-authenticate')]).to.deep.equal([401, 'Bearer']);
+      expect(json.error).to.include({ reason: 'unauthenticated' });
+    }
+    expect(await compose('--profile', '*', 'logs', '--no-color')).not.to.include(key.slice(7));
+  });
+
+  it('takes a key that is added while it runs', async () => {
+    const make = ['node', 'dist/key.js', '--file', '/keys/keys.yaml', '--name', 'another', '--send', '1'];
+    const key = await compose('run', '--rm', '--no-TTY', 'keys', ...make);
+    const send = () => post(url, sendRequest(9_998, 1), { authorization: `Bearer ${key}` });
+    // by both workers
+    await until('it is known', async () => (await Promise.all([send(), send()])).every(({ status }) => status === 200));
+  });
+
   it('runs everything without root, without a writable root and within limits', async () => {
     const ids = (await compose('ps', '--quiet')).split('\n');
     expect(ids).to.have.length(9);

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { post } from '../support/broker.js';
 import { recvRequest, sendRequest } from '../support/requests.js';
 import { until } from '../support/until.js';
-import { build, compose, container, docker, down, url } from './stack.js';
+import { build, compose, container, docker, down, up, url } from './stack.js';
 
 describe('docker-compose, profile single', function () {
   this.timeout(600_000);
@@ -11,7 +11,7 @@ describe('docker-compose, profile single', function () {
   after(down);
 
   it('starts one Redis, which keeps its messages when it is killed', async () => {
-    await compose('--profile', 'single', 'up', '--detach', '--no-build', '--wait');
+    await up('--profile', 'single');
     expect((await compose('--profile', 'single', 'ps', '--services')).split('\n').sort()).to.deep.equal([
       'aizumi-single',
       'balancer',

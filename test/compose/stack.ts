@@ -38,9 +38,10 @@ export async function build(): Promise<void> {
   if (AIZUMI_TEST_IMAGE === undefined) await compose('build', 'aizumi');
 }
 
-/** Starts everything; resolves when all of it is healthy. */
-export async function up(): Promise<void> {
-  await compose('up', '--detach', '--no-build', '--wait');
+/** Starts everything; resolves when all of it is healthy. From then on the clients of these tests have the stack's first key. */
+export async function up(...profile: string[]): Promise<void> {
+  await compose(...profile, 'up', '--detach', '--no-build', '--wait');
+  process.env.AIZUMI_TEST_KEY = await compose('run', '--rm', '--no-TTY', 'keys', 'cat', '/first-key/key');
 }
 
 export async function down(): Promise<void> {

@@ -101,6 +101,8 @@ describe('http/errors', () => {
       invalid_json: 400,
       invalid_request: 400,
       unknown_msg_type: 400,
+      unauthenticated: 401,
+      forbidden: 403,
       queue_empty: 404,
       not_delivered: 404,
       not_found: 404,
@@ -111,11 +113,13 @@ describe('http/errors', () => {
       too_large: 413,
       unsupported_media_type: 415,
       queue_full: 429,
+      rate_limited: 429,
       headers_too_large: 431,
       internal: 500,
       not_supported: 501,
       unavailable: 503,
       not_durable: 503,
+      overloaded: 503,
       draining: 503,
     });
   });

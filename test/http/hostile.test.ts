@@ -5,7 +5,10 @@ import { loadConfig } from '../../src/config.js';
 import type { Config } from '../../src/config.js';
 import { startWorker } from '../../src/worker.js';
 import type { Worker } from '../../src/worker.js';
-import { post } from '../support/broker.js';
+import { startBroker } from '../support/broker.js';
+import type { TestBroker } from '../support/broker.js';
+import { makeCertificates } from '../support/certificates.js';
+import type { Certificates } from '../support/certificates.js';
 import { chunk, httpRequest, openConnection } from '../support/connection.js';
 import type { Connection, RawReply } from '../support/connection.js';
 import { recvRequest, sendRequest, statRequest } from '../support/requests.js';
@@ -28,10 +31,13 @@ const CHUNKED = { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' };
 
 const reasonOf = ({ text }: RawReply): string => (JSON.parse(text) as { error: { reason: string } }).error.reason;
 
-describe('http/hostile', () => {
+const hostile = (scheme: 'http' | 'https') => (): void => {
   let config: Config;
   let worker: Worker;
   let url: string;
+  /** The same keys, for what is asked besides. */
+  let plain: TestBroker;
+  let certificates: Certificates;
   let store: Store;
   let connection: Connection;
   /** Lines of the worker's log, and warnings of the process, each after the test that brought it about. */
@@ -41,15 +47,17 @@ describe('http/hostile', () => {
 
   before(async () => {
     process.on('warning', onWarning);
+    certificates = makeCertificates();
     config = loadConfig({
       AIZUMI_PORT: '0',
       AIZUMI_REDIS_URL: (await sharedRedis()).url,
       AIZUMI_KEY_PREFIX: `t${randomBytes(6).toString('hex')}`,
+      ...(scheme === 'https' && certificates.settings),
     });
     const log = pino({ level: 'warn' }, { write: (line: string) => void complaints.push(`${test}: ${line}`) });
     worker = await startWorker(config, config.redisUrl!, Date.now(), log);
-    url = `http://127.0.0.1:${worker.port}/`;
-    await until('the worker is ready', async () => (await fetch(`${url}readyz`)).ok);
+    url = `${scheme}://127.0.0.1:${worker.port}/`;
+    plain = await startBroker({ AIZUMI_KEY_PREFIX: config.keyPrefix });
     complaints.length = 0;
     store = openStore(config);
   });
@@ -57,6 +65,8 @@ describe('http/hostile', () => {
     process.off('warning', onWarning);
     store.close();
     await worker.stop();
+    await plain.stop();
+    certificates.remove();
   });
 
   beforeEach(async function () {
@@ -64,18 +74,23 @@ describe('http/hostile', () => {
     connection = await openConnection(url);
   });
   afterEach('the worker still answers', async () => {
+    const other = await openConnection(url);
+    await expectServedOn(other);
+    other.destroy();
     connection.destroy();
     // a SEND whose client has left may still be under way, in up to three steps; what is asked after each comes behind it
-    for (let step = 0; step < 3; step++) expect((await post(url, statRequest(1))).status).to.equal(200);
+    for (let step = 0; step < 3; step++) expect((await plain.post(statRequest(1))).status).to.equal(200);
     const keys = await store.keys();
     if (keys.length > 0) await store.raw.del(...keys.map((name) => store.key(name)));
   });
 
   const waiting = (): Promise<number> => store.raw.xlen(store.key('{100}:queue'));
 
-  async function expectServed(): Promise<void> {
-    connection.write(STAT);
-    expect((await connection.reply()).text).to.match(/^\{"code":200,"status":"OK","msg_type":"MSG_STAT_ACK"/);
+  const expectServed = (): Promise<void> => expectServedOn(connection);
+
+  async function expectServedOn(one: Connection): Promise<void> {
+    one.write(STAT);
+    expect((await one.reply()).text).to.match(/^\{"code":200,"status":"OK","msg_type":"MSG_STAT_ACK"/);
   }
 
   async function expectRefusedBody(body: string | Uint8Array, reason: string): Promise<RawReply> {
@@ -125,7 +140,7 @@ describe('http/hostile', () => {
       connection.write(`${chunk(sendText(payload))}0\r\n\r\n`);
       expect((await connection.reply()).text).to.equal(SENT);
       for (let n = 0; n < 2; n++)
-        expect((await post(url, recvRequest(100))).text).to.equal(
+        expect((await plain.post(recvRequest(100))).text).to.equal(
           `{"code":200,"status":"OK","msg_type":"MSG_RECV_ACK","saddr":1,"daddr":100,"id":1,"payload":${payload}}`,
         );
     });
@@ -264,7 +279,7 @@ describe('http/hostile', () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
       expect((await connection.reply()).text).to.equal(SENT);
-      expect((await post(url, recvRequest(100))).text).to.match(/"payload":"こんにちは😀"\}$/);
+      expect((await plain.post(recvRequest(100))).text).to.match(/"payload":"こんにちは😀"\}$/);
     });
   });
 
@@ -415,7 +430,8 @@ describe('http/hostile', () => {
     it('a client that half-closes after its request still gets the answer', async () => {
       connection.write(httpRequest(sendText('1')));
       connection.end();
-      expect((await connection.reply()).text).to.equal(SENT);
+      // over TLS it has gone
+      if (scheme === 'http') expect((await connection.reply()).text).to.equal(SENT);
       expect(await connection.closed()).to.equal('');
     });
 
@@ -510,12 +526,12 @@ describe('http/hostile', () => {
       });
 
     it('after a RECV gets its message again when the lease ends, as everybody does', async () => {
-      await post(url, sendRequest(100, 1));
+      await plain.post(sendRequest(100, 1));
       connection.write(httpRequest(JSON.stringify(recvRequest(100))));
       await until('leased', async () => (await store.raw.zcard(store.key('{100}:leases'))) === 1);
       connection.reset();
-      expect((await post(url, { msg_type: 13, saddr: 100, daddr: 5000 })).status).to.equal(200);
-      expect((await post(url, recvRequest(100))).status).to.equal(200);
+      expect((await plain.post({ msg_type: 13, saddr: 100, daddr: 5000 })).status).to.equal(200);
+      expect((await plain.post(recvRequest(100))).status).to.equal(200);
     });
 
     it('before a long pipeline is answered harms nobody', async () => {
@@ -594,4 +610,7 @@ describe('http/hostile', () => {
       expect(complaints).to.deep.equal([]);
     });
   });
-});
+};
+
+describe('http/hostile', hostile('http'));
+describe('http/hostile over TLS', hostile('https'));

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { VERSION } from '../../src/worker.js';
-import { startBroker } from '../support/broker.js';
+import { post, startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
 import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
 import { openStore } from '../support/store.js';
@@ -247,12 +247,8 @@ describe('http/protocol', () => {
     });
 
     it('may be read from a query-less and a query-carrying URL alike', async () => {
-      const response = await fetch(`${broker.url}?from=a-load-balancer`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(recvRequest(address)),
-      });
-      expect(await response.text()).to.equal(EMPTY);
+      const { text } = await post(`${broker.url}?from=a-load-balancer`, recvRequest(address));
+      expect(text).to.equal(EMPTY);
     });
   });
 

@@ -17,6 +17,28 @@ const worker = (docs: Doc[]): Doc => one(docs, 'Deployment', 'aizumi').spec.temp
 const redis = (docs: Doc[]): Doc => one(docs, 'StatefulSet', 'redis').spec.template.spec as Doc;
 const config = (docs: Doc[]): Doc => one(docs, 'ConfigMap', 'aizumi').data as Doc;
 
+/** Each is a mistake that somebody could make, in the production overlay with metrics. */
+const MISTAKES_OF_MONITORING: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
+  'a scrape of a port that nobody has': (docs) =>
+    (one(docs, 'PodMonitor', 'aizumi').spec.podMetricsEndpoints[0].port = 'prometheus'),
+  'a scrape of nobody': (docs) => (one(docs, 'PodMonitor', 'aizumi').spec.selector.matchLabels = { app: 'aizumi' }),
+  'a misspelt field of the PodMonitor': (docs) =>
+    (one(docs, 'PodMonitor', 'aizumi').spec.podMetricsEndpoints[0].intervall = '5s'),
+  'a misspelt field of a rule': (docs) =>
+    (one(docs, 'PrometheusRule', 'aizumi').spec.groups[0].rules[0].annotation = {}),
+  'metrics for every client': (docs) =>
+    one(docs, 'NetworkPolicy', 'workers').spec.ingress[0].ports.push({ port: 'metrics' }),
+  'metrics for every client, by the number': (docs) =>
+    one(docs, 'NetworkPolicy', 'workers').spec.ingress[0].ports.push({ port: 9464 }),
+  'all ports for every client': (docs) => delete one(docs, 'NetworkPolicy', 'workers').spec.ingress[0].ports,
+  'metrics for everybody': (docs) =>
+    delete one(docs, 'NetworkPolicy', 'prometheus-scrapes-workers').spec.ingress[0].from,
+  'metrics for the whole cluster': (docs) =>
+    (one(docs, 'NetworkPolicy', 'prometheus-scrapes-workers').spec.ingress[0].from[0] = { namespaceSelector: {} }),
+  'metrics that nobody serves': (docs) => delete config(docs).AIZUMI_METRICS_PORT,
+  'metrics on another port': (docs) => (config(docs).AIZUMI_METRICS_PORT = '9090'),
+};
+
 /** Each is a mistake that somebody could make, in the production overlay with KEDA. */
 const MISTAKES: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'a misspelt field': (docs) => (worker(docs).containers[0].readinesProbe = {}),
@@ -65,6 +87,15 @@ const MISTAKES: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'a grace period shorter than the drain': (docs) => (worker(docs).terminationGracePeriodSeconds = 10),
   'a setting that aizumi does not know': (docs) => (config(docs).AIZUMI_LOGLEVEL = 'info'),
   'a setting that aizumi cannot parse': (docs) => (config(docs).AIZUMI_DURABILITY = 'most'),
+  'workers without keys': (docs) => delete config(docs).AIZUMI_API_KEYS_FILE,
+  'keys that are not where the workers look': (docs) => (config(docs).AIZUMI_API_KEYS_FILE = '/run/keys.yaml'),
+  'keys that never change': (docs) => (worker(docs).containers[0].volumeMounts[0].subPath = 'keys.yaml'),
+  'a Secret that nobody is told to make': (docs) => (worker(docs).volumes[0].secret.secretName = 'keys'),
+  'KEDA without a key': (docs) => delete one(docs, 'ScaledObject', 'receivers').spec.triggers[0].metadata.authMode,
+  'KEDA with a key of nobody': (docs) =>
+    (one(docs, 'ScaledObject', 'receivers').spec.triggers[0].authenticationRef.name = 'keda'),
+  'a key by a name that KEDA does not know': (docs) =>
+    (one(docs, 'TriggerAuthentication', 'aizumi').spec.secretTargetRef[0].parameter = 'bearerToken'),
   'no address of Redis': (docs) => delete worker(docs).containers[0].env,
 };
 
@@ -107,15 +138,19 @@ describe('k8s', function () {
     });
   }
 
-  describe('a mistake is found', () => {
-    let text: string;
-    before(async () => void (text = JSON.stringify(await render('production-keda'))));
+  for (const [overlay, mistakes] of [
+    ['production-keda', MISTAKES],
+    ['production-monitored', MISTAKES_OF_MONITORING],
+  ] as const)
+    describe(`a mistake is found in ${overlay}`, () => {
+      let text: string;
+      before(async () => void (text = JSON.stringify(await render(overlay))));
 
-    for (const [mistake, make] of Object.entries(MISTAKES))
-      it(mistake, () => {
-        const docs = JSON.parse(text) as Doc[];
-        make(docs);
-        expect(faultsOf(docs)).not.to.be.empty;
-      });
-  });
+      for (const [mistake, make] of Object.entries(mistakes))
+        it(mistake, () => {
+          const docs = JSON.parse(text) as Doc[];
+          make(docs);
+          expect(faultsOf(docs)).not.to.be.empty;
+        });
+    });
 });

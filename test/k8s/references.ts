@@ -5,8 +5,12 @@ import type { Doc } from './render.js';
 type Labels = Record<string, string>;
 type Fault = string | false;
 
-/** Made by hand in the cluster, so that no password is in this repository: Secret → keys. docs/operations.md tells how. */
-const SECRETS: Readonly<Record<string, string[]>> = { 'aizumi-redis': ['password', 'url'] };
+/** Made by hand in the cluster, so that no secret is in this repository: Secret → keys. docs/operations.md tells how. */
+const SECRETS: Readonly<Record<string, string[]>> = {
+  'aizumi-redis': ['password', 'url'],
+  'aizumi-api-keys': ['keys.yaml'],
+  'aizumi-keda': ['token'],
+};
 
 export function referenceFaults(docs: Doc[]): string[] {
   const faults = [
@@ -16,7 +20,9 @@ export function referenceFaults(docs: Doc[]): string[] {
     ...ofKind(docs, 'NetworkPolicy').flatMap((policy) => about(policy, policyFaults(policy, docs))),
     ...workloads(docs).flatMap((workload) => about(workload, workloadFaults(workload, docs))),
     ...ofKind(docs, 'HorizontalPodAutoscaler').flatMap((doc) => about(doc, autoscalerFaults(doc, docs))),
+    ...ofKind(docs, 'PodMonitor').flatMap((doc) => about(doc, podMonitorFaults(doc, docs))),
     ...ofKind(docs, 'ScaledObject').flatMap((doc) => about(doc, scaledObjectFaults(doc, docs))),
+    ...ofKind(docs, 'TriggerAuthentication').flatMap((doc) => about(doc, triggerAuthenticationFaults(doc))),
   ];
   return faults;
 }
@@ -68,6 +74,14 @@ function portFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   );
 }
 
+/** Prometheus leaves out a port that the pods do not have, without a word. */
+function podMonitorFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  const pods = selected(docs, spec.selector.matchLabels as Labels);
+  return (spec.podMetricsEndpoints as Doc[]).map(
+    ({ port }) => !pods.every((pod) => hasPort(pod, port as string)) && `no port ${port}`,
+  );
+}
+
 function policyFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   const chosen = (selector: Doc): Doc[] => selected(docs, (selector.matchLabels ?? {}) as Labels);
   const rules = (list: Doc[] | undefined, side: 'from' | 'to'): Fault[] =>
@@ -109,6 +123,9 @@ function workloadFaults({ kind, spec }: Doc, docs: Doc[]): Fault[] {
   return [
     ...spread.map(
       ({ labelSelector }) => !matches(labels, labelSelector.matchLabels as Labels) && 'spread over pods of others',
+    ),
+    ...((pod.volumes ?? []) as Doc[]).map(
+      ({ secret }) => secret !== undefined && !(secret.secretName in SECRETS) && `no Secret ${secret.secretName}`,
     ),
     ...((pod.volumes ?? []) as Doc[]).map(
       ({ configMap }) => !isThere('ConfigMap', configMap?.name) && `no ConfigMap ${configMap?.name}`,
@@ -163,7 +180,10 @@ function autoscalerFaults({ spec }: Doc, docs: Doc[]): Fault[] {
 
 /** The Deployment that it scales is the user's own. */
 function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
-  return (spec.triggers as Doc[]).map(({ metadata }) => {
+  return (spec.triggers as Doc[]).map(({ metadata, authenticationRef }) => {
+    const named = ofKind(docs, 'TriggerAuthentication').map((doc) => doc.metadata.name as string);
+    if (metadata.authMode !== 'bearer' || !named.includes(authenticationRef?.name as string))
+      return 'it asks for a queue without a key';
     const { hostname, port, pathname } = new URL(metadata.url as string);
     const service = ofKind(docs, 'Service').find(
       (doc) => `${doc.metadata.name}.${doc.metadata.namespace}.svc.cluster.local` === hostname,
@@ -175,4 +195,12 @@ function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
       `${pathname} tells no ${metadata.valueLocation}`
     );
   });
+}
+
+/** The scaler knows what it needs by the parameter's name. */
+function triggerAuthenticationFaults({ spec }: Doc): Fault[] {
+  return (spec.secretTargetRef as Doc[]).flatMap(({ parameter, name, key }) => [
+    parameter !== 'token' && `its bearer token is called token, not ${parameter}`,
+    secretFault({ name, key }),
+  ]);
 }

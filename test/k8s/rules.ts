@@ -1,4 +1,6 @@
 // House rules for what runs in the cluster: confined as the restricted profile asks, stopped in time, set as config.ts reads it.
+import { basename, dirname } from 'node:path';
+import { readKeys } from '../../src/access/keys-file.js';
 import { loadConfig } from '../../src/config.js';
 import { containersOf, nameOf, ofKind, workloads } from './render.js';
 import type { Doc } from './render.js';
@@ -9,6 +11,30 @@ const DRAIN_S = 9.5;
 const FROM_SECRET = 'redis+sentinel://:secret@redis-0,redis-1,redis-2/mymaster';
 
 export function ruleFaults(docs: Doc[]): string[] {
+  return [...metricsFaults(docs), ...workloadFaults(docs)];
+}
+
+/** The port of the metrics is the scraper's alone: no policy lets anybody else in, and each says which ports it means. */
+function metricsFaults(docs: Doc[]): string[] {
+  return ofKind(docs, 'NetworkPolicy').flatMap((policy) =>
+    ((policy.spec.ingress ?? []) as Doc[]).flatMap(({ from = [], ports = [] }) => {
+      const opens =
+        (ports as Doc[]).length === 0 ||
+        (ports as Doc[]).some(({ port }) => !['http', 'redis', 'sentinel'].includes(port));
+      const peers = from as Doc[];
+      const isScraper =
+        peers.length > 0 &&
+        peers.every(
+          ({ namespaceSelector: space, podSelector: pod }) =>
+            space?.matchLabels?.['kubernetes.io/metadata.name'] === 'monitoring' &&
+            pod?.matchLabels?.['app.kubernetes.io/name'] === 'prometheus',
+        );
+      return must(!opens || isScraper, `${nameOf(policy)}: others than the scraper reach the metrics`);
+    }),
+  );
+}
+
+function workloadFaults(docs: Doc[]): string[] {
   return workloads(docs).flatMap((workload) => {
     const pod = workload.spec.template.spec as Doc;
     const faults = [
@@ -68,13 +94,40 @@ function settingFaults(container: Doc, docs: Doc[]): string[] {
   }
   for (const { name, value, valueFrom } of (container.env ?? []) as Doc[])
     env[name as string] = valueFrom ? FROM_SECRET : (value as string);
+  // as the Dockerfile sets it
+  if (container.name === 'aizumi') env.AIZUMI_HOST = '0.0.0.0';
   try {
-    const { redisUrl } = loadConfig(env);
-    return must(
-      container.name !== 'aizumi' || redisUrl !== undefined,
-      'no AIZUMI_REDIS_URL: it would look for redis-server',
+    const { redisUrl, metricsPort, apiKeysFile = '' } = loadConfig(env);
+    const named = ((container.ports ?? []) as Doc[]).find(({ name }) => name === 'metrics')?.containerPort as unknown;
+    const port = must(named === metricsPort, `metrics are at port ${metricsPort}, and the pod says ${String(named)}`);
+    if (container.name !== 'aizumi') return port;
+    const mounted = ((container.volumeMounts ?? []) as Doc[]).find(
+      ({ mountPath }) => mountPath === dirname(apiKeysFile),
     );
+    return [
+      ...port,
+      ...must(redisUrl !== undefined, 'no AIZUMI_REDIS_URL: it would look for redis-server'),
+      ...must(mounted?.name === 'api-keys' && basename(apiKeysFile) === 'keys.yaml', 'the keys are not where it looks'),
+      ...must(mounted?.readOnly === true && mounted.subPath === undefined, 'the keys can be written, or never change'),
+      ...keysFaults(docs),
+    ];
   } catch (error) {
     return [(error as Error).message];
   }
+}
+
+/** Of the Secret that an overlay makes itself. */
+function keysFaults(docs: Doc[]): string[] {
+  return ofKind(docs, 'Secret').flatMap(({ metadata, data, immutable }) => {
+    try {
+      const { size } = readKeys(Buffer.from(data['keys.yaml'] as string, 'base64').toString());
+      return [
+        ...must(size > 0, `${metadata.name} has no key`),
+        ...must(metadata.name === 'aizumi-api-keys', `nobody reads ${metadata.name}`),
+        ...must(immutable !== true, `${metadata.name} cannot change`),
+      ];
+    } catch (error) {
+      return [(error as Error).message];
+    }
+  });
 }

@@ -6,11 +6,14 @@ import { send } from '../../src/queue/send.js';
 import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
+type Ranges = Parameters<typeof list>[1]['among'];
+
 describe('queue/list', () => {
   let queues: TestQueues;
   const key = (name: string): string => `${queues.prefix}:{100}:${name}`;
-  const addressesOf = async (prefix: string, after = -1, limit = 1_000): Promise<number[]> =>
-    (await list(queues, prefix, after, limit)).reports.map(({ address }) => address);
+  const ALL = [[0, 4_294_967_295]] as const;
+  const addressesOf = async (prefix: string, after = -1, limit = 1_000, among: Ranges = ALL): Promise<number[]> =>
+    (await list(queues, { prefix, after, limit, among })).reports.map(({ address }) => address);
   afterEach(() => queues.close());
 
   it('pages through all queues in the order of their addresses', async () => {
@@ -20,7 +23,7 @@ describe('queue/list', () => {
     const found: number[] = [];
     let after: number | undefined = -1;
     while (after !== undefined) {
-      const page: Awaited<ReturnType<typeof list>> = await list(queues, '', after, 3);
+      const page: Awaited<ReturnType<typeof list>> = await list(queues, { prefix: '', after, limit: 3, among: ALL });
       found.push(...page.reports.map(({ address }) => address));
       after = page.last;
     }
@@ -34,6 +37,24 @@ describe('queue/list', () => {
     expect(await addressesOf('42', 42, 2)).to.deep.equal([420, 429]);
     expect(await addressesOf('0')).to.deep.equal([0]);
     expect(await addressesOf('9')).to.deep.equal([]);
+  });
+
+  it('lists only those among which it is told to look, page by page', async () => {
+    queues = await openQueues();
+    for (const address of [4, 42, 43, 142, 420, 429, 4_294_967_295]) await helo(queues, address);
+    const among: Ranges = [
+      [5, 42],
+      [142, 142],
+      [421, 500],
+    ];
+    expect(await addressesOf('', -1, 9, among)).to.deep.equal([42, 142, 429]);
+    expect(await addressesOf('', -1, 2, among)).to.deep.equal([42, 142]);
+    expect(await addressesOf('', 142, 2, among)).to.deep.equal([429]);
+    expect(await addressesOf('42', -1, 9, among)).to.deep.equal([42, 429]);
+    // more ranges than are looked through at once
+    const every = Array.from({ length: 200 }, (_, i) => [3 * i, 3 * i] as const);
+    expect(await addressesOf('', -1, 9, every)).to.deep.equal([42, 420, 429]);
+    expect(await addressesOf('', -1, 1, every)).to.deep.equal([42]);
   });
 
   it('knows no queue where there is none, and leaves out one that has just gone', async () => {

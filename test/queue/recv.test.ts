@@ -54,6 +54,7 @@ describe('queue/recv', () => {
         receipt: held[0],
         attempt,
         sentAtMs: Number(entry?.[0].split('-')[0]),
+        traceparent: undefined,
       });
       expect(leaseUntilMs).to.equal(Number(ends[1]));
       await makeDue(queues, 'leases');

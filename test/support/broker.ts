@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.js';
 import type { Config } from '../../src/config.js';
 import { startWorker } from '../../src/worker.js';
 import { sharedRedis } from './shared-redis.js';
+import { testKey } from './test-key.js';
 
 export interface Reply {
   status: number;
@@ -57,7 +58,7 @@ export const startBeside = ({ config }: TestBroker, env: Record<string, string> 
 export async function post(url: string, request: unknown, headers: Record<string, string> = {}): Promise<Reply> {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
+    headers: { 'content-type': 'application/json', ...testKey(), ...headers },
     body: typeof request === 'string' ? request : JSON.stringify(request),
   });
   const text = await response.text();

@@ -1,6 +1,7 @@
 // One TCP connection to a broker, byte by byte: for what fetch would not send, and to see which connection answers.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { until } from './until.js';
 
 export interface RawReply {
@@ -26,8 +27,10 @@ export interface Connection {
 }
 
 export async function openConnection(url: string): Promise<Connection> {
-  const { hostname, port } = new URL(url);
-  const socket = createConnection({ host: hostname, port: Number(port), noDelay: true, allowHalfOpen: true });
+  const { protocol, hostname, port } = new URL(url);
+  const tcp = createConnection({ host: hostname, port: Number(port), noDelay: true, allowHalfOpen: true });
+  await once(tcp, 'connect');
+  const socket = protocol === 'https:' ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
   let received = Buffer.alloc(0);
   let ended = false;
   socket.on('data', (bytes: Buffer) => (received = Buffer.concat([received, bytes])));
@@ -36,13 +39,13 @@ export async function openConnection(url: string): Promise<Connection> {
     ended = true;
     socket.end();
   });
-  await once(socket, 'connect');
+  if (socket !== tcp) await once(socket, 'secureConnect');
 
   return {
     write: (bytes) => void socket.write(bytes),
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
-    reset: () => void socket.resetAndDestroy(),
+    reset: () => void tcp.resetAndDestroy(),
     async reply(withinMs = 5_000, to = 'POST') {
       const parsed = await until('a whole reply', () => parse(received, to) ?? (ended && 'nothing'), withinMs);
       if (parsed === 'nothing') throw new Error(`the connection ended after ${JSON.stringify(received.toString())}`);

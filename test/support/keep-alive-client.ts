@@ -1,6 +1,7 @@
 // A client with one connection that it keeps, and which tells apart what can happen to a request on it.
 import { Agent, request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import { testKey } from './test-key.js';
 
 /**
  * - `refused`: nothing was sent, for nobody listens
@@ -12,7 +13,7 @@ export type Outcome =
   | { kind: 'broken'; error: NodeJS.ErrnoException; reused: boolean };
 
 export interface KeepAliveClient {
-  post: (request: object) => Promise<Outcome>;
+  post: (request: object, headers?: Record<string, string>) => Promise<Outcome>;
   close(): void;
 }
 
@@ -20,9 +21,9 @@ export interface KeepAliveClient {
 export function openClient(url: string, timeoutMs?: number): KeepAliveClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {
-    post: (request) =>
+    post: (request, more) =>
       new Promise((resolve) => {
-        const headers = { 'content-type': 'application/json' };
+        const headers = { 'content-type': 'application/json', ...testKey(), ...more };
         const sent = httpRequest(url, { method: 'POST', agent, headers, timeout: timeoutMs });
         sent.once('timeout', () => sent.destroy(new Error(`no answer for ${timeoutMs} ms`)));
         sent.once('error', (error: NodeJS.ErrnoException) =>

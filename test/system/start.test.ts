@@ -65,14 +65,14 @@ describe('a broker that cannot start', function () {
   }
 
   it('says that its host name leads nowhere', async () => {
-    const broker = spawnBroker({ ...embedded, AIZUMI_HOST: 'no-such-host.invalid' });
+    const broker = spawnBroker({ ...embedded, AIZUMI_HOST: 'no-such-host.invalid', AIZUMI_ALLOW_ANONYMOUS: 'true' });
     expect(await broker.exited).to.equal(1);
     expect(broker.output).to.include('no-such-host.invalid').and.to.include('AIZUMI_HOST');
     expectNothingLeft(broker);
   });
 
   it('says that its host is not an address of this machine', async () => {
-    const broker = spawnBroker({ ...embedded, AIZUMI_HOST: '192.0.2.1' });
+    const broker = spawnBroker({ ...embedded, AIZUMI_HOST: '192.0.2.1', AIZUMI_ALLOW_ANONYMOUS: 'true' });
     expect(await broker.exited).to.equal(1);
     expect(broker.output).to.include('192.0.2.1').and.to.include('AIZUMI_HOST');
     expectNothingLeft(broker);

@@ -1,6 +1,6 @@
 // rediss+sentinel: TLS to the Sentinels, to the primary and between the Redises, with certificates that the worker checks.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -78,6 +78,28 @@ describe('TLS', function () {
     expect(status).to.equal(503);
     expect(json.error).to.include({ reason: 'not_durable' });
     replica.resume();
+  });
+
+  it('takes the authority, the user and the password from files, at every node', async () => {
+    const [primary, replica] = servers as [TlsServer, TlsServer];
+    for (const { port } of [primary, replica])
+      await ask(port, 'ACL', 'SETUSER', 'worker', 'on', '>sesame', '~*', '&*', '+@all');
+    const passwordFile = join(folder, 'password');
+    writeFileSync(passwordFile, 'sesame\n');
+    const broker = await startBrokerProcess({
+      AIZUMI_REDIS_URL: url,
+      AIZUMI_REDIS_CA_FILE: certificate,
+      AIZUMI_REDIS_USERNAME: 'worker',
+      AIZUMI_REDIS_PASSWORD_FILE: passwordFile,
+    });
+    await until('it serves', async () => (await sendAtQuorum(broker, 4)).status === 200);
+    // the brokers of other tests are other users
+    const clients = String(await ask(primary.port, 'CLIENT', 'LIST'));
+    expect(clients)
+      .to.match(/name=aizumi .*user=worker/)
+      .and.to.match(/name=aizumi-durable .*user=worker/);
+    expect(broker.output).not.to.contain('sesame');
+    await broker.stop();
   });
 
   it('trusts nobody whose certificate it cannot check', async () => {

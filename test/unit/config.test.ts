@@ -6,9 +6,24 @@ import { ConfigError, SETTING_NAMES, loadConfig } from '../../src/config.js';
 const DEFAULTS = {
   host: '127.0.0.1',
   port: 8080,
+  allowAnonymous: false,
+  apiKeysFile: undefined,
+  jwtIssuer: undefined,
+  jwtAudience: undefined,
+  jwtJwksUrl: undefined,
+  jwtPublicKeyFile: undefined,
   workers: 1,
+  probePort: undefined,
+  tlsCertFile: undefined,
+  tlsKeyFile: undefined,
+  tlsClientCaFile: undefined,
   brokerId: 5000,
   redisUrl: undefined,
+  redisUsername: undefined,
+  redisPasswordFile: undefined,
+  redisCaFile: undefined,
+  redisCertFile: undefined,
+  redisKeyFile: undefined,
   redisServer: undefined,
   dataDir: resolve('data'),
   keyPrefix: 'aizumi',
@@ -22,7 +37,18 @@ const DEFAULTS = {
   maxQueueLength: 1_000_000,
   maxBodyBytes: 1_048_576,
   maxBatch: 1_000,
+  maxBytesInFlight: 134_217_728,
+  maxConnections: undefined,
+  maxClientRequestsPerS: undefined,
+  maxAddressRequestsPerS: undefined,
+  maxEventLoopDelayMs: undefined,
+  maxUnansweredCommands: undefined,
   logLevel: 'info',
+  metricsPort: undefined,
+  metricsHost: '127.0.0.1',
+  metricsQueues: 20,
+  tracesUrl: undefined,
+  tracesRatio: 1,
 };
 
 const BAD_REDIS_URLS = [
@@ -70,9 +96,23 @@ describe('config', () => {
     const env = {
       AIZUMI_HOST: '0.0.0.0',
       AIZUMI_PORT: '0',
+      AIZUMI_ALLOW_ANONYMOUS: 'true',
+      AIZUMI_API_KEYS_FILE: '/etc/aizumi/keys.yaml',
+      AIZUMI_JWT_ISSUER: 'https://issuer.example/',
+      AIZUMI_JWT_AUDIENCE: 'aizumi',
+      AIZUMI_JWT_JWKS_URL: 'https://issuer.example/jwks.json',
       AIZUMI_WORKERS: '4',
+      AIZUMI_PROBE_PORT: '8081',
+      AIZUMI_TLS_CERT_FILE: 'package.json',
+      AIZUMI_TLS_KEY_FILE: 'package.json',
+      AIZUMI_TLS_CLIENT_CA_FILE: resolve('package.json'),
       AIZUMI_BROKER_ID: '4294967295',
-      AIZUMI_REDIS_URL: 'rediss://user:secret@redis.example:6380/2',
+      AIZUMI_REDIS_URL: 'rediss://redis.example:6380/2',
+      AIZUMI_REDIS_USERNAME: 'user',
+      AIZUMI_REDIS_PASSWORD_FILE: 'package.json',
+      AIZUMI_REDIS_CA_FILE: 'package.json',
+      AIZUMI_REDIS_CERT_FILE: 'package.json',
+      AIZUMI_REDIS_KEY_FILE: 'package.json',
       AIZUMI_REDIS_SERVER: '/usr/bin/valkey-server',
       AIZUMI_DATA_DIR: '/var/lib/aizumi',
       AIZUMI_KEY_PREFIX: 'my.app-1:mq',
@@ -86,15 +126,46 @@ describe('config', () => {
       AIZUMI_MAX_QUEUE_LENGTH: '1',
       AIZUMI_MAX_BODY_BYTES: '1024',
       AIZUMI_MAX_BATCH: '1',
+      AIZUMI_MAX_BYTES_IN_FLIGHT: '1024',
+      AIZUMI_MAX_CONNECTIONS: '1',
+      AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '1000000',
+      AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '1',
+      AIZUMI_MAX_EVENT_LOOP_DELAY_MS: '10',
+      AIZUMI_MAX_UNANSWERED_COMMANDS: '100',
       AIZUMI_LOG_LEVEL: 'silent',
+      AIZUMI_METRICS_PORT: '9464',
+      AIZUMI_METRICS_HOST: '::',
+      AIZUMI_METRICS_QUEUES: '0',
+      AIZUMI_TRACES_URL: 'https://collector:4318/v1/traces',
+      AIZUMI_TRACES_RATIO: '0.25',
     };
-    expect(Object.keys(env).sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
+    // of the two that exclude each other
+    const read = [...Object.keys(env), 'AIZUMI_JWT_PUBLIC_KEY_FILE'];
+    expect(read.sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
+    const { AIZUMI_JWT_JWKS_URL: _, ...rest } = env;
+    const withFile = loadConfig({ ...rest, AIZUMI_JWT_PUBLIC_KEY_FILE: '/etc/aizumi/issuer.pem' });
+    expect(withFile).to.include({ jwtPublicKeyFile: '/etc/aizumi/issuer.pem', jwtJwksUrl: undefined });
     expect(loadConfig(env)).to.deep.equal({
       host: '0.0.0.0',
       port: 0,
+      allowAnonymous: true,
+      apiKeysFile: '/etc/aizumi/keys.yaml',
+      jwtIssuer: 'https://issuer.example/',
+      jwtAudience: 'aizumi',
+      jwtJwksUrl: 'https://issuer.example/jwks.json',
+      jwtPublicKeyFile: undefined,
       workers: 4,
+      probePort: 8081,
+      tlsCertFile: resolve('package.json'),
+      tlsKeyFile: resolve('package.json'),
+      tlsClientCaFile: resolve('package.json'),
       brokerId: 4294967295,
-      redisUrl: 'rediss://user:secret@redis.example:6380/2',
+      redisUrl: 'rediss://redis.example:6380/2',
+      redisUsername: 'user',
+      redisPasswordFile: resolve('package.json'),
+      redisCaFile: resolve('package.json'),
+      redisCertFile: resolve('package.json'),
+      redisKeyFile: resolve('package.json'),
       redisServer: '/usr/bin/valkey-server',
       dataDir: '/var/lib/aizumi',
       keyPrefix: 'my.app-1:mq',
@@ -108,7 +179,18 @@ describe('config', () => {
       maxQueueLength: 1,
       maxBodyBytes: 1024,
       maxBatch: 1,
+      maxBytesInFlight: 1024,
+      maxConnections: 1,
+      maxClientRequestsPerS: 1_000_000,
+      maxAddressRequestsPerS: 1,
+      maxEventLoopDelayMs: 10,
+      maxUnansweredCommands: 100,
       logLevel: 'silent',
+      metricsPort: 9464,
+      metricsHost: '::',
+      metricsQueues: 0,
+      tracesUrl: 'https://collector:4318/v1/traces',
+      tracesRatio: 0.25,
     });
   });
 
@@ -154,7 +236,22 @@ describe('config', () => {
 
   const bad: Record<string, string[]> = {
     AIZUMI_PORT: ['-1', '65536', '80.5', 'http', '0x50'],
+    AIZUMI_ALLOW_ANONYMOUS: ['yes', '1', 'TRUE', 'on'],
+    AIZUMI_JWT_JWKS_URL: [
+      'issuer.example/jwks.json',
+      'file:///jwks.json',
+      'https://user:secret@issuer.example/',
+      'https://',
+    ],
     AIZUMI_WORKERS: ['0', '-1', '1025', '1.5', 'all', 'AUTO'],
+    AIZUMI_PROBE_PORT: ['0', '65536', 'http'],
+    AIZUMI_TLS_CERT_FILE: ['/nowhere', '.'],
+    AIZUMI_TLS_KEY_FILE: ['/nowhere', '.'],
+    AIZUMI_TLS_CLIENT_CA_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_PASSWORD_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_CA_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_CERT_FILE: ['/nowhere', '.'],
+    AIZUMI_REDIS_KEY_FILE: ['/nowhere', '.'],
     AIZUMI_BROKER_ID: ['-1', '4294967296', '0.5', 'me'],
     AIZUMI_REDIS_URL: BAD_REDIS_URLS,
     AIZUMI_KEY_PREFIX: ['{a}', 'a b', 'あ', 'x'.repeat(65), 'a*'],
@@ -168,7 +265,17 @@ describe('config', () => {
     AIZUMI_MAX_QUEUE_LENGTH: ['0', '-1', '1.5', 'Infinity'],
     AIZUMI_MAX_BODY_BYTES: ['0', '1023', '268435457', '1MB'],
     AIZUMI_MAX_BATCH: ['0', '100001', '1.5', 'all'],
+    AIZUMI_MAX_BYTES_IN_FLIGHT: ['0', '1023', '1GB'],
+    AIZUMI_MAX_CONNECTIONS: ['0', '-1', 'all'],
+    AIZUMI_MAX_CLIENT_REQUESTS_PER_S: ['0', '1.5', '1000001'],
+    AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: ['0', '1.5', '1000001'],
+    AIZUMI_MAX_EVENT_LOOP_DELAY_MS: ['9', '60001', '1s'],
+    AIZUMI_MAX_UNANSWERED_COMMANDS: ['99', '1e99', 'all'],
     AIZUMI_LOG_LEVEL: ['verbose', 'INFO'],
+    AIZUMI_METRICS_PORT: ['-1', '65536', 'on'],
+    AIZUMI_METRICS_QUEUES: ['-1', '1001', 'all'],
+    AIZUMI_TRACES_URL: ['collector:4318', '4318', 'grpc://h:4317', 'http://user:secret@h', 'http://'],
+    AIZUMI_TRACES_RATIO: ['-0.1', '1.1', '10%', 'all'],
   };
   for (const [name, values] of Object.entries(bad))
     it(`refuses a bad ${name} by its name`, () => {
@@ -190,6 +297,39 @@ describe('config', () => {
     const allBad = Object.fromEntries(Object.entries(bad).map(([name, values]) => [name, values[0]!]));
     expect(faults(allBad).map((line) => line.split(' ')[0])).to.have.members(Object.keys(bad));
   });
+
+  const FILE = 'package.json';
+  const together: [string, Record<string, string>, string[]][] = [
+    ['a certificate without a key', { AIZUMI_TLS_CERT_FILE: FILE }, ['AIZUMI_TLS_CERT_FILE needs AIZUMI_TLS_KEY_FILE']],
+    ['a key without a certificate', { AIZUMI_TLS_KEY_FILE: FILE }, ['AIZUMI_TLS_KEY_FILE needs AIZUMI_TLS_CERT_FILE']],
+    [
+      'an authority of clients without TLS',
+      { AIZUMI_TLS_CLIENT_CA_FILE: FILE },
+      ['AIZUMI_TLS_CLIENT_CA_FILE needs AIZUMI_TLS_CERT_FILE'],
+    ],
+    [
+      'a login for a Redis of its own',
+      { AIZUMI_REDIS_USERNAME: 'me', AIZUMI_REDIS_PASSWORD_FILE: FILE, AIZUMI_REDIS_CA_FILE: FILE },
+      ['REDIS_USERNAME', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE'].map((name) => `AIZUMI_${name} needs AIZUMI_REDIS_URL`),
+    ],
+    [
+      'certificates for a Redis without TLS',
+      { AIZUMI_REDIS_URL: 'redis+cluster://h', AIZUMI_REDIS_CA_FILE: FILE },
+      ['AIZUMI_REDIS_CA_FILE is for TLS: AIZUMI_REDIS_URL must start with rediss:// or rediss+'],
+    ],
+    ...['redis://me:sesame@h', 'redis+sentinel://me:sesame@h/m', 'rediss+cluster://me:sesame@h'].map(
+      (url): [string, Record<string, string>, string[]] => [
+        `a user and a password twice, for ${url.replace('sesame', '…')}`,
+        { AIZUMI_REDIS_URL: url, AIZUMI_REDIS_USERNAME: 'me', AIZUMI_REDIS_PASSWORD_FILE: FILE },
+        [
+          'AIZUMI_REDIS_USERNAME and a user in AIZUMI_REDIS_URL: give one of them',
+          'AIZUMI_REDIS_PASSWORD_FILE and a password in AIZUMI_REDIS_URL: give one of them',
+        ],
+      ],
+    ),
+  ];
+  for (const [what, env, expected] of together)
+    it(`refuses ${what}`, () => expect(faults(env)).to.deep.equal(expected));
 
   it('names every unknown variable of its own, along with the bad ones', () => {
     const env = { AIZUMI_PORT: 'http', AIZUMI_PROT: '80', AIZUMI_port: '80', AIZUMI_constructor: 'x' };
@@ -226,6 +366,40 @@ describe('config', () => {
   ])
     it(`refuses a Redis URL that the client cannot read: ${JSON.stringify(url)}`, () =>
       expect(faults({ AIZUMI_REDIS_URL: url })).to.deep.equal([REDIS_URL_FAULT]));
+
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1', 'localhost', 'LocalHost'])
+    it(`lets everybody in who reaches ${host}`, () => expect(loadConfig({ AIZUMI_HOST: host }).host).to.equal(host));
+
+  const jwt = { AIZUMI_JWT_ISSUER: 'i', AIZUMI_JWT_AUDIENCE: 'a', AIZUMI_JWT_PUBLIC_KEY_FILE: '/pem' };
+  for (const host of [
+    '0.0.0.0',
+    '::',
+    '192.168.1.10',
+    '128.0.0.1',
+    'aizumi.example',
+    '127.0.0.1.example',
+    'localhost.example',
+  ])
+    it(`listens on ${host} only with credentials, or when it is said that this is meant`, () => {
+      const AIZUMI_HOST = host;
+      const lines = faults({ AIZUMI_HOST });
+      expect(lines).to.have.length(1);
+      expect(lines[0]).to.match(
+        /^AIZUMI_HOST is .*AIZUMI_API_KEYS_FILE .*AIZUMI_JWT_ISSUER .*AIZUMI_ALLOW_ANONYMOUS=true/,
+      );
+      expect(faults({ AIZUMI_HOST, AIZUMI_ALLOW_ANONYMOUS: 'false' })).to.have.length(1);
+      for (const enough of [{ AIZUMI_ALLOW_ANONYMOUS: 'true' }, { AIZUMI_API_KEYS_FILE: '/keys' }, jwt])
+        expect(faults({ AIZUMI_HOST, ...enough })).to.deep.equal([]);
+    });
+
+  it('wants all that tokens need, and their keys from one place', () => {
+    const { AIZUMI_JWT_ISSUER, AIZUMI_JWT_AUDIENCE, AIZUMI_JWT_PUBLIC_KEY_FILE } = jwt;
+    const named = (env: Record<string, string>) => faults(env).map((line) => line.split(' ')[0]);
+    expect(named({ AIZUMI_JWT_ISSUER })).to.deep.equal(['AIZUMI_JWT_AUDIENCE', 'AIZUMI_JWT_JWKS_URL']);
+    expect(named({ AIZUMI_JWT_AUDIENCE })).to.deep.equal(['AIZUMI_JWT_ISSUER', 'AIZUMI_JWT_JWKS_URL']);
+    expect(named({ AIZUMI_JWT_PUBLIC_KEY_FILE })).to.deep.equal(['AIZUMI_JWT_ISSUER', 'AIZUMI_JWT_AUDIENCE']);
+    expect(named({ ...jwt, AIZUMI_JWT_JWKS_URL: 'https://i/' })).to.deep.equal(['AIZUMI_JWT_JWKS_URL']);
+  });
 
   it('says what a key prefix may be', () => {
     for (const prefix of bad.AIZUMI_KEY_PREFIX!)

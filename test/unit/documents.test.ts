@@ -1,6 +1,7 @@
 // What the documents say in tables is what the code says.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { expect } from 'chai';
+import { ACTIONS } from '../../src/access/permissions.js';
 import { SETTING_NAMES, loadConfig } from '../../src/config.js';
 import type { Config } from '../../src/config.js';
 import { STATUS_OF } from '../../src/http/failure.js';
@@ -38,6 +39,22 @@ describe('docs/protocol.md', () => {
     const rows = tableOf(read('docs/protocol.md'), 'request', 'number', 'reply');
     const table = rows.map(([request, number, reply]) => ({ request, number: Number(number), reply }));
     expect(table).to.deep.equal(MESSAGE_TYPES.map(({ request, number, reply }) => ({ request, number, reply })));
+  });
+});
+
+describe('docs/security.md', () => {
+  it('says what every message type needs', () => {
+    const rows = tableOf(read('docs/security.md'), 'request', 'needs');
+    const needs = MESSAGE_TYPES.map(({ request, needs }) => {
+      const all = Object.entries(needs).map(([field, action]) => `${action} of ${field}`);
+      return [request, all.join(', ') || '–'];
+    });
+    expect(rows.map(([request, cell = '']) => [request, cell.replaceAll('`', '')])).to.deep.equal(needs);
+  });
+
+  it('explains every permission', () => {
+    const rows = tableOf(read('docs/security.md'), 'permission', 'allows');
+    expect(rows.map(([permission]) => permission)).to.deep.equal([...ACTIONS]);
   });
 });
 

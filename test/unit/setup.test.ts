@@ -282,6 +282,15 @@ describe('setup', () => {
       expect(setup('test', env).status).to.equal(1);
     });
 
+    it('is not missed by key, which says all else on standard error: its output is the key alone', () => {
+      expect(setup('key')).to.deep.equal(SILENT);
+      stub('npm', 'echo installed; mkdir -p node_modules; cp package-lock.json node_modules/.package-lock.json');
+      rmSync(at('node_modules/.package-lock.json'));
+      const { status, stdout, stderr } = setup('key');
+      expect([status, stdout]).to.deep.equal([0, '']);
+      expect(stderr).to.include('npm ci').and.to.include('installed');
+    });
+
     it('may be valkey-server, and outside the PATH', () => {
       stub('valkey-server', '', 'sbin');
       expect(setup()).to.deep.equal(SILENT);

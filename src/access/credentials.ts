@@ -1,0 +1,12 @@
+// What everything that says who somebody is has in common: keys and tokens.
+import { BrokerError } from '../errors.js';
+import type { Access } from './permissions.js';
+
+export type Admission = Access | Promise<Access>;
+
+export const unauthenticated = (message: string): BrokerError => new BrokerError('unauthenticated', message);
+
+/** The setting, or the file that it names, cannot be used: the process does not start with it. */
+export class AccessError extends Error {
+  override readonly name = 'AccessError';
+}

@@ -1,0 +1,130 @@
+// The text of AIZUMI_API_KEYS_FILE → the keys that are known, and who has which.
+import { timingSafeEqual } from 'node:crypto';
+import Joi from 'joi';
+import { LineCounter, parseDocument } from 'yaml';
+import { withoutKeys } from './api-key.js';
+import { AccessError, unauthenticated } from './credentials.js';
+import { GRANTS, accessOf } from './permissions.js';
+import type { Access, Grants } from './permissions.js';
+
+export interface Keys {
+  readonly size: number;
+  /**
+   * @param digest of the key that was presented
+   * @returns undefined where it is nobody's
+   * @throws BrokerError unauthenticated when it has expired
+   */
+  find(digest: string): Access | undefined;
+}
+
+/** A key, as the file has it. */
+export interface Entry extends Grants {
+  name: string;
+  sha256: string;
+  expires?: string;
+}
+
+interface Known {
+  digest: Buffer;
+  access: Access;
+  expiresMs: number;
+}
+
+const ISO_DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
+
+/** An ISO date alone is its first moment, UTC. */
+export const isDate = (text: string): boolean => ISO_DATE.test(text) && !Number.isNaN(Date.parse(text));
+
+/** Of entries that are not checked yet. */
+function sameKey(a: unknown, b: unknown): boolean {
+  const [one, other] = [a, b].map((entry) => (entry as { sha256?: unknown } | null)?.sha256);
+  return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
+}
+
+const schema = Joi.object<{ keys: Entry[] }>({
+  keys: Joi.array()
+    .items(
+      Joi.object({
+        name: Joi.string()
+          .pattern(/^[\w.@:/-]{1,64}$/)
+          .required()
+          .messages({ '*': '{{#label}} must be 1 to 64 letters, digits, _ . @ : / or -' }),
+        sha256: Joi.string()
+          .pattern(/^[0-9a-f]{64}$/i)
+          .required()
+          .messages({ '*': "{{#label}} must be the key's SHA-256, 64 hexadecimal digits, not the key itself" }),
+        expires: Joi.string()
+          .custom((text: string, { error }) => (isDate(text) ? text : error('any.invalid')))
+          .messages({ '*': '{{#label}} must be a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z' }),
+        ...GRANTS,
+      }).messages({ 'object.base': '{{#label}} must have the fields name, sha256 and what the key may do' }),
+    )
+    .unique((a: unknown, b: unknown) => sameKey(a, b))
+    .required()
+    .messages({
+      'array.base': '{{#label}} must be a list',
+      'array.unique': '{{#label}} is the same key as keys[{{#dupePos}}]',
+    }),
+})
+  .required()
+  .prefs({
+    abortEarly: false,
+    convert: false,
+    errors: { wrap: { label: false } },
+    messages: {
+      'object.unknown': '{{#label}} is not a field here',
+      'object.base': 'it must have one field, keys, which is a list',
+      'any.required': '{{#label}} is required',
+    },
+  });
+
+/**
+ * Reads keys as docs/security.md describes them, in YAML or JSON.
+ * @throws AccessError; a line for each fault, which says where it is and never what stands there: it might be a key
+ */
+export function readKeys(text: string): Keys {
+  const result = schema.validate(parse(text));
+  if (result.error) throw new AccessError(result.error.details.map(({ message }) => withoutKeys(message)).join('\n'));
+  const { keys } = result.value;
+  const byStart = new Map<string, Known[]>();
+  for (const { name, sha256, expires, ...grants } of keys) {
+    const digest = sha256.toLowerCase();
+    const known = {
+      digest: Buffer.from(digest),
+      access: accessOf(name, grants),
+      expiresMs: expires === undefined ? Infinity : Date.parse(expires),
+    };
+    byStart.set(startOf(digest), [...(byStart.get(startOf(digest)) ?? []), known]);
+  }
+  return { size: keys.length, find: (digest) => find(byStart.get(startOf(digest)), digest) };
+}
+
+/** Enough to find it by. What a map's look-up tells by its time is about a digest, from which no key can be found. */
+const startOf = (digest: string): string => digest.slice(0, 16);
+
+function find(candidates: readonly Known[] | undefined, digest: string): Access | undefined {
+  if (candidates === undefined) return undefined;
+  const presented = Buffer.from(digest);
+  const known = candidates.find((each) => timingSafeEqual(each.digest, presented));
+  if (known === undefined) return undefined;
+  if (known.expiresMs <= Date.now())
+    throw unauthenticated(`this key expired at ${new Date(known.expiresMs).toISOString()}: ask for a new one`);
+  return known.access;
+}
+
+function parse(text: string): unknown {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, lineCounter: lines });
+  if (document.errors.length === 0) {
+    try {
+      return document.toJS();
+    } catch {
+      throw new AccessError('an alias in it leads nowhere, or too far: write "*" in quotation marks');
+    }
+  }
+  const faults = document.errors.map(({ code, pos }) => {
+    const { line, col } = lines.linePos(pos[0]);
+    return `line ${line}, column ${col}: not valid YAML (${code})`;
+  });
+  throw new AccessError(faults.join('\n'));
+}

@@ -1,0 +1,38 @@
+// Before a request's body is read: whether there is room for it, who asks, and whether that client has asked too often.
+import type { IncomingMessage } from 'node:http';
+import type { Admission } from '../access/credentials.js';
+import type { Gate } from '../access/gate.js';
+import { ANYTHING } from '../access/permissions.js';
+import type { Access } from '../access/permissions.js';
+import { clientOf } from './limits.js';
+import type { Limits } from './limits.js';
+
+/** @throws BrokerError overloaded, unauthenticated, rate_limited, unavailable */
+export type Admit = (req: IncomingMessage) => Admission;
+
+export function createAdmit(gate: Gate, limits: Limits | undefined): Admit {
+  if (limits === undefined) return (req) => gate.admit(req.headers.authorization);
+  return (req) => {
+    limits.checkPressure();
+    const admitted = (access: Access): Access => {
+      limits.count(whoIs(access, req));
+      return access;
+    };
+    // guesses count for the machine that makes them
+    const refused = (error: unknown): never => {
+      limits.count(clientOf(req.socket));
+      throw error;
+    };
+    let admission: Admission;
+    try {
+      admission = gate.admit(req.headers.authorization);
+    } catch (error) {
+      return refused(error);
+    }
+    return admission instanceof Promise ? admission.then(admitted, refused) : admitted(admission);
+  };
+}
+
+/** For whom a request counts: who its credentials belong to; without any, the machine that it comes from. */
+export const whoIs = (access: Access, { socket }: IncomingMessage): string =>
+  access === ANYTHING ? clientOf(socket) : `key ${access.name}`;

@@ -1,0 +1,53 @@
+// The limit of connections: those beyond it are told so, as long as that can be told cheaply.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { BrokerError } from '../errors.js';
+import { STATUS_OF, errorBody } from './failure.js';
+import { JSON_TYPE } from './reply.js';
+
+type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
+
+/** Connections beyond the limit that are heard: their first request is answered 503 and they are closed. */
+const HEARD = 100;
+const RETRY_AFTER_S = 1;
+
+/**
+ * A client that connects is accepted before it says anything; a reply that comes before its request would be taken for a fault of
+ * the connection. So those beyond the limit are refused with their first request, unread, and those beyond even that are reset.
+ * @param most connections at once
+ * @returns the listener for the server's requests
+ */
+export function limitConnections(server: Server, most: number, listener: Listener): Listener {
+  const failure = new BrokerError(
+    'overloaded',
+    `this worker has as many connections as it takes (AIZUMI_MAX_CONNECTIONS is ${most}): nothing was done, try again`,
+    { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
+  );
+  const refused = new WeakSet<Socket>();
+  let open = 0;
+  server.on('connection', (socket: Socket) => {
+    open += 1;
+    socket.once('close', () => (open -= 1));
+    if (open > most + HEARD) socket.resetAndDestroy();
+    else if (open > most) refused.add(socket);
+  });
+  return (req, res) => {
+    if (refused.has(beneath(req.socket))) refuse(res, failure);
+    else listener(req, res);
+  };
+}
+
+/** Of TLS the connection that it is on, which is the one that was counted. */
+const beneath = (socket: Socket): Socket => (socket as Socket & { _parent?: Socket | null })._parent ?? socket;
+
+function refuse(res: ServerResponse, failure: BrokerError): void {
+  const body = errorBody(failure);
+  res
+    .writeHead(STATUS_OF[failure.reason], {
+      'Content-Type': JSON_TYPE,
+      'Content-Length': Buffer.byteLength(body),
+      'Retry-After': RETRY_AFTER_S,
+      Connection: 'close',
+    })
+    .end(body);
+}

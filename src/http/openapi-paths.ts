@@ -1,0 +1,163 @@
+// The paths of the OpenAPI document: what each answers, with every status.
+import { STATUS_CODES } from 'node:http';
+import type { Reason } from '../errors.js';
+import { object } from '../messages/descriptions.js';
+import type { JsonSchema } from '../messages/descriptions.js';
+import { EXAMPLES } from '../messages/examples.js';
+import type { Example } from '../messages/examples.js';
+import { STATUS_OF } from './failure.js';
+import { NOT_OF_REQUESTS, OF_ANY_GET, OF_CREDENTIALS, REASONS } from './reasons.js';
+
+const ref = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` });
+export const schema = (name: string): JsonSchema => ref('schemas', name);
+const json = (of: JsonSchema, examples?: object): object => ({
+  'application/json': { schema: of, ...(examples && { examples }) },
+});
+
+/** @returns a response for each status that one of these reasons has */
+function failures(reasons: readonly Reason[], examples: readonly Example[] = []): Record<string, object> {
+  const statuses = new Set(reasons.map((reason) => STATUS_OF[reason]));
+  return Object.fromEntries(
+    [...statuses].map((status) => {
+      const of = reasons.filter((reason) => STATUS_OF[reason] === status);
+      const error = { properties: { error: { properties: { reason: { enum: of } } }, code: { const: status } } };
+      const shown = examples.filter(({ reply }) => reply.code === status);
+      const headers = {
+        ...(status === 405 && { Allow: ref('headers', 'Allow') }),
+        ...([429, 503].includes(status) && { 'Retry-After': ref('headers', 'Retry-After') }),
+        ...(status === 401 && { 'WWW-Authenticate': ref('headers', 'WWW-Authenticate') }),
+        'X-Request-Id': ref('headers', 'X-Request-Id'),
+      };
+      const description = of.map((reason) => `\`${reason}\`: ${REASONS[reason]}`).join('; ');
+      const content = json({ allOf: [schema('Error'), error] }, shown.length > 0 ? replies(shown) : undefined);
+      return [status, { description: `${STATUS_CODES[status] ?? ''}. ${description}`, headers, content }];
+    }),
+  );
+}
+
+const replies = (examples: readonly Example[]): object =>
+  Object.fromEntries(examples.map(({ name, says, reply }) => [name, { summary: says, value: reply }]));
+
+/** @param maxBatch most requests in one body */
+export function paths(maxBatch: number): object {
+  const ofRequests = (Object.keys(REASONS) as Reason[]).filter((reason) => !NOT_OF_REQUESTS.includes(reason));
+  const [first, last] = [
+    EXAMPLES.find(({ name }) => name === 'send'),
+    EXAMPLES.find(({ name }) => name === 'send_bad'),
+  ];
+  const both = [first, last].flatMap((example) => example ?? []);
+  const batch = { summary: 'A batch: two requests in one body', value: both.map(({ request }) => request) };
+  const mixed = { batch: { summary: 'One done, one not', value: both.map(({ reply }) => reply) } };
+  return {
+    '/': {
+      post: {
+        operationId: 'request',
+        tags: ['messages'],
+        summary: 'Send, receive, free, …',
+        description: `\`msg_type\` says which request it is. A batch has ${maxBatch} requests at most; each is answered as if it had come alone.`,
+        parameters: [
+          {
+            name: 'traceparent',
+            in: 'header',
+            description: 'of W3C Trace Context: travels with a SEND to its RECV; one that is not valid is ignored',
+            schema: { type: 'string' },
+          },
+        ],
+        requestBody: {
+          required: true,
+          content: json(
+            { anyOf: [schema('Request'), schema('Batch')] },
+            {
+              ...Object.fromEntries(
+                EXAMPLES.map(({ name, says, request }) => [name, { summary: says, value: request }]),
+              ),
+              batch,
+            },
+          ),
+        },
+        responses: {
+          200: {
+            description: 'Done; of a batch: all of it',
+            headers: { traceparent: ref('headers', 'traceparent') },
+            content: json(
+              { anyOf: [schema('Reply'), schema('Replies')] },
+              replies(EXAMPLES.filter(({ reply }) => reply.code === 200)),
+            ),
+          },
+          207: {
+            description: 'A batch of which not all were done: each reply has its own code',
+            headers: { 'Retry-After': ref('headers', 'Retry-After'), 'X-Request-Id': ref('headers', 'X-Request-Id') },
+            content: json(schema('MixedReplies'), mixed),
+          },
+          ...failures(ofRequests, EXAMPLES),
+        },
+      },
+    },
+    '/queues': { get: queueList() },
+    '/queues/{address}': { get: oneQueue() },
+    '/livez': { get: probe('livez', 'Whether the worker lives', []) },
+    '/readyz': { get: probe('readyz', 'Whether Redis answers', ['unavailable', 'draining']) },
+  };
+}
+
+const parameter = (name: string, description: string, of: JsonSchema): object => ({
+  name,
+  in: 'query',
+  description,
+  schema: of,
+});
+
+const queueList = (): object => ({
+  operationId: 'queues',
+  tags: ['queues'],
+  summary: 'The queues by their addresses, a page at a time',
+  parameters: [
+    parameter('prefix', 'only addresses whose digits begin so', { type: 'string', pattern: '^(0|[1-9]\\d{0,9})$' }),
+    parameter('limit', 'queues in one page', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
+    parameter('cursor', 'of the page before', { type: 'string' }),
+  ],
+  responses: {
+    200: {
+      description: 'A page',
+      content: json(
+        object({
+          code: { const: 200 },
+          status: { const: 'OK' },
+          queues: { type: 'array', items: schema('Queue') },
+          cursor: { type: ['string', 'null'], description: 'where the next page begins; null: this is the last' },
+        }),
+      ),
+    },
+    ...failures(['invalid_request', 'unavailable', ...OF_CREDENTIALS, ...OF_ANY_GET]),
+  },
+});
+
+const oneQueue = (): object => ({
+  operationId: 'queue',
+  tags: ['queues'],
+  summary: 'One queue',
+  parameters: [
+    {
+      name: 'address',
+      in: 'path',
+      required: true,
+      schema: { type: 'integer', minimum: 0, maximum: 0xffff_ffff },
+      example: 100,
+    },
+  ],
+  responses: {
+    200: {
+      description: 'The queue',
+      content: json(object({ code: { const: 200 }, status: { const: 'OK' }, queue: schema('Queue') })),
+    },
+    ...failures(['invalid_request', 'not_found', 'unavailable', ...OF_CREDENTIALS, ...OF_ANY_GET]),
+  },
+});
+
+const probe = (operationId: string, summary: string, reasons: Reason[]): object => ({
+  operationId,
+  tags: ['probes'],
+  summary,
+  security: [],
+  responses: { 200: { description: 'It is', content: json(schema('Done')) }, ...failures([...reasons, ...OF_ANY_GET]) },
+});

@@ -1,0 +1,9 @@
+// A bound on how long a scrape waits for anything.
+
+/** What `promise` resolves to; undefined when it fails or takes longer. */
+export function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms, undefined);
+    promise.then(resolve, () => resolve(undefined)).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,336 @@
+// Who gets in and who does not, on the wire.
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { ACTIONS } from '../../src/access/permissions.js';
+import type { Action } from '../../src/access/permissions.js';
+import { MESSAGE_TYPES } from '../../src/messages/index.js';
+import { ALL, bearer, keysFile } from '../support/access.js';
+import type { KeysFile } from '../support/access.js';
+import { startBroker } from '../support/broker.js';
+import type { Reply, TestBroker } from '../support/broker.js';
+import { httpRequest, openConnection } from '../support/connection.js';
+import { openClient } from '../support/keep-alive-client.js';
+import { startRedisServer } from '../support/redis-server.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+
+/** What each request needs, in the words of docs/security.md, which a test compares with the table of message types. */
+const NEEDS: Readonly<Record<string, readonly Action[]>> = {
+  MSG_SEND_REQ: ['send', 'to'],
+  MSG_RECV_REQ: ['receive'],
+  MSG_FREE_REQ: ['receive'],
+  MSG_PUSH_REQ: [],
+  MSG_PUSH_ACK: [],
+  MSG_HELO_REQ: ['receive'],
+  MSG_STAT_REQ: ['receive'],
+  MSG_GBYE_REQ: ['receive'],
+  MSG_KEEP_REQ: ['receive'],
+  MSG_BACK_REQ: ['receive'],
+  MSG_PEEK_REQ: ['administer'],
+  MSG_MOVE_REQ: ['administer'],
+  MSG_DROP_REQ: ['administer'],
+};
+/** Fields that a type needs beside the five. */
+const MORE: Readonly<Record<string, object>> = {
+  MSG_KEEP_REQ: { visibility_timeout_ms: 1_000 },
+  MSG_PEEK_REQ: { state: 'waiting' },
+  MSG_DROP_REQ: { state: 'waiting' },
+};
+const requestOf = (name: string): object => ({ ...sendRequest(200, 1, 'hello', 100), ...MORE[name], msg_type: name });
+
+const reasonOf = ({ json }: Reply): unknown => (json.error as { reason: string } | undefined)?.reason;
+
+describe('http: access', () => {
+  let file: KeysFile;
+  let broker: TestBroker;
+
+  async function start(env: Record<string, string> = {}): Promise<void> {
+    broker = await startBroker({ ...file.env, ...env });
+  }
+  const ask = (key: string, request: object): Promise<Reply> => broker.post(request, bearer(key));
+  const get = async (path: string, key?: string) => {
+    const response = await fetch(broker.url + path, { headers: key === undefined ? {} : bearer(key) });
+    return { status: response.status, json: (await response.json()) as Record<string, any> };
+  };
+
+  beforeEach(() => (file = keysFile()));
+  afterEach(async () => {
+    await broker.stop();
+    file.delete();
+  });
+
+  describe('without credentials that are good', () => {
+    const cases: Record<string, [authorization: string | undefined, message: string]> = {
+      none: [undefined, 'send Authorization: Bearer with an API key'],
+      'an empty header': ['', 'Authorization must be Bearer and an API key'],
+      'another scheme': ['Basic YTpi', 'Authorization must be Bearer and an API key'],
+      'the scheme alone': ['Bearer ', 'Authorization must be Bearer and an API key'],
+      'two keys': ['Bearer a b', 'Authorization must be Bearer and an API key'],
+      'a key of nobody': ['Bearer aizumi_x', 'this key is not known: it may have been withdrawn'],
+      'a token where there are no tokens': ['Bearer a.b.c', 'this key is not known: it may have been withdrawn'],
+      'a key that has expired': ['expired', 'this key expired at 2020-01-31T00:00:00.000Z: ask for a new one'],
+    };
+    for (const [what, [authorization, message]] of Object.entries(cases))
+      it(`answers 401 to ${what}`, async () => {
+        const expired = file.add(ALL, { expires: '2020-01-31' });
+        await start();
+        const value = authorization === 'expired' ? `Bearer ${expired}` : authorization;
+        const connection = await openConnection(broker.url);
+        // the second shows that the connection is usable
+        for (const _ of [1, 2]) {
+          connection.write(httpRequest(JSON.stringify(heloRequest(100)), { headers: { Authorization: value } }));
+          const { status, headers, text } = await connection.reply();
+          expect(status).to.equal(401);
+          expect(headers['www-authenticate']).to.equal('Bearer');
+          expect(JSON.parse(text)).to.deep.equal({
+            code: 401,
+            status: 'Unauthorized',
+            error: { reason: 'unauthenticated', message, details: [] },
+          });
+        }
+        connection.destroy();
+      });
+
+    it('answers before it has read the body', async () => {
+      await start();
+      const connection = await openConnection(broker.url);
+      const head = { headers: { 'Content-Length': '1000000', 'Content-Type': 'application/pdf' } };
+      connection.write(httpRequest('', head));
+      expect((await connection.reply()).status).to.equal(401);
+      connection.destroy();
+    });
+
+    it('answers a batch with one 401, and does nothing of it', async () => {
+      const key = file.add(ALL);
+      await start();
+      const batch = [sendRequest(100, 1), sendRequest(100, 2)];
+      const { status, json } = await broker.post(batch, bearer(`${key}x`));
+      expect([status, json.code]).to.deep.equal([401, 401]);
+      expect((await ask(key, recvRequest(100))).status).to.equal(404);
+    });
+
+    it('shows no queue, and still answers probes', async () => {
+      await start();
+      for (const path of ['queues', 'queues/100']) expect((await get(path)).status, path).to.equal(401);
+      for (const path of ['livez', 'readyz']) expect((await get(path)).status, path).to.equal(200);
+    });
+
+    it('takes the scheme in any case', async () => {
+      const key = file.add(ALL);
+      await start();
+      for (const scheme of ['bearer', 'BEARER', 'Bearer '])
+        expect((await broker.post(heloRequest(1), { authorization: `${scheme} ${key}` })).status).to.equal(200);
+    });
+  });
+
+  describe('each request', () => {
+    it('has its row in this test', () =>
+      expect(Object.keys(NEEDS)).to.have.members(MESSAGE_TYPES.map(({ request }) => request)));
+
+    for (const { request: name, reply } of MESSAGE_TYPES) {
+      const needs = NEEDS[name] ?? [];
+      it(`${name} needs ${needs.join(' and ') || 'nothing'}, and nothing else`, async () => {
+        const only = file.add(
+          Object.fromEntries(ACTIONS.map((action) => [action, needs.includes(action) ? ['*'] : []])),
+        );
+        const without = ACTIONS.map((action) => [action, file.add({ ...ALL, [action]: [] })] as const);
+        await start();
+        const allowed = await ask(only, requestOf(name));
+        expect(allowed.status, 'with what it needs').to.be.oneOf([200, 404, 501]);
+        for (const [action, key] of without) {
+          const answer = await ask(key, requestOf(name));
+          if (!needs.includes(action)) expect(answer.status, `without ${action}`).to.equal(allowed.status);
+          else {
+            const { status, json } = answer;
+            expect([status, reasonOf(answer), json.msg_type], `without ${action}`).to.deep.equal([
+              403,
+              'forbidden',
+              reply,
+            ]);
+          }
+        }
+      });
+
+      for (const action of needs)
+        it(`${name} needs ${action} of the very address`, async () => {
+          const address = action === 'to' ? 200 : 100;
+          const near = file.add({ ...ALL, [action]: [address - 1, `${address + 1}-4294967295`] });
+          const exact = file.add({ ...ALL, [action]: [address] });
+          await start();
+          expect((await ask(near, requestOf(name))).status).to.equal(403);
+          expect((await ask(exact, requestOf(name))).status).not.to.equal(403);
+        });
+    }
+
+    it('is told what it needs', async () => {
+      const key = file.add({ send: [100] });
+      await start();
+      const { text } = await ask(key, requestOf('MSG_RECV_REQ'));
+      const message =
+        'MSG_RECV_REQ needs the permission receive for the address 100, which your credentials do not give';
+      expect(JSON.parse(text)).to.deep.equal({
+        code: 403,
+        status: 'Forbidden',
+        msg_type: 'MSG_RECV_ACK',
+        error: { reason: 'forbidden', message, details: [{ field: 'saddr', message }] },
+      });
+    });
+
+    it('of a batch is allowed or refused by itself', async () => {
+      const key = file.add({ send: ['*'], to: ['100-199'], receive: [150] });
+      await start();
+      const batch = [sendRequest(100, 1), sendRequest(200, 2), statRequest(150), statRequest(151)];
+      const { status, text } = await ask(key, batch);
+      expect(status).to.equal(207);
+      expect((JSON.parse(text) as { code: number }[]).map(({ code }) => code)).to.deep.equal([200, 403, 200, 403]);
+    });
+  });
+
+  describe('GET /queues', () => {
+    it('lists those that the key may administer, a page at a time', async () => {
+      const all = file.add(ALL);
+      const some = file.add({ administer: ['100-199', 300] });
+      const none = file.add({ ...ALL, administer: [] });
+      await start();
+      for (const address of [99, 100, 150, 200, 300]) await ask(all, heloRequest(address));
+      const addresses = async (key: string, query = ''): Promise<unknown> =>
+        (await get(`queues${query}`, key)).json.queues.map(({ address }: { address: number }) => address);
+      expect(await addresses(all)).to.deep.equal([99, 100, 150, 200, 300]);
+      expect(await addresses(some)).to.deep.equal([100, 150, 300]);
+      expect(await addresses(some, '?limit=1&cursor=100')).to.deep.equal([150]);
+      expect(await addresses(some, '?prefix=3')).to.deep.equal([300]);
+      expect((await get('queues', none)).status).to.equal(403);
+    });
+
+    it('shows one that the key may administer, and tells of no other whether it is there', async () => {
+      const key = file.add({ administer: [100], receive: ['*'] });
+      await start();
+      for (const address of [100, 101]) await ask(key, heloRequest(address));
+      expect((await get('queues/100', key)).status).to.equal(200);
+      expect([(await get('queues/101', key)).status, (await get('queues/102', key)).status]).to.deep.equal([403, 403]);
+    });
+  });
+
+  it('refuses before it asks Redis: it does so too when there is none', async () => {
+    const redis = await startRedisServer();
+    const [good, poor] = [file.add(ALL), file.add({})];
+    await start({ AIZUMI_REDIS_URL: redis.url });
+    await redis.kill9();
+    await until('the broker knows that Redis is away', async () => !(await fetch(`${broker.url}readyz`)).ok);
+    for (const { request: name } of MESSAGE_TYPES.filter(({ request }) => NEEDS[request]!.length > 0)) {
+      expect((await broker.post(requestOf(name))).status, name).to.equal(401);
+      expect((await ask(poor, requestOf(name))).status, name).to.equal(403);
+      expect((await ask(good, requestOf(name))).status, name).to.equal(503);
+    }
+    for (const path of ['queues', 'queues/100']) {
+      const statuses = [await get(path), await get(path, poor), await get(path, good)].map(({ status }) => status);
+      expect(statuses, path).to.deep.equal([401, 403, 503]);
+    }
+    await redis.stop();
+  });
+
+  it('refuses without a word to Redis', async () => {
+    const redis = await startRedisServer();
+    const [good, poor] = [file.add(ALL), file.add({})];
+    await start({ AIZUMI_REDIS_URL: redis.url });
+    const raw = new Redis(redis.url);
+    const monitor = await raw.monitor();
+    try {
+      const heard: string[] = [];
+      monitor.on('monitor', (_: string, args: string[]) => heard.push(args.join(' ')));
+      for (const { request } of MESSAGE_TYPES) {
+        await broker.post(requestOf(request));
+        await ask(poor, requestOf(request));
+      }
+      await ask(
+        poor,
+        MESSAGE_TYPES.map(({ request }) => requestOf(request)),
+      );
+      for (const path of ['queues', 'queues/100']) await get(path, poor);
+      await ask(good, sendRequest(777, 1));
+      await until('what may be done is heard', () => heard.some((command) => command.includes('777')));
+      const ofQueues = heard.filter((command) => command.includes(`${broker.config.keyPrefix}:`));
+      expect(ofQueues.filter((command) => !/777|followed/.test(command))).to.deep.equal([]);
+    } finally {
+      monitor.disconnect();
+      raw.disconnect();
+      await redis.stop();
+    }
+  });
+
+  describe('a file that changes', () => {
+    it('lets a new key in and an old one out, on connections that are open', async () => {
+      const old = file.add(ALL);
+      await start();
+      const client = openClient(broker.url, 5_000);
+      const status = async (key: string): Promise<number> => {
+        const outcome = await client.post(heloRequest(100), bearer(key));
+        if (outcome.kind !== 'replied') throw new Error(outcome.kind);
+        return outcome.status;
+      };
+      expect(await status(old)).to.equal(200);
+      const next = file.add(ALL);
+      await until('the new key is good', async () => (await status(next)) === 200);
+      expect(await status(old), 'both, while clients change over').to.equal(200);
+      file.remove(old);
+      await until('the old key is not', async () => (await status(old)) === 401);
+      expect(await status(next)).to.equal(200);
+      client.close();
+    });
+
+    it('counts for nothing while it is broken, or gone', async () => {
+      const key = file.add(ALL);
+      await start();
+      const other = file.add(ALL);
+      await until('the change is seen', async () => (await ask(other, heloRequest(1))).status === 200);
+      for (const make of [() => file.write('keys: ['), () => rmSync(file.path)]) {
+        make();
+        // as long as a change that is good may take, and more
+        await pause(2_500);
+        expect((await ask(key, heloRequest(1))).status).to.equal(200);
+      }
+      const last = file.add(ALL);
+      await until('a good one counts again', async () => (await ask(last, heloRequest(1))).status === 200);
+    });
+
+    it('is seen where Kubernetes turns a link to it', async () => {
+      const [first, second] = [file.add(ALL), file.add(ALL)];
+      const [one, two] = file.entries();
+      for (const [name, entry] of [
+        ['..1', one],
+        ['..2', two],
+      ] as const) {
+        mkdirSync(join(file.folder, name));
+        writeFileSync(join(file.folder, name, 'keys.yaml'), JSON.stringify({ keys: [entry] }));
+      }
+      const at = (name: string): string => join(file.folder, name);
+      symlinkSync('..1', at('..data'));
+      rmSync(file.path);
+      symlinkSync('..data/keys.yaml', file.path);
+      await start();
+      expect((await ask(first, heloRequest(1))).status).to.equal(200);
+      expect((await ask(second, heloRequest(1))).status).to.equal(401);
+      symlinkSync('..2', at('..new'));
+      renameSync(at('..new'), at('..data'));
+      await until('the link is followed', async () => (await ask(second, heloRequest(1))).status === 200);
+      expect((await ask(first, heloRequest(1))).status).to.equal(401);
+    });
+  });
+
+  it('turns a client out when its key expires, on a connection that is open', async () => {
+    const key = file.add(ALL, { expires: new Date(Date.now() + 1_500).toISOString() });
+    await start();
+    const client = openClient(broker.url, 5_000);
+    const statuses = new Set<unknown>();
+    await until('the key has expired', async () => {
+      const outcome = await client.post(heloRequest(100), bearer(key));
+      if (outcome.kind === 'replied') statuses.add(outcome.status);
+      return statuses.has(401);
+    });
+    expect([...statuses]).to.deep.equal([200, 401]);
+    client.close();
+  });
+});

@@ -1,0 +1,261 @@
+// What nobody would send, for some seconds: no 500, no dead worker, no memory lost, and nothing stored that was not answered 200.
+// AIZUMI_TEST_SEED repeats a run as far as time allows.
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import * as keys from '../../src/queue/keys.js';
+import { MESSAGE_TYPES } from '../../src/messages/index.js';
+import { chunk, httpRequest, openConnection } from '../support/connection.js';
+import { endAllProcesses, startBrokerProcess } from '../support/process.js';
+import type { BrokerProcess } from '../support/process.js';
+import { startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
+import { sendRequest, statRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+
+const THIRD_MS = 4_000;
+const AT_ONCE = 8;
+const GROWTH = 4 * 1024 * 1024;
+
+const address = fc.integer({ min: 0, max: 20 });
+const odd = fc.oneof(
+  fc.jsonValue(),
+  fc.integer(),
+  fc.double(),
+  fc.string({ unit: 'binary' }),
+  fc.constantFrom(-1, 2 ** 32, 2 ** 53, 1e999),
+);
+const NAMES = [
+  ...[
+    'msg_type',
+    'saddr',
+    'daddr',
+    'id',
+    'payload',
+    'dedup',
+    'delay_ms',
+    'ttl_ms',
+    'durability',
+    'wait_ms',
+    'max',
+    'ids',
+  ],
+  ...[
+    'visibility_timeout_ms',
+    'details',
+    'attempt_id',
+    'settings',
+    'receipt',
+    'count',
+    'state',
+    '__proto__',
+    'constructor',
+  ],
+];
+
+/** Requests that are right, more or less: each is made of a type's fields, and then some are exchanged. */
+const request = fc
+  .tuple(
+    fc.constantFrom(...MESSAGE_TYPES.flatMap(({ request: name, number }) => [name, number])),
+    fc.record({ saddr: address, daddr: address, id: fc.nat(50), payload: fc.jsonValue() }),
+    fc.dictionary(
+      fc.constantFrom(...NAMES.slice(5)),
+      fc.oneof(
+        fc.nat(50),
+        fc.boolean(),
+        fc.constantFrom('primary', 'all', 'waiting', 'dead', 'a'),
+        fc.array(fc.nat(50)),
+        odd,
+      ),
+      { maxKeys: 2 },
+    ),
+    fc.dictionary(fc.constantFrom(...NAMES), odd, { maxKeys: 1 }),
+  )
+  .map(([msgType, plain, more, wrong]) => ({ msg_type: msgType, ...plain, ...more, ...wrong }));
+
+const json = fc.oneof(
+  { weight: 5, arbitrary: request },
+  { weight: 2, arbitrary: fc.array(request, { maxLength: 5 }) },
+  { weight: 1, arbitrary: fc.jsonValue() },
+);
+
+/** JSON, and JSON that something has bitten. */
+const body = fc
+  .tuple(json, fc.option(fc.tuple(fc.nat(), fc.nat(5), fc.string({ unit: 'binary', maxLength: 4 })), { freq: 3 }))
+  .map(([value, bite]) => {
+    const text = JSON.stringify(value);
+    if (bite === null) return text;
+    const at = bite[0] % (text.length + 1);
+    return text.slice(0, at) + bite[2] + text.slice(at + bite[1]);
+  });
+
+const headers = fc.dictionary(
+  fc.constantFrom(
+    'Content-Type',
+    'Content-Encoding',
+    'Expect',
+    'Connection',
+    'Transfer-Encoding',
+    'Upgrade',
+    'X-Odd',
+    'Host',
+  ),
+  fc.oneof(
+    fc.constantFrom('application/json', 'text/plain', 'gzip', 'close', 'chunked', '100-continue'),
+    fc.string({ maxLength: 30 }),
+  ),
+  { maxKeys: 2 },
+);
+const target = fc.record({
+  method: fc.constantFrom('POST', 'POST', 'POST', 'GET', 'HEAD', 'PUT', 'OPTIONS', 'DELETE'),
+  path: fc.oneof(fc.constantFrom('/', '/queues', '/queues/1', '/readyz', '//', '/?x', '/queues?limit=0'), fc.webPath()),
+});
+
+interface Case {
+  bytes: Buffer;
+  /** The body, where the bytes are one request. */
+  text?: string;
+  /** How many SENDs with this payload are in them, at most. */
+  payload?: string;
+}
+
+let cases = 0;
+const send = (payload: string): Buffer => httpRequest(JSON.stringify(sendRequest(7, 1, payload)));
+
+const proper = body.map((text): Case => ({ bytes: httpRequest(text), text }));
+const oddHead = fc
+  .tuple(body, headers, target)
+  .map(([text, more, to]): Case => ({ bytes: httpRequest(text, { ...to, headers: more }), text }));
+/** Pipelined requests with a fault behind them. */
+const raw = fc
+  .tuple(
+    fc.nat(5),
+    fc.oneof(
+      fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+      fc.nat(150).map((cut) => send('cut').subarray(0, cut)),
+      fc.nat(40_000).map((size) => httpRequest('{}', { headers: { 'X-Long': 'x'.repeat(size) } })),
+      fc
+        .constantFrom('zz\r\n', '5\r\n{}\r\n', '-1\r\n\r\n', `${chunk('{}')}5`, 'ffffffffffffffff\r\n', '0\r\n')
+        .map((chunks) =>
+          Buffer.concat([
+            httpRequest('', { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' } }),
+            Buffer.from(chunks),
+          ]),
+        ),
+    ),
+  )
+  .map(([before, fault]): Case => {
+    const payload = `raw ${cases++}`;
+    return { bytes: Buffer.concat([...Array.from({ length: before }, () => send(payload)), fault]), payload };
+  });
+const anyCase = fc.oneof(
+  { weight: 4, arbitrary: proper },
+  { weight: 2, arbitrary: oddHead },
+  { weight: 2, arbitrary: raw },
+);
+
+describe('http/fuzz', function () {
+  this.timeout(60_000);
+  const seed = Number(process.env.AIZUMI_TEST_SEED ?? Date.now() % 2 ** 31);
+  const random = { state: seed };
+  let server: TestServer;
+  let broker: BrokerProcess;
+  /** What was answered 200, as `${daddr} ${saddr} ${id} ${payload}`. */
+  const sent = new Set<string>();
+  const answered = new Map<string, number>();
+  const counts: Record<string, number> = {};
+
+  before(async () => {
+    server = await startRedisServer();
+    broker = await startBrokerProcess({
+      AIZUMI_REDIS_URL: server.url,
+      AIZUMI_MAX_DELIVERIES: '3',
+      AIZUMI_VISIBILITY_TIMEOUT_MS: '50',
+      AIZUMI_MAX_QUEUE_LENGTH: '1000',
+      NODE_OPTIONS: '--import ./test/support/tell-memory.mjs',
+    });
+  });
+  after(async () => {
+    endAllProcesses();
+    await server.stop();
+  });
+
+  async function run({ bytes, text, payload }: Case): Promise<void> {
+    const connection = await openConnection(broker.url);
+    connection.write(bytes);
+    connection.end();
+    const all = await connection.closed(10_000);
+    const statuses = [...all.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+    for (const status of statuses) {
+      counts[status] = (counts[status] ?? 0) + 1;
+      expect(status === 500 || (status > 501 && status !== 503), `${bytes.toString()}\n→ ${all}`).to.equal(false);
+    }
+    if (payload !== undefined) answered.set(payload, statuses.filter((status) => status === 200).length);
+    if (text !== undefined && all.includes('"MSG_SEND_ACK"')) note(text, all.slice(all.lastIndexOf('\r\n\r\n') + 4));
+  }
+
+  function note(text: string, reply: string): void {
+    const [requests, replies] = [JSON.parse(text), JSON.parse(reply)].map((value) =>
+      Array.isArray(value) ? value : [value],
+    );
+    replies!.forEach(({ code, msg_type }: any, i: number) => {
+      const { daddr, saddr, id, payload } = requests![i];
+      if (code === 200 && msg_type === 'MSG_SEND_ACK') sent.add(`${daddr} ${saddr} ${id} ${JSON.stringify(payload)}`);
+    });
+  }
+
+  async function fuzz(): Promise<number> {
+    const endMs = performance.now() + THIRD_MS;
+    while (performance.now() < endMs) {
+      const sample = fc.sample(anyCase, { seed: random.state++, numRuns: 10 * AT_ONCE });
+      for (let i = 0; i < sample.length; i += AT_ONCE) await Promise.all(sample.slice(i, i + AT_ONCE).map(run));
+    }
+    const told = broker.lines('memory').length;
+    broker.signal('SIGUSR2');
+    await until('it tells its memory', () => broker.lines('memory').length > told, 10_000);
+    return broker.lines('memory')[told]!.heapUsed as number;
+  }
+
+  it(`does no harm (AIZUMI_TEST_SEED=${seed})`, async () => {
+    const heap = [await fuzz(), await fuzz(), await fuzz()];
+    console.log(
+      `      seed ${seed}, replies ${JSON.stringify(counts)}, heap ${heap.map((bytes) => (bytes / 1e6).toFixed(1)).join(', ')} MB`,
+    );
+    expect(broker.exitCode).to.equal(undefined);
+    expect(broker.log.filter(({ level }) => level >= 50)).to.deep.equal([]);
+    expect((await broker.post(statRequest(1))).status).to.equal(200);
+    expect(heap[2]! - heap[0]!, 'bytes of heap more than after the first third').to.be.below(GROWTH);
+    // it must have got through to what it is to harm
+    for (const status of [200, 207, 400, 404, 405, 413, 415, 431])
+      if (status !== 413) expect(counts, `${status}`).to.have.property(`${status}`);
+    expect(sent.size).to.be.greaterThan(20);
+  });
+
+  it('leaves nothing in Redis but what was answered 200, under the names that there are', async () => {
+    const redis = new Redis(server.url);
+    try {
+      const known = Object.values(keys).map((name) =>
+        name('aizumi', 0).replace(/[{}]/g, '\\$&').replace('{0\\}', '{\\d+\\}'),
+      );
+      const pattern = new RegExp(`^(${known.join('|')}|aizumi:followed)(:.*)?$`);
+      const names = await redis.keys('*');
+      expect(names.filter((name) => !pattern.test(name))).to.deep.equal([]);
+      for (const name of names.filter((key) => /:(queue|dead)$/.test(key))) {
+        const daddr = /\{(\d+)\}/.exec(name)![1]!;
+        const found = new Map<string, number>();
+        for (const [, list] of await redis.xrange(name, '-', '+')) {
+          const fields = Object.fromEntries(
+            Array.from({ length: list.length / 2 }, (_, i) => [list[2 * i], list[2 * i + 1]]),
+          );
+          const payload: unknown = JSON.parse(fields.payload);
+          if (typeof payload === 'string' && payload.startsWith('raw '))
+            found.set(payload, (found.get(payload) ?? 0) + 1);
+          else expect(sent, name).to.include(`${daddr} ${fields.saddr} ${fields.id} ${JSON.stringify(payload)}`);
+        }
+        for (const [payload, count] of found) expect(count, payload).to.be.at.most(answered.get(payload) ?? 0);
+      }
+    } finally {
+      redis.disconnect();
+    }
+  });
+});

@@ -1,0 +1,183 @@
+// JSON Web Tokens on the wire, from an issuer on loopback.
+import { createHmac, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { AccessError } from '../../src/access/credentials.js';
+import { ALL, bearer, keysFile, startIssuer } from '../support/access.js';
+import type { Issuer } from '../support/access.js';
+import { startBroker } from '../support/broker.js';
+import type { Reply, TestBroker } from '../support/broker.js';
+import { heloRequest, sendRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+
+const newKey = (): KeyObject => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+const nowS = (): number => Math.floor(Date.now() / 1000);
+const pemOf = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();
+const wire = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
+const messageOf = ({ json }: Reply): string => (json.error as { message: string }).message;
+
+describe('http: JSON Web Tokens', () => {
+  let issuer: Issuer;
+  let broker: TestBroker | undefined;
+
+  beforeEach(async () => void (issuer = await startIssuer()));
+  afterEach(async () => {
+    await broker?.stop();
+    broker = undefined;
+    await issuer.close().catch(() => undefined); // the test has done so
+  });
+
+  async function start(env: Record<string, string> = issuer.env): Promise<void> {
+    broker = await startBroker(env);
+  }
+  const ask = (token: string, request: object = heloRequest(100)): Promise<Reply> =>
+    broker!.post(request, bearer(token));
+
+  it('let a client do what their claim allows, and nothing else', async () => {
+    await start();
+    const token = await issuer.token({ send: [100, '200-299'], to: [7], receive: ['*'] });
+    expect((await ask(token, sendRequest(7, 1, 'x', 250))).status).to.equal(200);
+    expect((await ask(token, sendRequest(7, 1, 'x', 101))).status).to.equal(403);
+    expect((await ask(token, sendRequest(8, 1, 'x', 100))).status).to.equal(403);
+    expect((await ask(token)).status).to.equal(200);
+    expect((await fetch(`${broker!.url}queues`, { headers: bearer(token) })).status).to.equal(403);
+    expect((await ask(await issuer.token(undefined))).status, 'without the claim').to.equal(403);
+  });
+
+  const bad: Record<string, [token: () => Promise<string>, message: RegExp]> = {
+    'that has expired': [() => issuer.token(ALL, { exp: nowS() - 1 }), /^this token has expired/],
+    'that never expires': [() => issuer.token(ALL, { exp: undefined }), /its claim exp is missing/],
+    'that is not good yet': [() => issuer.token(ALL, { nbf: nowS() + 60 }), /its claim nbf /],
+    'of another issuer': [() => issuer.token(ALL, { iss: 'https://other.test/' }), /its claim iss /],
+    'for somebody else': [() => issuer.token(ALL, { aud: 'other' }), /its claim aud /],
+    'of nobody': [() => issuer.token(ALL, { sub: undefined }), /its claim sub is missing/],
+    'signed with another key': [() => issuer.token(ALL, {}, newKey()), /its signature$/],
+    'whose claim is no permission': [
+      () => issuer.token({ sned: [1] }),
+      /^this token is not valid: aizumi.sned is not a permission$/,
+    ],
+    'whose claim has no addresses': [
+      () => issuer.token({ send: ['x'] }),
+      /^this token is not valid: aizumi.send\[0\] must be an address/,
+    ],
+    'that was changed': [
+      async () => {
+        const [head, , signature] = (await issuer.token({})).split('.');
+        const claims = {
+          iss: issuer.env.AIZUMI_JWT_ISSUER,
+          aud: issuer.env.AIZUMI_JWT_AUDIENCE,
+          sub: 'x',
+          exp: nowS() + 9,
+        };
+        return `${head}.${wire({ ...claims, aizumi: ALL })}.${signature}`;
+      },
+      /its signature$/,
+    ],
+    'without a signature': [
+      () => Promise.resolve(`${wire({ alg: 'none' })}.${wire({ exp: nowS() + 9, aizumi: ALL })}.x`),
+      /its algorithm or its signature$/,
+    ],
+    'signed with the public key as a secret': [
+      () => {
+        const signed = `${wire({ alg: 'HS256' })}.${wire({ exp: nowS() + 9, aizumi: ALL })}`;
+        const mac = createHmac('sha256', pemOf(issuer.publicKey)).update(signed).digest('base64url');
+        return Promise.resolve(`${signed}.${mac}`);
+      },
+      /its algorithm or its signature$/,
+    ],
+    'that is none': [() => Promise.resolve('a.b.c'), /its form, /],
+  };
+  for (const [which, [make, message]] of Object.entries(bad))
+    it(`answers 401 to one ${which}`, async () => {
+      await start();
+      const answer = await ask(await make());
+      expect([answer.status, answer.headers.get('www-authenticate')]).to.deep.equal([401, 'Bearer']);
+      expect(messageOf(answer)).to.match(message);
+    });
+
+  it('are good until they expire, and not longer, on whatever connection', async () => {
+    await start();
+    const token = await issuer.token(ALL, { exp: nowS() + 2 });
+    const statuses: number[] = [];
+    await until('it has expired', async () => statuses.push((await ask(token)).status) && statuses.at(-1) === 401);
+    expect(statuses[0]).to.equal(200);
+  });
+
+  it('stand beside keys', async () => {
+    const file = keysFile();
+    const key = file.add(ALL);
+    await start({ ...issuer.env, ...file.env });
+    for (const credential of [key, await issuer.token(ALL)]) expect((await ask(credential)).status).to.equal(200);
+    expect(messageOf(await broker!.post(heloRequest(1)))).to.equal(
+      'send Authorization: Bearer with an API key or a JSON Web Token',
+    );
+    file.delete();
+  });
+
+  describe('whose keys are at a URL', () => {
+    it('are answered 503 while nobody knows the keys, and are good as soon as they are there', async () => {
+      const token = await issuer.token(ALL);
+      await issuer.close();
+      await start();
+      const answer = await ask(token);
+      expect([answer.status, answer.json.error]).to.deep.include.members([503]);
+      expect(answer.json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
+      expect(answer.headers.get('retry-after')).to.equal('1');
+      await issuer.open();
+      await until('the keys are there', async () => (await ask(token)).status === 200);
+    });
+
+    it('stay good while the issuer is away', async () => {
+      await start();
+      expect((await ask(await issuer.token(ALL))).status).to.equal(200);
+      await issuer.close();
+      expect((await ask(await issuer.token(ALL, { sub: 'another' }))).status).to.equal(200);
+    });
+
+    it('are verified with keys that are fetched once, not for each', async () => {
+      await start();
+      for (let i = 0; i < 5; i++) expect((await ask(await issuer.token(ALL, { sub: String(i) }))).status).to.equal(200);
+      issuer.rotate();
+      for (let i = 0; i < 5; i++) expect((await ask(await issuer.token(ALL))).status).to.equal(401);
+      expect(issuer.asked, 'a token that names another key makes nobody ask again at once').to.equal(1);
+    });
+  });
+
+  describe('whose key is in a file', () => {
+    let folder: string;
+    const path = (): string => join(folder, 'issuer.pem');
+    const env = (): Record<string, string> => {
+      const { AIZUMI_JWT_JWKS_URL: _, ...rest } = issuer.env;
+      return { ...rest, AIZUMI_JWT_PUBLIC_KEY_FILE: path() };
+    };
+    beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'aizumi-jwt-'))));
+    afterEach(() => rmSync(folder, { recursive: true }));
+
+    it('are good, and those of a new key when the file changes', async () => {
+      writeFileSync(path(), pemOf(issuer.publicKey));
+      await start(env());
+      const old = await issuer.token(ALL);
+      expect((await ask(old)).status).to.equal(200);
+      issuer.rotate();
+      writeFileSync(path(), pemOf(issuer.publicKey));
+      const next = await issuer.token(ALL);
+      await until('the new key is in force', async () => (await ask(next)).status === 200);
+      expect((await ask(old)).status).to.equal(401);
+    });
+
+    it('do not start with a file that is no public key', async () => {
+      const texts = ['', 'hello', newKey().export({ type: 'pkcs8', format: 'pem' }).toString()];
+      for (const text of texts) {
+        writeFileSync(path(), text);
+        const error = await startBroker(env()).catch((reason: unknown) => reason);
+        expect(error).to.be.instanceOf(AccessError);
+        expect((error as Error).message).to.match(
+          /^AIZUMI_JWT_PUBLIC_KEY_FILE cannot be used \(.*\):\nit must be a public key/,
+        );
+      }
+    });
+  });
+});

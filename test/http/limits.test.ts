@@ -1,0 +1,236 @@
+// Each limit: who runs into it is told so, nothing is done, and everybody else is served.
+import { request as httpRequestTo } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { expect } from 'chai';
+import { startBroker } from '../support/broker.js';
+import type { Reply, TestBroker } from '../support/broker.js';
+import { httpRequest, openConnection } from '../support/connection.js';
+import type { Connection } from '../support/connection.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { startRedisServer } from '../support/redis-server.js';
+import { until } from '../support/until.js';
+
+const STAT = httpRequest(JSON.stringify(statRequest(1)));
+
+describe('http/limits', function () {
+  this.timeout(30_000);
+  let broker: TestBroker;
+  const open: Connection[] = [];
+
+  afterEach(async () => {
+    for (const connection of open.splice(0)) connection.destroy();
+    await broker.stop();
+  });
+
+  async function connect(): Promise<Connection> {
+    const connection = await openConnection(broker.url);
+    open.push(connection);
+    return connection;
+  }
+
+  /** From another address of this machine: 127.0.0.0/8 is all loopback on Linux. */
+  async function statFrom(localAddress: string): Promise<number> {
+    const headers = { 'content-type': 'application/json' };
+    const sent = httpRequestTo(broker.url, { method: 'POST', headers, localAddress, agent: false });
+    sent.end(JSON.stringify(statRequest(1)));
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    response.resume();
+    return response.statusCode ?? 0;
+  }
+
+  const burst = (count: number, request: object): Promise<Reply[]> =>
+    Promise.all(Array.from({ length: count }, () => broker.post(request)));
+  const statuses = (replies: Reply[]): Record<number, number> =>
+    replies.reduce<Record<number, number>>(
+      (counts, { status }) => ({ ...counts, [status]: (counts[status] ?? 0) + 1 }),
+      {},
+    );
+
+  describe('requests of a client', () => {
+    it('over its limit are answered 429, with when to come again; another client is served meanwhile', async () => {
+      broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '10' });
+      let flooding = true as boolean;
+      const flood = (async () => {
+        const replies: Reply[] = [];
+        while (flooding) replies.push(...(await burst(20, statRequest(1))));
+        return replies;
+      })();
+      for (let n = 0; n < 8; n++) expect(await statFrom('127.0.0.2')).to.equal(200);
+      flooding = false;
+      const replies = await flood;
+      expect(Object.keys(statuses(replies))).to.have.members(['200', '429']);
+      const refused = replies.find(({ status }) => status === 429)!;
+      expect(refused.headers.get('retry-after')).to.equal('1');
+      expect(refused.text).to.equal(
+        '{"code":429,"status":"Too Many Requests","error":{"reason":"rate_limited","message":"you send more requests a second than a client may (AIZUMI_MAX_CLIENT_REQUESTS_PER_S): nothing was done, try again in 1 s","outcome":"not_done","details":[]}}',
+      );
+      await until('it is served again', async () => (await broker.post(statRequest(1))).status === 200);
+    });
+
+    it('count as many as there are in a batch, which is done whole', async () => {
+      broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '10' });
+      const batch = Array.from({ length: 50 }, (_, id) => sendRequest(100, id));
+      expect((await broker.post(batch)).status).to.equal(200);
+      const { status, headers } = await broker.post(statRequest(100));
+      expect([status, headers.get('retry-after')]).to.deep.equal([429, '5']);
+    });
+
+    it('are refused on GET /queues too, and never on the probes', async () => {
+      broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '2' });
+      const codes = await Promise.all([1, 2, 3, 4].map(async () => (await fetch(`${broker.url}queues`)).status));
+      expect(codes.sort()).to.deep.equal([200, 200, 429, 429]);
+      for (let n = 0; n < 5; n++) expect((await fetch(`${broker.url}readyz`)).status).to.equal(200);
+    });
+
+    it('that are refused are answered late: who does not wait is made to', async () => {
+      broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '1' });
+      await broker.post(statRequest(1));
+      const startedMs = performance.now();
+      expect((await broker.post(statRequest(1))).status).to.equal(429);
+      expect(performance.now() - startedMs).to.be.greaterThan(400);
+    });
+  });
+
+  it('requests of an address over its limit are answered 429, whoever sends them; other addresses are served', async () => {
+    broker = await startBroker({ AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '5' });
+    expect(statuses(await burst(20, sendRequest(100, 1)))).to.deep.equal({ 200: 5, 429: 15 });
+    const { json } = await broker.post({ ...statRequest(100) });
+    expect((json.payload as { queue: { waiting: number } }).queue.waiting, 'what was refused was not done').to.equal(5);
+    const batch = [
+      ...Array.from({ length: 9 }, () => sendRequest(100, 2)),
+      recvRequest(100),
+      sendRequest(100, 3, 'x', 2),
+    ];
+    const { status, json: replies } = await broker.post(batch);
+    expect(status).to.equal(207);
+    const codes = (replies as unknown as { code: number }[]).map(({ code }) => code);
+    expect(codes.slice(-3)).to.deep.equal([429, 200, 200]);
+    const refused = await broker.post(sendRequest(100, 4));
+    expect(refused.json).to.include({ code: 429, msg_type: 'MSG_SEND_ACK' });
+    expect(refused.json.error).to.include({
+      reason: 'rate_limited',
+      message:
+        'the address 1 sends more than 5 requests a second (AIZUMI_MAX_ADDRESS_REQUESTS_PER_S): nothing was done, try again in 1 s',
+    });
+  });
+
+  it('connections over their limit are told 503 and closed, and those that are there go on', async () => {
+    broker = await startBroker({ AIZUMI_MAX_CONNECTIONS: '3' });
+    // what fetch has kept from the start counts too
+    const first = await connect();
+    first.write(STAT);
+    expect((await first.reply()).status).to.equal(200);
+    const others: (Connection | undefined)[] = [];
+    // one that is reset at once may not even notice that it was connected
+    for (let n = 0; n < 150; n++) others.push(await connect().catch(() => undefined));
+    const told = others[10]!;
+    told.write(STAT);
+    const { status, headers, text } = await told.reply();
+    expect([status, headers['retry-after'], headers.connection]).to.deep.equal([503, '1', 'close']);
+    expect(text).to.equal(
+      '{"code":503,"status":"Service Unavailable","error":{"reason":"overloaded","message":"this worker has as many connections as it takes (AIZUMI_MAX_CONNECTIONS is 3): nothing was done, try again","outcome":"not_done","details":[]}}',
+    );
+    expect(await told.closed()).to.equal('');
+    for (const unheard of others.slice(120))
+      expect((await unheard?.closed()) ?? '', 'too many even to be told').to.equal('');
+    first.write(STAT);
+    expect((await first.reply()).status).to.equal(200);
+    for (const connection of others) connection?.destroy();
+    await until('there is room again', async () => {
+      const next = await connect().catch(() => undefined);
+      next?.write(STAT);
+      const reply = await next?.reply().catch(() => undefined);
+      next?.destroy();
+      return reply?.status === 200;
+    });
+  });
+
+  it('bodies over their limit in all are answered 503, also when their length is not told; then there is room again', async () => {
+    broker = await startBroker({ AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '150000' });
+    const slow = await connect();
+    const request = httpRequest(JSON.stringify(sendRequest(100, 1, 'x'.repeat(90_000))));
+    slow.write(request.subarray(0, 80_000));
+    const REASON = /"reason":"overloaded","message":"the bodies of all requests under way are over 150000 bytes/;
+    for (let n = 0; n < 3; n++) await broker.post(statRequest(1)); // by then it has been read so far
+    await until('there is no more room', async () => {
+      const { status, text } = await broker.post(sendRequest(100, 2, 'x'.repeat(90_000)));
+      if (status === 503) expect(text).to.match(REASON);
+      return status === 503;
+    });
+    expect((await broker.post(sendRequest(100, 3, 'small'))).status).to.equal(200);
+    const chunked = await connect();
+    chunked.write(httpRequest('', { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' } }));
+    chunked.write(`${(95_000).toString(16)}\r\n${'x'.repeat(95_000)}`);
+    const { status, text } = await chunked.reply();
+    expect(status).to.equal(503);
+    expect(text).to.match(REASON);
+    slow.write(request.subarray(80_000));
+    expect((await slow.reply()).status).to.equal(200);
+    // nothing of all that is left: neither of what was served, nor of what was refused or left
+    for (let n = 0; n < 20; n++) {
+      const gone = await connect();
+      gone.write(request.subarray(0, 50_000));
+      gone.destroy();
+    }
+    await until(
+      'there is room for the largest',
+      async () => (await broker.post(sendRequest(100, 4, 'x'.repeat(99_000)))).status === 200,
+    );
+    expect((await broker.post('x'.repeat(1000))).status).to.equal(400);
+    expect((await broker.post(Buffer.alloc(90_000, 0xff).toString('latin1'))).status).to.equal(413);
+    for (let n = 0; n < 5; n++)
+      expect((await broker.post(sendRequest(100, 4, 'x'.repeat(99_000)))).status).to.equal(200);
+  });
+
+  it('while the event loop is late, SENDs are answered 503 before they are parsed; a FREE is still done', async () => {
+    broker = await startBroker({ AIZUMI_MAX_EVENT_LOOP_DELAY_MS: '40' });
+    await broker.post(sendRequest(100, 1));
+    await broker.post(recvRequest(100));
+    // the loop of this very process: 60 ms of work in each turn
+    let isBusy = true;
+    const work = (): void => {
+      const untilMs = performance.now() + 60;
+      while (performance.now() < untilMs);
+      if (isBusy) setImmediate(work);
+    };
+    work();
+    try {
+      const refused = await until(
+        'SENDs are refused',
+        async () => {
+          const reply = await broker.post(sendRequest(100, 2));
+          return reply.status === 503 && reply;
+        },
+        20_000,
+      );
+      expect(refused.text).to.match(
+        /^\{"code":503,"status":"Service Unavailable",("msg_type":"MSG_SEND_ACK",)?"error":\{"reason":"overloaded"/,
+      );
+      expect(refused.headers.get('retry-after')).to.equal('1');
+      expect((await fetch(`${broker.url}livez`)).status).to.equal(200);
+      await until('a FREE is done', async () => (await broker.post(freeRequest(100, 1))).status === 200, 20_000);
+    } finally {
+      isBusy = false;
+    }
+    await until('all is served again', async () => (await broker.post(sendRequest(100, 3))).status === 200);
+  });
+
+  it('while Redis owes too many answers, SENDs are answered 503, and then all', async () => {
+    const redis = await startRedisServer();
+    broker = await startBroker({ AIZUMI_REDIS_URL: redis.url, AIZUMI_MAX_UNANSWERED_COMMANDS: '100' });
+    redis.pause();
+    const waiting = burst(300, statRequest(1));
+    const reasons = new Set<string>();
+    await until('they are refused', async () => {
+      const { status, json } = await broker.post(statRequest(1));
+      expect(status).to.equal(503);
+      reasons.add((json.error as { reason: string }).reason);
+      return reasons.has('overloaded');
+    });
+    redis.resume();
+    await waiting;
+    await until('all is served again', async () => (await broker.post(sendRequest(100, 3))).status === 200);
+    await redis.stop();
+  });
+});

@@ -1,0 +1,81 @@
+// Keys as an operator meets them: what keeps a process from starting, and what never comes out of one.
+import { execFileSync } from 'node:child_process';
+import { expect } from 'chai';
+import { ALL, bearer, keysFile } from '../support/access.js';
+import type { KeysFile } from '../support/access.js';
+import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
+import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { sharedRedis } from '../support/shared-redis.js';
+import { until } from '../support/until.js';
+
+describe('a process with keys', function () {
+  this.timeout(40_000);
+  let file: KeysFile;
+  let env: Record<string, string>;
+
+  beforeEach(async () => {
+    file = keysFile();
+    const prefix = `t${Math.random().toString(36).slice(2)}`;
+    env = { ...file.env, AIZUMI_REDIS_URL: (await sharedRedis()).url, AIZUMI_KEY_PREFIX: prefix };
+  });
+  afterEach(() => {
+    endAllProcesses();
+    file.delete();
+  });
+
+  for (const workers of ['1', '2']) {
+    it(`does not start with a file that is broken, or not there, with ${workers} worker(s)`, async () => {
+      file.write('keys:\n  - name: a\n    sha256: short\n    sned: [1]');
+      const broken = spawnBroker({ ...env, AIZUMI_WORKERS: workers });
+      expect(await broken.exited).to.equal(78);
+      expect(broken.stderr).to.include(`AIZUMI_API_KEYS_FILE cannot be used (${file.path}):\n`);
+      expect(broken.stderr)
+        .to.match(/^keys\[0\]\.sha256 must be /m)
+        .and.to.match(/^keys\[0\]\.sned is not a field here$/m);
+
+      const missing = spawnBroker({ ...env, AIZUMI_WORKERS: workers, AIZUMI_API_KEYS_FILE: `${file.path}x` });
+      expect(await missing.exited).to.equal(78);
+      expect(missing.stderr).to.include('AIZUMI_API_KEYS_FILE').and.to.include('ENOENT');
+      for (const { output } of [broken, missing]) expect(output).not.to.match(/^\s+at .*:\d+:\d+/m);
+    });
+
+    it(`has no key in its log nor in the list of processes, whatever happens, with ${workers} worker(s)`, async () => {
+      const good = file.add(ALL, { name: 'the-client' });
+      const [poor, expired] = [file.add({}), file.add(ALL, { expires: '2020-01-31' })];
+      const unknown = `${good}x`;
+      const broker = await startBrokerProcess({ ...env, AIZUMI_WORKERS: workers, AIZUMI_LOG_LEVEL: 'trace' });
+      for (const key of [good, poor, expired, unknown]) {
+        await broker.post(sendRequest(100, 1), bearer(key));
+        await broker.post([recvRequest(100), recvRequest(101)], bearer(key));
+        await broker.post(key, bearer(key));
+        await broker.post({ ...heloRequest(1), [key]: 1 }, { 'content-type': 'application/json', authorization: key });
+      }
+      // a key where its digest belongs, and a key as nothing at all
+      file.write(`keys:\n  - name: a\n    sha256: ${good}\n`);
+      await until('both workers say so', () => broker.lines('cannot be used').length >= Number(workers), 10_000);
+      file.write(`keys:\n  - ${good}: [*${good}`);
+      await until('and again', () => broker.lines('cannot be used').length >= 2 * Number(workers), 10_000);
+      const processes = execFileSync('ps', ['-A', '-o', 'command='], { encoding: 'utf8' });
+      expect((await broker.post(heloRequest(1), bearer(good))).status, 'what it said before is in force').to.equal(200);
+      expect(await broker.stop()).to.equal(0);
+      for (const key of [good, poor, expired, unknown]) {
+        // without what all keys begin with, by which they are masked
+        expect(broker.output).not.to.include(key.slice(7));
+        expect(processes).not.to.include(key.slice(7));
+      }
+    });
+  }
+
+  it('listens for everybody when it has keys, or when it is told that this is meant', async () => {
+    const { AIZUMI_API_KEYS_FILE: path, ...without } = env;
+    const refused = spawnBroker({ ...without, AIZUMI_HOST: '0.0.0.0' });
+    expect(await refused.exited).to.equal(78);
+    expect(refused.stderr).to.match(/^AIZUMI_HOST is 0\.0\.0\.0, .*AIZUMI_API_KEYS_FILE.*AIZUMI_ALLOW_ANONYMOUS=true/m);
+    const key = file.add(ALL);
+    for (const more of [{ AIZUMI_API_KEYS_FILE: path! }, { AIZUMI_ALLOW_ANONYMOUS: 'true' }]) {
+      const broker = await startBrokerProcess({ ...without, ...more, AIZUMI_HOST: '0.0.0.0' });
+      expect((await broker.post(heloRequest(1), bearer(key))).status).to.equal(200);
+      await broker.stop();
+    }
+  });
+});

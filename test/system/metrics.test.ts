@@ -1,0 +1,272 @@
+// GET /metrics of real brokers: what is counted, what is asked of Redis, and that two workers are one broker here too.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { openClient } from '../support/keep-alive-client.js';
+import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
+import type { BrokerProcess } from '../support/process.js';
+import { startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
+import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { metricsUrl, scrape } from '../support/scrape.js';
+import type { Labels, Scrape } from '../support/scrape.js';
+import { sharedRedis } from '../support/shared-redis.js';
+import { until } from '../support/until.js';
+
+/** Metrics are read once a second, queues once in three. */
+const SHOWN_MS = 10_000;
+
+describe('metrics', function () {
+  this.timeout(60_000);
+  let broker: BrokerProcess;
+  const servers: TestServer[] = [];
+
+  afterEach(async () => {
+    endAllProcesses();
+    await Promise.all(servers.splice(0).map((server) => server.stop()));
+  });
+
+  async function start(env: Record<string, string> = {}): Promise<void> {
+    broker = await startBrokerProcess({
+      AIZUMI_REDIS_URL: (await sharedRedis()).url,
+      AIZUMI_KEY_PREFIX: `t${randomBytes(6).toString('hex')}`,
+      AIZUMI_METRICS_PORT: '0',
+      ...env,
+    });
+    await until('it serves', async () => (await fetch(`${broker.url}readyz`)).ok);
+  }
+
+  async function startServer(...args: string[]): Promise<TestServer> {
+    const server = await startRedisServer({ args });
+    servers.push(server);
+    return server;
+  }
+
+  const shown = (what: string, condition: (found: Scrape) => unknown): Promise<Scrape> =>
+    until(
+      what,
+      async () => {
+        const found = await scrape(broker);
+        return condition(found) ? found : false;
+      },
+      SHOWN_MS,
+    );
+  const requests = (msg_type: string, code: string, reason = 'none'): [string, Labels] => [
+    'aizumi_requests_total',
+    { msg_type, code, reason },
+  ];
+
+  it('count every request by type, status and reason, of batches each', async () => {
+    await start();
+    const once = [sendRequest(100, 1), recvRequest(100), heloRequest(101), statRequest(100), freeRequest(100, 1)];
+    for (const request of [...once, gbyeRequest(101)]) expect((await broker.post(request)).status).to.equal(200);
+    await broker.post(recvRequest(100));
+    await broker.post({ ...sendRequest(100, 1), saddr: -1 });
+    await broker.post({ msg_type: 'MSG_PUSH_REQ' });
+    await broker.post('no JSON');
+    await broker.post({ msg_type: 'MSG_HALLO_REQ' });
+    await broker.post([sendRequest(100, 2), sendRequest(100, 3), { msg_type: 'MSG_HALLO_REQ' }]);
+    await fetch(`${broker.url}nowhere`);
+    const found = await shown('the last is counted', (now) => now.value(...requests('MSG_SEND_REQ', '200')) === 3);
+    for (const type of ['RECV', 'HELO', 'STAT', 'FREE', 'GBYE'])
+      expect(found.value(...requests(`MSG_${type}_REQ`, '200')), type).to.equal(1);
+    expect(found.value(...requests('MSG_RECV_REQ', '404', 'queue_empty'))).to.equal(1);
+    expect(found.value(...requests('MSG_SEND_REQ', '400', 'invalid_request'))).to.equal(1);
+    expect(found.value(...requests('MSG_PUSH_REQ', '501', 'not_supported'))).to.equal(1);
+    expect(found.value(...requests('none', '400', 'invalid_json'))).to.equal(1);
+    expect(found.value(...requests('none', '400', 'unknown_msg_type'))).to.equal(2);
+    expect(found.value('aizumi_requests_total'), 'nothing else').to.equal(3 + 5 + 3 + 1 + 2);
+    expect(found.value('aizumi_request_duration_seconds_count', { msg_type: 'MSG_SEND_REQ' })).to.equal(4);
+    expect(found.value('aizumi_request_duration_seconds_sum', { msg_type: 'MSG_SEND_REQ' })).to.be.within(1e-5, 5);
+  });
+
+  it('count deliveries, those that are not the first, and dead letters', async () => {
+    await start({ AIZUMI_MAX_DELIVERIES: '2' });
+    for (const id of [1, 2]) await broker.post(sendRequest(100, id));
+    const recv = { ...recvRequest(100), max: 10, visibility_timeout_ms: 0 };
+    for (let i = 0; i < 2; i++) expect((await broker.post(recv)).json.messages).to.have.length(2);
+    await broker.post(sendRequest(100, 3));
+    expect((await broker.post(recv)).json.messages, 'two are dead').to.have.length(1);
+    expect((await broker.post(recv)).json.messages).to.have.length(1);
+    expect((await broker.post(recv)).status, 'the third is dead too').to.equal(404);
+    const found = await shown('all are dead', (now) => now.value('aizumi_dead_letters_total') === 3);
+    expect(found.value('aizumi_deliveries_total')).to.equal(6);
+    expect(found.value('aizumi_redeliveries_total')).to.equal(3);
+    await shown('they are seen in Redis', (now) => now.value('aizumi_dead_messages') === 3);
+  });
+
+  it('tell receivers that wait, and how long they did, apart from latencies', async () => {
+    await start();
+    const client = openClient(broker.url);
+    const waits = client.post({ ...recvRequest(100), wait_ms: 20_000 });
+    await shown('it waits', (now) => now.value('aizumi_waiting_receivers') === 1);
+    await broker.post(sendRequest(100, 1));
+    expect(await waits).to.include({ status: 200 });
+    client.close();
+    const found = await shown('its wait is over', (now) => now.value('aizumi_recv_wait_seconds_count') === 1);
+    expect(found.value('aizumi_waiting_receivers')).to.equal(0);
+    expect(found.value('aizumi_request_duration_seconds_count', { msg_type: 'MSG_RECV_REQ' })).to.equal(undefined);
+    expect(found.value('aizumi_redis_commands_total', { connection: 'waiting' })).to.be.above(0);
+  });
+
+  it('count commands to Redis, and time some', async () => {
+    await start();
+    const before = await scrape(broker);
+    for (let id = 1; id <= 64; id++) await broker.post(sendRequest(100, id));
+    const count = (at: Scrape): number => at.value('aizumi_redis_commands_total', { connection: 'main' }) ?? 0;
+    const timed = (at: Scrape): number =>
+      at.value('aizumi_redis_round_trip_seconds_count', { connection: 'main' }) ?? 0;
+    await shown('all are counted', (now) => count(now) >= count(before) + 64 && timed(now) >= timed(before) + 4);
+  });
+
+  it('are about the process too', async () => {
+    await start();
+    const found = await shown('it has used time', (now) => now.value('process_cpu_seconds_total'));
+    expect(found.value('nodejs_eventloop_lag_p99_seconds')).to.be.above(0);
+    expect(found.value('aizumi_build_info', { node_version: process.version })).to.equal(1);
+    expect(found.value('aizumi_redis_up')).to.equal(1);
+  });
+
+  it('have a bounded number of queues, those that hold the most, and sums over all', async () => {
+    await start({ AIZUMI_METRICS_QUEUES: '5' });
+    for (let address = 1; address <= 50; address++) {
+      const messages = address > 45 ? 10 : 1;
+      await broker.post(Array.from({ length: messages }, (_, id) => sendRequest(address, id)));
+    }
+    const addresses = ['46', '47', '48', '49', '50'];
+    const found = await shown('the longest are shown', (now) => {
+      const there = now.values('aizumi_queue_messages', 'address');
+      expect(there.length).to.be.at.most(5);
+      return addresses.every((address) => there.includes(address));
+    });
+    expect(found.values('aizumi_queue_oldest_age_seconds', 'address')).to.have.members(addresses);
+    expect(found.value('aizumi_queue_messages', { address: '50', state: 'waiting' })).to.equal(10);
+    expect(found.value('aizumi_queues')).to.equal(50);
+    expect(found.value('aizumi_oldest_message_age_seconds')).to.be.above(0);
+  });
+
+  it('come while Redis is away, say so, and do not tell of queues what nobody knows', async () => {
+    const redis = await startServer();
+    await start({ AIZUMI_REDIS_URL: redis.url });
+    await broker.post(sendRequest(100, 1));
+    await shown('the queue is there', (now) => now.value('aizumi_queues') === 1);
+    redis.pause();
+    const found = await shown('it is away', (now) => now.value('aizumi_redis_up') === 0);
+    const blind = await shown('no queue is told of', (now) => now.value('aizumi_queues') === undefined);
+    expect(blind.values('aizumi_queue_messages', 'address')).to.deep.equal([]);
+    expect(blind.value('aizumi_oldest_message_age_seconds')).to.equal(undefined);
+    expect(found.value(...requests('MSG_SEND_REQ', '200'))).to.equal(1);
+    redis.resume();
+    const back = await shown('it is back', (now) => now.value('aizumi_queues') === 1);
+    expect(back.value('aizumi_redis_up')).to.equal(1);
+  });
+
+  it('tell replicas, and how many writes one WAIT confirmed', async () => {
+    const primary = await startServer('--repl-diskless-sync-delay', '0');
+    const replica = await startServer('--replicaof', '127.0.0.1', String(primary.port));
+    await start({ AIZUMI_REDIS_URL: primary.url, AIZUMI_REPLICA_MAX_LAG_MS: '2000' });
+    await shown('it is in sync', (now) => now.value('aizumi_replicas_in_sync') === 1);
+    const sends = Array.from({ length: 20 }, (_, id) => ({ ...sendRequest(100, id), durability: 'all' }));
+    expect((await broker.post(sends)).status).to.equal(200);
+    const found = await shown('all are counted', (now) => now.value('aizumi_group_commit_writes_sum') === 20);
+    expect(found.value('aizumi_group_commit_writes_count')).to.be.within(1, 19);
+    expect(found.value('aizumi_group_commit_wait_seconds_count')).to.equal(
+      found.value('aizumi_group_commit_writes_count'),
+    );
+    expect(found.value('aizumi_redis_commands_total', { connection: 'durable' })).to.be.above(20);
+    replica.pause();
+    const alone = await shown('it is out of sync', (now) => now.value('aizumi_replicas_in_sync') === 0);
+    expect(alone.value('aizumi_replication_nodes')).to.equal(2);
+    replica.resume();
+  });
+
+  it('of two workers are one broker’s, and what was counted stays when a worker dies', async () => {
+    await start({ AIZUMI_WORKERS: '2' });
+    // connections go to the workers in turn
+    const clients = Array.from({ length: 4 }, () => openClient(broker.url));
+    for (const [i, client] of clients.entries())
+      for (let id = 1; id <= 10; id++)
+        expect(await client.post(sendRequest(100, 10 * i + id))).to.include({ status: 200 });
+    clients.forEach((client) => client.close());
+    const sent = requests('MSG_SEND_REQ', '200');
+    const before = await shown('all are counted', (now) => now.value(...sent) === 40);
+    expect(before.value('aizumi_workers')).to.equal(2);
+    expect(before.value('aizumi_queue_messages', { address: '100', state: 'waiting' }), 'told once').to.equal(40);
+    expect(before.value('aizumi_redis_up')).to.equal(1);
+    const [one] = broker.workerPids();
+    process.kill(one!, 'SIGKILL');
+    const after = await shown('it is replaced', (now) => {
+      expect(now.value(...sent), 'a counter does not go down').to.equal(40);
+      return now.value('aizumi_worker_deaths_total') === 1 && now.value('aizumi_workers') === 2;
+    });
+    expect(after.value('aizumi_build_info')).to.equal(1);
+    await broker.post(sendRequest(100, 1));
+    await shown('counting goes on', (now) => now.value(...sent) === 41);
+  });
+
+  it('come in time when one of two workers hangs, with what it said last', async () => {
+    const prefix = `t${randomBytes(6).toString('hex')}`;
+    await start({ AIZUMI_WORKERS: '2', AIZUMI_KEY_PREFIX: prefix });
+    await broker.post(sendRequest(100, 1));
+    const sent = requests('MSG_SEND_REQ', '200');
+    await shown('it is counted', (now) => now.value(...sent) === 1);
+    const pids = broker.workerPids();
+    expect(pids).to.have.length(2);
+    const raw = new Redis((await sharedRedis()).url);
+    // one of them is who is asked for the queues
+    for (const [i, pid] of pids.entries()) {
+      process.kill(pid, 'SIGSTOP');
+      await raw.xadd(`${prefix}:{100}:queue`, '*', 'saddr', 1, 'id', 1, 'payload', '1');
+      await shown(
+        'the other tells of queues',
+        (now) => now.value('aizumi_queue_messages', { address: '100' }) === 2 + i,
+      );
+      process.kill(pid, 'SIGCONT');
+    }
+    raw.disconnect();
+    process.kill(pids[0]!, 'SIGSTOP');
+    try {
+      const fromMs = performance.now();
+      while (performance.now() - fromMs < 3_000) {
+        const askedMs = performance.now();
+        expect((await scrape(broker)).value(...sent)).to.equal(1);
+        expect(performance.now() - askedMs, 'ms').to.be.below(5_000);
+      }
+    } finally {
+      process.kill(pids[0]!, 'SIGCONT');
+    }
+  });
+
+  it('are at GET /metrics and nowhere else', async () => {
+    await start();
+    const url = metricsUrl(broker);
+    const response = await fetch(url);
+    expect(response.headers.get('content-type')).to.equal('text/plain; version=0.0.4; charset=utf-8');
+    expect((await fetch(url, { method: 'HEAD' })).status).to.equal(200);
+    expect((await fetch(url, { method: 'POST' })).status).to.equal(405);
+    expect((await fetch(new URL('/', url))).status).to.equal(404);
+    expect((await fetch(`${broker.url}metrics`)).status, 'on the port for requests').to.equal(404);
+  });
+
+  it('are off without a port', async () => {
+    await start({ AIZUMI_METRICS_PORT: '' });
+    expect(broker.lines('metrics')).to.deep.equal([]);
+    expect((await broker.post(sendRequest(100, 1))).status).to.equal(200);
+  });
+
+  for (const workers of ['1', '2'])
+    it(`stop the start with words when their port is in use, with ${workers} worker(s)`, async () => {
+      const holder = createServer().listen(0, '127.0.0.1');
+      await once(holder, 'listening');
+      const port = String((holder.address() as AddressInfo).port);
+      const { url } = await sharedRedis();
+      broker = spawnBroker({ AIZUMI_REDIS_URL: url, AIZUMI_METRICS_PORT: port, AIZUMI_WORKERS: workers });
+      expect(await broker.exited).to.equal(1);
+      holder.close();
+      expect(broker.output).to.include(port).and.to.include('AIZUMI_METRICS_PORT');
+      expect(broker.workerPids()).to.deep.equal([]);
+    });
+});
