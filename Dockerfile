@@ -5,7 +5,7 @@ FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund \
-  && find node_modules -name '*.map' -delete \
+  && node -e "const fs = require('fs'); for (const file of fs.globSync('node_modules/**/*.map')) fs.rmSync(file)" \
   && rm -f node_modules/swagger-ui-dist/swagger-ui-es-bundle*.js
 
 FROM node:24-bookworm-slim AS build

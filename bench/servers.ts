@@ -118,7 +118,7 @@ async function startHttp(
   return { pid: pidOf(child), url, stop: () => end(child, 'SIGTERM') };
 }
 
-function start(name: string, command: string, args: string[], env: NodeJS.ProcessEnv): ChildProcess {
+export function start(name: string, command: string, args: string[], env: NodeJS.ProcessEnv): ChildProcess {
   const logFile = join(folder, `${name}.log`);
   const log = openSync(logFile, 'a');
   const child = spawn(command, args, { cwd: folder, env, stdio: ['ignore', log, log] });
@@ -133,7 +133,7 @@ function start(name: string, command: string, args: string[], env: NodeJS.Proces
   return child;
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   running.delete(child);
   const exited = once(child, 'exit');
   const late = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
@@ -142,16 +142,16 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   clearTimeout(late);
 }
 
-async function ready(name: string, probe: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + READY_WITHIN_MS;
+export async function ready(name: string, probe: () => Promise<boolean>, withinMs = READY_WITHIN_MS): Promise<void> {
+  const deadline = performance.now() + withinMs;
   while (performance.now() < deadline) {
     if (await probe().catch(() => false)) return;
     await sleep(50);
   }
-  throw new Error(`${name} was not ready within ${READY_WITHIN_MS} ms`);
+  throw new Error(`${name} was not ready within ${withinMs} ms`);
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address() as AddressInfo;
@@ -160,7 +160,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-function pidOf(child: ChildProcess): number {
+export function pidOf(child: ChildProcess): number {
   if (child.pid === undefined) throw new Error('the child has no pid');
   return child.pid;
 }

@@ -5,12 +5,13 @@ import { machineLines } from '../bench/report.js';
 import { folder } from '../bench/servers.js';
 import { parts as costs } from './measure-costs.js';
 import { parts as memory } from './measure-memory.js';
+import { parts as peers } from './measure-peers.js';
 import { parts as scaling } from './measure-scaling.js';
 import { parts as scenarios } from './measure-scenarios.js';
 import { PROGRAM, REPOSITORY, type Measure, type Parts } from './measuring.js';
 import { writePart, type PartName, type Provenance } from './results.js';
 
-const PARTS: Parts = { ...costs, ...scaling, ...memory, ...scenarios };
+const PARTS: Parts = { ...costs, ...scaling, ...memory, ...peers, ...scenarios };
 
 const { values, positionals } = parseArgs({
   options: { quick: { type: 'boolean', default: false } },

@@ -51,8 +51,9 @@ export interface Rows {
     /** Of which in the broker or data store, and in what speaks HTTP or the library in the client's process. */
     parts: Record<string, number>;
     perSecond: number;
-    p50: number;
-    p99: number;
+    /** Of a message by itself; left out where that was not measured. */
+    p50?: number;
+    p99?: number;
   }[];
   /** Redis memory for waiting messages. */
   memory: { payloadBytes: number; messages: number; bytesPerMessage: number; queues: number }[];

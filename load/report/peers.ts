@@ -12,6 +12,7 @@ const DURABILITY: Record<Row['durability'], string> = {
 };
 
 const isOurs = ({ system }: Row): boolean => /aizumi/i.test(system);
+const isTimed = (row: Row): row is Row & { p50: number; p99: number } => row.p50 !== undefined && row.p99 !== undefined;
 const cost = ({ systemMicros }: Row): number => systemMicros;
 
 export const peers = section({
@@ -25,6 +26,7 @@ export const peers = section({
       durability: durability as Row['durability'],
       rows: rows.toSorted((a, b) => cost(a) - cost(b)),
     }));
+    const timed = part.rows.some(isTimed);
     // one colour for one kind of process in all plots
     const partNames = [...new Set(part.rows.flatMap((row) => Object.keys(row.parts)))];
     return {
@@ -50,14 +52,17 @@ export const peers = section({
             partNames,
           ),
         })),
-        ...groups.map(({ durability, rows }) => ({
-          name: `peers-${durability}-latency`,
-          title: `Latency, ${DURABILITY[durability]}`,
-          svg: ranges(
-            { title: `Latency: ${DURABILITY[durability]}`, foot },
-            rows.map((row) => ({ ...row, name: row.system })),
-          ),
-        })),
+        ...groups
+          .map(({ durability, rows }) => ({ durability, rows: rows.filter(isTimed) }))
+          .filter(({ rows }) => rows.length > 0)
+          .map(({ durability, rows }) => ({
+            name: `peers-${durability}-latency`,
+            title: `Latency, ${DURABILITY[durability]}`,
+            svg: ranges(
+              { title: `Latency: ${DURABILITY[durability]}`, foot },
+              rows.map((row) => ({ ...row, name: row.system })),
+            ),
+          })),
       ],
       table: {
         head: [
@@ -67,8 +72,7 @@ export const peers = section({
           'µs per message',
           'of which',
           'messages/s',
-          'p50 ms',
-          'p99 ms',
+          ...(timed ? ['p50 ms', 'p99 ms'] : []),
           'the same work, and what is not',
         ],
         rows: groups.flatMap(({ rows }) =>
@@ -81,8 +85,7 @@ export const peers = section({
               .map(([name, value]) => `${name} ${micros(value)}`)
               .join(', '),
             whole(row.perSecond),
-            millis(row.p50),
-            millis(row.p99),
+            ...(timed ? [row.p50, row.p99].map((ms) => (ms === undefined ? '–' : millis(ms))) : []),
             row.work,
           ]),
         ),
@@ -103,9 +106,14 @@ function verdict(durability: Row['durability'], rows: Row[]): string {
     others.filter((row) => cost(row) < cost(us)),
     others.filter((row) => cost(row) >= cost(us)),
   ];
-  const lowest = highest(rows, ({ p50 }) => -p50);
   const loses = cheaper.length > 0 ? `, more than ${named(cheaper, (row) => cost(us) / cost(row))}` : '';
   const wins =
     dearer.length > 0 ? `; what costs more, by how many times: ${named(dearer, (row) => cost(row) / cost(us))}` : '';
-  return `${when}, aizumi costs ${micros(cost(us))} µs per message${loses}${wins}; ${lowest.system} has the shortest p50, ${millis(lowest.p50)} ms (aizumi ${millis(us.p50)} ms).`;
+  return `${when}, aizumi costs ${micros(cost(us))} µs per message${loses}${wins}${shortest(us, rows)}.`;
+}
+
+function shortest(us: Row, rows: Row[]): string {
+  if (!isTimed(us)) return '';
+  const lowest = highest(rows.filter(isTimed), ({ p50 }) => -p50);
+  return `; ${lowest.system} has the shortest p50, ${millis(lowest.p50)} ms (aizumi ${millis(us.p50)} ms)`;
 }

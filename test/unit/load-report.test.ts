@@ -75,6 +75,38 @@ describe('the report of what was measured', () => {
       .and.to.include('over the goal: SEND (≤ 1.25 ×)');
   });
 
+  it('shows the peers without latency where none was measured', () => {
+    const withLatency = /has the shortest p50/;
+    expect(textOf(html)).to.match(withLatency);
+    const results = inventedResults();
+    for (const row of results.peers.rows) {
+      delete row.p50;
+      delete row.p99;
+    }
+    const lacking = report(results);
+    const section = lacking.html.split('<section id="peers">')[1]!.split('</section>')[0]!;
+    expect(section)
+      .to.include('<table>')
+      .and.not.to.match(/p50|p99|NaN|undefined/);
+    expect([...lacking.plots.keys()].filter((name) => name.startsWith('peers'))).to.have.members([
+      'peers-fsync',
+      'peers-none',
+    ]);
+  });
+
+  it('shows the peers beside one whose latency was not measured', () => {
+    const results = inventedResults();
+    const { rows } = results.peers;
+    const last = rows.find(({ system }) => system === 'NATS JetStream')!;
+    delete last.p50;
+    delete last.p99;
+    const mixed = report(results);
+    expect(textOf(mixed.html))
+      .to.include('floor has the shortest p50')
+      .and.not.to.match(/NaN|undefined/);
+    expect(textOf(mixed.plots.get('peers-none-latency')!)).not.to.include('JetStream');
+  });
+
   it('does not judge workers at a rate that was not kept', () => {
     const results = inventedResults();
     expect(textOf(html)).not.to.include('Not judged');

@@ -1,0 +1,65 @@
+// What keys, metrics and limits cost: SEND through two workers in turns, one without and one with all of them.
+// npm run build && npx tsx bench/guarded.ts
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Request } from 'autocannon';
+import { percentile } from './measure.js';
+import { folder, startRedis, startWorker } from './servers.js';
+import { stage } from './stages.js';
+import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
+
+const ROUNDS = 9;
+const COUNT = 24_000;
+/** The issue's goal. */
+const MOST = 1.15;
+const KEY = 'aizumi_bench';
+
+const file = (name: string): string => new URL(`../${name}`, import.meta.url).pathname;
+
+const keys = join(folder, 'keys.json');
+const sha256 = createHash('sha256').update(KEY).digest('hex');
+writeFileSync(keys, JSON.stringify({ keys: [{ name: 'bench', sha256, send: ['*'] }] }));
+
+const GUARDS = {
+  AIZUMI_API_KEYS_FILE: keys,
+  AIZUMI_METRICS_PORT: '0',
+  AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '1000000',
+  AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '1000000',
+  AIZUMI_MAX_CONNECTIONS: '1000',
+  AIZUMI_MAX_EVENT_LOOP_DELAY_MS: '1000',
+  AIZUMI_MAX_UNANSWERED_COMMANDS: '100000',
+};
+
+const withKey = (request: Request): Request => ({
+  ...request,
+  headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${KEY}` },
+});
+
+async function main(): Promise<void> {
+  const redis = await startRedis('redis', file('src/redis/redis.conf'));
+  const program = file('dist/index.js');
+  const [plain, guarded] = [await startWorker(program, redis), await startWorker(program, redis, GUARDS)];
+  const micros: Record<'plain' | 'guarded', number[]> = { plain: [], guarded: [] };
+  for (let r = 0; r <= ROUNDS; r++)
+    for (const [name, worker] of [['plain', plain] as const, ['guarded', guarded] as const]) {
+      const requests = sends(COUNT, takeIds(COUNT));
+      // the header is sent to both: its bytes are not what is measured
+      const { serverMicros } = await stage(worker, redis, deal(requests.map(withKey)));
+      if (r > 0) micros[name].push(serverMicros); // the first warms up
+      for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+    }
+  const pairs = micros.guarded.map((guarded, r) => guarded / micros.plain[r]!);
+  const say = (numbers: number[]): string =>
+    `${Math.min(...numbers).toFixed(1)} µs at best, ${percentile(numbers, 0.5).toFixed(1)} in the median`;
+  const ratio = percentile(pairs, 0.5);
+  console.log(`SEND, worker's CPU, ${ROUNDS} rounds of ${COUNT}:`);
+  console.log(`  without keys, metrics, limits: ${say(micros.plain)}`);
+  console.log(`  with all of them:              ${say(micros.guarded)}`);
+  console.log(`  × ${ratio.toFixed(2)} in the median of pairs (goal ≤ ${MOST})`);
+  await Promise.all([plain.stop(), guarded.stop()]);
+  await redis.stop();
+}
+
+await main();
+process.exit(0);

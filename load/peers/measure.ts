@@ -1,0 +1,47 @@
+// One measurement of one system at one durability: started, warmed up, measured, checked and stopped.
+import { cpuMicros } from '../../bench/measure.js';
+import { takeIds } from '../../bench/traffic.js';
+import { check, messages, type Message } from './check.js';
+import { LANES, type Durability, type Running, type System } from './system.js';
+
+export interface Size {
+  /** Messages measured, and not measured before that; multiples of 100, so that every queue gets the same. */
+  count: number;
+  warmUp: number;
+}
+
+export interface Measured {
+  version: string;
+  /** µs per message, by process. */
+  parts: Record<string, number>;
+  perSecond: number;
+}
+
+/** Sends and receives all, and throws if anything is lost, doubled or altered. */
+async function pass(name: string, running: Running, count: number) {
+  const sent: Message[] = messages(count, takeIds(count));
+  const before = cpu(running);
+  const began = performance.now();
+  await running.send(sent, LANES);
+  const received = await running.receive(count);
+  const seconds = (performance.now() - began) / 1000;
+  const after = cpu(running);
+  check(name, sent, received);
+  const parts = Object.fromEntries(Object.keys(before).map((part) => [part, (after[part]! - before[part]!) / count]));
+  return { parts, perSecond: count / seconds };
+}
+
+const cpu = ({ processes }: Running): Record<string, number> =>
+  Object.fromEntries(Object.entries(processes).map(([part, pid]) => [part, cpuMicros(pid)]));
+
+export async function measure(system: System, durability: Durability, size: Size): Promise<Measured> {
+  const scaled = (count: number): number => Math.max(100, Math.round((count * (system.share ?? 1)) / 100) * 100);
+  const running = await system.start(durability);
+  try {
+    await pass(system.name, running, scaled(size.warmUp));
+    const { parts, perSecond } = await pass(system.name, running, scaled(size.count));
+    return { version: running.version, parts, perSecond };
+  } finally {
+    await running.stop();
+  }
+}

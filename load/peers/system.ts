@@ -1,0 +1,76 @@
+// What measure-peers.ts needs of a system: start it, send, receive with a lease or acknowledgement, stop it.
+import type { Message } from './check.js';
+
+/** How many send and receive at once, in every system. */
+export const LANES = 64;
+
+export type Durability = 'none' | 'fsync';
+
+export interface System {
+  name: string;
+  /** What is the same work there and what is not, and what its durability really does. */
+  work: (durability: Durability) => string;
+  /** Share of the messages that the others get: for what is slow. Default 1. */
+  share?: number;
+  /** Why it cannot be measured on this machine, with what to do about it; undefined if it can. */
+  missing?: (durability: Durability) => string | undefined;
+  start: (durability: Durability) => Promise<Running>;
+}
+
+export interface Running {
+  /** Read from the running programs. */
+  version: string;
+  /** Kind of process (`HTTP server`, `library`, `data store`, `broker`) → its pid; CPU time counts with its descendants. */
+  processes: Record<string, number>;
+  /** Resolves when every message is acknowledged. */
+  send(messages: Message[], lanes: number): Promise<void>;
+  /** Receives and deletes this many messages; when it resolves none of them is leased any more. */
+  receive(count: number): Promise<Message[]>;
+  stop(): Promise<void>;
+}
+
+/** Runs `one` for every item, `lanes` at a time. */
+export async function overLanes<T>(
+  items: T[],
+  lanes: number,
+  one: (item: T, lane: number) => Promise<unknown>,
+): Promise<void> {
+  let next = 0;
+  const lane = async (_: unknown, number: number): Promise<void> => {
+    while (next < items.length) await one(items[next++]!, number);
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+}
+
+/** Takes `count` messages with `one`, from the queues in turn, as `messages()` fills them. */
+export async function takeTurns(
+  count: number,
+  lanes: number,
+  queues: number,
+  one: (queue: number, lane: number) => Promise<Message>,
+): Promise<Message[]> {
+  const taken: Message[] = [];
+  const turns = Array.from({ length: count }, (_, i) => i % queues);
+  await overLanes(turns, lanes, async (queue, lane) => taken.push(await one(queue, lane)));
+  return taken;
+}
+
+/** Collects what is pushed to us until `count` messages are done, or rejects. */
+export function collector(count: number, withinMs = 20_000): { done: Promise<Message[]>; add: (m: Message) => void } {
+  const taken: Message[] = [];
+  let finish: (taken: Message[]) => void = () => undefined;
+  const done = new Promise<Message[]>((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`${taken.length} of ${count} came in ${withinMs} ms`)), withinMs);
+    finish = (all) => {
+      clearTimeout(late);
+      resolve(all);
+    };
+  });
+  return {
+    done,
+    add(message) {
+      taken.push(message);
+      if (taken.length === count) finish(taken);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+// The comparison with other systems measures only what did all the work: its checker, and the systems that need no Debian package.
+import { expect } from 'chai';
+import { check, messages, type Message } from '../../load/peers/check.js';
+import { measure } from '../../load/peers/measure.js';
+import { SYSTEMS } from '../../load/measure-peers.js';
+import type { Running, System } from '../../load/peers/system.js';
+
+const SIZE = { count: 200, warmUp: 100 };
+
+const named = (name: string): System => SYSTEMS.find((system) => system.name.startsWith(name))!;
+
+describe('what was received is compared with what was sent', () => {
+  const sent = messages(300, 1_000_001);
+  const faultOf = (received: Message[]) => () => check('a system', sent, received);
+
+  it('accepts any order', () => {
+    expect(faultOf(sent.toReversed())).not.to.throw();
+  });
+
+  it('notices a lost message', () => {
+    expect(faultOf(sent.slice(1))).to.throw(`a system: lost: 1 messages, the first ${sent[0]!.payload}`);
+  });
+
+  it('notices a doubled message, also in the place of a lost one', () => {
+    expect(faultOf([...sent, sent[7]!])).to.throw(`received twice: ${sent[7]!.payload}`);
+    expect(faultOf([...sent.slice(1), sent[7]!])).to.throw(/received twice.*lost/);
+  });
+
+  it('notices an altered message', () => {
+    const altered = { ...sent[0]!, payload: sent[0]!.payload.replace(/.$/, '!') };
+    expect(faultOf([altered, ...sent.slice(1)])).to.throw(/altered or never sent.*lost/);
+  });
+
+  it('notices a message from another queue', () => {
+    expect(faultOf([{ ...sent[0]!, queue: 1 }, ...sent.slice(1)])).to.throw('from another queue');
+  });
+});
+
+describe('a measurement of a system', function () {
+  this.timeout(30_000);
+
+  for (const name of ['floor', 'webdis', 'BullMQ', 'rsmq'])
+    it(`${name} does all the work`, async function () {
+      const system = named(name);
+      if (system.missing?.('none')) this.skip();
+      const { parts, perSecond } = await measure(system, 'none', SIZE);
+      for (const micros of [...Object.values(parts), perSecond]) expect(micros).to.be.above(0);
+    });
+
+  it('fails when the system loses a message, and stops it all the same', async () => {
+    const floor = named('floor');
+    let stopped = false;
+    const lossy: System = {
+      ...floor,
+      async start(durability): Promise<Running> {
+        const running = await floor.start(durability);
+        return {
+          ...running,
+          receive: async (count) => (await running.receive(count)).slice(1),
+          async stop() {
+            await running.stop();
+            stopped = true;
+          },
+        };
+      },
+    };
+    const outcome = await measure(lossy, 'none', SIZE).catch((error: unknown) => error);
+    expect(String(outcome)).to.contain('lost: 1 messages');
+    expect(stopped).to.be.true;
+  });
+});
