@@ -99,6 +99,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
       maxConnections: config.maxConnections,
       tls,
+      observer,
     });
     // with Redis there, the first request is served; without it, a 503 is better than no answer
     await connectionAttempt(redis);

@@ -2,8 +2,10 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { STATUS_OF, errorBody } from './failure.js';
 import { JSON_TYPE } from './reply.js';
+import { requestIdOf } from './request-id.js';
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
 
@@ -17,7 +19,12 @@ const RETRY_AFTER_S = 1;
  * @param most connections at once
  * @returns the listener for the server's requests
  */
-export function limitConnections(server: Server, most: number, listener: Listener): Listener {
+export function limitConnections(
+  server: Server,
+  most: number,
+  listener: Listener,
+  observer: Observer | undefined,
+): Listener {
   const failure = new BrokerError(
     'overloaded',
     `this worker has as many connections as it takes (AIZUMI_MAX_CONNECTIONS is ${most}): nothing was done, try again`,
@@ -32,21 +39,26 @@ export function limitConnections(server: Server, most: number, listener: Listene
     else if (open > most) refused.add(socket);
   });
   return (req, res) => {
-    if (refused.has(beneath(req.socket))) refuse(res, failure);
-    else listener(req, res);
+    if (!refused.has(beneath(req.socket))) {
+      listener(req, res);
+      return;
+    }
+    if (req.method === 'POST') observer?.refused(failure.reason);
+    refuse(req, res, failure);
   };
 }
 
 /** Of TLS the connection that it is on, which is the one that was counted. */
 const beneath = (socket: Socket): Socket => (socket as Socket & { _parent?: Socket | null })._parent ?? socket;
 
-function refuse(res: ServerResponse, failure: BrokerError): void {
+function refuse(req: IncomingMessage, res: ServerResponse, failure: BrokerError): void {
   const body = errorBody(failure);
   res
     .writeHead(STATUS_OF[failure.reason], {
       'Content-Type': JSON_TYPE,
       'Content-Length': Buffer.byteLength(body),
       'Retry-After': RETRY_AFTER_S,
+      'X-Request-Id': requestIdOf(req),
       Connection: 'close',
     })
     .end(body);

@@ -1,4 +1,5 @@
 // A reply on a bare socket, where there is no request to answer: the whole of it, after which the connection is closed.
+import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { BrokerError } from '../errors.js';
 import { STATUS_OF, errorBody } from './failure.js';
@@ -9,6 +10,6 @@ export function rawReply(failure: BrokerError): string {
   const code = STATUS_OF[failure.reason];
   return (
     `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+    `Content-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`
   );
 }

@@ -4,10 +4,12 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { limitConnections } from './crowd.js';
 import { STATUS_OF, errorBody } from './failure.js';
 import { rawReply } from './raw-reply.js';
 import { JSON_TYPE } from './reply.js';
+import { requestIdOf } from './request-id.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 
@@ -34,16 +36,18 @@ const OPTIONS = {
 
 export interface ServerOptions {
   maxConnections?: number | undefined;
+  /** Counts what is refused over that limit. */
+  observer?: Observer | undefined;
   /** Undefined: plain HTTP. */
   tls?: Tls | undefined;
 }
 
 export function createHttpServer(
   listener: (req: IncomingMessage, res: ServerResponse) => unknown,
-  { maxConnections, tls }: ServerOptions = {},
+  { maxConnections, tls, observer }: ServerOptions = {},
 ): Server {
   const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
-  server.on('request', maxConnections ? limitConnections(server, maxConnections, listener) : listener);
+  server.on('request', maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener);
   // what a client expects beyond 100-continue changes nothing in how it is answered
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   server.on('request', (req: IncomingMessage, res: ServerResponse) => latestReply.set(req.socket, res));
@@ -113,7 +117,13 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
     latest.shouldKeepAlive = false;
     // Node tells nobody who reads the body that no more will come
     if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
-    latest.writeHead(code, { 'Content-Type': JSON_TYPE, 'Content-Length': Buffer.byteLength(body) }).end(body);
+    latest
+      .writeHead(code, {
+        'Content-Type': JSON_TYPE,
+        'Content-Length': Buffer.byteLength(body),
+        'X-Request-Id': requestIdOf(latest.req),
+      })
+      .end(body);
   } else if (latest && !latest.writableFinished) {
     latest.once('close', () => answerBrokenRequest(error, socket));
   } else {

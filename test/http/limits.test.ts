@@ -3,6 +3,7 @@ import { request as httpRequestTo } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { expect } from 'chai';
+import { ALL, bearer, keysFile } from '../support/access.js';
 import { startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
 import { httpRequest, openConnection } from '../support/connection.js';
@@ -76,6 +77,21 @@ describe('http/limits', function () {
       expect([status, headers.get('retry-after')]).to.deep.equal([429, '5']);
     });
 
+    it('are counted for each key’s name, not for the machine that they come from; guesses are that machine’s', async () => {
+      const file = keysFile();
+      const [first, second] = ['first', 'second'].map((name) => bearer(file.add(ALL, { name })));
+      const rotated = bearer(file.add(ALL, { name: 'first' }));
+      try {
+        broker = await startBroker({ ...file.env, AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '1' });
+        const codes = [];
+        for (const headers of [first, rotated, second, bearer('a-guess'), bearer('another')])
+          codes.push((await broker.post(statRequest(1), headers)).status);
+        expect(codes).to.deep.equal([200, 429, 200, 401, 429]);
+      } finally {
+        file.delete();
+      }
+    });
+
     it('are refused on GET /queues too, and never on the probes', async () => {
       broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '2' });
       const codes = await Promise.all([1, 2, 3, 4].map(async () => (await fetch(`${broker.url}queues`)).status));
@@ -128,6 +144,7 @@ describe('http/limits', function () {
     told.write(STAT);
     const { status, headers, text } = await told.reply();
     expect([status, headers['retry-after'], headers.connection]).to.deep.equal([503, '1', 'close']);
+    expect(headers['x-request-id']).to.match(/^[0-9a-f-]{36}$/);
     expect(text).to.equal(
       '{"code":503,"status":"Service Unavailable","error":{"reason":"overloaded","message":"this worker has as many connections as it takes (AIZUMI_MAX_CONNECTIONS is 3): nothing was done, try again","outcome":"not_done","details":[]}}',
     );

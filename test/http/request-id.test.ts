@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
+import { httpRequest, openConnection } from '../support/connection.js';
 import { recvRequest, sendRequest } from '../support/requests.js';
 
 const MADE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -43,6 +44,20 @@ describe('http/request-id', () => {
     const ids = [await idOf(recvRequest(101)), await idOf('no JSON'), await idOf([sendRequest(100, 4), {}])];
     for (const id of ids) expect(id).to.match(MADE);
     expect(new Set(ids).size).to.equal(ids.length);
+  });
+
+  it('is in the answers to what is no proper HTTP too', async () => {
+    const broken = { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked', 'X-Request-Id': ID } };
+    for (const [bytes, id] of [
+      ['no HTTP\r\n\r\n', MADE],
+      [httpRequest('', { headers: { Cookie: 'x'.repeat(20_000) } }), MADE],
+      [Buffer.concat([httpRequest('', broken), Buffer.from('no size\r\n')]), /^order-4711/],
+    ] as const) {
+      const connection = await openConnection(broker.url);
+      connection.write(bytes);
+      expect((await connection.reply()).headers['x-request-id']).to.match(id);
+      connection.destroy();
+    }
   });
 
   it('is not made where nobody will look for it', async () => expect(await idOf(sendRequest(100, 5))).to.equal(null));

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
+import { keysFile } from '../support/access.js';
 import { openClient } from '../support/keep-alive-client.js';
 import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
 import type { BrokerProcess } from '../support/process.js';
@@ -237,6 +238,24 @@ describe('metrics', function () {
       }
     } finally {
       process.kill(pids[0]!, 'SIGCONT');
+    }
+  });
+
+  it('count requests that are refused for want of a connection or of a key', async () => {
+    const file = keysFile();
+    try {
+      await start({ AIZUMI_MAX_CONNECTIONS: '2', ...file.env });
+      const told = Array.from({ length: 6 }, async () => (await fetch(broker.url, { method: 'POST' })).status);
+      const codes = await Promise.all(told);
+      expect(codes).to.include.members([401, 503]);
+      const counted = requests('none', '503', 'overloaded');
+      const found = await shown('they are counted', (now) => now.value(...counted));
+      expect(found.value(...counted)).to.equal(codes.filter((code) => code === 503).length);
+      expect(found.value(...requests('none', '401', 'unauthenticated'))).to.equal(
+        codes.filter((code) => code === 401).length,
+      );
+    } finally {
+      file.delete();
     }
   });
 
