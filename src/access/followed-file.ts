@@ -1,6 +1,7 @@
 // A file whose contents are in force, and those that it gets later too.
 import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { lookEvery } from '../look-every.js';
 import { AccessError } from './credentials.js';
 
 export interface Followed<Contents> {
@@ -47,17 +48,11 @@ export async function followFile<Contents>(options: FollowOptions<Contents>): Pr
     }
   }
 
-  let looking = false;
-  const timer = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    void look().finally(() => (looking = false));
-  }, everyMs).unref();
   return {
     get current() {
       return current;
     },
-    stop: () => clearInterval(timer),
+    stop: lookEvery(everyMs, look),
   };
 }
 

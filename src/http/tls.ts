@@ -9,6 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import { BrokerError } from '../errors.js';
+import { lookEvery } from '../look-every.js';
 import { rawReply } from './raw-reply.js';
 
 /** PEM files. With `clientCa` a client must show a certificate that one of these authorities has signed. */
@@ -95,13 +96,7 @@ function followCertificates(server: Server, { files, options: current, log }: Tl
       refused = message;
     }
   };
-  let looking = false;
-  const timer = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    void look().finally(() => (looking = false));
-  }, LOOK_MS).unref();
-  server.once('close', () => clearInterval(timer));
+  server.once('close', lookEvery(LOOK_MS, look));
 }
 
 const textOf = ({ cert, key, ca }: Certificates): string => [cert, key, ca].join('\0');
