@@ -3,9 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
-import { STATUS_OF, errorBody } from './failure.js';
-import { JSON_TYPE } from './reply.js';
-import { requestIdOf } from './request-id.js';
+import { refuse } from './failure.js';
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
 
@@ -50,16 +48,3 @@ export function limitConnections(
 
 /** Of TLS the connection that it is on, which is the one that was counted. */
 const beneath = (socket: Socket): Socket => (socket as Socket & { _parent?: Socket | null })._parent ?? socket;
-
-function refuse(req: IncomingMessage, res: ServerResponse, failure: BrokerError): void {
-  const body = errorBody(failure);
-  res
-    .writeHead(STATUS_OF[failure.reason], {
-      'Content-Type': JSON_TYPE,
-      'Content-Length': Buffer.byteLength(body),
-      'Retry-After': RETRY_AFTER_S,
-      'X-Request-Id': requestIdOf(req),
-      Connection: 'close',
-    })
-    .end(body);
-}

@@ -1,12 +1,12 @@
 // Any throw → a reply. What each reason means in HTTP is said here and nowhere else.
 import { STATUS_CODES } from 'node:http';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Reason } from '../errors.js';
 import { ClientGone } from './body.js';
-import { reply } from './reply.js';
+import { JSON_TYPE, reply } from './reply.js';
 import { requestIdOf } from './request-id.js';
 
 /** Fails to compile when a reason has no status. docs/protocol.md is compared with it by a test. */
@@ -56,6 +56,20 @@ export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | u
   const failure = failureOf(error);
   reply(ctx, STATUS_OF[failure.reason], errorBody(failure), failureHeaders([failure], ctx.req, log));
   return failure;
+}
+
+/** Answers, beside Koa, a request that was refused before anything looked at it; its connection is closed. */
+export function refuse(req: IncomingMessage, res: ServerResponse, failure: BrokerError): void {
+  const body = errorBody(failure);
+  res.shouldKeepAlive = false;
+  res
+    .writeHead(STATUS_OF[failure.reason], {
+      'Content-Type': JSON_TYPE,
+      'Content-Length': Buffer.byteLength(body),
+      ...(failure.retryAfterS && { 'Retry-After': failure.retryAfterS }),
+      'X-Request-Id': requestIdOf(req),
+    })
+    .end(body);
 }
 
 /** What the client is told of whatever was thrown. */

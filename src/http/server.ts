@@ -6,10 +6,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
 import { limitConnections } from './crowd.js';
-import { STATUS_OF, errorBody } from './failure.js';
+import { refuse } from './failure.js';
 import { rawReply } from './raw-reply.js';
-import { JSON_TYPE } from './reply.js';
-import { requestIdOf } from './request-id.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 
@@ -109,21 +107,12 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
     return;
   }
   const failure = brokenRequest(error);
-  const body = errorBody(failure);
-  const code = STATUS_OF[failure.reason];
   const latest = latestReply.get(socket);
   if (latest && !latest.req.complete && !latest.headersSent) {
     // broken in its body: it has a reply of its own
-    latest.shouldKeepAlive = false;
     // Node tells nobody who reads the body that no more will come
     if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
-    latest
-      .writeHead(code, {
-        'Content-Type': JSON_TYPE,
-        'Content-Length': Buffer.byteLength(body),
-        'X-Request-Id': requestIdOf(latest.req),
-      })
-      .end(body);
+    refuse(latest.req, latest, failure);
   } else if (latest && !latest.writableFinished) {
     latest.once('close', () => answerBrokenRequest(error, socket));
   } else {
