@@ -9,8 +9,8 @@ import { folder, startRedis, startWorker } from './servers.js';
 import { stage } from './stages.js';
 import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
 
-const ROUNDS = 9;
-const COUNT = 24_000;
+const ROUNDS = 24;
+const COUNT = 12_800;
 /** The issue's goal. */
 const MOST = 1.15;
 const KEY = 'aizumi_bench';
@@ -41,22 +41,26 @@ async function main(): Promise<void> {
   const program = file('dist/index.js');
   const [plain, guarded] = [await startWorker(program, redis), await startWorker(program, redis, GUARDS)];
   const micros: Record<'plain' | 'guarded', number[]> = { plain: [], guarded: [] };
-  for (let r = 0; r <= ROUNDS; r++)
-    for (const [name, worker] of [['plain', plain] as const, ['guarded', guarded] as const]) {
+  const workers = [['plain', plain] as const, ['guarded', guarded] as const];
+  for (let r = 0; r <= ROUNDS; r++) {
+    // who comes second costs a few percent more, whoever it is
+    for (const [name, worker] of workers.reverse()) {
       const requests = sends(COUNT, takeIds(COUNT));
       // the header is sent to both: its bytes are not what is measured
       const { serverMicros } = await stage(worker, redis, deal(requests.map(withKey)));
       if (r > 0) micros[name].push(serverMicros); // the first warms up
       for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
     }
+  }
   const pairs = micros.guarded.map((guarded, r) => guarded / micros.plain[r]!);
   const say = (numbers: number[]): string =>
     `${Math.min(...numbers).toFixed(1)} µs at best, ${percentile(numbers, 0.5).toFixed(1)} in the median`;
   const ratio = percentile(pairs, 0.5);
+  const ofBest = Math.min(...micros.guarded) / Math.min(...micros.plain);
   console.log(`SEND, worker's CPU, ${ROUNDS} rounds of ${COUNT}:`);
   console.log(`  without keys, metrics, limits: ${say(micros.plain)}`);
   console.log(`  with all of them:              ${say(micros.guarded)}`);
-  console.log(`  × ${ratio.toFixed(2)} in the median of pairs (goal ≤ ${MOST})`);
+  console.log(`  × ${ratio.toFixed(2)} in the median of pairs, × ${ofBest.toFixed(2)} of the best (goal ≤ ${MOST})`);
   await Promise.all([plain.stop(), guarded.stop()]);
   await redis.stop();
 }

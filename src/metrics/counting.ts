@@ -75,17 +75,28 @@ function remember<K, V>(make: (key: K) => V): (key: K) => V {
   };
 }
 
+/** Counts in numbers of its own, which a scrape reads: prom-client looks a label up each time that something is counted. */
 function requestCounter(registry: Registry): (msgType: string, reason: Reason | undefined) => void {
-  const requests = new Counter({
+  const counts: { labels: Record<string, string>; count: number }[] = [];
+  const countOf = remember((reason: Reason | undefined) =>
+    remember((msgType: string) => {
+      const code = String(reason ? STATUS_OF[reason] : 200);
+      const known = { labels: { msg_type: msgType, code, reason: reason ?? 'none' }, count: 0 };
+      counts.push(known);
+      return known;
+    }),
+  );
+  new Counter({
     name: 'aizumi_requests_total',
     help: 'Requests answered, each of a batch; msg_type none: refused before it was known; reason none: done',
     labelNames: ['msg_type', 'code', 'reason'],
     registers: [registry],
+    collect() {
+      this.reset();
+      for (const { labels, count } of counts) this.inc(labels, count);
+    },
   });
-  const childOf = remember((reason: Reason | undefined) =>
-    remember((msgType: string) => requests.labels(msgType, String(reason ? STATUS_OF[reason] : 200), reason ?? 'none')),
-  );
-  return (msgType, reason) => childOf(reason)(msgType).inc();
+  return (msgType, reason) => void (countOf(reason)(msgType).count += 1);
 }
 
 function createConnections(registry: Registry): Record<ConnectionName, ConnectionObserver> {
