@@ -21,6 +21,7 @@ Exits with 1 when a message was lost, doubled or changed, or an answer was wrong
   --url URL            of the broker, or of the balancer in front of it
   --scenario NAME      one of those that --list lists, or all
   --duration S         of the timed part of each variant (10; soak 600)
+  --warm-up S          the same load before it, checked but not counted (0)
   --connections N      at the same time (64)
   --rate N             requests per second over all connections, answered or not (as fast as the answers come)
   --waiting N          of backlog: messages that wait (1000000)
@@ -62,6 +63,7 @@ export function parseCommand(args: string[], env: NodeJS.ProcessEnv): Command | 
     options: {
       connections: number('connections', 1) ?? 64,
       durationS: number('duration', 1),
+      warmUpS: number('warm-up', 0),
       rate: number('rate', 1),
       waiting: number('waiting', 1) ?? 1_000_000,
       sampleS: number('sample', 1),
@@ -78,7 +80,7 @@ function parse(args: string[]) {
   try {
     const options = {
       ...{ url: TEXT, scenario: TEXT, duration: TEXT, connections: TEXT, rate: TEXT, waiting: TEXT, sample: TEXT },
-      ...{ timeout: TEXT, 'first-address': TEXT, 'api-key': TEXT, 'worker-pid': TEXT },
+      ...{ 'warm-up': TEXT, timeout: TEXT, 'first-address': TEXT, 'api-key': TEXT, 'worker-pid': TEXT },
       ...{ keep: FLAG, json: FLAG, list: FLAG, help: FLAG },
     };
     return parseArgs({ args, options }).values;

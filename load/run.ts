@@ -1,4 +1,5 @@
 // One variant of a scenario, from its first address to its last: queues, messages that wait, the timed part, the end.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Conversation } from './conversation.js';
 import { claim, randomAddress } from './deployment.js';
 import type { Deployment } from './deployment.js';
@@ -28,6 +29,13 @@ export interface Watch {
   usage?(): Promise<Usage>;
   sample?: OnSample;
   isStopped?(): boolean;
+}
+
+interface Timed {
+  tally: Tally;
+  /** From the end of the warm-up to the last answer. */
+  seconds: number;
+  usage?: Usage | undefined;
 }
 
 export interface Result {
@@ -68,48 +76,55 @@ export async function runVariant(
   const connections = Math.max(options.connections, variant.leastConnections ?? 1);
   let endMs = 0;
   const goesOn = (): boolean => performance.now() < endMs && watch.isStopped?.() !== true;
-  const run: Run = { ledger, tally: createTally(), addresses, goesOn };
-  const beside: Run = { ...run, tally: createTally() };
+  /** What is said before and after the timed part. */
+  const beside: Run = { ledger, tally: createTally(), addresses, goesOn };
+  const run: Run = { ...beside };
   const { url, headers } = deployment;
   const leading = { headers, timeoutMs: options.timeoutS * 1000 };
-  const follow = (part: string, fraction: () => number, tally: Tally): NodeJS.Timeout =>
-    setInterval(() => watch.progress?.(part, Math.min(1, fraction()), tally), PROGRESS_MS);
+  const follow = (part: string, fraction: () => number, of: Run): NodeJS.Timeout =>
+    setInterval(() => watch.progress?.(part, clamped(fraction()), of.tally), PROGRESS_MS);
 
-  await claim(deployment, addresses);
-  const notRun = variant.probe && (await probe(variant.probe(beside), url, leading));
-  let seconds = 0;
-  let usage: Usage | undefined;
-  if (notRun === undefined) {
-    if (variant.waiting) {
-      const { waiting, waitingWithinS = Infinity } = variant;
-      endMs = performance.now() + waitingWithinS * 1000;
-      const filled = (): number => [...beside.tally.rows.values()].reduce((sum, { messages }) => sum + messages, 0);
-      const timer = follow('filling', () => filled() / waiting, beside.tally);
-      await drive(url, fillers(beside, waiting), leading).finally(() => clearInterval(timer));
-    }
+  const talk = async (): Promise<Timed> => {
     const talks = Array.from({ length: connections }, (_, i) => variant.talk(run, i));
-    const before = await watch.usage?.();
-    const startMs = performance.now();
-    endMs = startMs + durationS * 1000;
-    const pacer = options.rate === undefined ? undefined : createPacer(options.rate);
-    const timers = [follow('', () => (performance.now() - startMs) / (durationS * 1000), run.tally)];
-    if (pacer) timers.push(setTimeout(() => pacer.stop(), durationS * 1000));
-    if (variant.samples && watch.sample)
-      timers.push(startSampling(run.tally, options.sampleS ?? durationS / 60, watch.sample));
+    const warmUpMs = (options.warmUpS ?? 0) * 1000;
+    const startMs = performance.now() + warmUpMs;
     let lastMs = startMs;
-    const timed = talks.map((talk) => marking(talk, () => (lastMs = performance.now())));
+    endMs = startMs + durationS * 1000;
+    const tally = createTally();
+    const timers = [follow('', () => (performance.now() - startMs) / (durationS * 1000), run)];
+    const startClock = async (): Promise<Usage | undefined> => {
+      run.tally = tally;
+      if (variant.samples && watch.sample)
+        timers.push(startSampling(tally, options.sampleS ?? durationS / 60, watch.sample));
+      return watch.usage?.();
+    };
+    const started = warmUpMs > 0 ? sleep(warmUpMs).then(startClock) : startClock();
+    if (warmUpMs === 0) await started;
+    const pacer = options.rate === undefined ? undefined : createPacer(options.rate);
+    if (pacer) timers.push(setTimeout(() => pacer.stop(), endMs - performance.now()));
     try {
-      await drive(url, timed, { ...leading, pacer });
-      const after = await watch.usage?.();
-      if (before && after) usage = difference(before, after);
+      const marked = talks.map((talk) => marking(talk, () => (lastMs = performance.now())));
+      await drive(url, marked, { ...leading, pacer });
+      const [before, after] = [await started, await watch.usage?.()];
+      return { tally, seconds: (lastMs - startMs) / 1000, usage: before && after && difference(before, after) };
     } finally {
       pacer?.stop();
       timers.forEach((timer) => clearTimeout(timer));
     }
-    seconds = (lastMs - startMs) / 1000;
+  };
+
+  await claim(deployment, addresses);
+  const notRun = variant.probe && (await probe(variant.probe(beside), url, leading));
+  if (notRun === undefined && variant.waiting) {
+    const { waiting, waitingWithinS = Infinity } = variant;
+    endMs = performance.now() + waitingWithinS * 1000;
+    const timer = follow('filling', () => beside.tally.all.messages / waiting, beside);
+    await drive(url, fillers(beside, waiting), leading).finally(() => clearInterval(timer));
   }
-  const toDrain = Math.max(1, ledger.verdict(0).sent - run.tally.all.messages / 3);
-  const timer = follow('draining', () => beside.tally.all.messages / 2 / toDrain, beside.tally);
+  const { tally, seconds, usage } = notRun === undefined ? await talk() : { tally: createTally(), seconds: 0 };
+  const { messages } = beside.tally.all;
+  const toDrain = Math.max(1, ledger.verdict(0).sent - tally.all.messages / 3);
+  const timer = follow('draining', () => (beside.tally.all.messages - messages) / 2 / toDrain, beside);
   const verdict = await settle(beside, deployment, options.keep).finally(() => clearInterval(timer));
   return {
     scenario: scenario.name,
@@ -117,13 +132,15 @@ export async function runVariant(
     firstAddress: addresses.first,
     connections,
     seconds,
-    tally: run.tally,
+    tally,
     beside: beside.tally,
     verdict,
     ...(usage && { usage }),
     ...(notRun !== undefined && { notRun }),
   };
 }
+
+const clamped = (fraction: number): number => Math.min(1, Math.max(0, fraction));
 
 /** Ten digits, like no run before. */
 const firstId = (): number => 1e9 + Math.floor(Math.random() * 8e9);

@@ -6,6 +6,8 @@ export interface LoadOptions {
   connections: number;
   /** Of the timed part; undefined: the scenario's own. */
   durationS?: number | undefined;
+  /** Load like that of the timed part, before it, and not counted; 0 without. */
+  warmUpS?: number | undefined;
   /** Requests per second over all connections, an open loop; undefined: as fast as the answers come. */
   rate?: number | undefined;
   timeoutS: number;

@@ -227,6 +227,17 @@ describe('npm run load', function () {
     expect(result.tally.all.requests).to.be.within(20, 51 + SHORT.connections);
   });
 
+  it('checks its warm-up and does not count it', async () => {
+    let sends = 0;
+    const failFirst: Tamper = (request, forward) =>
+      request.msg_type === 'MSG_SEND_REQ' && sends++ === 0 ? failure(500, { reason: 'internal' }) : forward(request);
+    const result = await runThrough(failFirst, 'send', { rate: 100, warmUpS: 1, durationS: 0.5 });
+    expect(faults(result).join('\n')).to.include('500 internal');
+    expect(sends).to.be.above(120);
+    expect(result.tally.all.requests).to.be.within(10, 90);
+    expect(result.seconds).to.be.within(0.4, 1);
+  });
+
   it('sends the API key', async () => {
     const seen = new Set<unknown>();
     const proxy = await startProxy(broker.url, (request, forward, { authorization }) => {
