@@ -13,8 +13,8 @@ import type { Rows } from './results.js';
 
 export const SYSTEMS: System[] = [aizumi, webdis, beanstalkd, jetstream, library, rabbitmq].flatMap((s) => s.systems);
 
-const FULL = { rounds: 3, count: 4800, warmUp: 1600, withinMs: 320_000 };
-const QUICK = { rounds: 1, count: 1600, warmUp: 800, withinMs: 150_000 };
+const FULL = { rounds: 3, count: 4800, warmUp: 1600, alone: 800, withinMs: 400_000 };
+const QUICK = { rounds: 1, count: 1600, warmUp: 800, alone: 400, withinMs: 150_000 };
 
 interface Entry {
   system: System;
@@ -75,6 +75,8 @@ function row({ system, durability, samples }: Entry): Rows['peers'][number] {
     systemMicros: Object.values(parts).reduce((a, b) => a + b, 0),
     parts,
     perSecond: median((sample) => sample.perSecond),
+    p50: median((sample) => sample.p50),
+    p99: median((sample) => sample.p99),
   };
 }
 

@@ -51,7 +51,7 @@ export interface Rows {
     /** Of which in the broker or data store, and in what speaks HTTP or the library in the client's process. */
     parts: Record<string, number>;
     perSecond: number;
-    /** Of a message by itself; left out where that was not measured. */
+    /** From a message's way out to its acknowledgement, sent one after another; left out where that was not measured. */
     p50?: number;
     p99?: number;
   }[];

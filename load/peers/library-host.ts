@@ -4,7 +4,7 @@ import { Queue, Worker } from 'bullmq';
 import RedisSMQ from 'rsmq';
 import { QUEUES, type Message } from './check.js';
 import type { Order, Report } from './library.js';
-import { LANES, collector, overLanes, takeTurns, type Running } from './system.js';
+import { LANES, collector, overLanes, takeTurns, timed, type Running } from './system.js';
 
 type Library = Pick<Running, 'send' | 'receive'>;
 
@@ -68,6 +68,7 @@ async function main(): Promise<void> {
   process.on('message', (order: Order) => {
     const work = async (): Promise<Report> => {
       if ('receive' in order) return { report: 'received', taken: await made.receive(order.receive) };
+      if ('time' in order) return { report: 'timed', times: await timed(order.time, (all, lanes) => made.send(all, lanes)) };
       await made.send(order.send, order.lanes);
       return { report: 'sent' };
     };

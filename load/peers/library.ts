@@ -10,11 +10,12 @@ import type { Running, System } from './system.js';
 
 const HOST = fileURLToPath(new URL('./library-host.ts', import.meta.url));
 
-export type Order = { send: Message[]; lanes: number } | { receive: number };
-/** To `ready`, to `send` and to `receive`. */
+export type Order = { send: Message[]; lanes: number } | { time: Message[] } | { receive: number };
+/** At the start, and to each order. */
 export type Report =
   | { report: 'ready'; version: string }
   | { report: 'sent' }
+  | { report: 'timed'; times: number[] }
   | { report: 'received'; taken: Message[] }
   | { report: 'failed'; error: string };
 
@@ -78,6 +79,10 @@ async function startLibrary(library: string, durability: 'none' | 'fsync'): Prom
     async send(all, lanes) {
       const report = await host.give({ send: all, lanes });
       if (report.report !== 'sent') not(report);
+    },
+    async timesOf(all) {
+      const report = await host.give({ time: all });
+      return report.report === 'timed' ? report.times : not(report);
     },
     async receive(count) {
       const report = await host.give({ receive: count });

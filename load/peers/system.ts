@@ -24,9 +24,22 @@ export interface Running {
   processes: Record<string, number>;
   /** Resolves when every message is acknowledged. */
   send(messages: Message[], lanes: number): Promise<void>;
+  /** Where the client's own way to what sends would count: ms of each message, sent one after another. */
+  timesOf?(messages: Message[]): Promise<number[]>;
   /** Receives and deletes this many messages; when it resolves none of them is leased any more. */
   receive(count: number): Promise<Message[]>;
   stop(): Promise<void>;
+}
+
+/** @returns ms from each message's way out to its acknowledgement; the next is sent after that */
+export async function timed(messages: Message[], send: Running['send']): Promise<number[]> {
+  const times: number[] = [];
+  for (const message of messages) {
+    const began = performance.now();
+    await send([message], 1);
+    times.push(performance.now() - began);
+  }
+  return times;
 }
 
 /** Runs `one` for every item, `lanes` at a time. */

@@ -57,9 +57,9 @@ export const peers = section({
           .filter(({ rows }) => rows.length > 0)
           .map(({ durability, rows }) => ({
             name: `peers-${durability}-latency`,
-            title: `Latency, ${DURABILITY[durability]}`,
+            title: `Until a message sent by itself is acknowledged, ${DURABILITY[durability]}`,
             svg: ranges(
-              { title: `Latency: ${DURABILITY[durability]}`, foot },
+              { title: `Until a message sent by itself is acknowledged: ${DURABILITY[durability]}`, foot },
               rows.map((row) => ({ ...row, name: row.system })),
             ),
           })),
