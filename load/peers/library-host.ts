@@ -68,7 +68,8 @@ async function main(): Promise<void> {
   process.on('message', (order: Order) => {
     const work = async (): Promise<Report> => {
       if ('receive' in order) return { report: 'received', taken: await made.receive(order.receive) };
-      if ('time' in order) return { report: 'timed', times: await timed(order.time, (all, lanes) => made.send(all, lanes)) };
+      if ('time' in order)
+        return { report: 'timed', times: await timed(order.time, (all, lanes) => made.send(all, lanes)) };
       await made.send(order.send, order.lanes);
       return { report: 'sent' };
     };
