@@ -13,7 +13,7 @@ const ENOUGH = 1 << 20;
 export function joinWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
   const end = socket.end.bind(socket) as (...args: unknown[]) => Socket;
-  // one text, not a list of them under cork(): a tenth of what a SEND in a batch costs
+  // not a list of texts under cork(), which makes a buffer of each
   let text = '';
   let turnsLeft = 0;
   let brought = false;
