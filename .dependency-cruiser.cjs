@@ -59,7 +59,7 @@ module.exports = {
     {
       name: 'errors-and-settings-are-leaves',
       severity: 'error',
-      from: { path: '^src/(errors|config|settings|setting-rules|observer|tracing|look-every)\\.ts$' },
+      from: { path: '^src/(errors|config|settings|setting-rules|observer|tracing|look-every|within)\\.ts$' },
       to: { path: `^src/(access|${layers.join('|')})/` },
     },
     {

@@ -1,8 +1,8 @@
 // What a SEND costs that comes in a body of a hundred.
 import type { Request } from 'autocannon';
 import type { HttpServer, RedisServer } from './servers.js';
-import { stage, type Sample } from './stages.js';
-import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
+import { emptyQueues, stage, type Sample } from './stages.js';
+import { deal, sends, takeIds } from './traffic.js';
 
 /** Requests in one body. */
 export const BATCH = 100;
@@ -22,7 +22,7 @@ export async function measureBatches(
   for (let r = 0; r <= rounds; r++) {
     const sample = await stage(worker, redis, deal(batches(count), connections), count);
     samples.push({ ...sample, perSecond: sample.perSecond * BATCH });
-    for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+    await emptyQueues(redis);
   }
   return samples.slice(1);
 }

@@ -1,13 +1,13 @@
 // What keys, metrics and limits cost: SEND through two workers in turns, one without and one with all of them.
 // npm run build && npx tsx bench/guarded.ts
-import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Request } from 'autocannon';
-import { percentile } from './measure.js';
+import { digestOf } from '../src/access/api-key.js';
+import { median } from './measure.js';
 import { folder, startRedis, startWorker } from './servers.js';
-import { stage } from './stages.js';
-import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
+import { emptyQueues, stage } from './stages.js';
+import { deal, sends, takeIds } from './traffic.js';
 
 const ROUNDS = 24;
 const COUNT = 12_800;
@@ -18,8 +18,7 @@ const KEY = 'aizumi_bench';
 const file = (name: string): string => new URL(`../${name}`, import.meta.url).pathname;
 
 const keys = join(folder, 'keys.json');
-const sha256 = createHash('sha256').update(KEY).digest('hex');
-writeFileSync(keys, JSON.stringify({ keys: [{ name: 'bench', sha256, send: ['*'] }] }));
+writeFileSync(keys, JSON.stringify({ keys: [{ name: 'bench', sha256: digestOf(KEY), send: ['*'] }] }));
 
 const GUARDS = {
   AIZUMI_API_KEYS_FILE: keys,
@@ -49,13 +48,13 @@ async function main(): Promise<void> {
       // the header is sent to both: its bytes are not what is measured
       const { serverMicros } = await stage(worker, redis, deal(requests.map(withKey)));
       if (r > 0) micros[name].push(serverMicros); // the first warms up
-      for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+      await emptyQueues(redis);
     }
   }
   const pairs = micros.guarded.map((guarded, r) => guarded / micros.plain[r]!);
   const say = (numbers: number[]): string =>
-    `${Math.min(...numbers).toFixed(1)} µs at best, ${percentile(numbers, 0.5).toFixed(1)} in the median`;
-  const ratio = percentile(pairs, 0.5);
+    `${Math.min(...numbers).toFixed(1)} µs at best, ${median(numbers).toFixed(1)} in the median`;
+  const ratio = median(pairs);
   const ofBest = Math.min(...micros.guarded) / Math.min(...micros.plain);
   console.log(`SEND, worker's CPU, ${ROUNDS} rounds of ${COUNT}:`);
   console.log(`  without keys, metrics, limits: ${say(micros.plain)}`);

@@ -48,6 +48,8 @@ export function percentile(numbers: ArrayLike<number>, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
 
+export const median = (numbers: ArrayLike<number>): number => percentile(numbers, 0.5);
+
 function infoNumber(info: string, name: string): number {
   return Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1] ?? NaN);
 }

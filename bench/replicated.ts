@@ -1,6 +1,6 @@
 // What durability and the Cluster cost the worker: SEND at `quorum` beside `primary`, and redis+cluster beside one Redis.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { percentile } from './measure.js';
+import { median } from './measure.js';
 import { startRedis, startWorker } from './servers.js';
 import type { HttpServer, RedisServer } from './servers.js';
 import { stage, type Sample } from './stages.js';
@@ -99,17 +99,13 @@ async function compare(
   samples.shift(); // warm-up
   const best = (which: keyof Pair): Sample => {
     const all = samples.map((pair) => pair[which]);
-    const median = (field: keyof Sample): number =>
-      percentile(
-        all.map((sample) => sample[field]),
-        0.5,
-      );
+    const middle = (field: keyof Sample): number => median(all.map((sample) => sample[field]));
     return {
       serverMicros: Math.min(...all.map(({ serverMicros }) => serverMicros)),
       redisMicros: Math.min(...all.map(({ redisMicros }) => redisMicros)),
-      perSecond: median('perSecond'),
-      p50: median('p50'),
-      p99: median('p99'),
+      perSecond: middle('perSecond'),
+      p50: middle('p50'),
+      p99: middle('p99'),
       forks: 0,
     };
   };

@@ -93,6 +93,11 @@ async function usageOfAll(servers: RedisServer[]): ReturnType<typeof redisUsage>
   return { micros: sum('micros'), forks: sum('forks') };
 }
 
+/** Of what SENDs alone have left in the usual addresses. */
+export async function emptyQueues(redis: RedisServer): Promise<void> {
+  for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+}
+
 async function forgetFloor(redis: RedisServer): Promise<void> {
   await redis.client.del(...Array.from({ length: ADDRESSES }, (_, i) => `floor:{${FIRST_ADDRESS + i}}:queue`));
 }

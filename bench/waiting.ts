@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMicros, percentile, residentMb } from './measure.js';
 import { startWorker } from './servers.js';
 import type { HttpServer, RedisServer } from './servers.js';
-import { stage } from './stages.js';
-import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
+import { emptyQueues, stage } from './stages.js';
+import { deal, sends, takeIds } from './traffic.js';
 
 export interface WaitingResults {
   waiters: number;
@@ -85,7 +85,7 @@ async function measureSend(worker: HttpServer, redis: RedisServer, count: number
   const before = await xadd();
   const { serverMicros } = await stage(worker, redis, deal(sends(count, takeIds(count))));
   const after = await xadd();
-  for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+  await emptyQueues(redis);
   return { workerMicros: serverMicros, xaddMicros: (after.micros - before.micros) / (after.calls - before.calls) };
 }
 

@@ -1,5 +1,5 @@
 // What a user would pick instead of aizumi, and the floor, in one run on one machine: the part `peers` of the results.
-import { percentile } from '../bench/measure.js';
+import { median } from '../bench/measure.js';
 import * as aizumi from './peers/aizumi.js';
 import * as beanstalkd from './peers/beanstalkd.js';
 import * as jetstream from './peers/jetstream.js';
@@ -63,9 +63,9 @@ function present(say: MeasureOptions['say']): Entry[] {
 }
 
 function row({ system, durability, samples }: Entry): Rows['peers'][number] {
-  const median = (of: (sample: Measured) => number): number => percentile(samples.map(of), 0.5);
+  const middle = (of: (sample: Measured) => number): number => median(samples.map(of));
   const parts = Object.fromEntries(
-    Object.keys(samples[0]!.parts).map((part) => [part, median((sample) => sample.parts[part]!)]),
+    Object.keys(samples[0]!.parts).map((part) => [part, middle((sample) => sample.parts[part]!)]),
   );
   return {
     system: system.name,
@@ -74,9 +74,9 @@ function row({ system, durability, samples }: Entry): Rows['peers'][number] {
     durability,
     systemMicros: Object.values(parts).reduce((a, b) => a + b, 0),
     parts,
-    perSecond: median((sample) => sample.perSecond),
-    p50: median((sample) => sample.p50),
-    p99: median((sample) => sample.p99),
+    perSecond: middle((sample) => sample.perSecond),
+    p50: middle((sample) => sample.p50),
+    p99: middle((sample) => sample.p99),
   };
 }
 

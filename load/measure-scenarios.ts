@@ -1,5 +1,5 @@
 // npm run load:measure -- scenarios connections halfLoad soak: what the scenarios cost one worker and one Redis of its own.
-import { MB, percentile, redisUsedMemory, residentMb } from '../bench/measure.js';
+import { MB, median, redisUsedMemory, residentMb } from '../bench/measure.js';
 import { startRedis, startWorker } from '../bench/servers.js';
 import type { HttpServer, RedisServer } from '../bench/servers.js';
 import { stage } from '../bench/stages.js';
@@ -93,12 +93,12 @@ export const parts = {
         const rounds: Cost[] = [];
         for (let round = 0; round < (quick ? 1 : HALF_LOAD_ROUNDS); round++)
           rounds.push(await run({ rate: Math.round(saturated.perSecond * shareOfSaturation) }));
-        const median = (of: (cost: Cost) => number): number => percentile(rounds.map(of), 0.5);
-        const p50 = median((cost) => cost.p50);
-        const p99 = median((cost) => cost.p99);
+        const middle = (of: (cost: Cost) => number): number => median(rounds.map(of));
+        const p50 = middle((cost) => cost.p50);
+        const p99 = middle((cost) => cost.p99);
         const all = rounds.map((cost) => cost.p99.toFixed(2)).join(', ');
         say(`${name} at ${shareOfSaturation}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms (${all})`);
-        rows.push({ request: name, shareOfSaturation, perSecond: median((cost) => cost.perSecond), p50, p99 });
+        rows.push({ request: name, shareOfSaturation, perSecond: middle((cost) => cost.perSecond), p50, p99 });
       }
     }
     await stop(servers);

@@ -1,6 +1,6 @@
 // Variants of a deployment in turns, round by round, so that noise hits all of them alike: SEND, RECV, FREE through each.
 import { drive } from '../bench/drive.js';
-import { percentile } from '../bench/measure.js';
+import { median } from '../bench/measure.js';
 import type { HttpServer, RedisServer } from '../bench/servers.js';
 import { stage, type Sample } from '../bench/stages.js';
 import { deal, frees, received, receives, sends, takeIds, type Load } from '../bench/traffic.js';
@@ -64,24 +64,22 @@ async function once(variant: Variant, usualCount: number): Promise<Round> {
 
 /** Medians. */
 export function costOf(samples: Sample[]): Cost {
-  const median = (field: keyof Sample): number => middle(samples.map((sample) => sample[field]));
+  const of = (field: keyof Sample): number => median(samples.map((sample) => sample[field]));
   return {
-    workerMicros: median('serverMicros'),
-    redisMicros: median('redisMicros'),
-    perSecond: median('perSecond'),
-    p50: median('p50'),
-    p99: median('p99'),
+    workerMicros: of('serverMicros'),
+    redisMicros: of('redisMicros'),
+    perSecond: of('perSecond'),
+    p50: of('p50'),
+    p99: of('p99'),
   };
 }
 
 /** @param base of the same rounds */
 export function ratios(samples: Sample[], base: Sample[]): Ratios {
-  const median = (of: (sample: Sample) => number): number => middle(samples.map((one, i) => of(one) / of(base[i]!)));
+  const ratio = (of: (sample: Sample) => number): number => median(samples.map((one, i) => of(one) / of(base[i]!)));
   return {
-    worker: median((sample) => sample.serverMicros),
-    redis: median((sample) => sample.redisMicros),
-    both: median((sample) => sample.serverMicros + sample.redisMicros),
+    worker: ratio((sample) => sample.serverMicros),
+    redis: ratio((sample) => sample.redisMicros),
+    both: ratio((sample) => sample.serverMicros + sample.redisMicros),
   };
 }
-
-const middle = (numbers: number[]): number => percentile(numbers, 0.5);

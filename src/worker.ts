@@ -7,7 +7,6 @@ import type { Config } from './config.js';
 import { createQueueMetrics } from './metrics/queue-metrics.js';
 import { createWorkerMetrics } from './metrics/worker-metrics.js';
 import type { ReadMetrics } from './metrics/worker-metrics.js';
-import { within } from './metrics/within.js';
 import { BusiestQueues } from './queue/busiest.js';
 import { createApp } from './http/app.js';
 import { createLimits } from './http/limits.js';
@@ -20,6 +19,7 @@ import { DurableWrites } from './redis/durable-writes.js';
 import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect.js';
 import { Invalidations } from './redis/invalidations.js';
 import { accessOf } from './redis/login.js';
+import { within } from './within.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }

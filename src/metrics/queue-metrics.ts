@@ -1,7 +1,7 @@
 // How the queues are, in metrics: the same whichever worker is asked. The label `address` has a bounded number of values at a time.
 import { Gauge, Registry } from 'prom-client';
 import type { BusiestQueues, BusyReport } from '../queue/busiest.js';
-import { within } from './within.js';
+import { within } from '../within.js';
 import type { Samples } from './worker-metrics.js';
 
 /** Redis is not asked more often, however many scrape. */

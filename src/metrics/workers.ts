@@ -2,7 +2,7 @@
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
-import { within } from './within.js';
+import { within } from '../within.js';
 import type { ReadMetrics, Reading, Samples } from './worker-metrics.js';
 
 /** A worker that has not answered by then counts with what it said last. */

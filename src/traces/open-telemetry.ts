@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import type { BrokerError } from '../errors.js';
 import { traceparentOf } from '../tracing.js';
 import type { Traces } from '../tracing.js';
+import { within } from '../within.js';
 import { traceRedis } from './redis-spans.js';
 
 export interface TracesOptions {
@@ -70,8 +71,7 @@ export function startTraces({ url, ratio, version, log }: TracesOptions): Traces
     },
     async stop() {
       stopRedis();
-      const late = new Promise((resolve) => setTimeout(resolve, STOP_MS).unref());
-      await Promise.race([provider.shutdown().catch(() => undefined), late]);
+      await within(STOP_MS, provider.shutdown());
     },
   };
 }

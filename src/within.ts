@@ -1,4 +1,4 @@
-// A bound on how long a scrape waits for anything.
+// A bound on how long something is waited for that may fail or hang.
 
 /** What `promise` resolves to; undefined when it fails or takes longer. */
 export function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
