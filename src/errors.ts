@@ -23,6 +23,7 @@ export type Reason =
   | 'not_supported'
   | 'unavailable'
   | 'not_durable'
+  | 'durability_unavailable'
   | 'overloaded'
   | 'draining';
 

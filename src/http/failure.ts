@@ -32,6 +32,7 @@ export const STATUS_OF: Readonly<Record<Reason, number>> = {
   not_supported: 501,
   unavailable: 503,
   not_durable: 503,
+  durability_unavailable: 503,
   overloaded: 503,
   draining: 503,
 };

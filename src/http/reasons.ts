@@ -24,6 +24,7 @@ export const REASONS: Readonly<Record<Reason, string>> = {
   not_supported: 'the broker does not push: use RECV',
   unavailable: 'Redis is away, or refuses: wait as long as Retry-After says, then see outcome',
   not_durable: 'too few replicas confirmed in time: the message may be there, and may be lost',
+  durability_unavailable: 'a Redis node keeps nothing on disk: quorum and all cannot be given; nothing was done',
   overloaded: 'the worker has more to do than it may: wait as long as Retry-After says, or use another',
   draining: 'this worker is stopping: use another',
 };

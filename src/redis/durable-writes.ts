@@ -7,7 +7,9 @@ import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
+import { checkFence } from './fence-check.js';
 import { GroupCommit } from './group-commit.js';
+import type { Needs } from './group-commit.js';
 import { askWhetherFollowed, followedKey } from './history.js';
 import { openPrimary } from './primary.js';
 import { ReplicationWatch } from './replication.js';
@@ -16,6 +18,7 @@ import { watchCommands } from './watch-commands.js';
 
 /** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
 export type Durability = 'primary' | 'quorum' | 'all';
+type ReplicatedLevel = Exclude<Durability, 'primary'>;
 
 export interface DurableOptions {
   url: string;
@@ -35,7 +38,8 @@ const MOST_TRIES = 5;
 
 export class DurableWrites {
   readonly #replication: ReplicationWatch;
-  readonly #writers = new Map<string, GroupCommit>();
+  /** By node and level: a batch at `quorum` does not wait for one at `all`. */
+  readonly #writers = new Map<string, Map<ReplicatedLevel, GroupCommit>>();
   readonly #address;
 
   /** @param redis the worker's connection, which knows the primaries */
@@ -47,7 +51,7 @@ export class DurableWrites {
     this.#replication = new ReplicationWatch(redis, {
       ...options,
       address: this.#address,
-      onNewHistory: (node) => this.#writers.get(node)?.doubtHistory(),
+      onNewHistory: (node) => this.#writersOf(node).forEach((writer) => writer.doubtHistory()),
     });
     redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
   }
@@ -71,7 +75,7 @@ export class DurableWrites {
     }
   }
 
-  async #commit<T>(key: string, level: 'quorum' | 'all', write: (redis: RedisClient) => Promise<T>): Promise<T> {
+  async #commit<T>(key: string, level: ReplicatedLevel, write: (redis: RedisClient) => Promise<T>): Promise<T> {
     const node = nodeOf(this.redis, key) ?? '?';
     if (this.#replication.of(node) === undefined) await this.#replication.look();
     const replication = this.#replication.of(node);
@@ -81,8 +85,9 @@ export class DurableWrites {
         'it is not known yet how many replicas Redis has; nothing was done: try again',
         { outcome: 'not_done', retryAfterS: 1 },
       );
-    const needs = { enough: replicasFor(level, replication), every: replication.nodes - 1 };
-    return needs.enough === 0 ? write(this.redis) : this.#writer(node).commit(write, needs);
+    const memoryOnly = this.#replication.withoutDisk(node);
+    if (memoryOnly !== undefined) throw noDisk(memoryOnly);
+    return replication.nodes === 1 ? write(this.redis) : this.#writer(node, level).commit(write);
   }
 
   /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */
@@ -92,18 +97,47 @@ export class DurableWrites {
 
   close(): void {
     this.#replication.stop();
-    for (const { redis } of this.#writers.values()) redis.disconnect();
+    for (const node of this.#writers.keys()) this.#writersOf(node).forEach(({ redis }) => redis.disconnect());
   }
 
-  #writer(node: string): GroupCommit {
-    const known = this.#writers.get(node);
+  #writersOf(node: string): GroupCommit[] {
+    return [...(this.#writers.get(node)?.values() ?? [])];
+  }
+
+  #writer(node: string, level: ReplicatedLevel): GroupCommit {
+    const ofNode = this.#writers.get(node) ?? new Map<ReplicatedLevel, GroupCommit>();
+    this.#writers.set(node, ofNode);
+    const known = ofNode.get(level);
     if (known) return known;
     const redis = this.#open(node);
-    const isFollowed = (): Promise<boolean> =>
-      askWhetherFollowed(redis, followedKey(this.options.keyPrefix, this.redis, node));
-    const writer = new GroupCommit(redis, this.options.timeoutMs, isFollowed, this.options.observer);
-    this.#writers.set(node, writer);
+    const { keyPrefix, timeoutMs, observer } = this.options;
+    const fence = {
+      address: this.#address,
+      redis: this.redis,
+      node,
+      hosts: () => this.#replication.hosts(node),
+      nodes: () => this.#replication.of(node)?.nodes ?? 1,
+    };
+    const writer = new GroupCommit(redis, {
+      timeoutMs,
+      observer,
+      needs: () => this.#needs(node, level),
+      isFollowed: () => askWhetherFollowed(redis, followedKey(keyPrefix, this.redis, node)),
+      checkFence: () => checkFence(redis, fence),
+      downAfterMs: () => this.#replication.downAfterMs,
+    });
+    ofNode.set(level, writer);
     return writer;
+  }
+
+  #needs(node: string, level: ReplicatedLevel): Needs {
+    const replication = this.#replication.of(node) as Replication; // known since the first write, and never forgotten
+    return {
+      enough: replicasFor(level, replication),
+      every: Math.max(replication.nodes - 1, replication.inSync),
+      wholeMs: this.#replication.wholeMs(node),
+      canBeFewer: level === 'quorum',
+    };
   }
 
   #open(node: string): Redis {
@@ -119,7 +153,7 @@ export class DurableWrites {
   }
 
   #close(node: string): void {
-    this.#writers.get(node)?.redis.disconnect();
+    this.#writersOf(node).forEach(({ redis }) => redis.disconnect());
     this.#writers.delete(node);
   }
 }
@@ -136,8 +170,16 @@ function evaluatePlainly(redis: Redis, scripts: Record<string, Script>): Redis {
   return Object.assign(redis, Object.fromEntries(evaluated) as object);
 }
 
+const noDisk = (node: string): BrokerError =>
+  new BrokerError(
+    'durability_unavailable',
+    `${node === '' ? 'the Redis primary' : `the Redis node ${node}`} keeps nothing on disk: set appendonly yes there, ` +
+      'or send with "durability": "primary"; nothing was done',
+    { outcome: 'not_done', retryAfterS: 60 },
+  );
+
 /** How many replicas must confirm, besides the primary: the rest of a majority, or all that keep up if those are more. */
-export function replicasFor(level: 'quorum' | 'all', { nodes, inSync }: { nodes: number; inSync: number }): number {
+export function replicasFor(level: ReplicatedLevel, { nodes, inSync }: { nodes: number; inSync: number }): number {
   const restOfMajority = Math.floor(nodes / 2);
   return level === 'all' ? Math.max(inSync, restOfMajority) : restOfMajority;
 }

@@ -3,18 +3,43 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
+import { within } from '../within.js';
 import { connectionAttempt } from './connect.js';
 
 /** How many replicas must have a write, besides the primary. */
 export interface Needs {
+  /** Least. */
   enough: number;
-  /** Instead of `enough`, while there may be a replica that has not followed this primary (history.ts). */
+  /** All that are known. When as many confirm, nobody can have been promoted without the write. */
   every: number;
+  /** At that time every replica had all that there was; performance.now(), ms. */
+  wholeMs: number;
+  /** Fewer than `every` will do: a batch is sent on as soon as `enough` have it. Otherwise all of `every` are waited for a moment. */
+  canBeFewer: boolean;
+}
+
+export interface GroupCommitOptions {
+  /** A write is answered within this time, one way or the other. */
+  timeoutMs: number;
+  needs: () => Needs;
+  /** Asks on the connection itself whether all replicas have followed the server at its other end. */
+  isFollowed: () => Promise<boolean>;
+  /** Asks why a batch that not all replicas confirmed must not be acknowledged; '': it may be. */
+  checkFence: () => Promise<string>;
+  /** A primary that falls silent for longer may be replaced, ms. */
+  downAfterMs: () => number;
+  observer?: Observer | undefined;
+}
+
+interface Confirmation {
+  /** Why a batch is not confirmed; '': it is. */
+  doubt: string;
+  /** All known replicas have it. */
+  byAll?: boolean;
 }
 
 interface Pending {
   readonly write: (redis: Redis) => Promise<unknown>;
-  readonly needs: Needs;
   readonly sinceMs: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -23,6 +48,13 @@ interface Pending {
 /** Part of the time allowed that WAIT may use; the rest is for its answer to arrive. */
 const WAIT_SHARE = 0.85;
 const SHORTEST_WAIT_MS = 20;
+/** So long all replicas are waited for at `quorum`, when the last batch was confirmed by all of them. */
+const PATIENCE_MS = 100;
+/** An answer about who leads holds for no longer, and for no longer than half of down-after. */
+const LONGEST_CLEARANCE_MS = 500;
+/** It is asked anew at that part of its time, so that a node that hangs holds nobody up. */
+const RENEW_SHARE = 0.25;
+const BROKEN = 'the connection broke before the replicas confirmed';
 
 /**
  * Sends batches: all writes that came in while the batch before was confirmed, and one WAIT behind them.
@@ -34,18 +66,22 @@ export class GroupCommit {
   #committing = false;
   /** Whether all replicas have followed the server at the other end of this very connection. */
   #isFollowed = false;
+  /** Another with each connection. */
+  #connection: object = {};
+  /** When a batch was last confirmed by fewer than all. */
+  #missedMs = -Infinity;
+  readonly #clearance: Clearance;
 
-  /**
-   * @param timeoutMs a write is answered within this time, one way or the other
-   * @param askWhetherFollowed asks on `redis`
-   */
   constructor(
     readonly redis: Redis,
-    private readonly timeoutMs: number,
-    private readonly askWhetherFollowed: () => Promise<boolean>,
-    private readonly observer?: Observer,
+    private readonly options: GroupCommitOptions,
   ) {
-    redis.on('close', () => this.doubtHistory());
+    this.#clearance = new Clearance(options.checkFence);
+    redis.on('close', () => {
+      this.#connection = {};
+      this.#clearance.end();
+      this.doubtHistory();
+    });
   }
 
   /** The server may have another history than when it was last asked. */
@@ -58,9 +94,9 @@ export class GroupCommit {
    * @returns what `write` resolved to
    * @throws BrokerError not_durable (unknown: it may be there), unavailable; what Redis refused
    */
-  commit<T>(write: (redis: Redis) => Promise<T>, needs: Needs): Promise<T> {
+  commit<T>(write: (redis: Redis) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = { write, needs, sinceMs: performance.now(), resolve, reject };
+      const pending = { write, sinceMs: performance.now(), resolve, reject };
       this.#queue.push(pending as Pending);
       if (!this.#committing) this.#next();
     });
@@ -75,35 +111,114 @@ export class GroupCommit {
   }
 
   async #send(batch: Pending[]): Promise<void> {
+    const { timeoutMs, needs, observer } = this.options;
     const sinceMs = (batch[0] as Pending).sinceMs;
     const leftMs = (): number =>
-      Math.max(SHORTEST_WAIT_MS, Math.round(this.timeoutMs * WAIT_SHARE - performance.now() + sinceMs));
+      Math.max(SHORTEST_WAIT_MS, Math.round(timeoutMs * WAIT_SHARE - performance.now() + sinceMs));
     // without a connection in time the writes are refused, and nothing was done
     if (this.redis.status !== 'ready')
       await Promise.race([connectionAttempt(this.redis), sleep(leftMs(), undefined, { ref: false })]);
-    if (!this.#isFollowed && batch.some(({ needs }) => needs.every > needs.enough)) await this.#ask();
-    const isFollowed = this.#isFollowed;
-    const waitMs = leftMs();
-    const replicas = Math.max(...batch.map(({ needs }) => replicasOf(needs, isFollowed)));
-    const sentMs = this.observer === undefined ? 0 : performance.now();
+    if (!this.#isFollowed && needs().every > needs().enough) await this.#askHistory();
+    const sentMs = performance.now();
     const writes = batch.map(({ write }) => settled(write(this.redis)));
-    const [confirmed, ...written] = await Promise.all([settled(this.redis.wait(replicas, waitMs)), ...writes]);
-    this.observer?.committed(batch.length, performance.now() - sentMs);
+    const [confirmation, ...written] = await Promise.all([settled(this.#confirm(leftMs)), ...writes]);
+    observer?.committed(batch.length, performance.now() - sentMs);
     // all replicas have what was written, and so have followed
     const hasWritten = written.some((outcome) => 'value' in outcome && outcome.value !== null);
-    const every = Math.max(...batch.map(({ needs }) => needs.every));
-    if (hasWritten && 'value' in confirmed && confirmed.value >= every) this.#isFollowed = true;
-    batch.forEach((pending, i) => answer(pending, written[i] as Settled<unknown>, confirmed, isFollowed));
+    if (hasWritten && 'value' in confirmation && confirmation.value.byAll) this.#isFollowed = true;
+    batch.forEach((pending, i) => answer(pending, written[i] as Settled<unknown>, confirmation));
   }
 
-  async #ask(): Promise<void> {
-    let isSameConnection = true;
-    const broken = (): void => void (isSameConnection = false);
-    this.redis.once('close', broken);
+  /** Waits for the replicas behind what was just written; WAIT leaves at once. */
+  async #confirm(leftMs: () => number): Promise<Confirmation> {
+    const { enough, every, wholeMs, canBeFewer } = this.options.needs();
+    const connection = this.#connection;
+    const least = this.#isFollowed ? enough : every;
+    const isWhole = wholeMs > this.#missedMs || this.#missedMs === -Infinity;
+    const isPatient = canBeFewer && isWhole && least < every;
+    const wanted = isPatient ? every : least;
+    let confirmed = await this.redis.wait(wanted, isPatient ? Math.min(PATIENCE_MS, leftMs()) : leftMs());
+    if (confirmed < least && wanted > least && connection === this.#connection)
+      confirmed = await this.redis.wait(least, leftMs());
+    // on another connection WAIT counts nothing of what was written
+    if (connection !== this.#connection) return { doubt: BROKEN };
+    const repliedMs = performance.now();
+    this.#clearance.heard(repliedMs, this.#clearanceMs);
+    if (confirmed >= every) return { doubt: '', byAll: true };
+    if (isWhole) this.#clearance.end(); // who is missing has only just gone
+    this.#missedMs = repliedMs;
+    if (confirmed < least)
+      return {
+        doubt:
+          least === enough
+            ? `${confirmed} of ${least} replicas confirmed in time`
+            : `${confirmed} of ${least} replicas confirmed in time, and all must until each has followed this primary`,
+      };
+    const why = await within(leftMs(), this.#clearance.at(repliedMs, this.#clearanceMs));
+    if (connection !== this.#connection) return { doubt: BROKEN };
+    if (why === '') return { doubt: '' };
+    return {
+      doubt: `${confirmed} of ${every} replicas confirmed, and ${why ?? 'it could not be shown in time that no other node leads'}`,
+    };
+  }
+
+  get #clearanceMs(): number {
+    return Math.min(LONGEST_CLEARANCE_MS, this.options.downAfterMs() / 2);
+  }
+
+  async #askHistory(): Promise<void> {
+    const connection = this.#connection;
     // who cannot answer will not take the batch either
-    const isFollowed = await this.askWhetherFollowed().catch(() => false);
-    this.redis.off('close', broken);
-    this.#isFollowed = isFollowed && isSameConnection;
+    const isFollowed = await this.options.isFollowed().catch(() => false);
+    this.#isFollowed = isFollowed && connection === this.#connection;
+  }
+}
+
+/**
+ * Remembers that no other node leads, for as long as nobody can have been elected since: a fail-over takes a primary that has
+ * been silent for down-after, or a person.
+ */
+class Clearance {
+  /** When the last check that found nothing began; performance.now(), ms. */
+  #clearedMs = -Infinity;
+  #heardMs = -Infinity;
+  #checking: Promise<string> | undefined;
+
+  constructor(private readonly check: () => Promise<string>) {}
+
+  /** What was found holds no longer, nor what is being found. */
+  end(): void {
+    this.#clearedMs = -Infinity;
+    this.#checking = undefined;
+  }
+
+  /** The primary has answered. After a silence anything may have happened. */
+  heard(nowMs: number, holdsMs: number): void {
+    if (nowMs - this.#heardMs > holdsMs) this.end();
+    this.#heardMs = nowMs;
+  }
+
+  /** Why it is not certain that nobody else led at that time; '' when it is. */
+  async at(timeMs: number, holdsMs: number): Promise<string> {
+    for (;;) {
+      const ageMs = timeMs - this.#clearedMs;
+      if (ageMs > holdsMs * RENEW_SHARE) this.#checking ??= this.#start();
+      if (ageMs < holdsMs) return '';
+      const doubt = await (this.#checking as Promise<string>);
+      if (doubt !== '') return doubt;
+    }
+  }
+
+  #start(): Promise<string> {
+    const startedMs = performance.now();
+    const checking = this.check().then((doubt) => {
+      if (this.#checking !== checking) return 'the primary fell silent meanwhile';
+      this.#checking = undefined;
+      if (doubt === '') this.#clearedMs = startedMs;
+      else this.#clearedMs = -Infinity;
+      return doubt;
+    });
+    return checking;
   }
 }
 
@@ -115,29 +230,12 @@ const settled = <T>(promise: Promise<T>): Promise<Settled<T>> =>
     (error: unknown) => ({ error }),
   );
 
-const replicasOf = ({ enough, every }: Needs, isFollowed: boolean): number =>
-  isFollowed ? enough : Math.max(enough, every);
-
-function answer(
-  { needs, resolve, reject }: Pending,
-  written: Settled<unknown>,
-  confirmed: Settled<number>,
-  isFollowed: boolean,
-): void {
-  const replicas = replicasOf(needs, isFollowed);
+function answer({ resolve, reject }: Pending, written: Settled<unknown>, confirmation: Settled<Confirmation>): void {
   if ('error' in written) reject(written.error);
   else if (written.value === null) resolve(null);
-  else if ('error' in confirmed)
-    reject(notDurable('the connection broke before the replicas confirmed', confirmed.error));
-  else if (confirmed.value < replicas)
-    reject(
-      notDurable(
-        replicas === needs.enough
-          ? `${confirmed.value} of ${replicas} replicas confirmed in time`
-          : `${confirmed.value} of ${replicas} replicas confirmed in time, and all must until each has followed this primary`,
-      ),
-    );
-  else resolve(written.value);
+  else if ('error' in confirmation) reject(notDurable(BROKEN, confirmation.error));
+  else if (confirmation.value.doubt === '') resolve(written.value);
+  else reject(notDurable(confirmation.value.doubt));
 }
 
 const notDurable = (why: string, cause?: unknown): BrokerError =>

@@ -24,6 +24,17 @@ export function loginOptions(address: RedisAddress): Login {
   };
 }
 
+/** The same for a node that was found and not named in the URL, such as a replica. */
+export function nodeLogin(address: RedisAddress): Login {
+  if (address.shape !== 'single') return loginOptions(address);
+  const { username, password } = new URL(address.url);
+  const inUrl = {
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+  };
+  return { ...inUrl, ...loginOptions(address) };
+}
+
 /** The Sentinels' own user and password; certificates are the same everywhere. */
 export const sentinelLogin = ({ sentinelUsername, sentinelPassword, tls, access }: SentinelAddress): Login => ({
   ...given(sentinelUsername, sentinelPassword),

@@ -28,6 +28,11 @@ export class PrimaryConnector extends AbstractConnector {
     super(FAIL_FAST.disconnectTimeout);
   }
 
+  /** Where the connection leads, or is being made to. */
+  get target(): Host | undefined {
+    return this.#connectedTo;
+  }
+
   override check({ role }: { role?: string }): boolean {
     return role === 'master';
   }

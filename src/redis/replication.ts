@@ -1,11 +1,12 @@
 // How many nodes there are and which replicas keep up: what `quorum` and `all` mean at this moment.
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import type { RedisAddress } from '../redis-address.js';
+import type { Host, RedisAddress } from '../redis-address.js';
 import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
 import { followedKey, historyIn, noteFollowers } from './history.js';
-import { nodesBySentinel } from './sentinel.js';
+import { Membership } from './membership.js';
+import { REPORT_SECTIONS, askNode, reportIn } from './node-report.js';
 
 /** Of one primary. */
 export interface Replication {
@@ -17,7 +18,7 @@ export interface Replication {
 
 export interface ReplicationOptions {
   address: RedisAddress;
-  /** Nodes per primary, where the operator says; otherwise the most ever seen, never less again. */
+  /** Nodes per primary, where the operator says; otherwise they are found out. */
   nodes: number | undefined;
   /** A replica that last confirmed longer ago is not in sync. */
   maxLagMs: number;
@@ -29,12 +30,31 @@ export interface ReplicationOptions {
 
 const POLL_MS = 500;
 const COUNT_EVERY = 10;
+/** Whether a node keeps messages on disk is asked again then: soon where it did not. */
+const ASK_DISK_MS = 60_000;
+const ASK_DISK_SOON_MS = 5_000;
+
+interface Progress {
+  inSync: number;
+  historyId: string;
+  /** The primary's offset at the last poll, and when that was. */
+  offset: number;
+  polledMs: number;
+  /** At that time every node had all that there was; performance.now(), ms. */
+  wholeMs: number;
+}
+
+interface Disk {
+  isOnDisk: boolean | undefined;
+  askedMs: number;
+}
 
 /** Watches the replication of all primaries that `redis` leads to. */
 export class ReplicationWatch {
-  readonly #inSync = new Map<string, number>();
-  readonly #nodes = new Map<string, number>();
-  readonly #histories = new Map<string, string>();
+  readonly #progress = new Map<string, Progress>();
+  readonly #membership: Membership;
+  /** By the name of a node; '' is the primary outside a Cluster. */
+  readonly #disks = new Map<string, Disk>();
   #polls = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
@@ -44,6 +64,7 @@ export class ReplicationWatch {
     private readonly redis: RedisClient,
     private readonly options: ReplicationOptions,
   ) {
+    this.#membership = new Membership(options.address);
     redis.on('ready', () => {
       this.#polls = 0;
       void this.look();
@@ -52,17 +73,38 @@ export class ReplicationWatch {
 
   /** @param node its name in a Cluster, '' elsewhere; undefined while it is not known yet */
   of(node: string): Replication | undefined {
-    const inSync = this.#inSync.get(node);
-    const nodes = this.options.nodes ?? this.#nodes.get(node);
+    const inSync = this.#progress.get(node)?.inSync;
+    const nodes = this.options.nodes ?? this.#membership.nodes(node);
     return inSync === undefined || nodes === undefined ? undefined : { nodes, inSync };
   }
 
   /** Of every primary that is known. */
   *all(): Iterable<[node: string, replication: Replication]> {
-    for (const node of this.#inSync.keys()) {
+    for (const node of this.#progress.keys()) {
       const replication = this.of(node);
       if (replication !== undefined) yield [node, replication];
     }
+  }
+
+  /** The latest time of which it is known that every node had all that there was; performance.now(), ms. */
+  wholeMs(node: string): number {
+    return this.#progress.get(node)?.wholeMs ?? -Infinity;
+  }
+
+  /** Nodes of the primary that are known by their address. */
+  hosts(node: string): Host[] {
+    return this.#membership.hosts(node);
+  }
+
+  /** The name of a node that keeps nothing on disk, '' for the primary; undefined: there is none, as far as is known. */
+  withoutDisk(node: string): string | undefined {
+    const names = [node, ...this.hosts(node).map(nodeName)];
+    return names.find((name) => this.#disks.get(name)?.isOnDisk === false);
+  }
+
+  /** A primary that does not answer for longer may be replaced, ms. */
+  get downAfterMs(): number {
+    return this.#membership.downAfterMs;
   }
 
   stop(): void {
@@ -92,44 +134,75 @@ export class ReplicationWatch {
   }
 
   async #pollPrimary(redis: Redis, countNow: boolean): Promise<void> {
-    const { address, maxLagMs } = this.options;
-    const info = await redis.info('replication');
-    // without a Sentinel the primary is the only one to ask, and it forgets replicas that are gone
-    if (address.shape !== 'sentinel') this.#count('', replicasIn(info, maxLagMs).connected + 1);
-    else if (countNow || !this.#nodes.has('')) this.#count('', await nodesBySentinel(address));
+    const { address } = this.options;
+    const info = await this.#info(redis);
+    this.#membership.learnFromInfo(info);
+    if (address.shape === 'sentinel' && (countNow || this.#membership.nodes('') === undefined))
+      await this.#membership.learnFromSentinels(address);
     await this.#learn('', info);
   }
 
   async #pollCluster(cluster: Cluster, countNow: boolean): Promise<void> {
     const primaries = cluster.nodes('master').map((redis) => ({ redis, node: nodeName(redis.options) }));
-    if (countNow || primaries.some(({ node }) => !this.#nodes.has(node)))
-      nodesByShard(String(await cluster.cluster('NODES'))).forEach((nodes, node) => this.#count(node, nodes));
-    await Promise.all(primaries.map(async ({ redis, node }) => this.#learn(node, await redis.info('replication'))));
+    if (countNow || primaries.some(({ node }) => this.#membership.nodes(node) === undefined))
+      await this.#membership.learnFromCluster(cluster);
+    await Promise.all(primaries.map(async ({ redis, node }) => this.#learn(node, await this.#info(redis))));
   }
 
-  /** @param info INFO replication of the primary */
+  async #info(redis: Redis): Promise<string> {
+    return String(await redis.call('INFO', ...REPORT_SECTIONS));
+  }
+
+  /** @param info INFO of the primary */
   async #learn(node: string, info: string): Promise<void> {
     const { keyPrefix, maxLagMs, onNewHistory } = this.options;
-    this.#see(node, replicasIn(info, maxLagMs).inSync);
+    await this.#askDisks(node, info);
+    const before = this.#progress.get(node);
     const { id } = historyIn(info);
-    if (this.#histories.get(node) !== id) onNewHistory(node);
-    this.#histories.set(node, id);
-    const [nodes, key] = [this.of(node)?.nodes, followedKey(keyPrefix, this.redis, node)];
+    const { inSync, offsets } = replicasIn(info, maxLagMs);
+    const nodes = this.options.nodes ?? this.#membership.nodes(node);
+    const isWhole =
+      before?.historyId === id &&
+      nodes !== undefined &&
+      offsets.filter((at) => at >= before.offset).length >= nodes - 1;
+    this.#progress.set(node, {
+      inSync,
+      historyId: id,
+      offset: Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1] ?? 0),
+      polledMs: performance.now(),
+      wholeMs: isWhole ? before.polledMs : (before?.wholeMs ?? -Infinity),
+    });
+    this.#reportSync(node, inSync, before?.inSync);
+    if (before?.historyId !== id) onNewHistory(node);
+    const key = followedKey(keyPrefix, this.redis, node);
     if (nodes !== undefined && nodes > 1 && key !== undefined) await noteFollowers(this.redis, key, info, nodes);
   }
 
-  #count(node: string, nodes: number): void {
-    this.#nodes.set(node, Math.max(nodes, this.#nodes.get(node) ?? 1));
+  /** Asks the replicas whether they keep messages on disk. Resolves when those have been asked that never were before. */
+  async #askDisks(node: string, info: string): Promise<void> {
+    const nowMs = performance.now();
+    this.#disks.set(node, { isOnDisk: reportIn(info).isOnDisk, askedMs: nowMs });
+    const first: Promise<void>[] = [];
+    for (const host of this.hosts(node)) {
+      const name = nodeName(host);
+      const known = this.#disks.get(name);
+      const againMs = known?.isOnDisk === true ? ASK_DISK_MS : ASK_DISK_SOON_MS;
+      if (known !== undefined && nowMs - known.askedMs < againMs) continue;
+      this.#disks.set(name, { isOnDisk: known?.isOnDisk, askedMs: nowMs });
+      const asked = askNode(host, this.options.address).then((answer) => {
+        // what does not answer keeps what was known of it
+        if (typeof answer === 'object') this.#disks.set(name, { isOnDisk: answer.isOnDisk, askedMs: nowMs });
+      });
+      if (known === undefined) first.push(asked);
+    }
+    await Promise.all(first);
   }
 
-  #see(node: string, inSync: number): void {
-    const before = this.#inSync.get(node);
-    if (before !== undefined && before !== inSync) {
-      const where = node === '' ? {} : { node };
-      if (inSync < before) this.options.log.warn({ ...where, inSync, before }, 'a replica is no longer in sync');
-      else this.options.log.info({ ...where, inSync, before }, 'a replica is in sync again');
-    }
-    this.#inSync.set(node, inSync);
+  #reportSync(node: string, inSync: number, before: number | undefined): void {
+    if (before === undefined || before === inSync) return;
+    const where = node === '' ? {} : { node };
+    if (inSync < before) this.options.log.warn({ ...where, inSync, before }, 'a replica is no longer in sync');
+    else this.options.log.info({ ...where, inSync, before }, 'a replica is in sync again');
   }
 }
 
@@ -137,38 +210,10 @@ export class ReplicationWatch {
  * Reads INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`; lag in seconds since its last confirmation.
  * It is negative for up to a second after Redis's clock was set back: such a replica keeps up, by Redis's own count too.
  */
-export function replicasIn(info: string, maxLagMs: number): { connected: number; inSync: number } {
-  const replicas = [...info.matchAll(/^slave\d+:.*?state=(\w+).*?lag=(-?\d+)/gm)];
-  const inSync = replicas.filter(([, state, lag]) => state === 'online' && Number(lag) * 1000 < maxLagMs);
-  return { connected: replicas.length, inSync: inSync.length };
-}
-
-/**
- * Counts the nodes of each shard in CLUSTER NODES, under the names of all its nodes: a replica may be the primary next,
- * and the quorum is not less then. A failed primary without slots belonged to somebody, nobody can tell to whom:
- * it counts for all, so that a quorum is rather too large than too small.
- * https://redis.io/docs/latest/commands/cluster-nodes/
- */
-export function nodesByShard(text: string): Map<string, number> {
-  const lines = text
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => line.split(' '));
-  const isPrimary = (flags: string): boolean => flags.split(',').includes('master');
-  const orphans = lines.filter(
-    ([, , flags = '', , , , , , slots]) => isPrimary(flags) && flags.includes('fail') && !slots,
-  );
-  const counts = new Map<string, number>();
-  for (const [id, address = '', flags = '', , , , , , slots] of lines) {
-    if (!isPrimary(flags) || !slots) continue;
-    const replicas = lines.filter(([, , , of]) => of === id).map(([, name = '']) => name);
-    for (const name of [address, ...replicas].flatMap(namesOf)) counts.set(name, 1 + replicas.length + orphans.length);
-  }
-  return counts;
-}
-
-/** ip:port@busport[,hostname]: clients may know a node by either. */
-function namesOf(address: string): string[] {
-  const [, ip, port, hostname] = /^(.*):(\d+)@\d+(?:,([^,]*))?/.exec(address) ?? [];
-  return [ip, hostname].filter(Boolean).map((host) => nodeName({ host, port }));
+export function replicasIn(info: string, maxLagMs: number): { inSync: number; offsets: number[] } {
+  const online = [...info.matchAll(/^slave\d+:.*?state=online,offset=(\d+),lag=(-?\d+)/gm)];
+  return {
+    inSync: online.filter(([, , lag]) => Number(lag) * 1000 < maxLagMs).length,
+    offsets: online.map(([, offset]) => Number(offset)),
+  };
 }

@@ -10,34 +10,63 @@ export interface Word extends Host {
   epoch: number;
 }
 
+/** What one Sentinel knows of the deployment. */
+export interface SentinelView extends Word {
+  /** It leads a fail-over that has not ended. */
+  isFailingOver: boolean;
+  /** The primary has not answered this Sentinel for `downAfterMs`. */
+  isDown: boolean;
+  downAfterMs: number;
+  /** Since this Sentinel knows the primary as one, ms; it begins anew with SENTINEL RESET. */
+  knownForMs: number;
+  /** The replicas that it knows, dead ones included. */
+  replicas: Host[];
+}
+
 export async function primaryBySentinel(host: Host, address: SentinelAddress): Promise<Word> {
   return askSentinel(host, address, async (sentinel) => {
-    // In this order: of what changes in between, the address is the newer one. Not the address in MASTER's reply: the Sentinel
-    // that leads a fail-over raises its epoch some seconds before it changes that one.
-    const [facts, named] = await Promise.all([
-      sentinel.call('SENTINEL', 'MASTER', address.primary) as Promise<string[]>,
-      sentinel.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', address.primary) as Promise<[string, string]>,
-    ]);
-    const epoch = Number(facts[facts.indexOf('config-epoch') + 1]);
-    return { host: named[0], port: Number(named[1]), epoch };
+    const [, word] = await askForPrimary(sentinel, address);
+    return word;
   });
 }
 
-/** The primary and all replicas that the Sentinels know, dead ones too; asks one Sentinel after the other. */
-export async function nodesBySentinel(address: SentinelAddress): Promise<number> {
-  let failure: unknown;
-  for (const host of address.hosts) {
-    try {
-      const replicas = await askSentinel(host, address, (sentinel) =>
-        sentinel.call('SENTINEL', 'REPLICAS', address.primary),
-      );
-      return 1 + (replicas as unknown[]).length;
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
+/** @throws Error when the Sentinel does not answer within ASK_MS */
+export async function sentinelView(host: Host, address: SentinelAddress): Promise<SentinelView> {
+  return askSentinel(host, address, async (sentinel) => {
+    const [[facts, word], replicas] = await Promise.all([
+      askForPrimary(sentinel, address),
+      sentinel.call('SENTINEL', 'REPLICAS', address.primary) as Promise<string[][]>,
+    ]);
+    const flags = field(facts, 'flags').split(',');
+    return {
+      ...word,
+      isFailingOver: flags.includes('failover_in_progress'),
+      isDown: flags.includes('s_down') || flags.includes('o_down'),
+      downAfterMs: Number(field(facts, 'down-after-milliseconds')),
+      knownForMs: Number(field(facts, 'role-reported-time')),
+      replicas: replicas.map((replica) => ({ host: field(replica, 'ip'), port: Number(field(replica, 'port')) })),
+    };
+  });
 }
+
+/** The views of all Sentinels that answer. */
+export async function sentinelViews(address: SentinelAddress): Promise<SentinelView[]> {
+  const answers = await Promise.allSettled(address.hosts.map((host) => sentinelView(host, address)));
+  return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+}
+
+async function askForPrimary(sentinel: Redis, { primary }: SentinelAddress): Promise<[facts: string[], word: Word]> {
+  // In this order: of what changes in between, the address is the newer one. Not the address in MASTER's reply: the Sentinel
+  // that leads a fail-over raises its epoch some seconds before it changes that one.
+  const [facts, named] = await Promise.all([
+    sentinel.call('SENTINEL', 'MASTER', primary) as Promise<string[]>,
+    sentinel.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', primary) as Promise<[string, string]>,
+  ]);
+  return [facts, { host: named[0], port: Number(named[1]), epoch: Number(field(facts, 'config-epoch')) }];
+}
+
+/** A flat list of names and values, as RESP2 has it. */
+const field = (facts: string[], name: string): string => facts[facts.indexOf(name) + 1] ?? '';
 
 async function askSentinel<T>(
   host: Host,

@@ -135,7 +135,11 @@ describe('durability levels', function () {
 
       it('quorum is answered when one replica has it, all when both have it', async () => {
         const broker = await startBroker({ AIZUMI_DURABILITY_TIMEOUT_MS: '5000' });
-        await send(broker, { durability: 'all' });
+        for (const durability of ['all', 'quorum'] as const) await send(broker, { durability });
+        await until(
+          'it is known that both have followed',
+          async () => (await ask(redis.primary.port, 'EXISTS', 'aizumi:followed')) === 1,
+        );
         const [one, other] = redis.replicas;
         pauseReplicas();
         const [atQuorum, atAll] = [nextId++, nextId++];

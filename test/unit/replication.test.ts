@@ -4,7 +4,8 @@ import { pino } from 'pino';
 import type { ClusterAddress } from '../../src/redis-address.js';
 import { replicasFor } from '../../src/redis/durable-writes.js';
 import { followersIn, historyIn, isFollowed } from '../../src/redis/history.js';
-import { ReplicationWatch, nodesByShard, replicasIn } from '../../src/redis/replication.js';
+import { ReplicationWatch, replicasIn } from '../../src/redis/replication.js';
+import { ShardMemory } from '../../src/redis/shards.js';
 
 /** As Redis 7.0 says it, as Redis 8.6 does, as Valkey 9.1 does. */
 const DIALECTS: Record<string, string> = {
@@ -33,30 +34,33 @@ describe('redis/replication: INFO replication', () => {
     describe(`of ${server}`, () => {
       const replica = (state: string, lag: number): string => `state=${state},offset=140,lag=${lag}${more}`;
 
-      it('has no replica', () => expect(replicasIn(info([]), 3_000)).to.deep.equal({ connected: 0, inSync: 0 }));
+      it('has no replica', () => expect(replicasIn(info([]), 3_000)).to.deep.equal({ inSync: 0, offsets: [] }));
 
       it('has replicas that are online', () =>
         expect(replicasIn(info([replica('online', 0), replica('online', 1)]), 3_000)).to.deep.equal({
-          connected: 2,
           inSync: 2,
+          offsets: [140, 140],
         }));
 
       for (const state of ['wait_bgsave', 'send_bulk', 'send_bulk_and_stream', 'bg_transfer', 'rdb_transmitted'])
         it(`has a replica that is being filled: ${state}`, () =>
           expect(replicasIn(info([replica('online', 0), replica(state, 0)]), 3_000)).to.deep.equal({
-            connected: 2,
             inSync: 1,
+            offsets: [140],
           }));
 
       it('has replicas that confirmed too long ago', () => {
         const text = info([1, 2, 3, 4, 100].map((lag) => replica('online', lag)));
-        expect(replicasIn(text, 3_000)).to.deep.equal({ connected: 5, inSync: 2 });
-        expect(replicasIn(text, 3_001)).to.deep.equal({ connected: 5, inSync: 3 });
-        expect(replicasIn(text, 600_000)).to.deep.equal({ connected: 5, inSync: 5 });
+        for (const [maxLagMs, inSync] of [
+          [3_000, 2],
+          [3_001, 3],
+          [600_000, 5],
+        ] as const)
+          expect(replicasIn(text, maxLagMs).inSync).to.equal(inSync);
       });
 
       it('has replicas whose report is from the future, since the clock was set back: they keep up', () =>
-        expect(replicasIn(info([replica('online', -3_600)]), 3_000)).to.deep.equal({ connected: 1, inSync: 1 }));
+        expect(replicasIn(info([replica('online', -3_600)]), 3_000)).to.deep.equal({ inSync: 1, offsets: [140] }));
 
       it('has replicas that have confirmed an offset of its history', () => {
         const fresh = replica('online', 0).replace('offset=140', 'offset=0');
@@ -65,8 +69,8 @@ describe('redis/replication: INFO replication', () => {
 
       it('has more replicas than fingers', () =>
         expect(replicasIn(info(Array.from({ length: 12 }, () => replica('online', 0))), 3_000)).to.deep.equal({
-          connected: 12,
           inSync: 12,
+          offsets: Array.from({ length: 12 }, () => 140),
         }));
     });
 
@@ -94,7 +98,7 @@ describe('redis/replication: INFO replication', () => {
       'connected_slaves:0',
       '',
     ].join('\r\n');
-    expect(replicasIn(text, 3_000)).to.deep.equal({ connected: 0, inSync: 0 });
+    expect(replicasIn(text, 3_000)).to.deep.equal({ inSync: 0, offsets: [] });
   });
 });
 
@@ -116,13 +120,16 @@ ce3ab75964303fd60739bb63b9bcd47487600884 127.0.0.1:17203@27203 slave d7698769632
 e70584b460311d2a0d330e0f890e0fddf7c3c626 127.0.0.1:17200@27200 myself,master - 0 1795388008000 1 connected 0-5460
 `;
 
-describe('redis/replication: CLUSTER NODES', () => {
-  const nodes = (text: string): Record<string, number> => Object.fromEntries(nodesByShard(text));
+const numbers = (memory: ShardMemory, text: string): Record<string, number> =>
+  Object.fromEntries([...memory.learn(text)].map(([name, shard]) => [name, shard.nodes]));
+
+describe('redis/shards: CLUSTER NODES', () => {
+  const nodes = (text: string): Record<string, number> => numbers(new ShardMemory(), text);
 
   it('has a primary and a replica in each shard', () =>
     expect(nodes(HEALTHY)).to.include({ '127.0.0.1:17200': 2, '127.0.0.1:17201': 2, '127.0.0.1:17202': 2 }));
 
-  it('has a failed primary whose slots another one took: it counts, for every shard since nobody can tell for which', () =>
+  it('has a failed primary whose slots another one took: to who never saw it before it counts for every shard', () =>
     expect(nodes(FAILED_OVER)).to.include({ '127.0.0.1:17200': 3, '127.0.0.1:17201': 3, '127.0.0.1:17204': 2 }));
 
   it('has a failed primary that still has its slots, before the fail-over', () => {
@@ -162,6 +169,47 @@ describe('redis/replication: CLUSTER NODES', () => {
   });
 });
 
+describe('redis/shards: a Cluster that changes', () => {
+  const [first, second, third] = ['127.0.0.1:17200', '127.0.0.1:17201', '127.0.0.1:17204'];
+
+  it('has a failed primary in its own shard and in no other, until it is back', () => {
+    const memory = new ShardMemory();
+    expect(numbers(memory, HEALTHY)).to.include({ [first]: 2, [second]: 2, [third]: 2 });
+    expect(numbers(memory, FAILED_OVER)).to.include({ [first]: 2, [second]: 2, [third]: 2 });
+    const back = FAILED_OVER.replace(
+      '127.0.0.1:17202@27202 master,fail - 1795388004127',
+      '127.0.0.1:17202@27202 slave c69145a2ffafb39987d5ef8cf22ab42c39c27347 0',
+    );
+    expect(numbers(memory, back)).to.include({ [first]: 2, [second]: 2, [third]: 2, '127.0.0.1:17202': 2 });
+  });
+
+  it('has the nodes that there are when it is whole, however many it had', () => {
+    const memory = new ShardMemory();
+    expect(numbers(memory, FAILED_OVER)).to.include({ [first]: 3, [second]: 3 });
+    expect(numbers(memory, HEALTHY)).to.include({ [first]: 2, [second]: 2, [third]: 2 });
+  });
+
+  it('has no fewer nodes in a shard of which one is missing', () => {
+    const memory = new ShardMemory();
+    numbers(memory, HEALTHY);
+    const missing = FAILED_OVER.replace(/^effb.*\n/, '').replace(
+      'master - 0 1795388008554 7',
+      'master,fail? - 0 1795388008554 7',
+    );
+    expect(numbers(memory, missing)).to.include({ [first]: 2, [third]: 2 });
+  });
+
+  it('knows the address of each node of a shard, of the failed one too', () => {
+    const memory = new ShardMemory();
+    memory.learn(HEALTHY);
+    const ports = memory
+      .learn(FAILED_OVER)
+      .get(third)
+      ?.hosts.map(({ port }) => port);
+    expect(ports?.toSorted()).to.deep.equal([17202, 17204]);
+  });
+});
+
 /** The moment after CLUSTER FAILOVER: 17204 has the slots, and 17202 has not said yet that it follows. */
 const HANDING_OVER = HEALTHY.replace('3 connected 10923-16383', '3 connected').replace(
   'slave effbc8decef04530fb8fec67a86e5fd21d59cfca 0 1795388003524 3 connected',
@@ -173,7 +221,7 @@ describe('redis/replication: a watch over a Cluster', () => {
   function clusterSaying(saying: { nodes: string; primaries: number[] }): Cluster {
     const node = (port: number): object => ({
       options: { host: '127.0.0.1', port },
-      info: () => Promise.resolve(info([])),
+      call: () => Promise.resolve(info([])),
     });
     const cluster = {
       isCluster: true,

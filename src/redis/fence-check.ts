@@ -1,0 +1,92 @@
+// Gathers the evidence for the fence (fence.ts) from the nodes themselves and from those that watch over them.
+import { Cluster } from 'ioredis';
+import type { Redis } from 'ioredis';
+import type { Host, RedisAddress, SentinelAddress } from '../redis-address.js';
+import { within } from '../within.js';
+import { nodeName } from './cluster.js';
+import type { RedisClient } from './connect.js';
+import { judge } from './fence.js';
+import type { Witness } from './fence.js';
+import { REPORT_SECTIONS, askNode, reportIn } from './node-report.js';
+import { targetOf } from './primary.js';
+import { sentinelView } from './sentinel.js';
+import type { SentinelView } from './sentinel.js';
+import { doubtsAbout } from './shards.js';
+
+export interface FenceOptions {
+  address: RedisAddress;
+  /** The worker's connection: in a Cluster the other primaries are asked on it. */
+  redis: RedisClient;
+  /** The primary's name in a Cluster, '' elsewhere. */
+  node: string;
+  /** All nodes of the primary that are known, itself perhaps too. */
+  hosts: () => readonly Host[];
+  /** How many there are, the primary too; those whose address is not known count as lost. */
+  nodes: () => number;
+}
+
+/** What has not answered by then is lost. A check must end well before what the last one found holds no longer (group-commit.ts). */
+const ASK_MS = 300;
+/** Other primaries of a Cluster that are asked: whoever was elected tells all of them at once. */
+const MOST_WITNESSES = 5;
+
+/**
+ * Asks whether a node that has not confirmed may lead, or soon. Takes {@link ASK_MS} at most, and a moment.
+ * @param writer the connection that the writes went through, to the node that took them
+ * @returns why a batch that not all replicas confirmed must not be acknowledged; '' when it may
+ */
+export async function checkFence(writer: Redis, options: FenceOptions): Promise<string> {
+  const { address, hosts, nodes } = options;
+  const known = hosts();
+  const [info, witnesses, ...answers] = await Promise.all([
+    within(ASK_MS, writer.call('INFO', ...REPORT_SECTIONS) as Promise<string>),
+    askWitnesses(writer, options),
+    ...known.map(async (host) => (await within(ASK_MS, askNode(host, address))) ?? ('lost' as const)),
+  ]);
+  if (info === undefined) return 'the primary does not answer any more';
+  const primary = reportIn(info);
+  const isPrimary = (i: number): boolean => {
+    const answer = answers[i];
+    return typeof answer === 'object' && answer.history.id === primary.history.id && answer.role === 'primary';
+  };
+  const others = answers.filter((_, i) => !isPrimary(i));
+  const unknown = Math.max(0, nodes() - 1 - others.length);
+  return judge({ primary, others: [...others, ...Array.from({ length: unknown }, () => 'lost' as const)], witnesses });
+}
+
+function askWitnesses(writer: Redis, { address, redis, node }: FenceOptions): Promise<(Witness | undefined)[]> {
+  if (address.shape === 'sentinel') return askSentinels(writer, address);
+  if (!(redis instanceof Cluster)) return Promise.resolve([]);
+  const others = redis.nodes('master').filter(({ options }) => nodeName(options) !== node);
+  return Promise.all(
+    others.slice(0, MOST_WITNESSES).map(async (other) => {
+      const text = await within(ASK_MS, other.cluster('NODES') as Promise<string>);
+      return text === undefined ? undefined : { doubt: doubtsAbout(node, text) };
+    }),
+  );
+}
+
+async function askSentinels(writer: Redis, address: SentinelAddress): Promise<(Witness | undefined)[]> {
+  const views = await Promise.all(address.hosts.map((host) => within(ASK_MS, sentinelView(host, address))));
+  return witnessesOf(views, targetOf(writer));
+}
+
+/**
+ * What Sentinels' views say of the primary.
+ * @param target the address that the writer is connected to, in the Sentinels' own words
+ */
+export function witnessesOf(
+  views: readonly (SentinelView | undefined)[],
+  target: Host | undefined,
+): (Witness | undefined)[] {
+  const latest = Math.max(...views.map((view) => view?.epoch ?? -1));
+  return views.map((view) => {
+    if (view === undefined) return undefined;
+    if (view.isFailingOver) return { doubt: 'a Sentinel says that a fail-over is under way' };
+    // it has not heard of the latest fail-over yet: nothing that it says is about this primary
+    if (view.epoch < latest) return { doubt: '' };
+    if (target === undefined || nodeName(view) !== nodeName(target))
+      return { doubt: 'a Sentinel names another primary' };
+    return { doubt: view.isDown ? 'a Sentinel takes the primary for lost' : '' };
+  });
+}
