@@ -43,6 +43,7 @@ const SET_UPS: Readonly<Record<string, () => Promise<Stand>>> = {
   'one-second-lease': () => withSettings({ AIZUMI_VISIBILITY_TIMEOUT_MS: '1000' }),
   'two-deliveries': () => withSettings({ AIZUMI_MAX_DELIVERIES: '2', AIZUMI_VISIBILITY_TIMEOUT_MS: '0' }),
   'redis-full': () => withOwnRedis({ args: ['--maxmemory', '100kb'] }),
+  'no-disk': () => withOwnRedis({ args: ['--appendonly', 'no'] }),
   'two-replicas': () => withTwoReplicas(),
   async 'replicas-hung'() {
     const stand = await withTwoReplicas();

@@ -119,6 +119,7 @@ describe('http/errors', () => {
       not_supported: 501,
       unavailable: 503,
       not_durable: 503,
+      durability_unavailable: 503,
       overloaded: 503,
       draining: 503,
     });

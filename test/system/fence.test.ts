@@ -1,0 +1,251 @@
+// A majority that follows a replaced primary is no majority: nothing acknowledged at `quorum` or `all` is lost, whoever starts the
+// fail-over and whenever the old primary wakes up; and what cannot be given is refused.
+import { expect } from 'chai';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ask, infoField } from '../support/ask.js';
+import { endAllProcesses, startBrokerProcess } from '../support/process.js';
+import type { BrokerProcess } from '../support/process.js';
+import { startRedisServer } from '../support/redis-server.js';
+import { sendRequest, statRequest } from '../support/requests.js';
+import { startClusterStack, startSentinelStack } from '../support/stacks.js';
+import type { Stack, StackNode } from '../support/stacks.js';
+import { until } from '../support/until.js';
+
+type Level = 'quorum' | 'all';
+const LEVELS: readonly Level[] = ['quorum', 'all'];
+
+let nextId = 1;
+
+interface Sent {
+  id: number;
+  status: number;
+  reason: string | undefined;
+  tookMs: number;
+}
+
+async function send(broker: BrokerProcess, durability: Level | 'primary', to = 100): Promise<Sent> {
+  const id = nextId++;
+  const sinceMs = performance.now();
+  const { status, json } = await broker.post({ ...sendRequest(to, id), durability });
+  const reason = (json.error as { reason: string } | undefined)?.reason;
+  return { id, status, reason, tookMs: performance.now() - sinceMs };
+}
+
+async function startBroker(stack: Stack, env: Record<string, string> = {}): Promise<BrokerProcess> {
+  const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: stack.url, ...env });
+  await until('it serves', async () => (await broker.post(statRequest(1))).status === 200);
+  return broker;
+}
+
+/** Ids that a node has in the queue. */
+async function idsOn({ port }: StackNode, address = 100): Promise<Set<number>> {
+  const entries = (await ask(port, 'XRANGE', `aizumi:{${address}}:queue`, '-', '+')) as [string, string[]][];
+  return new Set(entries.map(([, fields]) => Number(fields[3])));
+}
+
+const isPrimary = async (node: StackNode): Promise<boolean> => (await node.role()) === 'primary';
+
+/** Resolves when a node other than `old` is a primary by its own word. */
+const promoted = (stack: Stack, old: StackNode): Promise<StackNode> =>
+  until(
+    'another node is promoted',
+    async () => {
+      const others = stack.nodes.filter((node) => node !== old);
+      const leads = await Promise.all(others.map(isPrimary));
+      return others.find((_, i) => leads[i]);
+    },
+    15_000,
+  );
+
+/** Sends at both levels all the time, until it is stopped. @returns what was acknowledged */
+function startSending(broker: BrokerProcess): { acknowledged: number[]; stop(): Promise<void> } {
+  const acknowledged: number[] = [];
+  let stopped = false;
+  const senders = Array.from({ length: 8 }, async (_, i) => {
+    while (!stopped) {
+      const { id, status } = await send(broker, LEVELS[i % 2]!);
+      if (status === 200) acknowledged.push(id);
+      await pause(5);
+    }
+  });
+  return {
+    acknowledged,
+    async stop() {
+      stopped = true;
+      await Promise.all(senders);
+    },
+  };
+}
+
+describe('the fence under Sentinels', function () {
+  this.timeout(90_000);
+  let stack: Stack;
+
+  before(async () => (stack = await startSentinelStack()));
+  after(() => stack.stop());
+  afterEach(async () => {
+    endAllProcesses();
+    for (const server of [...stack.nodes, ...stack.sentinels]) server.resume();
+    await stack.whole(60_000);
+  });
+
+  async function expectKept(acknowledged: readonly number[], broker: BrokerProcess): Promise<void> {
+    await until('it serves', async () => (await send(broker, 'quorum')).status === 200, 30_000);
+    const kept = await idsOn(await stack.primary());
+    expect(
+      acknowledged.filter((id) => !kept.has(id)),
+      `lost of ${acknowledged.length}`,
+    ).to.deep.equal([]);
+    expect(acknowledged.length).to.be.above(20);
+  }
+
+  it('holds when the primary hangs and wakes up the moment another one is promoted', async () => {
+    const broker = await startBroker(stack, { AIZUMI_REPLICATION_NODES: '3' });
+    const old = await stack.primary();
+    const sending = startSending(broker);
+    await until('there is something to lose', () => sending.acknowledged.length > 40, 20_000);
+    old.pause();
+    await promoted(stack, old);
+    old.resume();
+    await pause(1_500);
+    await sending.stop();
+    await expectKept(sending.acknowledged, broker);
+  });
+
+  it('holds when a fail-over is asked for while all is well, also for a worker that was idle', async () => {
+    const [busy, idle] = [await startBroker(stack), await startBroker(stack)];
+    for (const level of LEVELS) expect((await send(idle, level)).status).to.equal(200);
+    const old = await stack.primary();
+    const sending = startSending(busy);
+    await until('there is something to lose', () => sending.acknowledged.length > 40, 20_000);
+    await ask(stack.sentinels[0]!.port, 'SENTINEL', 'FAILOVER', 'mymaster');
+    await promoted(stack, old);
+    for (let i = 0; i < 20; i++) {
+      const { id, status } = await send(idle, LEVELS[i % 2]!);
+      if (status === 200) sending.acknowledged.push(id);
+    }
+    await sending.stop();
+    await expectKept(sending.acknowledged, busy);
+  });
+
+  it('counts the nodes that the primary names when the Sentinels have just been reset', async () => {
+    for (const { port } of stack.sentinels) await ask(port, 'SENTINEL', 'RESET', 'mymaster');
+    const primary = await stack.primary();
+    const replicas = stack.nodes.filter((node) => node !== primary);
+    replicas.forEach((replica) => replica.pause());
+    const broker = await startBroker(stack);
+    for (let i = 0; i < 6; i++) expect((await send(broker, LEVELS[i % 2]!)).status).to.equal(503);
+  });
+
+  it('takes a primary for alone only when the Sentinels have known it for a while', async () => {
+    const primary = await stack.primary();
+    const replicas = stack.nodes.filter((node) => node !== primary);
+    for (const replica of replicas) await replica.kill9();
+    await until(
+      'nobody follows',
+      async () => (await infoField(primary.port, 'replication', 'connected_slaves')) === '0',
+    );
+    for (const { port } of stack.sentinels) await ask(port, 'SENTINEL', 'RESET', 'mymaster');
+    await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
+    try {
+      const broker = await startBroker(stack);
+      const { status, reason } = await send(broker, 'quorum');
+      expect([status, reason]).to.deep.equal([503, 'unavailable']);
+    } finally {
+      await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', '1');
+      for (const replica of replicas) await replica.restart();
+    }
+  });
+
+  it('lets quorum go on while a replica hangs and somebody sends at all', async () => {
+    const broker = await startBroker(stack, { AIZUMI_REPLICA_MAX_LAG_MS: '60000' });
+    for (const level of LEVELS) expect((await send(broker, level)).status).to.equal(200);
+    (await stack.replica()).pause();
+    const first = await send(broker, 'quorum');
+    expect(first.status, first.reason).to.equal(200);
+    let answered = false;
+    const atAll = send(broker, 'all').finally(() => (answered = true));
+    let meanwhile = 0;
+    while (!answered) {
+      const { status } = await send(broker, 'quorum');
+      expect(status).to.equal(200);
+      meanwhile += 1;
+    }
+    expect((await atAll).reason).to.equal('not_durable');
+    expect(meanwhile, 'sent at quorum, one after the other, while all waited').to.be.above(3);
+  });
+
+  it('refuses quorum and all where a replica keeps nothing on disk, and goes on when it does', async () => {
+    const replica = await stack.replica();
+    await ask(replica.port, 'CONFIG', 'SET', 'appendonly', 'no');
+    const broker = await startBroker(stack);
+    for (const level of LEVELS) {
+      const { status, reason } = await send(broker, level);
+      expect([status, reason]).to.deep.equal([503, 'durability_unavailable']);
+    }
+    expect((await send(broker, 'primary')).status).to.equal(200);
+    await ask(replica.port, 'CONFIG', 'SET', 'appendonly', 'yes');
+    await until('it is noticed', async () => (await send(broker, 'quorum')).status === 200, 20_000);
+  });
+});
+
+describe('the fence of one Redis', function () {
+  this.timeout(30_000);
+
+  it('refuses quorum and all where it keeps nothing on disk', async () => {
+    const redis = await startRedisServer({ args: ['--appendonly', 'no'] });
+    try {
+      const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: redis.url });
+      for (const level of LEVELS) expect((await send(broker, level)).reason).to.equal('durability_unavailable');
+      expect((await send(broker, 'primary')).status).to.equal(200);
+      await ask(redis.port, 'CONFIG', 'SET', 'appendonly', 'yes');
+      await until('it is noticed', async () => (await send(broker, 'all')).status === 200, 10_000);
+    } finally {
+      endAllProcesses();
+      await redis.stop();
+    }
+  });
+});
+
+describe('the fence in a Cluster', function () {
+  this.timeout(120_000);
+  let stack: Stack;
+
+  before(async () => (stack = await startClusterStack({ replicasEach: 2 })));
+  after(() => stack.stop());
+
+  it('counts a failed primary for its own shard: another one loses a replica and goes on', async () => {
+    const broker = await startBroker(stack);
+    const lost = await stack.primary();
+    // a queue of another shard
+    const shardOf = async (address: number): Promise<number> =>
+      Math.floor((Number(await ask(lost.port, 'CLUSTER', 'KEYSLOT', String(address))) * 3) / 16_384);
+    let other = 100;
+    while ((await shardOf(other)) === 0) other += 1;
+    expect((await send(broker, 'quorum', other)).status).to.equal(200);
+    await lost.kill9();
+    await promoted(stack, lost);
+    await pause(6_000); // the worker counts the nodes every 5 s
+    await lost.restart();
+    await stack.whole(60_000);
+    const ofOther = stack.nodes[await shardOf(other)]!;
+    const port = Number(ofOther.port);
+    const replicas = [];
+    for (const node of stack.nodes)
+      if ((await infoField(node.port, 'replication', 'master_port')) === String(port)) replicas.push(node);
+    expect(replicas).to.have.length(2);
+    replicas[0]!.pause();
+    try {
+      const replies = [];
+      for (let i = 0; i < 3; i++) replies.push(await send(broker, 'quorum', other));
+      expect(replies.map(({ status, reason }) => [status, reason])).to.deep.equal([
+        [200, undefined],
+        [200, undefined],
+        [200, undefined],
+      ]);
+    } finally {
+      replicas[0]!.resume();
+      endAllProcesses();
+    }
+  });
+});
