@@ -163,10 +163,10 @@ describe('the fence under Sentinels', function () {
     (await stack.replica()).pause();
     const first = await send(broker, 'quorum');
     expect(first.status, first.reason).to.equal(200);
-    let answered = false;
-    const atAll = send(broker, 'all').finally(() => (answered = true));
+    const waiting = { answered: false };
+    const atAll = send(broker, 'all').finally(() => (waiting.answered = true));
     let meanwhile = 0;
-    while (!answered) {
+    while (!waiting.answered) {
       const { status } = await send(broker, 'quorum');
       expect(status).to.equal(200);
       meanwhile += 1;
@@ -229,7 +229,7 @@ describe('the fence in a Cluster', function () {
     await lost.restart();
     await stack.whole(60_000);
     const ofOther = stack.nodes[await shardOf(other)]!;
-    const port = Number(ofOther.port);
+    const { port } = ofOther;
     const replicas = [];
     for (const node of stack.nodes)
       if ((await infoField(node.port, 'replication', 'master_port')) === String(port)) replicas.push(node);
