@@ -1,5 +1,6 @@
-// npm run bench [-- --quick] [--markdown] [--worker dist/index.js]: what a request costs, in CPU time, beside the
-// least that a Node broker could cost (bench/floor.mjs) and beside native Redis commands (bench/native.mjs).
+// npm run bench [-- --quick] [--markdown] [--replicated] [--worker dist/index.js]: what a request costs, in CPU time, beside the
+// least that a Node broker could cost (bench/floor.mjs) and beside native Redis commands (bench/native.mjs). --replicated: only
+// what durability and a Cluster cost.
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +10,7 @@ import { compareCycles, type Contender } from './cycle.js';
 import { residentMb } from './measure.js';
 import { waitingMessagesMb } from './memory.js';
 import { measureReplicated } from './replicated.js';
-import { machineLines, report, type Results } from './report.js';
+import { machineLines, replicatedReport, report, type Results } from './report.js';
 import { folder, startPeer, startRedis, startWorker } from './servers.js';
 import { round } from './stages.js';
 import { EVEN_SHARE } from './traffic.js';
@@ -78,6 +79,7 @@ async function main(): Promise<void> {
     options: {
       quick: { type: 'boolean', default: false },
       markdown: { type: 'boolean', default: false },
+      replicated: { type: 'boolean', default: false },
       worker: { type: 'string', default: join(repository, 'dist/index.js') },
     },
   });
@@ -89,6 +91,12 @@ async function main(): Promise<void> {
     size.withinMinutes * 60_000,
   ).unref();
 
+  if (values.replicated) {
+    console.log(
+      replicatedReport(await measureReplicated(program, REDIS_CONF, size.rounds, size.count), values.markdown),
+    );
+    return;
+  }
   const machine = machineLines(repository, program, folder);
   const { rounds, aizumi } = await measureHttp(program, size);
   const cycles = await measureCycles(aizumi, size);

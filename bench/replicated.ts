@@ -17,6 +17,9 @@ export interface ReplicatedResults {
   quorum: Pair;
   /** The same at 1 connection. */
   quorumAlone: Pair;
+  /** The same two when one of the replicas is dead. */
+  quorumMissing: Pair;
+  quorumMissingAlone: Pair;
   /** One Redis and a Cluster of three primaries. */
   cluster: Pair;
 }
@@ -42,8 +45,17 @@ export async function measureReplicated(
   const other = await startWorker(program, primary, { AIZUMI_DURABILITY: 'quorum' });
   const quorum = await compare(primary, base, other, rounds, count, CONNECTIONS);
   const quorumAlone = await compare(primary, base, other, rounds, Math.round(count / 10), 1);
-  for (const server of [base, other, ...replicas, primary]) await server.stop();
-  return { quorum, quorumAlone, cluster: await measureCluster(program, conf, rounds, count) };
+  await replicas[1]!.stop();
+  const quorumMissing = await compare(primary, base, other, rounds, count, CONNECTIONS);
+  const quorumMissingAlone = await compare(primary, base, other, rounds, Math.round(count / 10), 1);
+  for (const server of [base, other, replicas[0]!, primary]) await server.stop();
+  return {
+    quorum,
+    quorumAlone,
+    quorumMissing,
+    quorumMissingAlone,
+    cluster: await measureCluster(program, conf, rounds, count),
+  };
 }
 
 async function measureCluster(program: string, conf: string, rounds: number, count: number): Promise<Pair> {
