@@ -75,11 +75,14 @@ case $primary in
   '') fail "no $majority Sentinels agree on the primary" ;;
   *) say "the Sentinels name $primary: nothing to do" && exit 0 ;;
 esac
-# One Sentinel that sees the primary well, and leads no fail-over
+# The Sentinel that does it: one that sees the primary well and leads no fail-over. The one beside this node comes last, since
+# it may be stopping as well.
 chosen=''
-for each in $SENTINELS; do
+for each in $SENTINELS "$SELF"; do
+  [ "$each" = "$SELF" ] && [ "$chosen" != '' ] && continue
   facts=$(sentinel "$each" 26379 SENTINEL MASTER $NAME)
-  [ "$(field flags "$facts")" = master ] && [ "$(field ip "$facts")" = "$SELF" ] && chosen=$each && break
+  [ "$(field flags "$facts")" = master ] && [ "$(field ip "$facts")" = "$SELF" ] && chosen=$each
+  [ -n "$chosen" ] && [ "$chosen" != "$SELF" ] && break
 done
 [ -n "$chosen" ] || fail 'no Sentinel is ready for a fail-over'
 
@@ -90,54 +93,93 @@ has_all() {
   [ "$(info master_replid "$theirs")" = "$lineage" ] && [ "$(info slave_repl_offset "$theirs")" -ge "$offset" ]
 }
 
-# Reads what the Sentinel knows of one replica, from its `name` to before the next. Sets ip, its_priority, its_offset, its_flags.
-# Whether the fail-over can only pick a replica that has everything. Sentinel picks the lowest priority, then the highest offset,
-# both from the INFO that it has. Either all that it may pick have everything, whatever it knows of them; or one has, Sentinel
-# knows it, and each that does not comes after that one.
+# Whether Sentinel can only pick a replica that has everything. It picks the lowest priority but 0, then the highest offset, both
+# from the last INFO that it has. So either all have everything, whatever it knows of them; or one has, Sentinel knows that,
+# and no other looks better to it: one that does not answer has no more than that by Sentinel's last INFO.
 pick_is_safe() {
-  known=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME) || return 1
-  lacking='' best=''
-  # one line each: address, priority, offset, flags
-  list=$(printf '%s\n' "$known" | while read -r name && read -r value; do
+  known=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME)
+  replicas=$(printf '%s\n' "$known" | while read -r name && read -r value; do
     case $name in
       ip) address=$value ;;
       flags) flags=$value ;;
       slave-priority) priority=$value ;;
-      slave-repl-offset) echo "$address $priority $value $flags" ;;
+      slave-repl-offset) echo "$address $flags $priority $value" ;;
     esac
   done)
-  [ -n "$list" ] || return 1
-  while read -r address priority known_offset flags; do
-    [ "$priority" = 0 ] && continue
-    if ! has_all "$address"; then
-      lacking="$lacking $priority:$known_offset"
-    elif [ "$flags" = slave ]; then
-      any=yes
-      [ "$known_offset" -ge "$offset" ] && { [ -z "$best" ] || [ "$priority" -lt "$best" ]; } && best=$priority
+  lacking='' best='' some=no
+  while read -r address flags priority known_offset; do
+    [ -z "$address" ] || [ "$priority" = 0 ] && continue
+    # a silent one that Sentinel counts as down is not asked: it would cost 2 s
+    if [ "$flags" != slave ] || ! has_all "$address"; then
+      lacking="$lacking $address:$priority:$known_offset"
+    else
+      some=yes
+      if [ "$known_offset" -ge "$offset" ] && [ "$priority" -lt "${best:-1000000}" ]; then best=$priority; fi
     fi
-  done <<LIST
-$list
-LIST
-  why="missing data:$lacking (priority:offset), needed: $offset"
-  [ -n "$lacking" ] || [ "${any:-no}" = yes ] || return 1
-  [ -z "$lacking" ] && return 0
-  [ -n "$best" ] || return 1
+  done <<END
+$replicas
+END
+  why="behind offset $offset:${lacking:- none} (address:priority:offset as Sentinel knows it)"
+  [ $some = yes ] || return 1
   for each in $lacking; do
-    [ "${each%%:*}" -gt "$best" ] || { [ "${each%%:*}" -eq "$best" ] && [ "${each#*:}" -lt "$offset" ]; } || return 1
+    its_offset=${each##*:} its_priority=${each%:*}
+    its_priority=${its_priority##*:}
+    [ -n "$best" ] && [ "$its_priority" -ge "$best" ] || return 1
+    [ "$its_priority" -gt "$best" ] || [ "$its_offset" -le "$offset" ] || return 1
   done
 }
 
-[ "$(here CLIENT PAUSE $PAUSE_MS WRITE)" = OK ] || fail 'CLIENT PAUSE was refused'
-paused=yes
-paused_at=$(now)
+# wait_for_pick OFFSET: until Sentinel can only pick a replica that has everything up to there
+wait_for_pick() {
+  offset=$1
+  until pick_is_safe; do
+    [ "$(now)" -lt $((started + limit_s * 50)) ] || fail "no replica can be promoted without loss; $why"
+    # what Sentinel knows matters from now on
+    [ -z "$period" ] || info_period "$period"
+    sleep 0.05
+  done
+}
+
+period=$(field INFO-PERIOD "$(sentinel "$chosen" 26379 SENTINEL DEBUG)")
+info_period() { sentinel "$chosen" 26379 SENTINEL DEBUG info-period "$1" >/dev/null; }
 mine=$(here INFO replication)
-lineage=$(info master_replid "$mine") offset=$(info master_repl_offset "$mine")
-[ -n "$offset" ] || fail 'this node does not answer'
-why=''
-until pick_is_safe; do
-  [ "$(now)" -lt $((started + limit_s * 50)) ] || fail "no replica can be promoted without loss: $why"
-  sleep 0.05
+lineage=$(info master_replid "$mine")
+# before anything is paused
+wait_for_pick "$(info master_repl_offset "$mine")"
+# Sentinel notices the promotion by INFO, which it sends during a fail-over when the last one is 1 s old: on average writes would
+# be paused for that long. So all replicas are asked at once and then not again, and the fail-over begins when 0.6 s have
+# passed: SLAVEOF NO ONE follows within 0.3 s (three rounds of Sentinel's timer), before that INFO. Where this does not work
+# out, the pause is longer by up to 1 s.
+if [ -n "$period" ]; then
+  trap 'info_period "$period"' EXIT
+  info_period 1
+  sleep 0.25
+  info_period 3000
+  measured=$(now)
+  age=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME | sed -n '/^info-refresh$/{n;p;}' | sort -n | sed -n 1p)
+  pick_is_safe
+  took=$(($(now) - measured)) # as long as what comes between the pause and the fail-over
+  rest=$((60 - ${age:-600} / 10 - took * 2))
+  [ $rest -le 0 ] || sleep "0.$(printf %02d $rest)"
+fi
+
+# The paused server asks its replicas for no acknowledgement: a client whose WAIT came in the same moment would have no answer,
+# and would not know whether its write is safe. Then the pause is lifted for a moment, so that it is answered.
+tries=0
+while :; do
+  [ "$(here CLIENT PAUSE $PAUSE_MS WRITE)" = OK ] || fail 'CLIENT PAUSE was refused'
+  paused=yes
+  paused_at=$(now)
+  here CLIENT LIST TYPE normal | grep -q ' flags=[A-Za-z]*b.* cmd=wait ' || break
+  tries=$((tries + 1))
+  [ $tries -le 10 ] || break
+  here CLIENT UNPAUSE >/dev/null
+  sleep 0.02
 done
+offset=$(info master_repl_offset "$(here INFO replication)")
+[ -n "$offset" ] || fail 'this node does not answer'
+wait_for_pick "$offset"
+fo=$(now)
 promised=yes
 while :; do
   reply=$(sentinel "$chosen" 26379 SENTINEL FAILOVER $NAME)
@@ -153,7 +195,7 @@ done
 # As a replica it refuses the writes that were paused (READONLY): they were never done, and clients may repeat them.
 here REPLICAOF "$primary" 6379 >/dev/null
 here CLIENT UNPAUSE >/dev/null
-say "$primary leads, after $(($(now) - paused_at))0 ms without writes"
+say "$primary leads, after $(($(now) - paused_at))0 ms without writes${D:+ took $took rest $rest fo $((fo-paused_at)) tries $tries}"
 theirs=$(cli "$primary" 6379 INFO replication)
 [ "$(info master_replid2 "$theirs")" = "$lineage" ] && [ "$(info second_repl_offset "$theirs")" -gt "$offset" ] && exit 0
 say "WARNING: $primary was promoted without all that this node had (offset $offset): $(info second_repl_offset "$theirs")" >&2

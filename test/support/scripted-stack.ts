@@ -12,11 +12,12 @@ import { testServerProgram } from './redis-server.js';
 import { until } from './until.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const REDIS_PORT = 6379;
+export const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
-const NAME = 'mymaster';
+/** Under which the Sentinels know the primary. */
+export const NAME = 'mymaster';
 /** Without one Redis reads its settings from a file, which Sentinel would have it rewrite. */
-const PASSWORD = 'a-secret';
+export const PASSWORD = 'a-secret';
 const START_MS = 30_000;
 
 export interface ScriptResult {
@@ -40,6 +41,8 @@ export interface ScriptedStack {
   whole(withinMs?: number): Promise<string>;
   /** A signal to a node's Redis or Sentinel and what its start script left in the background. */
   signal(node: string, process: 'redis' | 'sentinel', signal: NodeJS.Signals): void;
+  /** Starts a Redis that was killed again, with its data. */
+  restart(node: string): void;
   stop(): void;
 }
 
@@ -102,7 +105,7 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
 
   function start(node: string, process: 'redis' | 'sentinel'): void {
     const data = join(folder, `${process}-${node}`);
-    mkdirSync(data);
+    mkdirSync(data, { recursive: true });
     const child = spawn('sh', [join(ROOT, `deploy/start-${process}.sh`)], {
       env: { ...envOf(node), DATA: data },
       stdio: ['ignore', openSync(join(data, 'log'), 'a'), openSync(join(data, 'log'), 'a')],
@@ -158,6 +161,7 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
     whole: (withinMs = START_MS) =>
       until('the nodes are in step and all Sentinels agree', () => isWhole().catch(() => undefined), withinMs),
     signal: (node, process, signal) => killGroup(children.get(`${process} ${node}`)!, signal),
+    restart: (node) => start(node, 'redis'),
     stop() {
       discard();
       folders.delete(discard);
