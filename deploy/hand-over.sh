@@ -43,7 +43,7 @@ named() {
   done
 }
 
-paused=no promised=no
+paused=no asked=no
 fail() {
   say "$*" >&2
   if [ $paused = yes ]; then
@@ -52,7 +52,7 @@ fail() {
     for node in $NODES; do
       [ "$node" = "$SELF" ] || [ "$(role_of "$node")" != master ] || other=$node
     done
-    if [ -n "$other" ] || { [ $promised = yes ] && [ $failing_over = yes ]; }; then
+    if [ -n "$other" ] || { [ $asked = yes ] && [ $failing_over = yes ]; }; then
       # What it took now would be thrown away when it is told to follow.
       say "${other:-a replica} is being promoted: writes stay paused here, for at most 10 s more" >&2
     else
@@ -129,19 +129,19 @@ END
   done
 }
 
+info_period() { sentinel "$chosen" 26379 SENTINEL DEBUG info-period "$1" >/dev/null; }
+trap 'info_period $INFO_PERIOD_MS' EXIT
+
 # wait_for_pick OFFSET: until Sentinel can only pick a replica that has everything up to there
 wait_for_pick() {
   offset=$1
   until pick_is_safe; do
     [ "$(now)" -lt $((started + limit_s * 50)) ] || fail "no replica can be promoted without loss; $why"
-    # what Sentinel knows matters from now on
-    [ -z "$period" ] || info_period "$period"
+    info_period $INFO_PERIOD_MS # what Sentinel knows matters from now on
     sleep 0.05
   done
 }
 
-period=$(field INFO-PERIOD "$(sentinel "$chosen" 26379 SENTINEL DEBUG)")
-info_period() { sentinel "$chosen" 26379 SENTINEL DEBUG info-period "$1" >/dev/null; }
 mine=$(here INFO replication)
 lineage=$(info master_replid "$mine")
 # before anything is paused
@@ -150,37 +150,33 @@ wait_for_pick "$(info master_repl_offset "$mine")"
 # be paused for that long. So all replicas are asked at once and then not again, and the fail-over begins when 0.6 s have
 # passed: SLAVEOF NO ONE follows within 0.3 s (three rounds of Sentinel's timer), before that INFO. Where this does not work
 # out, the pause is longer by up to 1 s.
-if [ -n "$period" ]; then
-  trap 'info_period "$period"' EXIT
-  info_period 1
-  sleep 0.25
-  info_period 3000
-  measured=$(now)
-  age=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME | sed -n '/^info-refresh$/{n;p;}' | sort -n | sed -n 1p)
-  pick_is_safe
-  took=$(($(now) - measured)) # as long as what comes between the pause and the fail-over
-  rest=$((60 - ${age:-600} / 10 - took * 2))
-  [ $rest -le 0 ] || sleep "0.$(printf %02d $rest)"
-fi
+info_period 1
+sleep 0.25
+info_period 1000
+measured=$(now)
+age=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME | sed -n '/^info-refresh$/{n;p;}' | sort -n | sed -n 1p)
+pick_is_safe
+took=$(($(now) - measured)) # about as long as what comes between the pause and the fail-over
+rest=$((60 - ${age:-600} / 10 - took * 2))
+[ $rest -le 0 ] || sleep "0.$(printf %02d $rest)"
 
 # The paused server asks its replicas for no acknowledgement: a client whose WAIT came in the same moment would have no answer,
 # and would not know whether its write is safe. Then the pause is lifted for a moment, so that it is answered.
-tries=0
+lifted=0
 while :; do
-  [ "$(here CLIENT PAUSE $PAUSE_MS WRITE)" = OK ] || fail 'CLIENT PAUSE was refused'
   paused=yes
+  [ "$(here CLIENT PAUSE $PAUSE_MS WRITE)" = OK ] || fail 'CLIENT PAUSE was refused'
   paused_at=$(now)
   here CLIENT LIST TYPE normal | grep -q ' flags=[A-Za-z]*b.* cmd=wait ' || break
-  tries=$((tries + 1))
-  [ $tries -le 10 ] || break
+  [ $lifted -lt 10 ] || break
+  lifted=$((lifted + 1))
   here CLIENT UNPAUSE >/dev/null
   sleep 0.02
 done
 offset=$(info master_repl_offset "$(here INFO replication)")
 [ -n "$offset" ] || fail 'this node does not answer'
 wait_for_pick "$offset"
-fo=$(now)
-promised=yes
+asked=yes
 while :; do
   reply=$(sentinel "$chosen" 26379 SENTINEL FAILOVER $NAME)
   case $reply in OK | *INPROG*) break ;; esac
@@ -195,7 +191,7 @@ done
 # As a replica it refuses the writes that were paused (READONLY): they were never done, and clients may repeat them.
 here REPLICAOF "$primary" 6379 >/dev/null
 here CLIENT UNPAUSE >/dev/null
-say "$primary leads, after $(($(now) - paused_at))0 ms without writes${D:+ took $took rest $rest fo $((fo-paused_at)) tries $tries}"
+say "$primary leads, after $(($(now) - paused_at))0 ms without writes"
 theirs=$(cli "$primary" 6379 INFO replication)
 [ "$(info master_replid2 "$theirs")" = "$lineage" ] && [ "$(info second_repl_offset "$theirs")" -gt "$offset" ] && exit 0
 say "WARNING: $primary was promoted without all that this node had (offset $offset): $(info second_repl_offset "$theirs")" >&2

@@ -28,10 +28,7 @@ if [ ! -s "$conf" ]; then
   } >"$conf.new"
   mv "$conf.new" "$conf"
 fi
-# An election goes by the offsets in the last INFO of each replica. Sentinel asks for it every 10 s by default; it must be asked
-# for again after the primary is lost and before it counts as down, so this is shorter than down-after by two rounds of
-# Sentinel's timer (100 ms each) and more. Sentinel keeps it in memory only: it is set at each start.
-INFO_PERIOD_MS=500
+# Sentinel keeps it in memory only: it is set at each start.
 (
   unset REDISCLI_AUTH
   until [ "$(cli 127.0.0.1 26379 SENTINEL DEBUG info-period $INFO_PERIOD_MS)" = OK ]; do sleep 0.5; done

@@ -1,12 +1,12 @@
 // Three nodes, each a Redis and a Sentinel, started by deploy/start-redis.sh and deploy/start-sentinel.sh as processes. Each
 // node has a loopback address of its own, since the scripts count on the ports 6379 and 26379.
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { testServerProgram } from './redis-server.js';
 import { until } from './until.js';
@@ -15,13 +15,14 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
 /** Under which the Sentinels know the primary. */
-export const NAME = 'mymaster';
+const NAME = 'mymaster';
 /** Without one Redis reads its settings from a file, which Sentinel would have it rewrite. */
 export const PASSWORD = 'a-secret';
 const START_MS = 30_000;
 
 export interface ScriptResult {
-  code: number;
+  /** null when a signal ended it. */
+  code: number | null;
   output: string;
 }
 
@@ -137,13 +138,11 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
     nodes,
     async run(node, script, ...args) {
       const options = { env: envOf(node), timeout: START_MS };
-      return promisify(execFile)('sh', [join(ROOT, 'deploy', script), ...args], options).then(
-        ({ stdout, stderr }) => ({ code: 0, output: stdout + stderr }),
-        ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({
-          code,
-          output: stdout + stderr,
-        }),
-      );
+      const child = spawn('sh', [join(ROOT, 'deploy', script), ...args], { ...options, stdio: 'pipe' });
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
+      const [code] = (await once(child, 'close')) as [number | null];
+      return { code, output };
     },
     redis: (node, command, ...args) => call(node, REDIS_PORT, command, args),
     sentinel: (node, command, ...args) => call(node, SENTINEL_PORT, command, args),

@@ -46,7 +46,7 @@ export function startWriters(primary: () => Promise<Address | undefined>): Write
         const [pushed, confirmed] = await Promise.allSettled(commands);
         if (pushed!.status === 'rejected') throw pushed!.reason;
         if (confirmed?.status === 'rejected') throw confirmed.reason;
-        if (confirmed && Number(confirmed.value) < replicas) throw new Error('too few replicas confirmed');
+        if (confirmed && confirmed.value < replicas) throw new Error('too few replicas confirmed');
         answered.push(id);
       } catch (error) {
         refused.set(id, (error as Error).message);
