@@ -189,8 +189,10 @@ until primary=$(named) && [ -n "$primary" ] && [ "$primary" != "$SELF" ] && [ "$
   sleep 0.05
 done
 # As a replica it refuses the writes that were paused (READONLY): they were never done, and clients may repeat them.
-here REPLICAOF "$primary" 6379 >/dev/null
-here CLIENT UNPAUSE >/dev/null
+until [ "$(here REPLICAOF "$primary" 6379)" != '' ] && [ "$(role_of 127.0.0.1)" = slave ] && [ "$(here CLIENT UNPAUSE)" = OK ]; do
+  [ "$(now)" -lt "$deadline" ] || fail "$primary leads, and this node does not follow it yet"
+  sleep 0.1
+done
 say "$primary leads, after $(($(now) - paused_at))0 ms without writes"
 theirs=$(cli "$primary" 6379 INFO replication)
 [ "$(info master_replid2 "$theirs")" = "$lineage" ] && [ "$(info second_repl_offset "$theirs")" -gt "$offset" ] && exit 0
