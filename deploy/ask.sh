@@ -3,6 +3,11 @@
 
 NAME=mymaster
 
+# An election goes by the offsets in the last INFO of each replica. Sentinel asks for it every 10 s by default; it must be asked
+# for again after the primary is lost and before it counts as down, so this is shorter than down-after by two rounds of
+# Sentinel's timer (100 ms each) and more.
+INFO_PERIOD_MS=500
+
 say() { echo "start: $*"; }
 
 # cli HOST PORT COMMAND...: its reply, or failure within 2 s. REDISCLI_AUTH is for the Redis nodes alone.

@@ -28,9 +28,9 @@ if [ ! -s "$conf" ]; then
   } >"$conf.new"
   mv "$conf.new" "$conf"
 fi
-# Who may be elected, and how far each is, it otherwise asks every 10 s: an election would go by what was so 10 s ago.
+# Sentinel keeps it in memory only: it is set at each start.
 (
   unset REDISCLI_AUTH
-  until [ "$(cli 127.0.0.1 26379 SENTINEL DEBUG info-period 1000)" = OK ]; do sleep 0.5; done
+  until [ "$(cli 127.0.0.1 26379 SENTINEL DEBUG info-period $INFO_PERIOD_MS)" = OK ]; do sleep 0.5; done
 ) &
 exec redis-server "$conf" --sentinel --protected-mode no --dir "$DATA"

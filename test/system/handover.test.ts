@@ -1,0 +1,208 @@
+// A planned fail-over loses nothing (deploy/hand-over.sh; in a Cluster, CLUSTER FAILOVER), and an election goes by offsets taken
+// after the loss. The scripts of deploy/ run as processes, with real servers and Sentinels.
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { ask } from '../support/ask.js';
+import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
+import type { ScriptedStack } from '../support/scripted-stack.js';
+import { startClusterStack } from '../support/stacks.js';
+import type { StackNode } from '../support/stacks.js';
+import { until } from '../support/until.js';
+import { readWritten, startWriters } from '../support/writers.js';
+import type { Address, Writers } from '../support/writers.js';
+
+const ROUNDS = 2;
+/** Of writes before and after a fail-over. */
+const ENOUGH = 50;
+
+describe('a planned fail-over', function () {
+  this.timeout(60_000);
+  let stack: ScriptedStack;
+  let writers: Writers | undefined;
+  before(async () => {
+    stack = await startScriptedStack();
+  });
+  after(() => stack.stop());
+  afterEach(async () => {
+    await writers?.stop();
+    writers = undefined;
+  });
+
+  const optionsOf = (node: string): Address => ({ host: node, port: REDIS_PORT, password: PASSWORD });
+  const primary = async (): Promise<Address | undefined> => {
+    const node = await stack.named();
+    return node === undefined ? undefined : optionsOf(node);
+  };
+  const otherThan = (node: string): string[] => stack.nodes.filter((each) => each !== node);
+
+  async function handOver(old: string): Promise<void> {
+    const { code, output } = await stack.run(old, 'hand-over.sh', '20');
+    expect(code, output).to.equal(0);
+  }
+
+  async function expectNothingLost(): Promise<void> {
+    await writers!.stop();
+    const written = await readWritten(optionsOf(await stack.whole()));
+    expect(writers!.answered.filter((id) => !written.has(id))).to.deep.equal([]);
+  }
+
+  it('by hand-over.sh loses nothing that was answered, and no write is left unclear', async () => {
+    writers = startWriters(primary);
+    for (let round = 0; round < ROUNDS; round++) {
+      const old = await stack.whole();
+      await answersMore(writers);
+      await handOver(old);
+      expect((await stack.replication(old)).role).to.equal('slave'); // at once, not when a Sentinel gets round to it
+      expect(await stack.named()).to.be.oneOf(otherThan(old));
+      await answersMore(writers);
+    }
+    await expectNothingLost();
+    const written = await readWritten(optionsOf(await stack.whole()));
+    expect([...writers.refused].filter(([id]) => written.has(id))).to.deep.equal([]);
+    // NOREPLICAS: the new primary's, before its replicas are there
+    expect([...new Set(writers.refused.values())]).to.satisfy((messages: string[]) =>
+      messages.every((message) => /^(READONLY|NOREPLICAS)/.test(message)),
+    );
+  });
+
+  it('does nothing on a node that does not lead', async () => {
+    const leader = await stack.whole();
+    for (const node of otherThan(leader)) {
+      const { code, output } = await stack.run(node, 'hand-over.sh');
+      expect([code, output]).to.deep.equal([0, 'hand-over: this node does not lead: nothing to do\n']);
+    }
+    expect(await stack.named()).to.equal(leader);
+  });
+
+  it('picks the replica that has everything when another one hangs', async () => {
+    const old = await stack.whole();
+    const [hung, well] = otherThan(old) as [string, string];
+    stack.signal(hung, 'redis', 'SIGSTOP');
+    try {
+      writers = startWriters(primary);
+      await answersMore(writers);
+      await handOver(old);
+      expect(await stack.named()).to.equal(well);
+      await answersMore(writers);
+    } finally {
+      stack.signal(hung, 'redis', 'SIGCONT');
+    }
+    await expectNothingLost();
+  });
+
+  it('is refused when no replica may be elected, and writes go on', async () => {
+    const leader = await stack.whole();
+    for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
+    try {
+      const { code, output } = await stack.run(leader, 'hand-over.sh', '3');
+      expect(code).to.equal(1);
+      expect(output).to.include('no replica can be promoted without loss');
+      expect(await stack.redis(leader, 'SET', 'goes', 'on')).to.equal('OK');
+    } finally {
+      for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
+    }
+    expect(await stack.whole()).to.equal(leader);
+  });
+
+  describe('an election', () => {
+    const script = shipped('deploy/start-sentinel.sh');
+    const infoPeriodMs = Number(/^INFO_PERIOD_MS=(\d+)$/m.exec(shipped('deploy/ask.sh'))?.[1]);
+    /** Sentinel looks at its periods this often. */
+    const TIMER_MS = 100;
+
+    it('comes after an INFO that is younger than the loss: the period is shorter than down-after', async () => {
+      const downAfterMs = [/DOWN_AFTER_MS:-(\d+)/.exec(script)?.[1], downAfterInKubernetes()].map(Number);
+      expect(infoPeriodMs + 2 * TIMER_MS).to.be.below(Math.min(...downAfterMs));
+      for (const node of stack.nodes) {
+        const periods = fieldsOf(await stack.sentinel(node, 'SENTINEL', 'DEBUG'));
+        expect(periods['INFO-PERIOD']).to.equal(String(infoPeriodMs));
+      }
+    });
+
+    it('is won by the replica that got more just before the primary was lost', async () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        const old = await stack.whole();
+        const runIds = await Promise.all(otherThan(old).map(runId));
+        // offsets that are the same are decided by the run id: it would win by what Sentinel knew before
+        const [behind, ahead] = runIds.sort((a, b) => (a.runId < b.runId ? -1 : 1)) as [Known, Known];
+        stack.signal(behind.node, 'redis', 'SIGSTOP');
+        await stack.redis(old, 'CLIENT', 'KILL', 'TYPE', 'replica'); // what is on its way would reach it later
+        await until('the other one has followed again', async () => {
+          const { slave_repl_offset: theirs } = await stack.replication(ahead.node);
+          return theirs === (await stack.replication(old)).master_repl_offset;
+        });
+        await stack.redis(old, 'SET', 'late', round);
+        await until('it has the late write', async () => {
+          const { slave_repl_offset: theirs } = await stack.replication(ahead.node);
+          return theirs === (await stack.replication(old)).master_repl_offset;
+        });
+        stack.signal(old, 'redis', 'SIGKILL');
+        stack.signal(behind.node, 'redis', 'SIGCONT');
+        const winner = await until(
+          'one is elected',
+          async () => {
+            const named = await stack.named();
+            return named !== old && named;
+          },
+          20_000,
+        );
+        expect(winner).to.equal(ahead.node);
+        stack.restart(old);
+      }
+      await stack.whole();
+    });
+
+    interface Known {
+      node: string;
+      runId: string;
+    }
+    const runId = async (node: string): Promise<Known> => {
+      const info = String(await stack.redis(node, 'INFO', 'server'));
+      return { node, runId: /^run_id:(\w+)/m.exec(info)![1]! };
+    };
+  });
+});
+
+function answersMore({ answered }: Writers): Promise<true> {
+  const before = answered.length;
+  return until('more writes are answered', () => answered.length > before + ENOUGH, 15_000);
+}
+
+function downAfterInKubernetes(): string | undefined {
+  return /DOWN_AFTER_MS, value: '(\d+)'/.exec(shipped('k8s/overlays/production/redis.yaml'))?.[1];
+}
+
+function shipped(file: string): string {
+  return readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+}
+
+describe('a planned fail-over in a Cluster', function () {
+  this.timeout(60_000);
+
+  /** OK means that it has begun. It gives up after 5 s, when too few primaries voted in time, and is asked for again. */
+  async function leads(replica: StackNode): Promise<boolean> {
+    expect(await ask(replica.port, 'CLUSTER', 'FAILOVER')).to.equal('OK');
+    const inTime = until('it leads', async () => (await replica.role()) === 'primary', 6_000);
+    return inTime.catch(() => false);
+  }
+
+  it('by CLUSTER FAILOVER on a replica loses nothing that was answered', async () => {
+    const stack = await startClusterStack();
+    let writers: Writers | undefined;
+    try {
+      const primary = async (): Promise<Address> => ({ host: '127.0.0.1', port: (await stack.primary()).port });
+      writers = startWriters(primary);
+      await answersMore(writers);
+      const replica = await stack.replica();
+      await until('the replica leads', () => leads(replica), 30_000);
+      await answersMore(writers);
+      await writers.stop();
+      await stack.whole();
+      const written = await readWritten(await primary());
+      expect(writers.answered.filter((id) => !written.has(id))).to.deep.equal([]);
+    } finally {
+      await writers?.stop();
+      await stack.stop();
+    }
+  });
+});
