@@ -65,6 +65,7 @@ export function violations({ verdict, resumptions, errors }: Result): string[] {
   none('delivered though answered "not done"', verdict.denied);
   none('duplicates', verdict.duplicates);
   none('under two leases at once', verdict.twoLeases);
+  none('taken back from a receiver that was told of them', verdict.takenBack);
   none('out of order', verdict.outOfOrder);
   if (verdict.slow > 0) found.push(`${verdict.slow} requests hung`);
   for (const { fault, silenceMs, isPromised } of resumptions) {

@@ -5,8 +5,9 @@ import type { Stack } from '../test/support/stacks.js';
 import { check, longestSilence } from './checker.js';
 import type { Verdict } from './checker.js';
 import { startLoad } from './clients.js';
+import { makeFollow } from './elections.js';
+import type { Fault, Victims } from './fault.js';
 import { FAULTS } from './faults.js';
-import type { Fault } from './faults.js';
 import { emptyHistory } from './history.js';
 import type { FaultWindow, History, Level } from './history.js';
 import { seeded } from './random.js';
@@ -20,6 +21,8 @@ export interface RunOptions {
   levels: readonly Level[];
   /** Leaves out calm times and does not wait until a node that came back has a replica's place again, about 10 s. */
   short?: boolean;
+  /** One of many on this stack: as short, and the stack is whole again afterwards because it is helped. */
+  isRound?: boolean;
 }
 
 export interface Resumption {
@@ -57,35 +60,41 @@ const DRAIN_MS = 30_000;
 /** @param stack whole; whole again afterwards, unless the run is a short one */
 export async function runScenario(stack: Stack, options: RunOptions): Promise<Result> {
   const startMs = performance.now();
-  const { seed, levels, short = false } = options;
+  const { seed, levels, isRound = false, short = isRound } = options;
   const scenario = SCENARIOS[options.scenario]!;
   const calmMs = short ? SHORT_CALM_MS : CALM_MS;
   const random = seeded(seed);
-  const { jumpingClocks = false, leave = false } = scenario;
-  const workers = await startWorkers(WORKERS, { redisUrl: stack.url, leaseMs: LEASE_MS, jumpingClocks });
+  const { jumpingClocks = false, leave = false, breaksOff = false } = scenario;
+  const count = scenario.idle ? WORKERS + 1 : WORKERS;
+  const workers = await startWorkers(count, { redisUrl: stack.url, leaseMs: LEASE_MS, jumpingClocks });
   const history = emptyHistory(LEASE_MS);
   const urls = workers.map(({ url }) => url);
+  const idle = scenario.idle && { url: urls.pop()! };
+  const { queues, stored } = await queuesOn(stack);
   // the schedule has a stream of its own: how often clients draw depends on timing
-  const load = startLoad({ urls, ...(await queuesOn(stack)), levels, random: seeded(seed + 1) }, history);
+  const load = startLoad({ urls, queues, stored, levels, random: seeded(seed + 1), idle, breaksOff }, history);
+  const victims: Victims = { stack, workers, random, queues: [...queues, ...stored], wake: () => load.wake() };
   try {
     await pause(WARM_UP_MS + random.between(0, 500));
     for (const fault of scenario.faults) {
       const window: FaultWindow = { name: fault, kind: FAULTS[fault].kind, fromMs: performance.now(), toMs: Infinity };
       history.faults.push(window);
-      await (FAULTS[fault] as Fault).strike({ stack, workers, random }, window);
+      await (FAULTS[fault] as Fault).strike(victims, window);
       window.toMs = performance.now() + (window.kind === 'failover' ? HELLO_MS : 0);
       await pause(calmMs);
     }
     if (scenario.faults.length === 0) await pause(2 * calmMs);
     const endMs = performance.now();
     await load.stop();
-    if (!short) await stack.whole(HEAL_MS);
+    if (isRound) await makeFollow(stack);
+    if (isRound || !short) await stack.whole(HEAL_MS);
     if (leave) await load.leave();
     await load.drain(DRAIN_MS);
     const resumptions: Resumption[] = history.faults.map((fault, i) => ({
       fault: fault.name,
       kind: fault.kind,
-      isPromised: (FAULTS[fault.name as keyof typeof FAULTS] as Fault).majorityDies !== true,
+      // idle senders see little of the service
+      isPromised: !scenario.idle && (FAULTS[fault.name as keyof typeof FAULTS] as Fault).majorityDies !== true,
       silenceMs: longestSilence(history.attempts, fault.fromMs, history.faults[i + 1]?.fromMs ?? endMs),
     }));
     const errors = workers.flatMap((worker) => worker.errors());
