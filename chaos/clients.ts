@@ -22,11 +22,13 @@ export interface LoadOptions {
   idle?: { url: string } | undefined;
   /** Some receivers' connections break, and they ask again. */
   breaksOff?: boolean;
+  /** Ids count from here; default: 1. */
+  firstMessage?: number;
 }
 
 export interface Load {
   /** Has the senders send that are silent until then, for a while. */
-  wake(): void;
+  wake: () => void;
   /** Resolves when every client has its last answer. */
   stop(): Promise<void>;
   /** Every receiver says GBYE, when the leases that end in time have ended. */
@@ -60,8 +62,8 @@ const payloadOf = (message: number): object => ({ message, text: `the payload of
 export function startLoad(options: LoadOptions, history: History): Load {
   const { urls, queues, stored, levels, random, idle, breaksOff = false } = options;
   let stopped = false;
-  let nextMessage = 1;
-  let nextAttempt = 1;
+  let nextMessage = options.firstMessage ?? 1;
+  let nextAttempt = nextMessage;
   let wake = (): void => undefined;
   const woken = new Promise<void>((resolve) => (wake = resolve));
   const all = [...queues, ...stored];

@@ -11,7 +11,7 @@ export interface Victims {
   /** Addresses that are sent to. */
   queues: readonly number[];
   /** Has the senders that were silent until now send for a while: see LoadOptions' `idle`. */
-  wake(): void;
+  wake: () => void;
 }
 
 export interface Fault {

@@ -17,10 +17,11 @@ import type { Level } from './history.js';
 import { header, rows, violations } from './report.js';
 import { roundOf, serverOf } from './round.js';
 import type { Round } from './round.js';
-import { runScenario } from './run.js';
+import { runScenario, workersFor } from './run.js';
 import type { Result } from './run.js';
 import { SCENARIOS } from './scenarios.js';
 import { markdown, summary } from './table.js';
+import type { ChaosWorker } from './workers.js';
 
 const clock = clockLibrary();
 const STACKS: Readonly<Record<string, (replicasEach: number) => Promise<Stack>>> = {
@@ -43,6 +44,9 @@ const {
   },
 });
 
+/** More than a round sends. */
+const ROUND_MESSAGES = 100_000;
+
 /** What an option asks for: one of `all`, or all of them. @throws Error that names them */
 function chosen<T extends string>(option: string, value: string | undefined, all: readonly T[]): readonly T[] {
   if (value === undefined) return all;
@@ -54,6 +58,8 @@ function chosen<T extends string>(option: string, value: string | undefined, all
 class Stage {
   #stack: Stack | undefined;
   #shape = '';
+  #workers: ChaosWorker[] = [];
+  #workersOf = '';
 
   constructor(readonly name: string) {}
 
@@ -71,9 +77,26 @@ class Stage {
     return (this.#stack = await STACKS[this.name]!(replicasEach));
   }
 
+  /** Those of a scenario, over all its rounds; new ones for each where one of them must have sent nothing. */
+  async workers(scenario: string): Promise<ChaosWorker[]> {
+    if (this.#workersOf !== scenario || SCENARIOS[scenario]!.idle) {
+      await this.#dismiss();
+      this.#workers = await workersFor(this.#stack!, scenario);
+      this.#workersOf = scenario;
+    }
+    return this.#workers;
+  }
+
   async clear(): Promise<void> {
+    await this.#dismiss();
     await this.#stack?.stop();
     this.#stack = undefined;
+  }
+
+  async #dismiss(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    this.#workers = [];
+    this.#workersOf = '';
   }
 }
 
@@ -114,7 +137,18 @@ async function runStack(name: string, scenarios: readonly string[], levels: read
       }
       for (let round = 0; round < count; round++) {
         const stack = await stage.stack(replicasEach);
-        const result = await runScenario(stack, { scenario, seed: seed + round, levels, short, isRound });
+        const workers = isRound ? await stage.workers(scenario) : undefined;
+        const firstMessage = 1 + round * ROUND_MESSAGES;
+        const options = { scenario, seed: seed + round, levels, short, isRound, workers, firstMessage };
+        const result = await runScenario(stack, options).catch((error: unknown) => {
+          if (!isRound) throw error;
+          console.log(`${name} ${scenario} seed ${options.seed}\n  BROKEN: the round did not end: ${String(error)}`);
+        });
+        if (!result) {
+          broken += 1;
+          await stage.clear();
+          continue;
+        }
         const found = violations(result);
         broken += found.length;
         if (isRound) {

@@ -159,13 +159,10 @@ export const RESETS = {
         }),
       );
       // a Sentinel finds the replicas again within its period of INFO: the workers are to ask it before that
-      let isRestarted = false;
-      void restarting.finally(() => (isRestarted = true)).catch(() => undefined);
-      while (!isRestarted) {
-        await resetSentinels(stack);
-        await pause(RESET_EVERY_MS);
-      }
-      await restarting;
+      const isRestarted = (): Promise<boolean> =>
+        Promise.race([restarting.then(() => true), pause(RESET_EVERY_MS, false)]);
+      do await resetSentinels(stack);
+      while (!(await isRestarted()));
       await hangInStep(primary, replicas);
       await pause(HUNG_MS);
       await Promise.all([primary, ...replicas].map((node) => node.kill9()));
