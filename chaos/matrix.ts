@@ -99,13 +99,13 @@ const roundsSoFar = (): Round[] =>
         .map((line) => JSON.parse(line) as Round)
     : [];
 
-let kept = true;
+const broken: Job[] = [];
 if (!values.print) {
   const waiting = jobs();
   const work = async (): Promise<void> => {
-    for (let job = waiting.shift(); job; job = waiting.shift()) if (!(await run(job))) kept = false;
+    for (let job = waiting.shift(); job; job = waiting.shift()) if (!(await run(job))) broken.push(job);
   };
   await Promise.all(Array.from({ length: Number(values.jobs) }, work));
 }
 console.log(`${summary(roundsSoFar())}\n\n${markdown(roundsSoFar())}`);
-process.exit(kept ? 0 : 1);
+process.exit(broken.length === 0 ? 0 : 1);
