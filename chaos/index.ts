@@ -26,7 +26,8 @@ import type { ChaosWorker } from './workers.js';
 const clock = clockLibrary();
 const STACKS: Readonly<Record<string, (replicasEach: number) => Promise<Stack>>> = {
   sentinel: () => startSentinelStack({ clock }),
-  cluster: (replicasEach) => startClusterStack({ clock, replicasEach }),
+  // a replica that moved would leave its shard with fewer for all rounds to come
+  cluster: (replicasEach) => startClusterStack({ clock, replicasEach, migration: replicasEach === 1 }),
 };
 
 const {
@@ -44,6 +45,8 @@ const {
   },
 });
 
+/** A stack that is not whole by then is replaced: it was waited for at the end of the run before. */
+const WHOLE_MS = 2_000;
 /** More than a round sends. */
 const ROUND_MESSAGES = 100_000;
 
@@ -53,6 +56,12 @@ function chosen<T extends string>(option: string, value: string | undefined, all
   if (!all.includes(value as T)) throw new Error(`--${option} is one of ${all.join(', ')}`);
   return [value as T];
 }
+
+const isWhole = (stack: Stack): Promise<boolean> =>
+  stack.whole(WHOLE_MS).then(
+    () => true,
+    () => false,
+  );
 
 /** A stack that stays until one is wanted that it is not. */
 class Stage {

@@ -61,6 +61,7 @@ const SHORT_CALM_MS = 1_500;
 /** For so long a Sentinel may name the old primary after another was elected: they tell each other every 2 s. */
 const HELLO_MS = 2_500;
 const HEAL_MS = 30_000;
+const ROUND_HEAL_MS = 15_000;
 const DRAIN_MS = 30_000;
 
 /** @param stack whole; whole again afterwards, unless the run is a short one */
@@ -96,8 +97,11 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
     if (scenario.faults.length === 0) await pause(2 * calmMs);
     const endMs = performance.now();
     await load.stop();
-    if (isRound) await makeFollow(stack);
-    if (isRound || !short) await stack.whole(HEAL_MS);
+    if (isRound) {
+      await makeFollow(stack);
+      // what is not whole is not used for the next round, but this one is judged
+      await stack.whole(ROUND_HEAL_MS).catch((error: unknown) => console.log(`  ${String(error)}`));
+    } else if (!short) await stack.whole(HEAL_MS);
     if (leave) await load.leave();
     await load.drain(DRAIN_MS);
     const resumptions: Resumption[] = history.faults.map((fault, i) => ({

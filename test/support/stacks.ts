@@ -19,6 +19,8 @@ export interface SentinelStackOptions {
 export interface ClusterStackOptions {
   primaries?: number;
   replicasEach?: number;
+  /** Whether a replica may move to a primary that has lost all of its own; default: as Redis has it, yes. */
+  migration?: boolean;
   clock?: string | undefined;
 }
 
@@ -105,6 +107,7 @@ async function startSentinel(conf: string): Promise<TestServer> {
 export async function startClusterStack({
   primaries = 3,
   replicasEach = 1,
+  migration = true,
   clock,
 }: ClusterStackOptions = {}): Promise<Stack> {
   const nodes: StackNode[] = [];
@@ -113,7 +116,7 @@ export async function startClusterStack({
     busPorts.push(await freePort());
     nodes.push(
       await startNode(
-        `cluster-enabled yes\ncluster-node-timeout ${NODE_TIMEOUT_MS}\ncluster-port ${busPorts[i]}\ncluster-config-file nodes.conf\n`,
+        `cluster-enabled yes\ncluster-node-timeout ${NODE_TIMEOUT_MS}\ncluster-port ${busPorts[i]}\ncluster-config-file nodes.conf\ncluster-allow-replica-migration ${migration ? 'yes' : 'no'}\n`,
         clock,
       ),
     );
