@@ -74,13 +74,7 @@ class Stage {
 
   async stack(replicasEach: number): Promise<Stack> {
     const shape = this.name === 'cluster' ? String(replicasEach) : '';
-    const isFit =
-      shape === this.#shape &&
-      (await this.#stack
-        ?.whole()
-        .then(() => true)
-        .catch(() => false));
-    if (isFit === true) return this.#stack!;
+    if (this.#stack && shape === this.#shape && (await isWhole(this.#stack))) return this.#stack;
     await this.clear();
     this.#shape = shape;
     return (this.#stack = await STACKS[this.name]!(replicasEach));
