@@ -3,7 +3,7 @@
 import { LEVELS, groupBy, overlaps } from './history.js';
 import type { Attempt, Delivery, FaultWindow, History, Level } from './history.js';
 import { outOfOrder } from './order.js';
-import { repeats } from './repeats.js';
+import { repeats, takenBack } from './repeats.js';
 
 export interface LevelCounts {
   attempted: number;
@@ -25,6 +25,8 @@ export interface Verdict {
   duplicates: number[];
   /** Delivered again while the lease of the delivery before was alive. */
   twoLeases: number[];
+  /** A FREE by receipt was refused as `lease_lost` although that lease was alive. */
+  takenBack: number[];
   /** First delivered after a message that was sent later. */
   outOfOrder: number[];
   /** The same three, excused: by a fail-over in between, for neither leases nor frees wait for replicas; by Redis's clock. */
@@ -55,6 +57,7 @@ export function check(history: History): Verdict {
     denied: [...seen.keys()].filter((message) => isDenied(sends.get(message) ?? [])).filter((id) => sends.has(id)),
     duplicates: again.duplicates,
     twoLeases: again.twoLeases,
+    takenBack: takenBack(history, seen),
     outOfOrder: late.outOfOrder,
     excused: again.excused + late.excused,
     slow: [attempts, receives, history.frees].flat().filter((request) => isSlow(request, faults)).length,

@@ -5,6 +5,7 @@ import type { KeepAliveClient, Outcome } from '../test/support/keep-alive-client
 import { freeRequest, gbyeRequest, recvRequest, sendRequest, statRequest } from '../test/support/requests.js';
 import { until } from '../test/support/until.js';
 import { answerOfReply } from './answer.js';
+import { breakOff, repeatable } from './break-off.js';
 import type { Answer, History, Level } from './history.js';
 import type { Random } from './random.js';
 
@@ -17,9 +18,17 @@ export interface LoadOptions {
   stored: readonly number[];
   levels: readonly Level[];
   random: Random;
+  /** Senders send only now and then, and those of a worker of its own, that nobody else asks, not before wake(). */
+  idle?: { url: string } | undefined;
+  /** Some receivers' connections break, and they ask again. */
+  breaksOff?: boolean;
+  /** Ids count from here; default: 1. */
+  firstMessage?: number;
 }
 
 export interface Load {
+  /** Has the senders send that are silent until then, for a while. */
+  wake: () => void;
   /** Resolves when every client has its last answer. */
   stop(): Promise<void>;
   /** Every receiver says GBYE, when the leases that end in time have ended. */
@@ -36,25 +45,38 @@ const RECEIVERS_PER_QUEUE = 2;
 const SEND_EVERY_MS = 25;
 /** Tries of a message sent with `dedup`, while the answer is "unknown". */
 const TRIES = 5;
+/** With `idle`: senders, and about what they pause; senders that are silent until they are woken, then send for so long. */
+const IDLE_SENDERS = 6;
+const IDLE_EVERY_MS = 500;
+const SILENT_SENDERS = 8;
+const AWAKE_MS = 1_500;
+/** Of each queue, with `breaksOff`; about how long they hold a message: less than a lease. */
+const BREAKERS_PER_QUEUE = 3;
+const HOLD_MS = 400;
 const LEAVE_MS = 5_000;
 /** Of a hundred messages, so many are received and not freed. */
 const FORGOTTEN = 3;
 
 const payloadOf = (message: number): object => ({ message, text: `the payload of ${message}` });
 
-export function startLoad({ urls, queues, stored, levels, random }: LoadOptions, history: History): Load {
+export function startLoad(options: LoadOptions, history: History): Load {
+  const { urls, queues, stored, levels, random, idle, breaksOff = false } = options;
   let stopped = false;
-  let nextMessage = 1;
+  let nextMessage = options.firstMessage ?? 1;
+  let nextAttempt = nextMessage;
+  let wake = (): void => undefined;
+  const woken = new Promise<void>((resolve) => (wake = resolve));
   const all = [...queues, ...stored];
   const clients: Client[] = [];
-  const newClient = (): Client => {
-    const client = createClient(urls, clients.length % urls.length, history);
+  const newClient = (of = urls): Client => {
+    const client = createClient(of, clients.length % of.length, history);
     clients.push(client);
     return client;
   };
 
-  async function send(client: Client): Promise<void> {
-    while (!stopped) {
+  async function send(client: Client, everyMs: number, forMs = Infinity): Promise<void> {
+    const endMs = performance.now() + forMs;
+    while (!stopped && performance.now() < endMs) {
       const message = nextMessage++;
       const [queue, level, dedup] = [random.pick(all), random.pick(levels), random.next() < 0.5];
       const request = { ...sendRequest(queue, message, payloadOf(message)), durability: level, dedup };
@@ -64,24 +86,47 @@ export function startLoad({ urls, queues, stored, levels, random }: LoadOptions,
         if (!dedup || answer !== 'unknown' || tries === TRIES) break;
         await pause(50);
       }
-      await pause(random.between(0, 2 * SEND_EVERY_MS));
+      await pause(random.between(0, 2 * everyMs));
     }
+  }
+
+  /** @returns what was delivered */
+  async function take(client: Client, queue: number, request: object, since?: object): Promise<Taken | undefined> {
+    const { outcome, ...asked } = await client.ask(request);
+    if (outcome.kind !== 'replied' || outcome.status !== 200) {
+      history.receives.push({ queue, ...asked });
+      return undefined;
+    }
+    const message = outcome.json.id as number;
+    const intact = JSON.stringify(outcome.json.payload) === JSON.stringify(payloadOf(message));
+    const delivery = outcome.json.delivery as { receipt: string } | undefined;
+    const receipt = delivery && { receipt: delivery.receipt };
+    history.receives.push({ queue, ...asked, message, intact, ...receipt, ...since });
+    return { message, ...receipt };
+  }
+
+  async function free(client: Client, queue: number, { message, ...receipt }: Taken): Promise<void> {
+    const { outcome, ...asked } = await client.ask({ ...freeRequest(queue, message), ...receipt });
+    const leaseLost = outcome.kind === 'replied' && outcome.json.error?.reason === 'lease_lost';
+    history.frees.push({ queue, message, ...receipt, ...asked, ...(leaseLost && { leaseLost }) });
   }
 
   /** @returns whether there was a message */
   async function receive(client: Client, queue: number, forget: boolean): Promise<boolean> {
-    const { outcome, ...asked } = await client.ask(recvRequest(queue));
-    if (outcome.kind !== 'replied' || outcome.status !== 200) {
-      history.receives.push({ queue, ...asked });
-      return false;
+    const taken = await take(client, queue, recvRequest(queue));
+    if (taken && !forget) await free(client, queue, taken);
+    return taken !== undefined;
+  }
+
+  async function receiveBrokenOff(client: Client, queue: number): Promise<void> {
+    while (!stopped) {
+      const attemptId = `attempt ${nextAttempt++}`;
+      const taken = await breakOff({ urls, queue, attemptId, random, history }, (sinceMs) =>
+        take(client, queue, repeatable(queue, attemptId), { sinceMs }),
+      );
+      await pause(random.between(0, 2 * HOLD_MS));
+      if (taken) await free(client, queue, taken);
     }
-    const message = outcome.json.id as number;
-    const intact = JSON.stringify(outcome.json.payload) === JSON.stringify(payloadOf(message));
-    history.receives.push({ queue, ...asked, message, intact });
-    if (forget) return true;
-    const { answer, ...times } = await client.ask(freeRequest(queue, message));
-    history.frees.push({ queue, message, answer, ...times });
-    return true;
   }
 
   async function receiveAll(client: Client, queue: number): Promise<void> {
@@ -100,13 +145,24 @@ export function startLoad({ urls, queues, stored, levels, random }: LoadOptions,
     }
   }
 
+  const senders = idle ? IDLE_SENDERS : SENDERS;
+  const everyMs = idle ? IDLE_EVERY_MS : SEND_EVERY_MS;
   const running = [
-    ...Array.from({ length: SENDERS }, () => send(newClient())),
+    ...Array.from({ length: senders }, () => send(newClient(), everyMs)),
+    ...Array.from({ length: idle ? SILENT_SENDERS : 0 }, async () => {
+      await woken;
+      await send(newClient([idle!.url]), SEND_EVERY_MS, AWAKE_MS);
+    }),
+    ...(breaksOff ? queues : []).flatMap((queue) =>
+      Array.from({ length: BREAKERS_PER_QUEUE }, () => receiveBrokenOff(newClient(), queue)),
+    ),
     ...queues.flatMap((queue) => Array.from({ length: RECEIVERS_PER_QUEUE }, () => receiveAll(newClient(), queue))),
   ];
   return {
+    wake,
     async stop() {
       stopped = true;
+      wake();
       await Promise.all(running);
       for (const client of clients) client.close();
     },
@@ -135,6 +191,11 @@ export function startLoad({ urls, queues, stored, levels, random }: LoadOptions,
 const isEmpty = (queue: { waiting: number; leased: number } | null | undefined): boolean =>
   queue === null || (queue !== undefined && queue.waiting + queue.leased === 0);
 
+interface Taken {
+  message: number;
+  receipt?: string;
+}
+
 interface Asked {
   askedMs: number;
   answeredMs: number;
@@ -160,7 +221,7 @@ function createClient(urls: readonly string[], firstWorker: number, history: His
       if (outcome.kind !== 'replied') {
         worker = (asked + 1) % urls.length;
         await pause(20);
-      } else if (![200, 404, 503].includes(outcome.status))
+      } else if (![200, 404, 503].includes(outcome.status) && outcome.json.error?.reason !== 'lease_lost')
         history.strange.push(`an answer ${outcome.status} ${outcome.json.error?.reason}`);
       return { askedMs, answeredMs, worker: asked, answer: answerOf(outcome), outcome };
     },

@@ -2,41 +2,20 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TestServer } from '../test/support/redis-server.js';
 import { ask } from '../test/support/ask.js';
+import { replicasHaveAll } from '../test/support/slots.js';
 import type { Stack, StackNode } from '../test/support/stacks.js';
 import { until } from '../test/support/until.js';
-import type { FaultWindow } from './history.js';
+import { failedOver, replicasOf } from './elections.js';
+import type { Fault, Victims } from './fault.js';
+import { PLANNED, RESETS } from './planned.js';
 import type { Random } from './random.js';
-import type { ChaosWorker } from './workers.js';
-
-export interface Victims {
-  stack: Stack;
-  workers: readonly ChaosWorker[];
-  random: Random;
-}
-
-export interface Fault {
-  kind: FaultWindow['kind'];
-  /** More nodes die than the deployment is made for: no time is promised, only that nothing confirmed is lost. */
-  majorityDies?: true;
-  /** @param window of this fault, for one that turns out to be of another kind */
-  strike(victims: Victims, window: FaultWindow): Promise<void>;
-}
+import { SLOT_MOVES } from './slot-moves.js';
 
 const FAILOVER_MS = 10_000;
 /** A node is away for this long at least, where its absence is the fault. */
 const AWAY_MS = [1_000, 2_000] as const;
 
 const away = (random: Random): Promise<void> => pause(random.between(...AWAY_MS));
-
-const failedOver = ({ stack }: Victims, from: StackNode): Promise<unknown> =>
-  until(
-    'another node is the primary',
-    async () => {
-      const primary = await stack.primary().catch(() => from);
-      return primary !== from && (await primary.role()) === 'primary';
-    },
-    FAILOVER_MS,
-  );
 
 /** Whether no Sentinel, or no node of a Cluster, holds a node for gone. */
 async function isCalm({ sentinels, nodes }: Stack): Promise<boolean> {
@@ -89,6 +68,9 @@ async function again(what: () => Promise<unknown>, random: Random): Promise<void
 }
 
 export const FAULTS = {
+  ...PLANNED,
+  ...RESETS,
+  ...SLOT_MOVES,
   'worker kill -9': {
     kind: 'worker',
     async strike({ workers, random }) {
@@ -103,7 +85,7 @@ export const FAULTS = {
     async strike(victims) {
       const primary = await victims.stack.primary();
       await primary.kill9();
-      await failedOver(victims, primary);
+      await failedOver(victims.stack, primary);
       // in a Cluster of 3 + 3 a quorum is both nodes of a shard: it must come back for the service to go on
       await primary.restart();
     },
@@ -113,7 +95,7 @@ export const FAULTS = {
     async strike(victims) {
       const primary = await victims.stack.primary();
       primary.pause();
-      await failedOver(victims, primary).finally(() => primary.resume());
+      await failedOver(victims.stack, primary).finally(() => primary.resume());
       await pause(500); // it has to be told that it is no primary any more
     },
   },
@@ -138,7 +120,7 @@ export const FAULTS = {
       await pause(800);
       await Promise.all([primary, ...replicas].map((node) => node.kill9()));
       await Promise.all(replicas.map((replica) => replica.restart()));
-      await failedOver(victims, primary);
+      await failedOver(victims.stack, primary);
       await primary.restart();
     },
   },
@@ -171,11 +153,23 @@ export const FAULTS = {
       replica.resume();
       await pause(100); // so that it can be elected, and has no copy yet
       await primary.kill9();
-      await failedOver(victims, primary);
+      await failedOver(victims.stack, primary);
       await primary.restart();
     },
   },
   'replica kill -9': { kind: 'other', strike: async ({ stack, random }) => kill(await stack.replica(), random) },
+  'each replica kill -9 in turn': {
+    kind: 'other',
+    async strike({ stack, random }) {
+      const primary = await stack.primary();
+      const replicas = await replicasOf(stack, primary);
+      for (const replica of random.next() < 0.5 ? replicas : replicas.toReversed()) {
+        await kill(replica, random);
+        // under load no moment need come in which its report is the primary's offset, which is what whole() asks for
+        await replicasHaveAll(primary.port, replicas.length);
+      }
+    },
+  },
   'replica SIGSTOP': { kind: 'other', strike: async ({ stack, random }) => stop(await stack.replica(), random) },
   'replica restarted empty': {
     kind: 'other',
@@ -197,6 +191,14 @@ export const FAULTS = {
   'primary clock -1 h': {
     kind: 'back',
     strike: async ({ stack }) => setClock([await stack.primary()], -HOUR_MS),
+  },
+  'replica clocks +1 h': {
+    kind: 'other', // nothing is counted by them until one of them leads
+    strike: async ({ stack }) => setClock(await replicasOf(stack, await stack.primary()), HOUR_MS),
+  },
+  'replica clocks -1 h': {
+    kind: 'other',
+    strike: async ({ stack }) => setClock(await replicasOf(stack, await stack.primary()), -HOUR_MS),
   },
   'clocks set right': {
     kind: 'ahead',

@@ -30,6 +30,10 @@ export interface Receive extends Request {
   message?: number;
   /** Whether the payload is the one that was sent. */
   intact?: boolean;
+  /** The name of the delivery. */
+  receipt?: string;
+  /** When it was first asked for, in an attempt whose answer was not read: its lease may be as old as that. */
+  sinceMs?: number;
 }
 
 export type Delivery = Receive & { message: number };
@@ -39,6 +43,10 @@ export interface Free extends Request {
   queue: number;
   message: number;
   answer: Answer;
+  /** It frees this delivery and no other. */
+  receipt?: string;
+  /** Refused because that delivery is over. */
+  leaseLost?: boolean;
 }
 
 /** From the fault to the moment when its direct effects are over. */

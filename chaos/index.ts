@@ -1,23 +1,33 @@
 // npm run chaos -- [--seed N] [--stack sentinel|cluster] [--level primary|quorum|all] [--scenario NAME] [--short]
+//                  [--rounds N [--markdown] [--out FILE]]
 // Breaks real processes under load and decides whether what was promised was kept. Without options: everything, on
 // both stacks, each message at a level by chance. Exits with 1 when a promise was broken.
-import { writeFileSync } from 'node:fs';
+// --rounds repeats each scenario with the next seeds on one stack and adds up; --out appends a line of JSON per round.
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startClusterStack, startSentinelStack } from '../test/support/stacks.js';
 import type { Stack } from '../test/support/stacks.js';
 import { NO_CLOCK, clockLibrary } from './clock.js';
+import type { Fault } from './fault.js';
+import { FAULTS } from './faults.js';
 import { LEVELS } from './history.js';
 import type { Level } from './history.js';
 import { header, rows, violations } from './report.js';
-import { runScenario } from './run.js';
+import { roundOf, serverOf } from './round.js';
+import type { Round } from './round.js';
+import { runScenario, workersFor } from './run.js';
+import type { Result } from './run.js';
 import { SCENARIOS } from './scenarios.js';
+import { markdown, summary } from './table.js';
+import type { ChaosWorker } from './workers.js';
 
 const clock = clockLibrary();
-const STACKS: Readonly<Record<string, () => Promise<Stack>>> = {
+const STACKS: Readonly<Record<string, (replicasEach: number) => Promise<Stack>>> = {
   sentinel: () => startSentinelStack({ clock }),
-  cluster: () => startClusterStack({ clock }),
+  // a replica that moved would leave its shard with fewer for all rounds to come
+  cluster: (replicasEach) => startClusterStack({ clock, replicasEach, migration: replicasEach === 1 }),
 };
 
 const {
@@ -29,8 +39,16 @@ const {
     level: { type: 'string' },
     scenario: { type: 'string' },
     short: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    markdown: { type: 'boolean', default: false },
+    out: { type: 'string' },
   },
 });
+
+/** A stack that is not whole by then is replaced: it was waited for at the end of the run before. */
+const WHOLE_MS = 2_000;
+/** More than a round sends. */
+const ROUND_MESSAGES = 100_000;
 
 /** What an option asks for: one of `all`, or all of them. @throws Error that names them */
 function chosen<T extends string>(option: string, value: string | undefined, all: readonly T[]): readonly T[] {
@@ -39,41 +57,125 @@ function chosen<T extends string>(option: string, value: string | undefined, all
   return [value as T];
 }
 
+const isWhole = (stack: Stack): Promise<boolean> =>
+  stack.whole(WHOLE_MS).then(
+    () => true,
+    () => false,
+  );
+
+/** A stack that stays until one is wanted that it is not. */
+class Stage {
+  #stack: Stack | undefined;
+  #shape = '';
+  #workers: ChaosWorker[] = [];
+  #workersOf = '';
+
+  constructor(readonly name: string) {}
+
+  async stack(replicasEach: number): Promise<Stack> {
+    const shape = this.name === 'cluster' ? String(replicasEach) : '';
+    if (this.#stack && shape === this.#shape && (await isWhole(this.#stack))) return this.#stack;
+    await this.clear();
+    this.#shape = shape;
+    return (this.#stack = await STACKS[this.name]!(replicasEach));
+  }
+
+  /** Those of a scenario, over all its rounds; new ones for each where one of them must have sent nothing. */
+  async workers(scenario: string): Promise<ChaosWorker[]> {
+    if (this.#workersOf !== scenario || SCENARIOS[scenario]!.idle) {
+      await this.#dismiss();
+      this.#workers = await workersFor(this.#stack!, scenario);
+      this.#workersOf = scenario;
+    }
+    return this.#workers;
+  }
+
+  async clear(): Promise<void> {
+    await this.#dismiss();
+    await this.#stack?.stop();
+    this.#stack = undefined;
+  }
+
+  async #dismiss(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    this.#workers = [];
+    this.#workersOf = '';
+  }
+}
+
+/** Why a scenario cannot be run here; undefined when it can. */
+async function gapOf(scenario: string, stack: Stack): Promise<string | undefined> {
+  const { faults, needs } = SCENARIOS[scenario]!;
+  if (needs === 'clock' && clock === undefined) return NO_CLOCK;
+  for (const fault of faults) {
+    const why = await (FAULTS[fault] as Fault).unknown?.(stack);
+    if (why !== undefined) return `${fault}: ${why}`;
+  }
+  return undefined;
+}
+
+/** @returns what was broken; prints it and keeps the run's history */
+function tell(name: string, { scenario, seed, history }: Result, found: readonly string[]): void {
+  for (const violation of found) console.log(`  BROKEN: ${violation}`);
+  if (found.length === 0) return;
+  const file = join(tmpdir(), `aizumi-chaos-${name}-${scenario}-${seed}.json`);
+  writeFileSync(file, JSON.stringify(history));
+  console.log(`  the run's history: ${file}`);
+}
+
 let gaps = 0;
+const rounds: Round[] = [];
 async function runStack(name: string, scenarios: readonly string[], levels: readonly Level[]): Promise<number> {
-  let stack = await STACKS[name]!();
+  const stage = new Stage(name);
   let broken = 0;
   try {
     for (const scenario of scenarios) {
-      if (SCENARIOS[scenario]!.needs === 'sentinel' && stack.sentinels.length === 0) continue;
-      if (SCENARIOS[scenario]!.needs === 'clock' && clock === undefined) {
+      const { needs, replicasEach = 1 } = SCENARIOS[scenario]!;
+      if (needs !== undefined && needs !== 'clock' && needs !== name) continue;
+      const gap = await gapOf(scenario, await stage.stack(replicasEach));
+      if (gap !== undefined) {
         gaps += 1;
-        console.log(`${name} ${scenario} NOT RUN: ${NO_CLOCK}`);
+        console.log(`${name} ${scenario} NOT RUN: ${gap}`);
         continue;
       }
-      const result = await runScenario(stack, { scenario, seed, levels, short });
-      console.log(rows(name, result));
-      const found = violations(result);
-      for (const violation of found) console.log(`  BROKEN: ${violation}`);
-      if (found.length > 0) {
-        const file = join(tmpdir(), `aizumi-chaos-${name}-${scenario}-${seed}.json`);
-        writeFileSync(file, JSON.stringify(result.history));
-        console.log(`  the run's history: ${file}`);
-      }
-      broken += found.length;
-      if (SCENARIOS[scenario]!.needs === 'clock') {
+      for (let round = 0; round < count; round++) {
+        const stack = await stage.stack(replicasEach);
+        const workers = isRound ? await stage.workers(scenario) : undefined;
+        const firstMessage = 1 + round * ROUND_MESSAGES;
+        const options = { scenario, seed: seed + round, levels, short, isRound, workers, firstMessage };
+        const result = await runScenario(stack, options).catch((error: unknown) => {
+          if (!isRound) throw error;
+          console.log(`${name} ${scenario} seed ${options.seed}\n  BROKEN: the round did not end: ${String(error)}`);
+        });
+        if (!result) {
+          broken += 1;
+          await stage.clear();
+          continue;
+        }
+        const found = violations(result);
+        broken += found.length;
+        if (isRound) {
+          const figures = roundOf({ stack: name, server: await serverOf(stack) }, result);
+          rounds.push(figures);
+          if (values.out !== undefined) appendFileSync(values.out, `${JSON.stringify(figures)}\n`);
+          console.log(
+            `${name} ${scenario} seed ${figures.seed}: ${figures.seconds} s, silence ${figures.silenceMs} ms`,
+          );
+        } else console.log(rows(name, result));
+        tell(name, result, found);
         // servers whose clock was set back are not what they were (docs/durability.md)
-        await stack.stop();
-        stack = await STACKS[name]!();
+        if (needs === 'clock') await stage.clear();
       }
     }
   } finally {
-    await stack.stop();
+    await stage.clear();
   }
   return broken;
 }
 
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
+const isRound = values.rounds !== undefined;
+const count = Number(values.rounds ?? 1);
 const stacks = chosen('stack', values.stack ?? (short ? 'sentinel' : undefined), Object.keys(STACKS));
 const levels = chosen('level', values.level ?? (short ? 'all' : undefined), LEVELS);
 const all = chosen('scenario', values.scenario, Object.keys(SCENARIOS));
@@ -81,9 +183,10 @@ const unasked = short ? ['none', 'short'] : all.filter((name) => name !== 'short
 const scenarios = values.scenario === undefined ? unasked : all;
 
 console.log(`seed ${seed}; the same faults again: npm run chaos -- --seed ${seed}`);
-console.log(header());
+if (!isRound) console.log(header());
 let broken = 0;
 for (const stack of stacks) broken += await runStack(stack, scenarios, levels);
+if (rounds.length > 0) console.log(`\n${values.markdown ? markdown(rounds) : summary(rounds)}\n`);
 if (gaps > 0) console.log(`${gaps} scenarios were not run`);
 console.log(broken === 0 ? 'every promise was kept' : `${broken} promises were broken`);
 process.exit(broken === 0 ? 0 : 1);

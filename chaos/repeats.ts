@@ -5,6 +5,29 @@ import type { Attempt, Delivery, FaultWindow, History } from './history.js';
 /** Redis's clock counts whole milliseconds; it and this process's clock are of one machine. */
 const TOLERANCE_MS = 5;
 
+/** A lease begins between question and answer, so it lives at least until this. */
+const leasedUntil = ({ sinceMs, askedMs }: Delivery, leaseMs: number): number =>
+  (sinceMs ?? askedMs) + leaseMs - TOLERANCE_MS;
+
+const during = (faults: FaultWindow[], kinds: FaultWindow['kind'][], fromMs: number, toMs: number): boolean =>
+  faults.some((fault) => kinds.includes(fault.kind) && overlaps(fault, fromMs, toMs));
+
+/**
+ * Messages that somebody was told of and that were taken from him: his FREE was refused although his lease was alive, and
+ * nobody else of his address had freed them by their ids.
+ */
+export function takenBack({ frees, faults, leaseMs }: History, seen: Map<number, Delivery[]>): number[] {
+  return frees.flatMap((free) => {
+    const delivery = seen.get(free.message)?.find(({ receipt }) => receipt !== undefined && receipt === free.receipt);
+    if (!free.leaseLost || !delivery || free.answeredMs >= leasedUntil(delivery, leaseMs)) return [];
+    const isFreed = frees.some(
+      ({ message, answer, askedMs }) => message === free.message && answer !== 'refused' && askedMs < free.answeredMs,
+    );
+    const isExcused = during(faults, ['failover', 'ahead'], delivery.sinceMs ?? delivery.askedMs, free.answeredMs);
+    return isFreed || isExcused ? [] : [free.message];
+  });
+}
+
 /** Deliveries after the first one that neither the end of a lease nor a fault explains. */
 export function repeats(
   { frees, faults, leaseMs }: History,
@@ -15,25 +38,21 @@ export function repeats(
     frees.filter(({ answer }) => answer === 'done'),
     ({ message }) => message,
   );
-  const during = (kinds: FaultWindow['kind'][], fromMs: number, toMs: number): boolean =>
-    faults.some((fault) => kinds.includes(fault.kind) && overlaps(fault, fromMs, toMs));
   const found = { duplicates: [] as number[], twoLeases: [] as number[], excused: 0 };
   for (const [message, received] of seen) {
     const inTime = received.toSorted((a, b) => a.askedMs - b.askedMs);
     for (const [i, later] of inTime.slice(1).entries()) {
       const before = inTime[i] as Delivery;
-      // a lease begins between question and answer, so it lives at least until this:
-      const leasedUntil = before.askedMs + leaseMs - TOLERANCE_MS;
       const freeBefore = freed.get(message)?.findLast(({ answeredMs }) => answeredMs < later.askedMs);
-      if (!freeBefore && later.answeredMs >= leasedUntil) continue;
+      if (!freeBefore && later.answeredMs >= leasedUntil(before, leaseMs)) continue;
       const sentFirst = sends.get(message)?.[0]?.askedMs ?? 0;
       const sentLast = sends.get(message)?.at(-1)?.answeredMs ?? 0;
       const isExcused =
-        during(['failover'], (freeBefore ?? before).askedMs, later.answeredMs) ||
+        during(faults, ['failover'], (freeBefore ?? before).askedMs, later.answeredMs) ||
         (freeBefore
           ? // sent, freed, forgotten, sent again
-            during(['ahead', 'back'], sentFirst, sentLast) && (sends.get(message)?.length ?? 0) > 1
-          : during(['ahead'], before.askedMs, later.answeredMs));
+            during(faults, ['ahead', 'back'], sentFirst, sentLast) && (sends.get(message)?.length ?? 0) > 1
+          : during(faults, ['ahead'], before.askedMs, later.answeredMs));
       if (isExcused) found.excused += 1;
       else (freeBefore ? found.duplicates : found.twoLeases).push(message);
     }

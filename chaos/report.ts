@@ -49,8 +49,8 @@ export function rows(stack: string, { scenario, levels, verdict, resumptions }: 
     .join('\n');
 }
 
-/** Each broken promise in one line; none in a good run. */
-export function violations({ verdict, resumptions, errors }: Result): string[] {
+/** Each broken promise in one line; none in a good run. What was late in a round, where nothing is calm, is only counted. */
+export function violations({ verdict, resumptions, errors, isRound = false }: Result): string[] {
   const failedOver = resumptions.some(({ kind }) => kind === 'failover');
   const found: string[] = [];
   const none = (what: string, messages: readonly number[]): void => {
@@ -65,10 +65,12 @@ export function violations({ verdict, resumptions, errors }: Result): string[] {
   none('delivered though answered "not done"', verdict.denied);
   none('duplicates', verdict.duplicates);
   none('under two leases at once', verdict.twoLeases);
+  none('taken back from a receiver that was told of them', verdict.takenBack);
   none('out of order', verdict.outOfOrder);
   if (verdict.slow > 0) found.push(`${verdict.slow} requests hung`);
   for (const { fault, silenceMs, isPromised } of resumptions) {
-    if (isPromised && silenceMs > RESUME_MS) found.push(`${Math.round(silenceMs)} ms without service after ${fault}`);
+    if (isPromised && !isRound && silenceMs > RESUME_MS)
+      found.push(`${Math.round(silenceMs)} ms without service after ${fault}`);
   }
   const strange = groupBy([...verdict.strange, ...errors], (text) => text);
   return [...found, ...[...strange].map(([text, all]) => `${all.length} x ${text}`)];

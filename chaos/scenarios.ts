@@ -3,10 +3,16 @@ import type { FAULTS } from './faults.js';
 
 export interface Scenario {
   faults: readonly (keyof typeof FAULTS)[];
-  /** Takes Sentinels; takes Redis nodes whose clock can be set. */
-  needs?: 'sentinel' | 'clock';
+  /** Takes Sentinels; takes a Cluster; takes Redis nodes whose clock can be set. */
+  needs?: 'sentinel' | 'cluster' | 'clock';
   /** The workers' clocks jump all the time. */
   jumpingClocks?: true;
+  /** Replicas of each primary of a Cluster; default: 1. With one, whoever leads has been the only one that could confirm. */
+  replicasEach?: 2;
+  /** Senders are idle, one worker is silent until a replica leads: see LoadOptions. */
+  idle?: true;
+  /** Some receivers' connections break, and they ask again. */
+  breaksOff?: true;
   /** Leases may end an hour late: the receivers leave (GBYE) before the queues are drained. */
   leave?: true;
 }
@@ -36,6 +42,24 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'redis-clock-ahead-and-back': { faults: ['primary clock +1 h', 'clocks set right'], needs: 'clock', leave: true },
   'redis-clock-stays-back': { faults: ['primary clock -1 h'], needs: 'clock', leave: true },
   'redis-clock-failover': { faults: ['primary clock +1 h', 'primary kill -9'], needs: 'clock', leave: true },
+  'stall-and-resume': { faults: ['primary SIGSTOP, back at the promotion'], replicasEach: 2 },
+  'stall-and-resume-idle': { faults: ['primary SIGSTOP, back at the promotion'], replicasEach: 2, idle: true },
+  'sentinel-failover': { faults: ['SENTINEL FAILOVER'], needs: 'sentinel' },
+  'sentinel-failover-idle': { faults: ['SENTINEL FAILOVER'], needs: 'sentinel', idle: true },
+  'sentinel-failover-coordinated': { faults: ['SENTINEL FAILOVER COORDINATED'], needs: 'sentinel' },
+  'failover-to': { faults: ['FAILOVER TO'], needs: 'sentinel' },
+  'cluster-failover': { faults: ['CLUSTER FAILOVER'], needs: 'cluster', replicasEach: 2 },
+  'cluster-failover-force': { faults: ['CLUSTER FAILOVER FORCE'], needs: 'cluster', replicasEach: 2 },
+  'cluster-failover-takeover': { faults: ['CLUSTER FAILOVER TAKEOVER'], needs: 'cluster', replicasEach: 2 },
+  'cluster-failover-idle': { faults: ['CLUSTER FAILOVER FORCE'], needs: 'cluster', replicasEach: 2, idle: true },
+  'hand-over': { faults: ['hand-over script'], replicasEach: 2 },
+  'sentinel-reset': { faults: ['SENTINEL RESET, replicas hung'], needs: 'sentinel' },
+  'replicas-in-turn': { faults: ['each replica kill -9 in turn'], replicasEach: 2 },
+  reshard: { faults: ['slots moved', 'slots moved'], needs: 'cluster' },
+  'slot-to-and-fro': { faults: ['a slot to and fro'], needs: 'cluster' },
+  'replica-clock-ahead-leads': { faults: ['replica clocks +1 h', 'primary kill -9'], needs: 'clock', leave: true },
+  'replica-clock-back-leads': { faults: ['replica clocks -1 h', 'primary kill -9'], needs: 'clock', leave: true },
+  'recv-break-off': { faults: [], breaksOff: true },
   short: { faults: ['connections cut', 'primary kill -9', 'worker kill -9'], jumpingClocks: true },
   mix: {
     faults: [

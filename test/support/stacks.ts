@@ -1,6 +1,7 @@
 // The deployments that survive the loss of a node, as real processes: primary, replicas and Sentinels; a Redis Cluster.
 import { ask, infoField } from './ask.js';
 import { freePort, startRedisServer } from './redis-server.js';
+import type { TestServer } from './redis-server.js';
 import { createStack, hasReplicas, startNode } from './stack.js';
 import type { Stack, StackNode } from './stack.js';
 import { until } from './until.js';
@@ -18,6 +19,8 @@ export interface SentinelStackOptions {
 export interface ClusterStackOptions {
   primaries?: number;
   replicasEach?: number;
+  /** Whether a replica may move to a primary that has lost all of its own; default: as Redis has it, yes. */
+  migration?: boolean;
   clock?: string | undefined;
 }
 
@@ -26,6 +29,9 @@ const SLOTS = 16_384;
 const NODE_TIMEOUT_MS = 1_000;
 /** A fail-over that did not succeed is tried again after twice this time; Redis's default is three minutes. */
 const FAILOVER_TIMEOUT_MS = 2_000;
+
+/** Shorter than down-after, so that an election goes by offsets taken after the loss. */
+const INFO_PERIOD_MS = 500;
 
 /** One primary with its replicas, watched by Sentinels: nodes[0] is the primary at first. */
 export async function startSentinelStack({
@@ -46,9 +52,7 @@ export async function startSentinelStack({
     `sentinel failover-timeout ${NAME} ${FAILOVER_TIMEOUT_MS}`,
     `sentinel parallel-syncs ${NAME} ${replicas}\n`,
   ].join('\n');
-  const sentinels = await Promise.all(
-    Array.from({ length: count }, () => startRedisServer({ conf, args: ['--sentinel'] })),
-  );
+  const sentinels = await Promise.all(Array.from({ length: count }, () => startSentinel(conf)));
 
   const primary = async (): Promise<StackNode> => {
     const named = await Promise.all(
@@ -84,10 +88,26 @@ export async function startSentinelStack({
   return stack;
 }
 
+/** A Sentinel that asks for INFO as often as the shipped ones do, which no file can set: deploy/start-sentinel.sh. */
+async function startSentinel(conf: string): Promise<TestServer> {
+  const server = await startRedisServer({ conf, args: ['--sentinel'] });
+  const setPeriod = (): Promise<unknown> => ask(server.port, 'SENTINEL', 'DEBUG', 'info-period', INFO_PERIOD_MS);
+  await setPeriod();
+  const restart: TestServer['restart'] = async (options) => {
+    await server.restart(options);
+    await setPeriod();
+  };
+  return Object.defineProperties({} as TestServer, {
+    ...Object.getOwnPropertyDescriptors(server),
+    restart: { value: restart },
+  });
+}
+
 /** A Redis Cluster: the first `primaries` nodes are the primaries at first, nodes[primaries + i] replicates nodes[i]. */
 export async function startClusterStack({
   primaries = 3,
   replicasEach = 1,
+  migration = true,
   clock,
 }: ClusterStackOptions = {}): Promise<Stack> {
   const nodes: StackNode[] = [];
@@ -96,7 +116,7 @@ export async function startClusterStack({
     busPorts.push(await freePort());
     nodes.push(
       await startNode(
-        `cluster-enabled yes\ncluster-node-timeout ${NODE_TIMEOUT_MS}\ncluster-port ${busPorts[i]}\ncluster-config-file nodes.conf\n`,
+        `cluster-enabled yes\ncluster-node-timeout ${NODE_TIMEOUT_MS}\ncluster-port ${busPorts[i]}\ncluster-config-file nodes.conf\ncluster-allow-replica-migration ${migration ? 'yes' : 'no'}\n`,
         clock,
       ),
     );

@@ -30,6 +30,18 @@ class Story {
     this.history.receives.push({ queue: QUEUE, answer: 'unknown', ...this.#time(9) });
     return this;
   }
+  /** The repetition of a RECV whose own answer, asked for `agoMs` ago, was not read. */
+  recvAgain(message: number, receipt: string, agoMs = 20): this {
+    const times = this.#time(9);
+    const receive = { queue: QUEUE, message, intact: true, receipt, sinceMs: times.askedMs - agoMs, ...times };
+    this.history.receives.push({ answer: 'done', ...receive });
+    return this;
+  }
+  /** A FREE by receipt that was refused: that delivery is over. */
+  leaseLost(message: number, receipt: string): this {
+    this.history.frees.push({ queue: QUEUE, message, answer: 'refused', receipt, leaseLost: true, ...this.#time(9) });
+    return this;
+  }
   free(message: number, answer: Answer = 'done'): this {
     this.history.frees.push({ queue: QUEUE, message, answer, ...this.#time(9) });
     return this;
@@ -54,9 +66,9 @@ const story = (): Story => new Story();
 
 /** What is wrong, without the counts and whatever is in order. */
 function faultsIn(history: History): object {
-  const { levels, unexpected, denied, duplicates, twoLeases, outOfOrder, excused, slow } = check(history);
+  const { levels, unexpected, denied, duplicates, twoLeases, takenBack, outOfOrder, excused, slow } = check(history);
   const lost = [levels.primary, levels.quorum, levels.all].flatMap((level) => level.lost);
-  const all = { lost, unexpected, denied, duplicates, twoLeases, outOfOrder, excused, slow };
+  const all = { lost, unexpected, denied, duplicates, twoLeases, takenBack, outOfOrder, excused, slow };
   return Object.fromEntries(Object.entries(all).filter(([, found]) => (Array.isArray(found) ? found.length : found)));
 }
 
@@ -153,6 +165,37 @@ describe('the checker of histories', () => {
       { outOfOrder: [1] },
     ],
     ['a loss over a fail-over: not excused', story().send(1).during('failover'), { lost: [1] }],
+    [
+      'told to one who asks again, when the answer that took it was not read: nothing',
+      story().send(1).recvCutOff().recvAgain(1, 'a').free(1),
+      {},
+    ],
+    [
+      'told to one who asked again, and to another under his lease: two leases',
+      story().send(1).recvCutOff().recvAgain(1, 'a').recv(1),
+      { twoLeases: [1] },
+    ],
+    [
+      'delivered when a lease may have ended that an unread answer began: nothing',
+      story().send(1).wait(LEASE_MS).recvAgain(1, 'a', LEASE_MS).recv(1),
+      {},
+    ],
+    [
+      'told to one who asked again, whose FREE finds his live lease over: taken back',
+      story().send(1).recvCutOff().recvAgain(1, 'a').leaseLost(1, 'a').wait(LEASE_MS).recv(1),
+      { takenBack: [1] },
+    ],
+    [
+      'a FREE by the receipt of a lease that has ended: nothing',
+      story().send(1).recvAgain(1, 'a').wait(LEASE_MS).leaseLost(1, 'a').recv(1),
+      {},
+    ],
+    ['a FREE by receipt behind one by id: nothing', story().send(1).recvAgain(1, 'a').free(1).leaseLost(1, 'a'), {}],
+    [
+      'a FREE by receipt that a fail-over has made void: nothing',
+      story().send(1).recvAgain(1, 'a').leaseLost(1, 'a').during('failover').wait(LEASE_MS).recv(1),
+      {},
+    ],
     ['overtaken by a later message: out of order', story().send(1).send(2).recv(2).recv(1), { outOfOrder: [1] }],
     ['overtaken, one of three', story().send(1).send(2).send(3).recv(1).recv(3).recv(2), { outOfOrder: [2] }],
     [

@@ -1,0 +1,174 @@
+// Fail-overs of a primary that is well: one that stalls until it is replaced, and each way in which an operator can ask for one.
+import { execFile } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { ask, infoField } from '../test/support/ask.js';
+import type { Stack, StackNode } from '../test/support/stacks.js';
+import { until } from '../test/support/until.js';
+import { failedOver, replicasOf, watchPromotion } from './elections.js';
+import type { Fault, Victims } from './fault.js';
+
+const NAME = 'mymaster';
+/** Sentinels refuse a fail-over (INPROG, NOGOODSLAVE) shortly after another one. */
+const ACCEPTED_MS = 10_000;
+/** Where Sentinels have to notice by themselves, it takes down-after and two periods of INFO before they begin. */
+const NOTICED_MS = 20_000;
+/** A program that hands the primary over, as deploy/ has it. Environment: PRIMARY_PORT, NODE_PORTS, SENTINEL_PORTS. */
+const HAND_OVER = process.env.AIZUMI_CHAOS_HAND_OVER;
+
+/**
+ * Asks for a fail-over again and again until the servers agree to it, and waits for it. Who was silent wakes at the promotion.
+ * @param command sends the request to a replica, a Sentinel or the primary
+ */
+async function failOver(
+  { stack, wake }: Victims,
+  command: (replicas: StackNode[], primary: StackNode) => Promise<unknown>,
+  withinMs?: number,
+): Promise<void> {
+  const primary = await stack.primary();
+  const replicas = await until('a replica follows', async () => {
+    const found = await replicasOf(stack, primary);
+    return found.length > 0 && found;
+  });
+  const promoted = await watchPromotion(replicas);
+  let refusal: unknown;
+  const isAccepted = (): Promise<boolean> =>
+    command(replicas, primary).then(
+      () => true,
+      async (error: unknown) => {
+        refusal = error;
+        await pause(200);
+        return false;
+      },
+    );
+  await until('the fail-over is accepted', isAccepted, ACCEPTED_MS).catch((error: unknown) => {
+    throw new Error(String(error), { cause: refusal });
+  });
+  await promoted();
+  wake();
+  await failedOver(stack, primary, withinMs);
+}
+
+const bySentinel =
+  (...more: string[]): Fault['strike'] =>
+  (victims) =>
+    failOver(victims, () =>
+      ask(victims.random.pick(victims.stack.sentinels).port, 'SENTINEL', 'FAILOVER', NAME, ...more),
+    );
+
+const byReplica =
+  (...more: string[]): Fault['strike'] =>
+  (victims) =>
+    failOver(victims, (replicas) => ask(victims.random.pick(replicas).port, 'CLUSTER', 'FAILOVER', ...more));
+
+const needsSentinels = ({ sentinels }: Stack): Promise<string | undefined> =>
+  Promise.resolve(sentinels.length === 0 ? 'there are no Sentinels' : undefined);
+
+const needsCluster = ({ sentinels }: Stack): Promise<string | undefined> =>
+  Promise.resolve(sentinels.length > 0 ? 'there is no Cluster' : undefined);
+
+export const PLANNED = {
+  'primary SIGSTOP, back at the promotion': {
+    kind: 'failover',
+    async strike({ stack, wake }) {
+      const primary = await stack.primary();
+      const promoted = await watchPromotion(await replicasOf(stack, primary));
+      primary.pause();
+      await promoted().finally(() => primary.resume());
+      wake();
+      await failedOver(stack, primary);
+    },
+  },
+  'SENTINEL FAILOVER': { kind: 'failover', unknown: needsSentinels, strike: bySentinel() },
+  'SENTINEL FAILOVER COORDINATED': {
+    kind: 'other', // nothing is thrown away: neither leases nor frees
+    async unknown(stack) {
+      const missing = await needsSentinels(stack);
+      if (missing !== undefined) return missing;
+      const help = (await ask(stack.sentinels[0]!.port, 'SENTINEL', 'HELP')) as string[];
+      return help.join(' ').includes('COORDINATED') ? undefined : 'the server does not know it';
+    },
+    strike: bySentinel('COORDINATED'),
+  },
+  'FAILOVER TO': {
+    kind: 'other',
+    unknown: needsSentinels, // a Cluster refuses it
+    strike: (victims) =>
+      failOver(
+        victims,
+        (replicas, primary) => ask(primary.port, 'FAILOVER', 'TO', '127.0.0.1', victims.random.pick(replicas).port),
+        NOTICED_MS,
+      ),
+  },
+  'CLUSTER FAILOVER': { kind: 'other', unknown: needsCluster, strike: byReplica() },
+  'CLUSTER FAILOVER FORCE': { kind: 'failover', unknown: needsCluster, strike: byReplica('FORCE') },
+  'CLUSTER FAILOVER TAKEOVER': { kind: 'failover', unknown: needsCluster, strike: byReplica('TAKEOVER') },
+  'hand-over script': {
+    kind: 'other',
+    unknown: () => Promise.resolve(HAND_OVER === undefined ? 'AIZUMI_CHAOS_HAND_OVER names none' : undefined),
+    strike: (victims) =>
+      failOver(victims, (_, primary) =>
+        promisify(execFile)(HAND_OVER!, {
+          env: {
+            ...process.env,
+            PRIMARY_PORT: String(primary.port),
+            NODE_PORTS: victims.stack.nodes.map(({ port }) => port).join(' '),
+            SENTINEL_PORTS: victims.stack.sentinels.map(({ port }) => port).join(' '),
+          },
+        }),
+      ),
+  },
+} satisfies Record<string, Fault>;
+
+/** Longer than a replica may be silent (AIZUMI_REPLICA_MAX_LAG_MS, 3 s) before it does not count as in sync. */
+const HUNG_MS = 3_600;
+const RESET_EVERY_MS = 100;
+
+const resetSentinels = ({ sentinels }: Stack): Promise<unknown> =>
+  Promise.all(sentinels.map(({ port }) => ask(port, 'SENTINEL', 'RESET', NAME)));
+
+/** Hangs the replicas at a moment when all of them have the same. */
+async function hangInStep(primary: StackNode, replicas: StackNode[]): Promise<void> {
+  await ask(primary.port, 'CLIENT', 'PAUSE', 1_000, 'WRITE');
+  const isInStep = async (): Promise<boolean> => {
+    const offset = await infoField(primary.port, 'replication', 'master_repl_offset');
+    const theirs = await Promise.all(replicas.map(({ port }) => infoField(port, 'replication', 'slave_repl_offset')));
+    return theirs.every((each) => each === offset);
+  };
+  await until('the replicas have all that is written', isInStep);
+  replicas.forEach((replica) => replica.pause());
+  await ask(primary.port, 'CLIENT', 'UNPAUSE');
+}
+
+export const RESETS = {
+  /**
+   * Whatever is acknowledged at `quorum` or `all` while the replicas hang is on the primary alone. All three nodes die then: what the
+   * primary sent is in the sockets of the replicas, and gone with them. The primary is the last to come back.
+   */
+  'SENTINEL RESET, replicas hung': {
+    kind: 'failover',
+    majorityDies: true,
+    unknown: needsSentinels,
+    async strike({ stack, workers }) {
+      const primary = await stack.primary();
+      const replicas = stack.nodes.filter((node) => node !== primary);
+      const restarting = Promise.all(
+        workers.map(async (worker) => {
+          await worker.kill9();
+          await worker.restart();
+        }),
+      );
+      // a Sentinel finds the replicas again within its period of INFO: the workers are to ask it before that
+      const isRestarted = (): Promise<boolean> =>
+        Promise.race([restarting.then(() => true), pause(RESET_EVERY_MS, false)]);
+      do await resetSentinels(stack);
+      while (!(await isRestarted()));
+      await hangInStep(primary, replicas);
+      await pause(HUNG_MS);
+      await Promise.all([primary, ...replicas].map((node) => node.kill9()));
+      await Promise.all(replicas.map((replica) => replica.restart()));
+      await failedOver(stack, primary);
+      await primary.restart();
+    },
+  },
+} satisfies Record<string, Fault>;
