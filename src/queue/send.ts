@@ -3,7 +3,7 @@ import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
-import { delayedKey, queueKey, registryKey, seenKey, settingsKey } from './keys.js';
+import { delayedKey, ended0Key, ended1Key, queueKey, registryKey, seenKey, settingsKey } from './keys.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
 
 const RETRY_AFTER_S = 1;
@@ -65,10 +65,15 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
   const key = queueKey(keyPrefix, address);
   const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
   const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? '', traceparent] as const;
+  const remembered = [
+    seenKey(keyPrefix, address),
+    ended0Key(keyPrefix, address),
+    ended1Key(keyPrefix, address),
+  ] as const;
   const known = lengths.knows(address);
   const [length, limit, isNew] = await durable.commit(key, options.durability, (to) =>
     options.dedup
-      ? (to as QueueRedis).aizumiSendOnce(...keys, seenKey(keyPrefix, address), ...what, dedupWindowMs)
+      ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, ...what, dedupWindowMs)
       : (to as QueueRedis).aizumiSend(...keys, ...what),
   );
   if (length > 0) lengths.learn(address, length, performance.now(), limit);
