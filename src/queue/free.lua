@@ -33,10 +33,10 @@ for id in string.gmatch(ids, '%d+') do
   if not member then
     missing[#missing + 1] = id
   else
-    local stamp, entry, saddr = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 43)
+    local stamp, entry, suffix = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 42)
     local field, value
-    if saddr ~= '' then
-      field = saddr .. ':' .. id
+    if suffix ~= '' then
+      field = string.sub(suffix, 2) .. ':' .. id
       value = redis.call('HGET', seen, field)
     end
     -- of a message whose time is over the id may belong to a later message by now, perhaps one that is delayed
@@ -66,7 +66,7 @@ for id in string.gmatch(ids, '%d+') do
       end
     end
     redis.call('ZREM', held, member)
-    redis.call('ZREM', leases, entry .. ':' .. stamp .. string.sub(member, 42))
+    redis.call('ZREM', leases, entry .. ':' .. stamp .. suffix)
     redis.call('XACK', queue, 'receivers', entry)
     redis.call('XDEL', queue, entry)
     if names_it then redis.call('HDEL', seen, field) end

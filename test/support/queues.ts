@@ -8,6 +8,7 @@ import type { Message, QueueSettings, Queues } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect.js';
 import { DurableWrites } from '../../src/redis/durable-writes.js';
+import type { TestServer } from './redis-server.js';
 import { sharedRedis } from './shared-redis.js';
 import { until } from './until.js';
 
@@ -25,8 +26,9 @@ const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLengt
 const DURABLE = { timeoutMs: 1_000, nodes: undefined, maxLagMs: 3_000 };
 const log = pino({ level: 'silent' });
 
-export async function openQueues(settings: Partial<QueueSettings> = {}): Promise<TestQueues> {
-  const { url } = await sharedRedis();
+/** @param server not the shared one: a test that sets its clock, or the like */
+export async function openQueues(settings: Partial<QueueSettings> = {}, server?: TestServer): Promise<TestQueues> {
+  const { url } = server ?? (await sharedRedis());
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
   const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });
   const durable = new DurableWrites(redis, { ...DURABLE, keyPrefix: prefix, url, scripts: QUEUE_SCRIPTS, log });
