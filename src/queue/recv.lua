@@ -201,14 +201,14 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
         -- as in free.lua: its id is remembered
         local ended_ms = expired and sent_ms + ttl or now_ms
         local number = math.floor(ended_ms / window_ms)
-        local ended, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
+        local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
         if until_ms > tonumber(now_ms) then
-          local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', ended, 'until') or 0), 86400000
+          local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
           -- older: another window's, whose time is over. Later: the clock was set back; all in it is kept, unless for ever
-          if kept_until_ms < until_ms then redis.call('UNLINK', ended) end
+          if kept_until_ms < until_ms then redis.call('UNLINK', memory) end
           if kept_until_ms >= until_ms and kept_until_ms <= until_ms + a_day_ms then until_ms = kept_until_ms end
-          redis.call('HSET', ended, 'until', string.format('%d', until_ms), field, digest)
-          redis.call('PEXPIREAT', ended, string.format('%d', until_ms))
+          redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
+          redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
         end
       end
       redis.call('XACK', queue, 'receivers', stream_id)
