@@ -4,6 +4,7 @@ import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
+import { UsedAddresses } from './used-addresses.js';
 
 export interface QueueSettings {
   readonly keyPrefix: string;
@@ -170,6 +171,7 @@ export interface Queues {
   readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
+  readonly used: UsedAddresses;
   readonly observer: Observer | undefined;
 }
 
@@ -189,7 +191,14 @@ export function createQueues(
   settings: QueueSettings,
   observer?: Observer,
 ): Queues {
-  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(), observer };
+  return {
+    redis: redis as QueueRedis,
+    durable,
+    settings,
+    lengths: new QueueLengths(),
+    used: new UsedAddresses(),
+    observer,
+  };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({

@@ -50,10 +50,11 @@ export interface Received {
  * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end)
  */
 export async function recv(
-  { redis, settings, observer }: Queues,
+  { redis, settings, observer, used }: Queues,
   address: number,
   options: RecvOptions = {},
 ): Promise<Received> {
+  used.note(address);
   const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
   try {
     const [againMs, ...taken] = await redis.aizumiRecv(
