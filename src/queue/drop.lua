@@ -36,9 +36,9 @@ local function remember(field, name, sent_ms, ttl_ms)
   local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
   if until_ms > tonumber(now_ms) then
     local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-    -- older: another window's, whose time is over. Later: the clock was set back; all in it is kept, unless for ever
-    if kept_until_ms < until_ms then redis.call('UNLINK', memory) end
-    if kept_until_ms >= until_ms and kept_until_ms <= until_ms + a_day_ms then until_ms = kept_until_ms end
+    -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
+    if kept_until_ms < until_ms then redis.call('UNLINK', memory)
+    else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
     redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
     redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
   end

@@ -39,7 +39,7 @@ for id in string.gmatch(ids, '%d+') do
       field = string.sub(suffix, 2) .. ':' .. id
       value = redis.call('HGET', seen, field)
     end
-    -- of a message whose time is over the id may belong to a later message by now, perhaps one that is delayed
+    -- when its time to live was over, a later message may have been sent with its id; that one may still be delayed
     local names_it = value and string.sub(value, 42, 55) == string.sub(entry, 1, 14)
       and tonumber(string.sub(value, 56)) == tonumber(string.sub(entry, 15))
     if names_it then
@@ -53,14 +53,14 @@ for id in string.gmatch(ids, '%d+') do
       end
       local digest, ended_ms = string.sub(value, 1, 40), now_ms
       if ttl_ms then ended_ms = math.min(now_ms, sent_ms + ttl_ms) end
-      -- its id is remembered, as long as a window has not passed, in one of two hashes that take turns
+      -- what remembers is written before what deletes; windows of time use the two hashes by turns
       local number = math.floor(ended_ms / window_ms)
       local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
       if until_ms > tonumber(now_ms) then
         local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-        -- older: another window's, whose time is over. Later: the clock was set back; all in it is kept, unless for ever
-        if kept_until_ms < until_ms then redis.call('UNLINK', memory) end
-        if kept_until_ms >= until_ms and kept_until_ms <= until_ms + a_day_ms then until_ms = kept_until_ms end
+        -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
+        if kept_until_ms < until_ms then redis.call('UNLINK', memory)
+        else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
         redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
         redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
       end

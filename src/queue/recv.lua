@@ -93,7 +93,7 @@ if has_more then
       if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
       if once ~= '' then options = { 'once', once, unpack(options) } end
       local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
-      -- unless the id belongs to a later message by now: this one's time is over then
+      -- when its time to live was over, a later message may have been sent with its id: `seen` names that one
       local value = once ~= '' and redis.call('HGET', seen, saddr .. ':' .. id)
       if value and string.sub(value, 42, 42 + #sent) == sent .. ':' then
         redis.call('HSET', seen, saddr .. ':' .. id, string.sub(value, 1, 41) .. stream_id)
@@ -204,9 +204,9 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
         local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
         if until_ms > tonumber(now_ms) then
           local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-          -- older: another window's, whose time is over. Later: the clock was set back; all in it is kept, unless for ever
-          if kept_until_ms < until_ms then redis.call('UNLINK', memory) end
-          if kept_until_ms >= until_ms and kept_until_ms <= until_ms + a_day_ms then until_ms = kept_until_ms end
+          -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
+          if kept_until_ms < until_ms then redis.call('UNLINK', memory)
+          else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
           redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
           redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
         end
