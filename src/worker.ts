@@ -14,6 +14,7 @@ import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { startTls } from './http/tls.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
+import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting.js';
 import { DurableWrites } from './redis/durable-writes.js';
 import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect.js';
@@ -55,10 +56,12 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   });
   const invalidations = new Invalidations(redis, { url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
   const queues = createQueues(redis, durable, config, observer);
+  const stopRegister = keepRegistered(queues, log);
   const waiting = new Waiting(queues, invalidations);
   const limits = createLimits(config, () => unansweredCommands(redis), log);
   const closeRedis = (): void => {
     limits?.stop();
+    stopRegister();
     waiting.stop();
     invalidations.close();
     durable.close();

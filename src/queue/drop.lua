@@ -8,34 +8,56 @@
 -- KEYS[5]  aizumi:{address}:backed   zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
 -- KEYS[6]  aizumi:{address}:dead     stream: messages delivered too often
 -- KEYS[7]  aizumi:{address}:seen     hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
+-- KEYS[8]  aizumi:{address}:ended0   hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
+--          until: when the hash expires, ms
+-- KEYS[9]  aizumi:{address}:ended1   hash: the same of odd windows
+-- KEYS[10]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
 -- ARGV[1]  JSON: [[place, name], …] as peek.lua returns them
 -- ARGV[2]  window in which a message sent once is remembered after its end, ms
 -- Returns  how many were deleted, count
 -- Errors   those of Redis only
 local queue, leases, held, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local backed, dead, seen = KEYS[5], KEYS[6], KEYS[7]
+local ended0, ended1, settings = KEYS[8], KEYS[9], KEYS[10]
 local targets, window_ms = ARGV[1], tonumber(ARGV[2])
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- as in free.lua: its id is remembered for the window
-local function remember(field)
-  local bucket = math.floor(now_ms / window_ms)
-  local ended, digest = seen .. ':' .. string.format('%d', bucket), redis.call('HGET', seen, field)
-  if not digest then return end
-  redis.call('HSET', ended, field, string.sub(digest, 1, 40))
-  redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
-  redis.call('HDEL', seen, field)
+-- As in free.lua: if `seen` has this field for the message of this name, its stream id or when it was sent to `delayed`, its
+-- id is remembered. Returns whether it has; then the field is to go, after the message
+local function remember(field, name, sent_ms, ttl_ms)
+  local value = redis.call('HGET', seen, field)
+  if not value or string.sub(value .. ':', 42, 42 + #name) ~= name .. ':' then return false end
+  ttl_ms = ttl_ms or redis.call('HGET', settings, 'ttl_ms')
+  local digest, ended_ms = string.sub(value, 1, 40), now_ms
+  if ttl_ms then ended_ms = math.min(now_ms, sent_ms + ttl_ms) end
+  local number = math.floor(ended_ms / window_ms)
+  local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
+  if until_ms > tonumber(now_ms) then
+    local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
+    -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
+    if kept_until_ms < until_ms then redis.call('UNLINK', memory)
+    else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
+    redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
+    redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
+  end
+  return true
 end
 
 local function delete_entry(entry)
   local message = redis.call('XRANGE', queue, entry, entry)[1]
   if not message then return 0 end
+  local stream_id, fields = message[1], message[2]
+  local field, names_it = fields[2] .. ':' .. fields[4], false
+  if fields[7] == 'once' then
+    local of = {}
+    for i = 7, #fields, 2 do of[fields[i]] = fields[i + 1] end
+    names_it = remember(field, stream_id, of.sent or string.sub(stream_id, 1, 13), of.ttl)
+  end
   redis.call('XACK', queue, 'receivers', entry)
   redis.call('XDEL', queue, entry)
-  local fields = message[2]
-  if fields[7] == 'once' then remember(fields[2] .. ':' .. fields[4]) end
+  if names_it then redis.call('HDEL', seen, field) end
   return 1
 end
 
@@ -62,9 +84,12 @@ function drop.queue(stream_id)
 end
 
 function drop.delayed(member)
-  if redis.call('ZREM', delayed, member) == 0 then return 0 end
-  local saddr, id, once = string.match(member, '^%d+:(%d+):(%d+):%d*:(%d*);?[%x-]*:')
-  if once ~= '' then remember(saddr .. ':' .. id) end
+  if not redis.call('ZSCORE', delayed, member) then return 0 end
+  local sent, saddr, id, ttl, once = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*);?[%x-]*:')
+  local field, names_it = saddr .. ':' .. id, false
+  if once ~= '' then names_it = remember(field, sent, string.sub(sent, 1, 13), ttl ~= '' and ttl or nil) end
+  redis.call('ZREM', delayed, member)
+  if names_it then redis.call('HDEL', seen, field) end
   return 1
 end
 

@@ -1,6 +1,17 @@
 // DROP: deletes messages that nobody holds.
 import { redisFailure } from '../redis/failure.js';
-import { backedKey, deadKey, delayedKey, heldKey, leasesKey, queueKey, seenKey } from './keys.js';
+import {
+  backedKey,
+  deadKey,
+  delayedKey,
+  ended0Key,
+  ended1Key,
+  heldKey,
+  leasesKey,
+  queueKey,
+  seenKey,
+  settingsKey,
+} from './keys.js';
 import { forEachPage } from './peek.js';
 import type { State } from './peek.js';
 import type { Queues } from './queues.js';
@@ -29,6 +40,9 @@ export function drop(
         backedKey(prefix, address),
         deadKey(prefix, address),
         seenKey(prefix, address),
+        ended0Key(prefix, address),
+        ended1Key(prefix, address),
+        settingsKey(prefix, address),
         JSON.stringify(messages.map(({ at }) => at)),
         dedupWindowMs,
       );

@@ -6,12 +6,17 @@
 -- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms
 -- KEYS[3]  aizumi:{address}:held    zset: stamp:entry, or stamp:entry:saddr if sent once → message id
 -- KEYS[4]  aizumi:{address}:seen    hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
+-- KEYS[5]  aizumi:{address}:ended0  hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
+--          until: when the hash expires, ms
+-- KEYS[6]  aizumi:{address}:ended1  hash: the same of odd windows
+-- KEYS[7]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
 -- ARGV[1]  message ids, 0 … 2^53 − 1, with spaces in between
 -- ARGV[2]  receipt, a member of held; '': none
 -- ARGV[3]  window in which a message sent once is remembered after its end, ms
 -- Returns  the ids that are not held, a list; all others are gone
 -- Errors   LEASE_LOST: the receipt is of no delivery of this id that is held; nothing was freed
 local queue, leases, held, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ended0, ended1, settings = KEYS[5], KEYS[6], KEYS[7]
 local ids, receipt, window_ms = ARGV[1], ARGV[2], ARGV[3]
 
 local missing = {}
@@ -28,23 +33,43 @@ for id in string.gmatch(ids, '%d+') do
   if not member then
     missing[#missing + 1] = id
   else
-    local stamp, entry, saddr = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 43)
-    redis.call('ZREM', held, member)
-    redis.call('ZREM', leases, entry .. ':' .. stamp .. string.sub(member, 42))
-    redis.call('XACK', queue, 'receivers', entry)
-    redis.call('XDEL', queue, entry)
-    if saddr ~= '' then
-      -- its id is remembered in the bucket of this window of time, which expires when the next window has passed too
+    local stamp, entry, suffix = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 42)
+    local field, value
+    if suffix ~= '' then
+      field = string.sub(suffix, 2) .. ':' .. id
+      value = redis.call('HGET', seen, field)
+    end
+    -- when its time to live was over, a later message may have been sent with its id; that one may still be delayed
+    local names_it = value and string.sub(value, 42, 55) == string.sub(entry, 1, 14)
+      and tonumber(string.sub(value, 56)) == tonumber(string.sub(entry, 15))
+    if names_it then
       local time = redis.call('TIME')
-      local bucket = math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / window_ms)
-      local field, key = saddr .. ':' .. id, seen .. ':' .. bucket
-      local digest = redis.call('HGET', seen, field)
-      if digest then
-        redis.call('HSET', key, field, string.sub(digest, 1, 40))
-        redis.call('PEXPIREAT', key, string.format('%d', (bucket + 2) * window_ms))
-        redis.call('HDEL', seen, field)
+      local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+      -- none when somebody deleted the entry by hand
+      local message = redis.call('XRANGE', queue, entry, entry)[1] or { entry, {} }
+      local fields, ttl_ms, sent_ms = message[2], redis.call('HGET', settings, 'ttl_ms'), string.sub(entry, 1, 13)
+      for i = 7, #fields, 2 do
+        if fields[i] == 'ttl' then ttl_ms = fields[i + 1] elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+      end
+      local digest, ended_ms = string.sub(value, 1, 40), now_ms
+      if ttl_ms then ended_ms = math.min(now_ms, sent_ms + ttl_ms) end
+      -- what remembers is written before what deletes; windows of time use the two hashes by turns
+      local number = math.floor(ended_ms / window_ms)
+      local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
+      if until_ms > tonumber(now_ms) then
+        local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
+        -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
+        if kept_until_ms < until_ms then redis.call('UNLINK', memory)
+        else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
+        redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
+        redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
       end
     end
+    redis.call('ZREM', held, member)
+    redis.call('ZREM', leases, entry .. ':' .. stamp .. suffix)
+    redis.call('XACK', queue, 'receivers', entry)
+    redis.call('XDEL', queue, entry)
+    if names_it then redis.call('HDEL', seen, field) end
   end
 end
 return missing

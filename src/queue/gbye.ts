@@ -1,17 +1,8 @@
 // GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
 import { redisFailure } from '../redis/failure.js';
-import {
-  countsKey,
-  deadKey,
-  delayedKey,
-  heldKey,
-  leasesKey,
-  queueKey,
-  registryKey,
-  sampleKey,
-  settingsKey,
-} from './keys.js';
+import { countsKey, deadKey, delayedKey, heldKey, leasesKey, queueKey, sampleKey, settingsKey } from './keys.js';
 import type { Queues } from './queues.js';
+import { unregister } from './register.js';
 
 /** Given back per script call, so that a receiver with very many leases does not stop Redis for everybody. */
 const AT_ONCE = 1000;
@@ -20,7 +11,8 @@ const AT_ONCE = 1000;
  * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.
  * @throws BrokerError unavailable (part of the messages may have been given back: repeat it)
  */
-export async function gbye({ redis, settings, lengths }: Queues, address: number): Promise<void> {
+export async function gbye(queues: Queues, address: number): Promise<void> {
+  const { redis, settings, lengths, used } = queues;
   const { keyPrefix: prefix } = settings;
   const queue = queueKey(prefix, address);
   const keys = [
@@ -39,9 +31,8 @@ export async function gbye({ redis, settings, lengths }: Queues, address: number
     while (held > 0);
     lengths.forget(address);
     if ((await redis.exists(queue, keys[4])) > 0) return;
-    // a SEND may make the queue anew at any moment; it registers it after making it. So: remove, look, put back.
-    await redis.zrem(registryKey(prefix), address);
-    if ((await redis.exists(queue)) > 0) await redis.zadd(registryKey(prefix), address, address);
+    used.forget(address);
+    await unregister(queues, address);
   } catch (error) {
     throw redisFailure(error);
   }

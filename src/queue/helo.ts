@@ -16,15 +16,16 @@ export interface OwnSettings {
  * @throws BrokerError unavailable
  */
 export async function helo(
-  { redis, settings, lengths }: Queues,
+  { redis, settings, lengths, used }: Queues,
   address: number,
   changes: OwnSettings = {},
 ): Promise<void> {
   const { keyPrefix: prefix } = settings;
+  used.note(address);
   try {
     await redis.aizumiHelo(queueKey(prefix, address), settingsKey(prefix, address), JSON.stringify(changes));
     lengths.forget(address); // its limit may be another now
-    // after the queue: see register() in send.ts
+    // after the queue: see register.ts
     await redis.zadd(registryKey(prefix), address, address);
   } catch (error) {
     throw redisFailure(error);

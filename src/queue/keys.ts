@@ -9,8 +9,11 @@ export const leasesKey = (prefix: string, address: number): string => `${prefix}
 export const heldKey = (prefix: string, address: number): string => `${prefix}:{${address}}:held`;
 export const delayedKey = (prefix: string, address: number): string => `${prefix}:{${address}}:delayed`;
 export const deadKey = (prefix: string, address: number): string => `${prefix}:{${address}}:dead`;
-/** Deduplicated messages that live; with `:<bucket>` behind it those that ended in one window of time. */
+/** Deduplicated messages that live. */
 export const seenKey = (prefix: string, address: number): string => `${prefix}:{${address}}:seen`;
+/** Deduplicated messages that ended: windows of time use these two by turns. */
+export const ended0Key = (prefix: string, address: number): string => `${prefix}:{${address}}:ended0`;
+export const ended1Key = (prefix: string, address: number): string => `${prefix}:{${address}}:ended1`;
 /** Messages given back with a delay. */
 export const backedKey = (prefix: string, address: number): string => `${prefix}:{${address}}:backed`;
 /** What HELO set for this queue alone. */

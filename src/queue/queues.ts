@@ -4,6 +4,7 @@ import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
+import { UsedAddresses } from './used-addresses.js';
 
 export interface QueueSettings {
   readonly keyPrefix: string;
@@ -39,6 +40,8 @@ export interface QueueCommands {
       delayed: string,
       settings: string,
       seen: string,
+      ended0: string,
+      ended1: string,
       maxLength: number,
       saddr: number,
       id: number,
@@ -61,6 +64,8 @@ export interface QueueCommands {
       settings: string,
       counts: string,
       attempt: string,
+      ended0: string,
+      ended1: string,
       visibilityTimeoutMs: number,
       maxDeliveries: number,
       windowMs: number,
@@ -70,7 +75,18 @@ export interface QueueCommands {
     ]
   ): Promise<[againMs: number, ...taken: (string | number)[]]>;
   aizumiFree(
-    ...args: [queue: string, leases: string, held: string, seen: string, ids: string, receipt: string, windowMs: number]
+    ...args: [
+      queue: string,
+      leases: string,
+      held: string,
+      seen: string,
+      ended0: string,
+      ended1: string,
+      settings: string,
+      ids: string,
+      receipt: string,
+      windowMs: number,
+    ]
   ): Promise<string[]>;
   aizumiKeep(
     ...args: [leases: string, held: string, id: number, receipt: string, visibilityTimeoutMs: number]
@@ -139,6 +155,9 @@ export interface QueueCommands {
       backed: string,
       dead: string,
       seen: string,
+      ended0: string,
+      ended1: string,
+      settings: string,
       targets: string,
       windowMs: number,
     ]
@@ -152,6 +171,7 @@ export interface Queues {
   readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
+  readonly used: UsedAddresses;
   readonly observer: Observer | undefined;
 }
 
@@ -171,7 +191,14 @@ export function createQueues(
   settings: QueueSettings,
   observer?: Observer,
 ): Queues {
-  return { redis: redis as QueueRedis, durable, settings, lengths: new QueueLengths(), observer };
+  return {
+    redis: redis as QueueRedis,
+    durable,
+    settings,
+    lengths: new QueueLengths(),
+    used: new UsedAddresses(),
+    observer,
+  };
 }
 
 const script = (file: string, numberOfKeys: number): Script => ({
@@ -182,9 +209,9 @@ const script = (file: string, numberOfKeys: number): Script => ({
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 3),
-  aizumiSendOnce: script('./send-once.lua', 4),
-  aizumiRecv: script('./recv.lua', 10),
-  aizumiFree: script('./free.lua', 4),
+  aizumiSendOnce: script('./send-once.lua', 6),
+  aizumiRecv: script('./recv.lua', 12),
+  aizumiFree: script('./free.lua', 7),
   aizumiKeep: script('./keep.lua', 2),
   aizumiBack: script('./back.lua', 4),
   aizumiGbye: script('./gbye.lua', 8),
@@ -193,5 +220,5 @@ export const QUEUE_SCRIPTS = {
   aizumiHelo: script('./helo.lua', 2),
   aizumiPeek: script('./peek.lua', 6),
   aizumiMove: script('./move.lua', 4),
-  aizumiDrop: script('./drop.lua', 7),
+  aizumiDrop: script('./drop.lua', 10),
 } satisfies Record<string, Script>;

@@ -14,6 +14,9 @@
 -- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, those that this queue has of its own
 -- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away
 -- KEYS[10]  aizumi:{address}:attempt  string: with :attempt_id behind its name, the receipts of what that RECV took, one a line
+-- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
+--          until: when the hash expires, ms
+-- KEYS[12]  aizumi:{address}:ended1  hash: the same of odd windows
 -- ARGV[1]  visibility timeout, where neither the request nor the queue has one, ms
 -- ARGV[2]  most deliveries of one message, where the queue has no limit of its own, count
 -- ARGV[3]  window in which a message sent once is remembered after its end, ms
@@ -32,6 +35,7 @@
 -- A receipt is the member of held.
 local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, seen, settings, counts, attempt = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local ended0, ended1 = KEYS[11], KEYS[12]
 local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[3]
 local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
@@ -89,7 +93,11 @@ if has_more then
       if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
       if once ~= '' then options = { 'once', once, unpack(options) } end
       local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
-      if once ~= '' then redis.call('HSET', seen, saddr .. ':' .. id, redis.sha1hex(payload) .. ':' .. stream_id) end
+      -- when its time to live was over, a later message may have been sent with its id: `seen` names that one
+      local value = once ~= '' and redis.call('HGET', seen, saddr .. ':' .. id)
+      if value and string.sub(value, 42, 42 + #sent) == sent .. ':' then
+        redis.call('HSET', seen, saddr .. ':' .. id, string.sub(value, 1, 41) .. stream_id)
+      end
       due_text = due_text + #member
     end
     if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
@@ -184,17 +192,29 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
           unpack(trace == '' and {} or { 'trace', trace }))
         died = died + 1
       end
+      local names_it, field, digest
+      if suffix ~= '' then
+        field, digest = fields[2] .. ':' .. fields[4], redis.sha1hex(fields[6])
+        names_it = redis.call('HGET', seen, field) == digest .. ':' .. stream_id
+      end
+      if names_it then
+        -- as in free.lua: its id is remembered
+        local ended_ms = expired and sent_ms + ttl or now_ms
+        local number = math.floor(ended_ms / window_ms)
+        local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
+        if until_ms > tonumber(now_ms) then
+          local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
+          -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
+          if kept_until_ms < until_ms then redis.call('UNLINK', memory)
+          else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
+          redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
+          redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
+        end
+      end
       redis.call('XACK', queue, 'receivers', stream_id)
       redis.call('XDEL', queue, stream_id)
+      if names_it then redis.call('HDEL', seen, field) end
       discarded = discarded + 1
-      if suffix ~= '' then
-        -- as in free.lua: its id is remembered for the window
-        local field, bucket = fields[2] .. ':' .. fields[4], math.floor(now_ms / window_ms)
-        local ended = seen .. ':' .. bucket
-        redis.call('HSET', ended, field, redis.sha1hex(fields[6]))
-        redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
-        redis.call('HDEL', seen, field)
-      end
     end
   end
 end

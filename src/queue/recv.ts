@@ -6,6 +6,8 @@ import {
   countsKey,
   deadKey,
   delayedKey,
+  ended0Key,
+  ended1Key,
   heldKey,
   leasesKey,
   queueKey,
@@ -48,10 +50,11 @@ export interface Received {
  * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end)
  */
 export async function recv(
-  { redis, settings, observer }: Queues,
+  { redis, settings, observer, used }: Queues,
   address: number,
   options: RecvOptions = {},
 ): Promise<Received> {
+  used.note(address);
   const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
   try {
     const [againMs, ...taken] = await redis.aizumiRecv(
@@ -65,6 +68,8 @@ export async function recv(
       settingsKey(prefix, address),
       countsKey(prefix, address),
       attemptKey(prefix, address),
+      ended0Key(prefix, address),
+      ended1Key(prefix, address),
       visibilityTimeoutMs,
       maxDeliveries,
       dedupWindowMs,

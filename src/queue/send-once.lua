@@ -1,11 +1,15 @@
 #!lua
 -- Adds a message unless the same sender has sent this id to this queue before: while that message lives, and for the
--- window after it ended. A repeat writes too, so that WAIT behind it waits for what the first one wrote.
+-- window after it ended. It ends when it is freed, dropped or dead, or when its time to live is over, whatever is first. A
+-- repeat writes too, so that WAIT behind it waits for what the first one wrote.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
--- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
+-- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, ttl_ms, those that this queue has of its own
 -- KEYS[4]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, or sha1:stamp:ttl while it is delayed, and ;trace
+-- KEYS[5]  aizumi:{address}:ended0    hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
+--          until: when the hash expires, ms
+-- KEYS[6]  aizumi:{address}:ended1    hash: the same of odd windows
 -- ARGV[1]  most messages the queue may hold, where it has no limit of its own, count
 -- ARGV[2]  saddr
 -- ARGV[3]  message id
@@ -16,35 +20,55 @@
 -- ARGV[8]  window, ms
 -- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; and 1 if the queue is new, 0 if not
 -- Errors   QUEUE_FULL, ID_CONFLICT (sent before with another payload): nothing was added
---
--- Of messages that ended the digest is in KEYS[4]:<bucket>, a hash for each window of time that expires as a whole.
 local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ended0, ended1 = KEYS[5], KEYS[6]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local trace, window_ms = ARGV[7], tonumber(ARGV[8])
 
-max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
+local own = redis.call('HMGET', settings, 'max_queue_length', 'ttl_ms')
+max_length = tonumber(own[1] or max_length)
 local time = redis.call('TIME')
 local stamp = time[1] * 1000000 + time[2]
 local now_ms = math.floor(stamp / 1000)
-local bucket = math.floor(now_ms / window_ms)
 local field, digest = saddr .. ':' .. id, redis.sha1hex(payload)
 
--- a message that somebody deleted by hand was never delivered: it does not count
-local function is_there(value)
+-- when a message that was sent ends by itself, ms; nil: never
+local function end_of(sent_ms, ttl)
+  ttl = ttl or own[2]
+  return ttl and sent_ms + ttl
+end
+
+-- Of a message in the stream or in `delayed`: whether it is there, and when it ends. One that somebody deleted by hand was
+-- never delivered: it does not count.
+local function find(value)
   local entry = string.sub(value, 42)
-  if entry == '' then return true end
   local sent, ttl, old_trace = string.match(entry, '^(%d+):(%d*)(;?[%x-]*)$')
-  if not sent then return redis.call('XRANGE', queue, entry, entry)[1] end
-  -- not due yet; with another payload it cannot be looked for, and is a conflict
-  return string.sub(value, 1, 40) ~= digest
-    or redis.call('ZSCORE', delayed, sent .. ':' .. field .. ':' .. ttl .. ':1' .. old_trace .. ':' .. payload)
+  if sent then
+    local member = sent .. ':' .. field .. ':' .. ttl .. ':1' .. old_trace .. ':' .. payload
+    -- with another payload it cannot be looked for, and is a conflict
+    local is_there = string.sub(value, 1, 40) ~= digest or redis.call('ZSCORE', delayed, member)
+    return is_there, end_of(string.sub(sent, 1, 13), ttl ~= '' and ttl or nil)
+  end
+  local message = redis.call('XRANGE', queue, entry, entry)[1]
+  if not message then return false end
+  local of = {}
+  for i = 7, #message[2], 2 do of[message[2][i]] = message[2][i + 1] end
+  return true, end_of(of.sent or string.match(entry, '^%d+'), of.ttl)
 end
 
 -- what is remembered of a message that lives: its digest and its entry; of one that ended: the digest
 local function sent_before()
-  for _, key in ipairs({ seen, seen .. ':' .. bucket, seen .. ':' .. bucket - 1 }) do
-    local value = redis.call('HGET', key, field)
-    if value and is_there(value) then return key, value end
+  local value = redis.call('HGET', seen, field)
+  if value then
+    local is_there, ends_ms = find(value)
+    -- one whose time is over is remembered as if it had been freed then
+    if is_there and (not ends_ms or ends_ms > now_ms or (math.floor(ends_ms / window_ms) + 2) * window_ms > now_ms) then
+      return seen, value
+    end
+  end
+  for _, key in ipairs({ ended0, ended1 }) do
+    local kept = redis.call('HMGET', key, 'until', field)
+    if kept[2] and tonumber(kept[1] or 0) > now_ms then return key, kept[2] end
   end
 end
 

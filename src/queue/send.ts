@@ -3,8 +3,9 @@ import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
-import { delayedKey, queueKey, registryKey, seenKey, settingsKey } from './keys.js';
+import { delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
+import { register } from './register.js';
 
 const RETRY_AFTER_S = 1;
 
@@ -26,6 +27,7 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
  * @throws BrokerError queue_full, id_conflict; unavailable, not_durable (outcome unknown: the message may have been added)
  */
 export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
+  queues.used.note(address);
   const isPlain = !options.dedup && !options.delayMs;
   const hasRoom = isPlain && queues.lengths.hasRoom(address, performance.now());
   try {
@@ -65,30 +67,21 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
   const key = queueKey(keyPrefix, address);
   const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
   const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? '', traceparent] as const;
+  const remembered = [
+    seenKey(keyPrefix, address),
+    ended0Key(keyPrefix, address),
+    ended1Key(keyPrefix, address),
+  ] as const;
   const known = lengths.knows(address);
   const [length, limit, isNew] = await durable.commit(key, options.durability, (to) =>
     options.dedup
-      ? (to as QueueRedis).aizumiSendOnce(...keys, seenKey(keyPrefix, address), ...what, dedupWindowMs)
+      ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, ...what, dedupWindowMs)
       : (to as QueueRedis).aizumiSend(...keys, ...what),
   );
   if (length > 0) lengths.learn(address, length, performance.now(), limit);
-  if (isNew === 1 || !known) await register(queues, address);
-}
-
-/**
- * Notes in the register that `address` has a queue; after the queue was made, never before it: a GBYE in between
- * takes it out and then looks whether the queue is back.
- */
-async function register({ redis, settings, lengths }: Queues, address: number): Promise<void> {
-  const { keyPrefix } = settings;
-  try {
-    // gone again already, or freed before its repeat came: the register holds addresses that have a queue
-    if ((await redis.exists(queueKey(keyPrefix, address))) > 0)
-      await redis.zadd(registryKey(keyPrefix), address, address);
-  } catch {
+  if (isNew === 1 || !known)
     // the message is in: that is what the sender is told. An address not known is registered with its next message.
-    lengths.forget(address);
-  }
+    await register(queues, address).catch(() => lengths.forget(address));
 }
 
 function refusal(error: unknown): BrokerError | undefined {

@@ -204,4 +204,21 @@ describe('http/delivery', () => {
     for (const request of [keepRequest(address, 1, 1_000), freeRequest(address, 1)])
       expect((await other.post({ ...request, receipt: second.receipt })).status).to.equal(200);
   });
+
+  it('SEND with dedup and a short life adds again after the window, with another payload too', async () => {
+    const shortMemory = await startBroker({ AIZUMI_DEDUP_WINDOW_MS: '1000' });
+    try {
+      const tick = (id: number, payload: string): object => ({ ...sendRequest(100, id, payload), dedup: true });
+      for (const id of [1, 2]) await shortMemory.post({ ...tick(id, 'tick'), ttl_ms: 500 });
+      const overAtMs = performance.now() + 500 + 2 * 1_000;
+      await until('what expired is forgotten', () => performance.now() > overAtMs);
+      expect((await shortMemory.post({ ...tick(1, 'tick'), ttl_ms: 3_600_000 })).status).to.equal(200);
+      expect((await shortMemory.post(tick(2, 'tock'))).status).to.equal(200);
+      expect((await shortMemory.post(recvRequest(100))).json).to.include({ id: 1, payload: 'tick' });
+      expect((await shortMemory.post(recvRequest(100))).json).to.include({ id: 2, payload: 'tock' });
+      expect((await shortMemory.post(recvRequest(100))).status).to.equal(404);
+    } finally {
+      await shortMemory.stop();
+    }
+  });
 });

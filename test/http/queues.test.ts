@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
 import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { openStore } from '../support/store.js';
+import { until } from '../support/until.js';
 
 interface Listed {
   queues: { address: number }[];
@@ -58,6 +60,16 @@ describe('http: GET /queues', () => {
       expect(Number(response.headers.get('content-length'))).to.be.above(50);
       expect(await response.text()).to.equal('');
     }
+  });
+
+  it('lists again, within a minute, a queue whose place in the register was lost', async function () {
+    this.timeout(60_000);
+    const store = openStore(broker.config);
+    await store.raw.zrem(store.key('queues'), 7, 42).finally(() => store.close());
+    const isListed = async (): Promise<boolean> =>
+      (await listed('')).queues.map(({ address }) => address).join() === '5,7,42,420,421';
+    expect(await isListed()).to.equal(false);
+    await until('both are listed', isListed, 55_000);
   });
 
   it('says what is wrong in the one shape', async () => {

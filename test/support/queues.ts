@@ -1,5 +1,6 @@
 // A queue layer of a test's own: a connection, random key names, and a bare client to look at the raw keys.
 import { randomBytes } from 'node:crypto';
+import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { QUEUE_SCRIPTS, createQueues } from '../../src/queue/queues.js';
@@ -7,6 +8,7 @@ import type { Message, QueueSettings, Queues } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect.js';
 import { DurableWrites } from '../../src/redis/durable-writes.js';
+import type { TestServer } from './redis-server.js';
 import { sharedRedis } from './shared-redis.js';
 import { until } from './until.js';
 
@@ -24,8 +26,9 @@ const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLengt
 const DURABLE = { timeoutMs: 1_000, nodes: undefined, maxLagMs: 3_000 };
 const log = pino({ level: 'silent' });
 
-export async function openQueues(settings: Partial<QueueSettings> = {}): Promise<TestQueues> {
-  const { url } = await sharedRedis();
+/** @param server not the shared one: a test that sets its clock, or the like */
+export async function openQueues(settings: Partial<QueueSettings> = {}, server?: TestServer): Promise<TestQueues> {
+  const { url } = server ?? (await sharedRedis());
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
   const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });
   const durable = new DurableWrites(redis, { ...DURABLE, keyPrefix: prefix, url, scripts: QUEUE_SCRIPTS, log });
@@ -60,4 +63,18 @@ export async function redisMs({ raw }: TestQueues): Promise<number> {
 export async function makeDue({ raw, prefix }: TestQueues, name: string, address = 100): Promise<void> {
   const key = `${prefix}:{${address}}:${name}`;
   for (const member of await raw.zrange(key, '0', '-1')) await raw.zadd(key, 'XX', 1, member);
+}
+
+/** The senders and ids, saddr:id, of the deduplicated messages that are remembered after their end. */
+export async function endedFields({ raw, prefix }: TestQueues, address = 100): Promise<string[]> {
+  const fields = [];
+  for (const name of ['ended0', 'ended1']) {
+    const key = `${prefix}:{${address}}:${name}`;
+    const [until, ...others] = (await raw.hkeys(key)).sort().reverse();
+    if (until === undefined) continue;
+    expect(until, 'sorted behind digits').to.equal('until');
+    expect(await raw.pexpiretime(key), 'it expires as a whole').to.equal(Number(await raw.hget(key, 'until')));
+    fields.push(...others);
+  }
+  return fields;
 }

@@ -70,7 +70,7 @@ describe('docs/data-model.md', () => {
   });
 
   it('speaks of no other key anywhere', () => {
-    // with a window's number behind it `seen` is still the same key
+    // with an attempt_id behind it `attempt` is still the same key
     const mentioned = (read('docs/data-model.md').match(/aizumi:[\w{}:]+/g) ?? []).map((name) =>
       name.replace(/:\d+$/, ''),
     );

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { expect } from 'chai';
 import * as allKeys from '../../src/queue/keys.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
+import { computedKeys } from '../support/lua-keys.js';
 
 const folder = new URL('../../src/queue/', import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith('.lua'));
@@ -54,6 +55,9 @@ function bindingsOf(body: string): { input: string; local: string }[] {
     },
   );
 }
+
+/** How recv.lua names what an attempt took. */
+const ATTEMPT_KEY = "attempt .. ':' .. attempt_id";
 
 describe('queue/*.lua', () => {
   it('are all registered, each under the name of its file', () => {
@@ -119,6 +123,12 @@ describe('queue/*.lua', () => {
         }
       });
 
+      it('gives Redis no key but its KEYS: in a slot that is being moved, any other makes it fail half-way', () => {
+        const locals = bindingsOf(body).filter(({ input }) => input.startsWith('KEYS'));
+        const computed = computedKeys({ body, keys: locals.map(({ local }) => local) });
+        expect(computed.filter((name) => name !== ATTEMPT_KEY)).to.deep.equal([]);
+      });
+
       it('says what it returns and how it fails', () => {
         for (const word of ['Returns', 'Errors']) {
           const lines = header.filter((line) => line.startsWith(word));
@@ -136,4 +146,39 @@ describe('queue/*.lua', () => {
 
       it("has one clock, Redis's", () => expect(body).not.to.match(/\bos\.(time|clock)\b/));
     });
+
+  it('remember a message that ended in the same words', () => {
+    const texts = ['free.lua', 'recv.lua', 'drop.lua'].map((file) => {
+      const lines = readFileSync(new URL(file, folder), 'utf8').split('\n');
+      const first = lines.findIndex((line) => line.trim().startsWith('local number = '));
+      const last = lines.findIndex((line) => line.includes("'PEXPIREAT', memory"));
+      expect(first, file).to.be.within(1, last);
+      return lines.slice(first, last + 2).map((line) => line.trim());
+    });
+    expect(new Set(texts.map((text) => text.join('\n'))).size).to.equal(1);
+  });
+});
+
+describe('test/support/lua-keys', () => {
+  const keys = ['queue', 'seen', 'ended'];
+  const computed: [name: string, body: string, found: string[]][] = [
+    ['a name that is put together', "redis.call('HGET', seen .. ':' .. bucket, field)", ["seen .. ':' .. bucket"]],
+    ['a local with such a name', "local key = seen .. ':1'\nredis.call('DEL', queue, key)", ['key']],
+    ['one of two', "local key = odd and queue or other\nredis.call('DEL', key)", ['key']],
+    ['a name from elsewhere', "redis.pcall('XINFO', 'STREAM', cjson.decode(names)[1])", ['cjson.decode(names)[1]']],
+    ['one in a loop', "for _, key in ipairs({ seen, seen .. ':1' }) do redis.call('HGET', key, 1) end", ['key']],
+    ['one of a table', "local of = { a = queue, b = 'x' }\nredis.call('XLEN', of[place])", ['of[place]']],
+    [
+      'one that a function returns',
+      "local function f()\n  return 'x', 1\nend\nlocal key = f()\nredis.call('DEL', key)",
+      ['key'],
+    ],
+    ['an argument', "local function f(key)\n  redis.call('DEL', key)\nend\nf(queue)\nf('x')", ['key']],
+    [
+      'KEYS by every way',
+      "local of, key = { a = queue }, x and seen or ended\nlocal t = { a = queue }\nredis.call('DEL', t[a], key)",
+      [],
+    ],
+  ];
+  for (const [name, body, found] of computed) it(name, () => expect(computedKeys({ body, keys })).to.deep.equal(found));
 });
