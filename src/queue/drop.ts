@@ -1,6 +1,6 @@
 // DROP: deletes messages that nobody holds.
 import { redisFailure } from '../redis/failure.js';
-import { backedKey, deadKey, delayedKey, heldKey, leasesKey, queueKey, seenKey } from './keys.js';
+import { attemptsKey, backedKey, deadKey, delayedKey, heldKey, leasesKey, queueKey, seenKey } from './keys.js';
 import { forEachPage } from './peek.js';
 import type { State } from './peek.js';
 import type { Queues } from './queues.js';
@@ -29,6 +29,7 @@ export function drop(
         backedKey(prefix, address),
         deadKey(prefix, address),
         seenKey(prefix, address),
+        attemptsKey(prefix, address),
         JSON.stringify(messages.map(({ at }) => at)),
         dedupWindowMs,
       );

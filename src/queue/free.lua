@@ -6,15 +6,17 @@
 -- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms
 -- KEYS[3]  aizumi:{address}:held    zset: stamp:entry, or stamp:entry:saddr if sent once → message id
 -- KEYS[4]  aizumi:{address}:seen    hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
+-- KEYS[5]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- ARGV[1]  message ids, 0 … 2^53 − 1, with spaces in between
 -- ARGV[2]  receipt, a member of held; '': none
 -- ARGV[3]  window in which a message sent once is remembered after its end, ms
 -- Returns  the ids that are not held, a list; all others are gone
 -- Errors   LEASE_LOST: the receipt is of no delivery of this id that is held; nothing was freed
-local queue, leases, held, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, leases, held, seen, attempts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ids, receipt, window_ms = ARGV[1], ARGV[2], ARGV[3]
 
 local missing = {}
+local attempted = redis.call('EXISTS', attempts) == 1
 for id in string.gmatch(ids, '%d+') do
   local member
   if receipt == '' then
@@ -29,6 +31,13 @@ for id in string.gmatch(ids, '%d+') do
     missing[#missing + 1] = id
   else
     local stamp, entry, saddr = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 43)
+    local number = attempted and redis.call('ZSCORE', attempts, member)
+    if number then
+      -- the last delivery of an attempt takes its attempt_id with it
+      redis.call('ZREM', attempts, member)
+      local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
+      if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+    end
     redis.call('ZREM', held, member)
     redis.call('ZREM', leases, entry .. ':' .. stamp .. string.sub(member, 42))
     redis.call('XACK', queue, 'receivers', entry)

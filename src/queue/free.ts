@@ -1,5 +1,5 @@
 // FREE: ends a message's life, or several messages' lives.
-import { heldKey, leasesKey, queueKey, seenKey } from './keys.js';
+import { attemptsKey, heldKey, leasesKey, queueKey, seenKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
@@ -31,6 +31,7 @@ async function freeEach({ redis, settings }: Queues, address: number, ids: strin
       leasesKey(prefix, address),
       heldKey(prefix, address),
       seenKey(prefix, address),
+      attemptsKey(prefix, address),
       ids,
       receipt,
       dedupWindowMs,

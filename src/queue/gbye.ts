@@ -1,6 +1,7 @@
 // GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
 import { redisFailure } from '../redis/failure.js';
 import {
+  attemptsKey,
   countsKey,
   deadKey,
   delayedKey,
@@ -32,6 +33,7 @@ export async function gbye({ redis, settings, lengths }: Queues, address: number
     settingsKey(prefix, address),
     countsKey(prefix, address),
     sampleKey(prefix, address),
+    attemptsKey(prefix, address),
   ] as const;
   try {
     let held: number;

@@ -60,7 +60,7 @@ export interface QueueCommands {
       seen: string,
       settings: string,
       counts: string,
-      attempt: string,
+      attempts: string,
       visibilityTimeoutMs: number,
       maxDeliveries: number,
       windowMs: number,
@@ -70,7 +70,16 @@ export interface QueueCommands {
     ]
   ): Promise<[againMs: number, ...taken: (string | number)[]]>;
   aizumiFree(
-    ...args: [queue: string, leases: string, held: string, seen: string, ids: string, receipt: string, windowMs: number]
+    ...args: [
+      queue: string,
+      leases: string,
+      held: string,
+      seen: string,
+      attempts: string,
+      ids: string,
+      receipt: string,
+      windowMs: number,
+    ]
   ): Promise<string[]>;
   aizumiKeep(
     ...args: [leases: string, held: string, id: number, receipt: string, visibilityTimeoutMs: number]
@@ -81,11 +90,15 @@ export interface QueueCommands {
       leases: string,
       held: string,
       backed: string,
+      attempts: string,
       id: number,
       receipt: string,
       delayMs: number,
       counts: 0 | 1,
     ]
+  ): Promise<0 | 1>;
+  aizumiGiveBack(
+    ...args: [queue: string, leases: string, held: string, attempts: string, deliveries: string, attemptId: string]
   ): Promise<0 | 1>;
   aizumiGbye(
     ...args: [
@@ -97,6 +110,7 @@ export interface QueueCommands {
       settings: string,
       counts: string,
       sample: string,
+      attempts: string,
       atMost: number,
     ]
   ): Promise<number>;
@@ -139,6 +153,7 @@ export interface QueueCommands {
       backed: string,
       dead: string,
       seen: string,
+      attempts: string,
       targets: string,
       windowMs: number,
     ]
@@ -184,14 +199,15 @@ export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 3),
   aizumiSendOnce: script('./send-once.lua', 4),
   aizumiRecv: script('./recv.lua', 10),
-  aizumiFree: script('./free.lua', 4),
+  aizumiFree: script('./free.lua', 5),
   aizumiKeep: script('./keep.lua', 2),
-  aizumiBack: script('./back.lua', 4),
-  aizumiGbye: script('./gbye.lua', 8),
+  aizumiBack: script('./back.lua', 5),
+  aizumiGiveBack: script('./give-back.lua', 4),
+  aizumiGbye: script('./gbye.lua', 9),
   aizumiStat: script('./stat.lua', 8),
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),
   aizumiPeek: script('./peek.lua', 6),
   aizumiMove: script('./move.lua', 4),
-  aizumiDrop: script('./drop.lua', 7),
+  aizumiDrop: script('./drop.lua', 8),
 } satisfies Record<string, Script>;
