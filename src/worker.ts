@@ -13,6 +13,7 @@ import { createLimits } from './http/limits.js';
 import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { startTls } from './http/tls.js';
+import { Undos } from './http/undos.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { Waiting } from './queue/waiting.js';
 import { DurableWrites } from './redis/durable-writes.js';
@@ -75,6 +76,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
         });
   let draining = false;
   const probes = { ping: () => ping(redis), isDraining: () => draining };
+  const undos = new Undos(log);
   const app = createApp({
     broker: {
       queues,
@@ -93,6 +95,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     maxBytesInFlight: config.maxBytesInFlight,
     limits,
     probes,
+    undos,
   });
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
@@ -132,6 +135,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       const drained = drain(server);
       waiting.stop();
       await drained;
+      await undos.settled();
       gate.close();
       probeServer?.close();
       probeServer?.closeAllConnections();

@@ -240,7 +240,7 @@ describe('queue/recv with an attempt_id', () => {
         ]);
         expect(await leased()).to.equal(1);
         if (stays < 4) expect(newcomer).to.deep.equal(asked[stays]);
-        expect(await free(queues, 100, newcomer![0]!.id, newcomer![0]!.receipt)).to.equal(true);
+        expect(await free(queues, 100, newcomer[0]!.id, newcomer[0]!.receipt)).to.equal(true);
         await send(queues, 100, { saddr: 1, id: 1, payload: '""' }, { durability: 'primary', dedup: false });
       }
     });
