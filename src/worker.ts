@@ -13,6 +13,7 @@ import { createLimits } from './http/limits.js';
 import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { startTls } from './http/tls.js';
+import { Undos } from './http/undos.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting.js';
@@ -78,6 +79,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
         });
   let draining = false;
   const probes = { ping: () => ping(redis), isDraining: () => draining };
+  const undos = new Undos(log);
   const app = createApp({
     broker: {
       queues,
@@ -96,6 +98,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     maxBytesInFlight: config.maxBytesInFlight,
     limits,
     probes,
+    undos,
   });
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
@@ -135,6 +138,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       const drained = drain(server);
       waiting.stop();
       await drained;
+      await undos.settled();
       gate.close();
       probeServer?.close();
       probeServer?.closeAllConnections();

@@ -22,6 +22,7 @@ import type { Probes } from './probes.js';
 import { addQueues } from './queues.js';
 import { addReference } from './reference.js';
 import { reply } from './reply.js';
+import type { Undos } from './undos.js';
 
 export interface AppOptions {
   broker: Broker;
@@ -33,10 +34,11 @@ export interface AppOptions {
   /** Undefined: none. */
   limits?: Limits | undefined;
   probes: Probes;
+  undos: Undos;
 }
 
 export function createApp(options: AppOptions): Koa {
-  const { broker, gate, log, maxBodyBytes, maxBatch, limits, probes } = options;
+  const { broker, gate, log, maxBodyBytes, maxBatch, limits, probes, undos } = options;
   const inFlight = new BytesInFlight(Math.max(options.maxBytesInFlight, maxBodyBytes));
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
@@ -55,8 +57,11 @@ export function createApp(options: AppOptions): Koa {
       if (isBatch(text)) {
         const answers = together(() => answerAll(text, client, ctx), ctx.req, log, broker.observer);
         const { code, text: all, headers } = await answers;
-        replyOrUndo(client, log, ctx, code, all, headers);
-      } else replyOrUndo(client, log, ctx, 200, await answer(text, broker, client), client.headers);
+        replyOrUndo(client, undos, ctx, code, all, headers);
+      } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
+    } catch (error) {
+      client.undo(undos); // the client is told of the error and of nothing else
+      throw error;
     } finally {
       client.release();
       inFlight.give(sizeOf(text));
@@ -100,15 +105,16 @@ export function createApp(options: AppOptions): Koa {
 }
 
 /** Writes the reply, unless there is nobody left to read it. */
-function replyOrUndo(client: HttpClient, log: Logger, ...answered: Parameters<typeof reply>): void {
-  if (!client.isGone) {
-    reply(...answered);
-    return;
-  }
+function replyOrUndo(client: HttpClient, undos: Undos, ...answered: Parameters<typeof reply>): void {
   const [ctx] = answered;
-  ctx.respond = false;
-  ctx.res.destroy();
-  void client.undo(log);
+  if (client.isGone) {
+    ctx.respond = false;
+    ctx.res.destroy();
+    client.undo(undos);
+  } else {
+    reply(...answered);
+    client.answered(ctx.res, undos);
+  }
 }
 
 /** The path, also of a request target in absolute form. */

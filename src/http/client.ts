@@ -1,8 +1,10 @@
 // Who sent a request, as long as it is not answered: whether there is still somebody to answer, and what that one may do.
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Logger } from 'pino';
 import type { Access } from '../access/permissions.js';
 import type { Client } from '../messages/fields.js';
+import { Connection, isWithheld } from './connection.js';
+import type { Undos } from './undos.js';
 
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
@@ -17,21 +19,15 @@ export class HttpClient implements Client {
     readonly count?: Client['count'],
   ) {}
 
-  /**
-   * Nobody would read the reply. A client that has closed its side alone still would; but most that wait and do so have gone,
-   * and there is no telling.
-   */
+  /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
   get isGone(): boolean {
-    return !this.socket.writable || (this.#leaves.length > 0 && this.socket.readableEnded);
+    const mayBeLeft = this.#leaves.length > 0 || this.#undos.length > 0;
+    return !this.socket.writable || (mayBeLeft && Connection.isLeft(this.socket));
   }
 
   onLeave(leave: () => void): void {
-    if (this.socket.readableEnded || this.socket.destroyed) {
-      leave();
-      return;
-    }
-    if (this.#leaves.length === 0) this.socket.once('end', this.#left).once('close', this.#left);
-    this.#leaves.push(leave);
+    if (this.socket.readableEnded || this.socket.destroyed) leave();
+    else if (this.#leaves.push(leave) === 1) Connection.of(this.socket).onLeave(this.#left);
   }
 
   onUnanswered(undo: () => Promise<void>): void {
@@ -42,20 +38,33 @@ export class HttpClient implements Client {
     this.headers = { traceparent };
   }
 
-  /** The reply was not written. */
-  async undo(log: Logger): Promise<void> {
+  /**
+   * To be called as soon as the reply was written to `res`. The client has been told once something of the reply was handed to
+   * the socket, whether it reads it or not; otherwise what was done for it alone is undone when that is known.
+   */
+  answered(res: ServerResponse, undos: Undos): void {
+    if (this.#undos.length === 0) return;
+    // the system has refused the reply's first byte: the client was gone, and that was not known yet
+    if (this.socket.errored !== null || !res.writableEnded) this.undo(undos);
+    else if (isWithheld(res)) {
+      const handed = Connection.of(this.socket).wasHanded(res);
+      undos.add(handed.then((wasHanded) => (wasHanded ? undefined : this.#undoAll())));
+    }
+  }
+
+  /** The client is not told. */
+  undo(undos: Undos): void {
+    if (this.#undos.length > 0) undos.add(this.#undoAll());
+  }
+
+  async #undoAll(): Promise<void> {
     const results = await Promise.allSettled(this.#undos.map((undo) => undo()));
-    for (const result of results)
-      if (result.status === 'rejected')
-        log.warn(
-          { error: result.reason as unknown },
-          'what a client was to get that has gone comes back by itself only',
-        );
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   /** The request has been answered: the connection may bring another. */
   release(): void {
-    if (this.#leaves.length > 0) this.socket.off('end', this.#left).off('close', this.#left);
+    if (this.#leaves.length > 0) Connection.of(this.socket).offLeave(this.#left);
   }
 
   readonly #left = (): void => this.#leaves.forEach((leave) => leave());

@@ -6,13 +6,14 @@
 -- KEYS[2]  aizumi:{address}:leases  zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
 -- KEYS[3]  aizumi:{address}:held    zset: stamp:entry, or stamp:entry:saddr if sent once → message id
 -- KEYS[4]  aizumi:{address}:backed  zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
+-- KEYS[5]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- ARGV[1]  message id, 0 … 2^53 − 1
 -- ARGV[2]  receipt, a member of held; '': none
 -- ARGV[3]  delay, ms; 0: none
 -- ARGV[4]  1: this delivery counts as one, 0: it does not
 -- Returns  1, or 0 when no such message is held
 -- Errors   LEASE_LOST: the receipt is of no delivery of this id that is held; nothing changed
-local queue, leases, held, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, leases, held, backed, attempts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, receipt, delay_ms, counts = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
 local member = receipt
@@ -25,6 +26,13 @@ end
 local stamp, entry, suffix = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 42)
 local lease = entry .. ':' .. stamp .. suffix
 redis.call('ZREM', held, member)
+local number = redis.call('ZSCORE', attempts, member)
+if number then
+  -- the last delivery of an attempt takes its attempt_id with it
+  redis.call('ZREM', attempts, member)
+  local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
+  if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+end
 if counts == '0' then
   -- missing, or an error without [1], when somebody deleted the entry or the whole stream by hand
   local pending = redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]

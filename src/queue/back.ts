@@ -1,5 +1,5 @@
 // BACK: gives a message back before its lease ends.
-import { backedKey, heldKey, leasesKey, queueKey } from './keys.js';
+import { attemptsKey, backedKey, heldKey, leasesKey, queueKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
@@ -29,6 +29,7 @@ export async function back(
     leasesKey(prefix, address),
     heldKey(prefix, address),
     backedKey(prefix, address),
+    attemptsKey(prefix, address),
   ] as const;
   try {
     return (await redis.aizumiBack(...keys, id, receipt, delayMs, counts ? 1 : 0)) === 1;

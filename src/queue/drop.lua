@@ -12,13 +12,14 @@
 --          until: when the hash expires, ms
 -- KEYS[9]  aizumi:{address}:ended1   hash: the same of odd windows
 -- KEYS[10]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
+-- KEYS[11]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- ARGV[1]  JSON: [[place, name], …] as peek.lua returns them
 -- ARGV[2]  window in which a message sent once is remembered after its end, ms
 -- Returns  how many were deleted, count
 -- Errors   those of Redis only
 local queue, leases, held, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local backed, dead, seen = KEYS[5], KEYS[6], KEYS[7]
-local ended0, ended1, settings = KEYS[8], KEYS[9], KEYS[10]
+local backed, dead, seen, ended0 = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local ended1, settings, attempts = KEYS[9], KEYS[10], KEYS[11]
 local targets, window_ms = ARGV[1], tonumber(ARGV[2])
 
 local time = redis.call('TIME')
@@ -68,7 +69,15 @@ function drop.leases(member)
   if not ends or tonumber(ends) > now_ms then return 0 end
   local entry, stamp = string.sub(member, 1, 24), string.sub(member, 26, 41)
   redis.call('ZREM', leases, member)
-  redis.call('ZREM', held, stamp .. ':' .. entry .. string.sub(member, 42))
+  local receipt = stamp .. ':' .. entry .. string.sub(member, 42)
+  redis.call('ZREM', held, receipt)
+  local number = redis.call('ZSCORE', attempts, receipt)
+  if number then
+    -- the last delivery of an attempt takes its attempt_id with it
+    redis.call('ZREM', attempts, receipt)
+    local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
+    if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+  end
   return delete_entry(entry)
 end
 

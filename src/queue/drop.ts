@@ -1,6 +1,7 @@
 // DROP: deletes messages that nobody holds.
 import { redisFailure } from '../redis/failure.js';
 import {
+  attemptsKey,
   backedKey,
   deadKey,
   delayedKey,
@@ -43,6 +44,7 @@ export function drop(
         ended0Key(prefix, address),
         ended1Key(prefix, address),
         settingsKey(prefix, address),
+        attemptsKey(prefix, address),
         JSON.stringify(messages.map(({ at }) => at)),
         dedupWindowMs,
       );

@@ -10,16 +10,18 @@
 --          until: when the hash expires, ms
 -- KEYS[6]  aizumi:{address}:ended1  hash: the same of odd windows
 -- KEYS[7]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
+-- KEYS[8]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- ARGV[1]  message ids, 0 … 2^53 − 1, with spaces in between
 -- ARGV[2]  receipt, a member of held; '': none
 -- ARGV[3]  window in which a message sent once is remembered after its end, ms
 -- Returns  the ids that are not held, a list; all others are gone
 -- Errors   LEASE_LOST: the receipt is of no delivery of this id that is held; nothing was freed
 local queue, leases, held, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local ended0, ended1, settings = KEYS[5], KEYS[6], KEYS[7]
+local ended0, ended1, settings, attempts = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local ids, receipt, window_ms = ARGV[1], ARGV[2], ARGV[3]
 
 local missing = {}
+local attempted = redis.call('EXISTS', attempts) == 1
 for id in string.gmatch(ids, '%d+') do
   local member
   if receipt == '' then
@@ -64,6 +66,13 @@ for id in string.gmatch(ids, '%d+') do
         redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
         redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
       end
+    end
+    local attempt = attempted and redis.call('ZSCORE', attempts, member)
+    if attempt then
+      -- the last delivery of an attempt takes its attempt_id with it
+      redis.call('ZREM', attempts, member)
+      local rest = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 2)
+      if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
     end
     redis.call('ZREM', held, member)
     redis.call('ZREM', leases, entry .. ':' .. stamp .. suffix)

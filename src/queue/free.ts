@@ -1,5 +1,5 @@
 // FREE: ends a message's life, or several messages' lives.
-import { ended0Key, ended1Key, heldKey, leasesKey, queueKey, seenKey, settingsKey } from './keys.js';
+import { attemptsKey, ended0Key, ended1Key, heldKey, leasesKey, queueKey, seenKey, settingsKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
@@ -34,6 +34,7 @@ async function freeEach({ redis, settings }: Queues, address: number, ids: strin
       ended0Key(prefix, address),
       ended1Key(prefix, address),
       settingsKey(prefix, address),
+      attemptsKey(prefix, address),
       ids,
       receipt,
       dedupWindowMs,

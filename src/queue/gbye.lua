@@ -10,11 +10,12 @@
 -- KEYS[6]  aizumi:{address}:settings  hash: what HELO set for this queue alone
 -- KEYS[7]  aizumi:{address}:counts   hash: expired → messages thrown away
 -- KEYS[8]  aizumi:{address}:sample   hash: what GET /queues saw last
+-- KEYS[9]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- ARGV[1]  most messages to give back in this call, count
 -- Returns  the number of messages still held: call again until it is 0
 -- Errors   those of Redis only
 local queue, leases, held, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local settings, counts, sample = KEYS[6], KEYS[7], KEYS[8]
+local settings, counts, sample, attempts = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local at_most = tonumber(ARGV[1])
 
 for _, member in ipairs(redis.call('ZRANGE', held, 0, at_most - 1)) do
@@ -22,11 +23,13 @@ for _, member in ipairs(redis.call('ZRANGE', held, 0, at_most - 1)) do
   redis.call('ZADD', leases, 0, entry .. ':' .. stamp .. string.sub(member, 42))
   redis.call('ZREM', held, member)
 end
+-- of each message that is held a receipt and an attempt_id at most
+redis.call('ZREMRANGEBYRANK', attempts, 0, 2 * at_most - 1)
 local still_held = redis.call('ZCARD', held)
 if still_held == 0
   and redis.call('XLEN', queue) == 0
   and redis.call('ZCARD', delayed) == 0
   and redis.call('XLEN', dead) == 0 then
-  redis.call('DEL', queue, leases, settings, counts, sample)
+  redis.call('DEL', queue, leases, settings, counts, sample, attempts)
 end
 return still_held

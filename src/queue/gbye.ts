@@ -1,6 +1,16 @@
 // GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
 import { redisFailure } from '../redis/failure.js';
-import { countsKey, deadKey, delayedKey, heldKey, leasesKey, queueKey, sampleKey, settingsKey } from './keys.js';
+import {
+  attemptsKey,
+  countsKey,
+  deadKey,
+  delayedKey,
+  heldKey,
+  leasesKey,
+  queueKey,
+  sampleKey,
+  settingsKey,
+} from './keys.js';
 import type { Queues } from './queues.js';
 import { unregister } from './register.js';
 
@@ -24,6 +34,7 @@ export async function gbye(queues: Queues, address: number): Promise<void> {
     settingsKey(prefix, address),
     countsKey(prefix, address),
     sampleKey(prefix, address),
+    attemptsKey(prefix, address),
   ] as const;
   try {
     let held: number;

@@ -1,12 +1,39 @@
 // What was taken for a receiver that has gone meanwhile goes back as if it had not been taken.
-import { back } from './back.js';
+import { redisFailure } from '../redis/failure.js';
+import { attemptsKey, heldKey, leasesKey, queueKey } from './keys.js';
 import type { Queues } from './queues.js';
 import type { Delivery } from './recv.js';
 
+/** Given back per script call, so that Redis is not stopped for long. */
+const AT_ONCE = 100;
+
 /**
- * Gives back what `address` holds by these deliveries, at once; they do not count as attempts.
- * @throws BrokerError lease_lost, unavailable: then the messages come back when their leases end
+ * Gives back what a RECV returned and nobody was told, at once; it does not count as a delivery. What somebody else was told
+ * too, who asked with the same attempt_id, stays as it is.
+ * @param deliveries all that this RECV returned
+ * @param attemptId that it had
+ * @throws BrokerError unavailable: then the messages come back when their leases end
  */
-export async function giveBack(queues: Queues, address: number, deliveries: readonly Delivery[]): Promise<void> {
-  await Promise.all(deliveries.map(({ id, receipt }) => back(queues, address, id, { receipt, counts: false })));
+export async function giveBack(
+  { redis, settings }: Queues,
+  address: number,
+  deliveries: readonly Delivery[],
+  attemptId = '',
+): Promise<void> {
+  const { keyPrefix: prefix } = settings;
+  const keys = [
+    queueKey(prefix, address),
+    leasesKey(prefix, address),
+    heldKey(prefix, address),
+    attemptsKey(prefix, address),
+  ] as const;
+  try {
+    for (let i = 0; i < deliveries.length; i += AT_ONCE) {
+      const some = deliveries.slice(i, i + AT_ONCE).map(({ receipt, leaseUntilMs }) => `${receipt} ${leaseUntilMs}`);
+      // the first call ends the attempt: from then on nobody can be told of these deliveries
+      if ((await redis.aizumiGiveBack(...keys, some.join(' '), i === 0 ? attemptId : '')) === 0) return;
+    }
+  } catch (error) {
+    throw redisFailure(error);
+  }
 }

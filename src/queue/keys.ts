@@ -19,8 +19,8 @@ export const backedKey = (prefix: string, address: number): string => `${prefix}
 /** What HELO set for this queue alone. */
 export const settingsKey = (prefix: string, address: number): string => `${prefix}:{${address}}:settings`;
 export const countsKey = (prefix: string, address: number): string => `${prefix}:{${address}}:counts`;
-/** With `:<attempt_id>` behind it: what a RECV with that id took. */
-export const attemptKey = (prefix: string, address: number): string => `${prefix}:{${address}}:attempt`;
+/** Which deliveries each `attempt_id` took, as long as they are held. */
+export const attemptsKey = (prefix: string, address: number): string => `${prefix}:{${address}}:attempts`;
 export const sampleKey = (prefix: string, address: number): string => `${prefix}:{${address}}:sample`;
 
 /** Every address that has a queue, member and score both the address. One key for the whole broker. */

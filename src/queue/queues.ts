@@ -63,7 +63,7 @@ export interface QueueCommands {
       seen: string,
       settings: string,
       counts: string,
-      attempt: string,
+      attempts: string,
       ended0: string,
       ended1: string,
       visibilityTimeoutMs: number,
@@ -83,6 +83,7 @@ export interface QueueCommands {
       ended0: string,
       ended1: string,
       settings: string,
+      attempts: string,
       ids: string,
       receipt: string,
       windowMs: number,
@@ -97,11 +98,15 @@ export interface QueueCommands {
       leases: string,
       held: string,
       backed: string,
+      attempts: string,
       id: number,
       receipt: string,
       delayMs: number,
       counts: 0 | 1,
     ]
+  ): Promise<0 | 1>;
+  aizumiGiveBack(
+    ...args: [queue: string, leases: string, held: string, attempts: string, deliveries: string, attemptId: string]
   ): Promise<0 | 1>;
   aizumiGbye(
     ...args: [
@@ -113,6 +118,7 @@ export interface QueueCommands {
       settings: string,
       counts: string,
       sample: string,
+      attempts: string,
       atMost: number,
     ]
   ): Promise<number>;
@@ -158,6 +164,7 @@ export interface QueueCommands {
       ended0: string,
       ended1: string,
       settings: string,
+      attempts: string,
       targets: string,
       windowMs: number,
     ]
@@ -211,14 +218,15 @@ export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 3),
   aizumiSendOnce: script('./send-once.lua', 6),
   aizumiRecv: script('./recv.lua', 12),
-  aizumiFree: script('./free.lua', 7),
+  aizumiFree: script('./free.lua', 8),
   aizumiKeep: script('./keep.lua', 2),
-  aizumiBack: script('./back.lua', 4),
-  aizumiGbye: script('./gbye.lua', 8),
+  aizumiBack: script('./back.lua', 5),
+  aizumiGiveBack: script('./give-back.lua', 4),
+  aizumiGbye: script('./gbye.lua', 9),
   aizumiStat: script('./stat.lua', 8),
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),
   aizumiPeek: script('./peek.lua', 6),
   aizumiMove: script('./move.lua', 4),
-  aizumiDrop: script('./drop.lua', 10),
+  aizumiDrop: script('./drop.lua', 11),
 } satisfies Record<string, Script>;

@@ -13,7 +13,7 @@
 -- KEYS[7]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, those that this queue has of its own
 -- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away
--- KEYS[10]  aizumi:{address}:attempt  string: with :attempt_id behind its name, the receipts of what that RECV took, one a line
+-- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
 --          until: when the hash expires, ms
 -- KEYS[12]  aizumi:{address}:ended1  hash: the same of odd windows
@@ -33,8 +33,10 @@
 -- entry is the stream id with its sequence padded to 10 digits, so that text sorts as the queue does (to Redis it is the
 -- same id); stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message, held by time of delivery.
 -- A receipt is the member of held.
+-- An attempt is what a RECV with an attempt_id took. Whoever ends a delivery takes its receipt out of attempts, and the
+-- last one takes the attempt_id with it. How many ask is counted up to 999 and then no more.
 local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local dead, seen, settings, counts, attempt = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local dead, seen, settings, counts, attempts = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local ended0, ended1 = KEYS[11], KEYS[12]
 local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[3]
 local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -49,10 +51,14 @@ local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
+local over
 
 if attempt_id ~= '' then
   -- the same messages again, as far as they are still leased to that attempt
-  for receipt in string.gmatch(redis.call('GET', attempt .. ':' .. attempt_id) or '', '[^\n]+') do
+  local asked = redis.call('ZSCORE', attempts, '=' .. attempt_id)
+  local receipts = asked and redis.call('ZRANGE', attempts, asked - asked % 1000, asked, 'BYSCORE') or {}
+  table.remove(receipts) -- the attempt_id itself comes last
+  for _, receipt in ipairs(receipts) do
     local entry = string.sub(receipt, 18, 41)
     local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
     local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
@@ -68,7 +74,12 @@ if attempt_id ~= '' then
       end
     end
   end
-  if found[2] then return found end
+  if found[2] then
+    if asked % 1000 < 999 then redis.call('ZADD', attempts, asked + 1, '=' .. attempt_id) end
+    return found
+  end
+  -- its leases have ended: it is over
+  if asked then redis.call('ZREM', attempts, '=' .. attempt_id, unpack(receipts)) end
 end
 
 local ttl_ms
@@ -117,7 +128,7 @@ local comes_back = redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT',
 if comes_back then
   if redis.call('EXISTS', queue) == 0 then
     -- the stream was deleted by hand: what was known of its messages is void
-    redis.call('DEL', leases, held, backed)
+    redis.call('DEL', leases, held, backed, attempts)
     wrote = true
   end
   -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
@@ -135,6 +146,8 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
       redis.call('ZREM', leases, member)
       redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
+      over = over or {}
+      over[#over + 1] = old_stamp .. ':' .. entry .. suffix
       local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
       message = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
       if message then attempt_number = pending[4] + 1
@@ -219,6 +232,17 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
   end
 end
 
+-- the attempts that the messages were delivered to before
+if over and redis.call('EXISTS', attempts) == 1 then
+  for _, receipt in ipairs(over) do
+    local number = redis.call('ZSCORE', attempts, receipt)
+    if number then
+      redis.call('ZREM', attempts, receipt)
+      local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
+      if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+    end
+  end
+end
 if taken == 0 then
   if died > 0 then return { 0, died } end
   if wrote or discarded > 0 then return { 0 } end
@@ -231,10 +255,13 @@ if taken == 0 then
   end
   return { soonest and soonest - now_ms or -1 }
 end
-if attempt_id ~= '' and tonumber(visibility_timeout_ms) > 0 then
-  local receipts = {}
-  for i = 1, taken do receipts[i] = found[8 * i - 3] end
-  redis.call('SET', attempt .. ':' .. attempt_id, table.concat(receipts, '\n'), 'PX', visibility_timeout_ms)
+if attempt_id ~= '' then
+  -- above the highest number that there is
+  local last = redis.call('ZRANGE', attempts, -1, -1, 'WITHSCORES')[2] or 0
+  local number = last - last % 1000 + 1000
+  local members = { number + 1, '=' .. attempt_id }
+  for i = 1, taken do members[2 * i + 1], members[2 * i + 2] = number, found[8 * i - 3] end
+  redis.call('ZADD', attempts, unpack(members))
 end
 if died > 0 then table.insert(found, died) end
 return found

@@ -1,7 +1,7 @@
 // RECV: takes the next messages of a queue under a lease.
 import { redisFailure } from '../redis/failure.js';
 import {
-  attemptKey,
+  attemptsKey,
   backedKey,
   countsKey,
   deadKey,
@@ -21,7 +21,7 @@ export interface RecvOptions {
   max?: number | undefined;
   /** How long they are leased, ms; without it as the queue's settings or the worker's say. */
   visibilityTimeoutMs?: number | undefined;
-  /** Repeated within the lease, what this attempt took is returned again, and no more taken. */
+  /** Asked again while something of what this attempt took is leased, that is returned again, and no more taken. */
   attemptId?: string | undefined;
 }
 
@@ -67,7 +67,7 @@ export async function recv(
       seenKey(prefix, address),
       settingsKey(prefix, address),
       countsKey(prefix, address),
-      attemptKey(prefix, address),
+      attemptsKey(prefix, address),
       ended0Key(prefix, address),
       ended1Key(prefix, address),
       visibilityTimeoutMs,

@@ -1,5 +1,5 @@
 // RECV with wait_ms, through two workers over one Redis.
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { startBeside, startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
@@ -238,6 +238,10 @@ describe('http/waiting', () => {
     const request = (): Buffer =>
       httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: LONG_MS, visibility_timeout_ms: 60_000 }));
 
+    const held = (): Promise<number> => store.raw.zcard(store.key(`{${address}}:held`));
+    const patient = (): Promise<Reply> =>
+      wait(address, LONG_MS, { details: true, visibility_timeout_ms: 60_000 }).answered;
+
     for (const how of ['end', 'destroy', 'reset'] as const)
       it(`waits no longer (${how})`, async () => {
         const connection = await openConnection(broker.url);
@@ -278,6 +282,111 @@ describe('http/waiting', () => {
       connection.destroy();
       const reply = await wait(address, LONG_MS, { details: true }).answered;
       expect([idOf(reply), attemptOf(reply)]).to.deep.equal([1, 1]);
+    });
+
+    // each as the client's requests, of which the message of the last one is taken while an earlier one waits
+    for (const how of ['end', 'destroy', 'reset'] as const)
+      it(`is given nothing that was pipelined behind a RECV that waits (${how})`, async () => {
+        for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
+        const connection = await openConnection(broker.url);
+        const take = { ...recvRequest(address), visibility_timeout_ms: 60_000 };
+        for (const body of [
+          { ...recvRequest(address + 1), wait_ms: LONG_MS },
+          take,
+          [take, { ...take, attempt_id: 'a' }],
+          heloRequest(address),
+        ])
+          connection.write(httpRequest(JSON.stringify(body)));
+        await until('all are taken', async () => (await held()) === 3);
+        connection[how]();
+        const replies = [await patient(), await patient(), await patient()];
+        expect(replies.map((reply) => [idOf(reply), attemptOf(reply)])).to.deep.equal([
+          [1, 1],
+          [2, 1],
+          [3, 1],
+        ]);
+        address++;
+      });
+
+    it('has been told what was written before it left, and keeps that; not what comes behind it', async () => {
+      for (const id of [1, 2]) await broker.post(sendRequest(address, id));
+      const connection = await openConnection(broker.url);
+      const take = { ...recvRequest(address), visibility_timeout_ms: 60_000, attempt_id: 'a' };
+      connection.write(httpRequest(JSON.stringify(take)));
+      expect((await connection.reply()).text).to.contain('"id":1');
+      connection.write(httpRequest(JSON.stringify({ ...recvRequest(address + 1), wait_ms: LONG_MS })));
+      connection.write(httpRequest(JSON.stringify({ ...take, attempt_id: 'b' })));
+      await until('both are taken', async () => (await held()) === 2);
+      connection.destroy();
+      expect([idOf(await patient()), await held()]).to.deep.equal([2, 2]);
+      const again = await other.post({ ...take, details: true });
+      expect([idOf(again), attemptOf(again)]).to.deep.equal([1, 1]);
+      address++;
+    });
+
+    describe('a worker of which it has left', () => {
+      let left: TestBroker;
+      beforeEach(async () => {
+        left = await startBeside(broker);
+      });
+      afterEach(() => left.stop());
+
+      it('has taken back nothing that was written, behind whatever', async () => {
+        for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
+        const connection = await openConnection(left.url);
+        const take = { ...recvRequest(address), visibility_timeout_ms: 60_000 };
+        connection.write(httpRequest(JSON.stringify({ ...recvRequest(address + 1), wait_ms: 100 })));
+        for (let i = 0; i < 3; i++) connection.write(httpRequest(JSON.stringify(take)));
+        expect((await connection.reply()).status).to.equal(404);
+        for (const id of [1, 2, 3]) expect((await connection.reply()).text).to.contain(`"id":${id}`);
+        connection.destroy();
+        await left.stop();
+        expect([await held(), (await other.post(recvRequest(address))).status]).to.deep.equal([3, 404]);
+        address++;
+      });
+
+      it('has taken back nothing that it was told when it asked again elsewhere', async () => {
+        await broker.post(sendRequest(address, 11));
+        const leaves = await openConnection(left.url);
+        const take = { ...recvRequest(address), visibility_timeout_ms: 60_000, details: true };
+        const asked = { ...take, attempt_id: 'A' };
+        leaves.write(httpRequest(JSON.stringify([asked, { ...recvRequest(address + 1), wait_ms: LONG_MS }])));
+        await until('the message is taken', async () => (await held()) === 1);
+        const { json } = await other.post(asked);
+        expect(json.id).to.equal(11);
+        leaves.destroy();
+        await left.stop();
+        expect((await broker.post(take)).status).to.equal(404);
+        expect((await other.post(asked)).json.delivery).to.deep.equal(json.delivery);
+        const { receipt } = json.delivery as { receipt: string };
+        expect((await broker.post({ ...freeRequest(address, 11), receipt })).status).to.equal(200);
+        address++;
+      });
+
+      it('has taken back nothing that it was told when it asked again at once, before, in or after that', async function () {
+        this.timeout(60_000);
+        const told: { address: number; receipt: string }[] = [];
+        for (let round = 0; round < 120; round++) {
+          address++;
+          await broker.post(sendRequest(address, 11));
+          const take = { ...recvRequest(address), visibility_timeout_ms: 60_000, details: true, attempt_id: 'A' };
+          const leaves = await openConnection(left.url);
+          leaves.write(httpRequest(JSON.stringify(take)));
+          // a little later in each round, over and over
+          const untilMs = performance.now() + (round % 40) / 10;
+          while (performance.now() < untilMs) await turn();
+          leaves.reset();
+          const { json } = await (round % 2 === 0 ? left : other).post(take);
+          expect(json.id, `round ${round}`).to.equal(11);
+          told.push({ address, receipt: (json.delivery as { receipt: string }).receipt });
+        }
+        await left.stop();
+        for (const [round, { address: of, receipt }] of told.entries()) {
+          expect((await other.post(recvRequest(of))).status, `round ${round}: a second holder`).to.equal(404);
+          const freed = await other.post({ ...freeRequest(of, 11), receipt });
+          expect(freed.status, `round ${round}: ${freed.text}`).to.equal(200);
+        }
+      });
     });
 
     it('may have closed its own side only, with a RECV that does not wait', async () => {

@@ -141,7 +141,19 @@ describe('queue: a deduplicated message with a time to live', () => {
   it('leaves the memory of the next with its id alone when it is dropped', async () => {
     queues = await openQueues({ dedupWindowMs: WINDOW_MS });
     const dropAll = async (found: string[][]): Promise<number> => {
-      const names = ['queue', 'leases', 'held', 'delayed', 'backed', 'dead', 'seen', 'ended0', 'ended1', 'settings'];
+      const names = [
+        'queue',
+        'leases',
+        'held',
+        'delayed',
+        'backed',
+        'dead',
+        'seen',
+        'ended0',
+        'ended1',
+        'settings',
+        'attempts',
+      ];
       const args = [...names.map(key), JSON.stringify(found), WINDOW_MS];
       return queues.redis.aizumiDrop(...(args as Parameters<typeof queues.redis.aizumiDrop>));
     };

@@ -16,6 +16,8 @@ type Step =
   /** Deduplicated; the window outlives the history. */
   | { do: 'send once'; saddr: number; id: number; payload: string; later: boolean; life: Life }
   | { do: 'recv'; max: number; attempt: string | undefined }
+  /** The reply to the n-th RECV (modulo their number) could not be written. */
+  | { do: 'undo'; nth: number }
   | { do: 'free'; which: Chosen }
   | { do: 'free many'; ids: number[] }
   | { do: 'keep'; which: Chosen }
@@ -68,6 +70,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: does('undo'), nth: fc.nat(30) }) },
   { weight: 3, arbitrary: fc.record({ do: does('free'), which }) },
   { weight: 1, arbitrary: fc.record({ do: does('free many'), ids: fc.array(ids, { minLength: 1, maxLength: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ do: does('keep'), which }) },
@@ -125,6 +128,13 @@ async function take(action: Step, model: ModelQueue, real: RealQueue): Promise<v
     case 'recv':
       expect(await real.recv(action.max, action.attempt)).to.equal(model.recv(action.max, action.attempt));
       break;
+    case 'undo': {
+      if (model.told.length === 0) break;
+      const nth = action.nth % model.told.length;
+      model.undo(nth);
+      await real.undo(nth);
+      break;
+    }
     case 'free':
       await onOne(action.which, model, async (one) => expect(await real.free(one)).to.equal(model.free(one)));
       break;

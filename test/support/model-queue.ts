@@ -25,12 +25,28 @@ interface ModelMessage {
   held: boolean;
   /** Place in the order of deliveries. */
   delivered: number;
+  /** How often its lease was set anew. */
+  keeps: number;
 }
 
 interface Delivered {
   message: ModelMessage;
   delivered: number;
 }
+
+/** What a RECV with an attempt_id took, and how many were given it. */
+interface Attempt {
+  readonly taken: readonly Delivered[];
+  asks: number;
+}
+
+/** What a RECV was answered. */
+interface Told {
+  readonly attempt: string | undefined;
+  readonly deliveries: readonly (Delivered & { readonly keeps: number })[];
+}
+
+const isHeld = ({ message, delivered }: Delivered): boolean => message.held && message.delivered === delivered;
 
 const toText = ({ id, payload, deliveries }: ModelMessage): string => `${id} ${payload} ${deliveries}`;
 
@@ -45,7 +61,9 @@ export class ModelQueue {
   /** What was sent once only, sender:id → payload. */
   readonly seen = new Map<string, string>();
   readonly deliveries: Delivered[] = [];
-  readonly #attempts = new Map<string, Delivered[]>();
+  readonly #attempts = new Map<string, Attempt>();
+  /** Not undone yet. */
+  readonly told: Told[] = [];
   #sent = 0;
   #due = 0;
 
@@ -74,6 +92,7 @@ export class ModelQueue {
       due: undefined,
       held: false,
       delivered: 0,
+      keeps: 0,
     } as const;
     (later ? this.delayed : this.messages).push({ ...message });
     if (once !== undefined) this.seen.set(once, payload);
@@ -83,11 +102,13 @@ export class ModelQueue {
 
   /** @returns the messages, or when to look again */
   recv(max: number, attempt: string | undefined): string {
-    const before = (attempt === undefined ? undefined : this.#attempts.get(attempt)) ?? [];
-    const still = before.filter(
-      ({ message, delivered }) => message.state === 'leased' && message.delivered === delivered,
-    );
-    if (still.length > 0) return still.map(({ message }) => toText(message)).join(', ');
+    const before = attempt === undefined ? undefined : this.#attempts.get(attempt);
+    const still = before?.taken.filter((one) => isHeld(one) && one.message.state === 'leased') ?? [];
+    if (before && still.length > 0) {
+      before.asks++;
+      return this.#tell(attempt, still);
+    }
+    if (attempt !== undefined) this.#attempts.delete(attempt);
 
     const first = this.deliveries.length;
     const wrote = this.#takeWhatIsDue() || this.messages.some(({ state }) => state === 'ended');
@@ -102,8 +123,42 @@ export class ModelQueue {
     }
     const taken = this.deliveries.slice(first);
     if (taken.length === 0) return this.#again(wrote || discarded);
-    if (attempt !== undefined) this.#attempts.set(attempt, taken);
-    return taken.map(({ message }) => toText(message)).join(', ');
+    if (attempt !== undefined) this.#attempts.set(attempt, { taken, asks: 1 });
+    return this.#tell(attempt, taken);
+  }
+
+  #tell(attempt: string | undefined, deliveries: readonly Delivered[]): string {
+    this.told.push({ attempt, deliveries: deliveries.map((one) => ({ ...one, keeps: one.message.keeps })) });
+    return deliveries.map(({ message }) => toText(message)).join(', ');
+  }
+
+  /** The n-th reply that was not undone did not reach anybody. */
+  undo(nth: number): void {
+    const [{ attempt, deliveries }] = this.told.splice(nth, 1) as [Told];
+    if (attempt !== undefined) {
+      const known = this.#attempts.get(attempt);
+      const isOf = known?.taken.some(
+        (one) => isHeld(one) && deliveries.some(({ delivered }) => delivered === one.delivered),
+      );
+      if (!known || !isOf || --known.asks > 0) return;
+      this.#attempts.delete(attempt);
+    }
+    for (const one of deliveries) {
+      const { message } = one;
+      if (!isHeld(one) || (message.state === 'leased' && message.keeps !== one.keeps)) continue;
+      Object.assign(message, { held: false, state: 'ended', deliveries: message.deliveries - 1 });
+    }
+  }
+
+  /** attempt_id → how many ask, and what is held of it. */
+  attempts(): Record<string, { asks: number; payloads: string[] }> {
+    const all: [string, Attempt][] = [...this.#attempts].filter(([, { taken }]) => taken.some(isHeld));
+    return Object.fromEntries(
+      all.map(([id, { asks, taken }]) => [
+        id,
+        { asks, payloads: taken.filter(isHeld).map(({ message }) => message.payload) },
+      ]),
+    );
   }
 
   #takeWhatIsDue(): boolean {
@@ -158,7 +213,7 @@ export class ModelQueue {
   keep(which: Which): string {
     const message = this.#find(which);
     if (typeof message === 'string') return message;
-    message.state = 'leased';
+    Object.assign(message, { state: 'leased', keeps: message.keeps + 1 });
     return 'done';
   }
 

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { back } from '../../src/queue/back.js';
 import { drop } from '../../src/queue/drop.js';
 import { free, freeMany } from '../../src/queue/free.js';
+import { giveBack } from '../../src/queue/give-back.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { keep } from '../../src/queue/keep.js';
 import { move } from '../../src/queue/move.js';
@@ -10,6 +11,7 @@ import { peek } from '../../src/queue/peek.js';
 import type { State } from '../../src/queue/peek.js';
 import type { Message } from '../../src/queue/queues.js';
 import { recv } from '../../src/queue/recv.js';
+import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { stat } from '../../src/queue/stat.js';
 import type { Life, ModelQueue, Which } from './model-queue.js';
@@ -24,8 +26,17 @@ const PAGE = 3;
 const TTL_MS: Record<Life, number | undefined> = { none: undefined, long: HOUR_MS, over: 1 };
 const WORDS: Record<string, string> = { queue_full: 'full', id_conflict: 'conflict', lease_lost: 'lease_lost' };
 
+/** What a RECV was answered. */
+interface Told {
+  attemptId: string | undefined;
+  messages: Delivery[];
+}
+
 export class RealQueue {
   #sent = 0;
+  #kept = 0;
+  /** Not undone yet. */
+  readonly #told: Told[] = [];
   readonly #receipts: { id: number; receipt: string }[] = [];
 
   constructor(
@@ -66,7 +77,14 @@ export class RealQueue {
     }
     for (const { id, receipt } of messages)
       if (!this.#receipts.some((known) => known.receipt === receipt)) this.#receipts.push({ id, receipt });
+    this.#told.push({ attemptId, messages });
     return messages.map(({ id, payload, attempt }) => `${id} ${payload} ${attempt}`).join(', ');
+  }
+
+  /** The n-th reply of RECV that was not undone did not reach anybody. */
+  async undo(nth: number): Promise<void> {
+    const [{ attemptId, messages }] = this.#told.splice(nth, 1) as [Told];
+    await giveBack(this.queues, this.address, messages, attemptId);
   }
 
   freeMany = (ids: readonly number[]): Promise<number[]> => freeMany(this.queues, this.address, ids);
@@ -75,7 +93,7 @@ export class RealQueue {
     this.#act(which, (id, receipt) => free(this.queues, this.address, id, receipt));
 
   keep = (which: Which): Promise<string> =>
-    this.#act(which, (id, receipt) => keep(this.queues, this.address, id, HOUR_MS, receipt));
+    this.#act(which, (id, receipt) => keep(this.queues, this.address, id, HOUR_MS + ++this.#kept, receipt));
 
   back = (which: Which, later: boolean, counts: boolean): Promise<string> =>
     this.#act(which, (id, receipt) =>
@@ -161,10 +179,37 @@ export class RealQueue {
     expect(dead.map(([, fields]) => fields[5])).to.deep.equal(model.dead.map(({ payload }) => payload));
     expect(Number(await raw.hget(this.key('counts'), 'expired')), 'expired').to.equal(model.expired);
 
+    await this.#checkAttempts(model);
+
     const live = [...model.messages, ...model.delayed].flatMap(({ once }) => once ?? []);
     expect(await raw.hkeys(this.key('seen'))).to.have.members(live);
     const ended = await endedFields(this.queues, this.address);
     expect(ended).to.have.members([...model.seen.keys()].filter((once) => !live.includes(once)));
+  }
+
+  /** Of each attempt its receipts, which are held, and its attempt_id; nothing else. */
+  async #checkAttempts(model: ModelQueue): Promise<void> {
+    const { raw } = this.queues;
+    const held = await raw.zrange(this.key('held'), '0', '-1');
+    const scores = await raw.zrange(this.key('attempts'), '0', '-1', 'WITHSCORES');
+    const receipts = new Map<number, string[]>();
+    const heads: [string, number][] = [];
+    for (let i = 0; i < scores.length; i += 2) {
+      const [member, score] = [scores[i]!, Number(scores[i + 1])];
+      if (member.startsWith('=')) heads.push([member.slice(1), score]);
+      else receipts.set(score, [...(receipts.get(score) ?? []), member]);
+    }
+    expect(held).to.include.members([...receipts.values()].flat());
+    const found = heads.map(([id, score]) => {
+      const of = receipts.get(score - (score % 1000)) ?? [];
+      receipts.delete(score - (score % 1000));
+      return [id, { asks: score % 1000, count: of.length }] as const;
+    });
+    expect([...receipts.keys()], 'without an attempt_id').to.deep.equal([]);
+    const expected = Object.entries(model.attempts());
+    expect(Object.fromEntries(found)).to.deep.equal(
+      Object.fromEntries(expected.map(([id, { asks, payloads }]) => [id, { asks, count: payloads.length }])),
+    );
   }
 }
 
