@@ -1,0 +1,123 @@
+// Slots of a real Redis Cluster that move from one primary to another, one at a time, step by step as redis-cli does it.
+import { Redis } from 'ioredis';
+import { ask } from './ask.js';
+import type { StackNode } from './stacks.js';
+import { until } from './until.js';
+
+/** Keys in one MIGRATE, and how long it may take: redis-cli's defaults. */
+const KEYS_AT_ONCE = 10;
+const MIGRATE_MS = 60_000;
+
+/** Where a slot is, and where it is being moved to. */
+export interface SlotMove {
+  readonly slot: number;
+  readonly from: StackNode;
+  readonly to: StackNode;
+}
+
+/** The slot of `key`, by the node's own word. */
+export const slotOf = async (port: number, key: string): Promise<number> =>
+  Number(await ask(port, 'CLUSTER', 'KEYSLOT', key));
+
+/** The primary that has `slot`, as `port` sees it: host:port of the redirection or of CLUSTER SLOTS. */
+export async function ownerOf(nodes: readonly StackNode[], slot: number): Promise<StackNode> {
+  for (const { port } of nodes) {
+    const ranges = (await ask(port, 'CLUSTER', 'SLOTS').catch(() => [])) as [number, number, [string, number]][];
+    const range = ranges.find(([first, last]) => first <= slot && slot <= last);
+    const owner = nodes.find((node) => node.port === range?.[2][1]);
+    if (owner) return owner;
+  }
+  throw new Error(`no node knows who has slot ${slot}`);
+}
+
+/** From now on the source sends commands on keys it does not have to the target (ASK). No key has been moved. */
+export async function beginMove({ slot, from, to }: SlotMove): Promise<void> {
+  const [source, target] = await Promise.all([from, to].map(({ port }) => ask(port, 'CLUSTER', 'MYID')));
+  await ask(to.port, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', source as string);
+  await ask(from.port, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', target as string);
+}
+
+/**
+ * Moves keys of a slot that is being moved.
+ * @param most keys; default: all
+ * @returns how many were moved
+ */
+export async function moveKeys({ slot, from, to }: SlotMove, most = Infinity): Promise<number> {
+  // MIGRATE may take longer than ask() waits
+  const source = new Redis({ host: '127.0.0.1', port: from.port, retryStrategy: () => null });
+  source.on('error', () => undefined);
+  let moved = 0;
+  try {
+    while (moved < most) {
+      const count = Math.min(KEYS_AT_ONCE, most - moved);
+      const keys = await source.cluster('GETKEYSINSLOT', slot, count);
+      if (keys.length === 0) break;
+      await source.call('MIGRATE', '127.0.0.1', to.port, '', 0, MIGRATE_MS, 'KEYS', ...keys);
+      moved += keys.length;
+    }
+  } finally {
+    source.disconnect();
+  }
+  return moved;
+}
+
+/** Gives the slot to the target: the target hears of it first, so that at no time nobody takes the slot's commands. */
+export async function endMove({ slot, from, to }: SlotMove, primaries: readonly StackNode[] = []): Promise<void> {
+  const target = (await ask(to.port, 'CLUSTER', 'MYID')) as string;
+  const others = primaries.filter((node) => node !== from && node !== to);
+  for (const { port } of [to, from, ...others]) await ask(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', target);
+}
+
+/** Takes a move back that has been begun; keys that have been moved already must be moved back first. */
+export async function cancelMove({ slot, from, to }: SlotMove): Promise<void> {
+  for (const { port } of [from, to]) await ask(port, 'CLUSTER', 'SETSLOT', slot, 'STABLE');
+}
+
+/** A whole move of one slot, keys and all. */
+export async function moveSlot(move: SlotMove, primaries: readonly StackNode[] = []): Promise<void> {
+  await beginMove(move);
+  await moveKeys(move);
+  await endMove(move, primaries);
+}
+
+/**
+ * Moves a slot there and back again until `isOver`, which is asked before each move.
+ * @param pause between two steps, so that commands fall into each state of the slot
+ * @returns how many moves there were; the slot may be with either
+ */
+export async function moveToAndFro(
+  { slot, from, to }: SlotMove,
+  isOver: (moves: number) => boolean,
+  pause: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<number> {
+  let moves = 0;
+  for (let move = { slot, from, to }; !isOver(moves); move = { slot, from: move.to, to: move.from }) {
+    await beginMove(move);
+    await pause();
+    await moveKeys(move);
+    await pause();
+    await endMove(move);
+    await pause();
+    moves++;
+  }
+  return moves;
+}
+
+/**
+ * Resolves when the replicas of the primary at `port` have all that it has now, what MIGRATE has put there too: WAIT counts
+ * only what its own connection wrote, and MIGRATE's writes were another's.
+ */
+export async function replicasHaveAll(port: number, replicas: number, withinMs = 10_000): Promise<void> {
+  const info = async (): Promise<string> => String(await ask(port, 'INFO', 'replication'));
+  const offset = Number(/^master_repl_offset:(\d+)/m.exec(await info())?.[1]);
+  await until(
+    `${replicas} replicas have offset ${offset}`,
+    async () => {
+      const offsets = [...(await info()).matchAll(/^slave\d+:.*state=online,offset=(\d+)/gm)].map(([, at]) =>
+        Number(at),
+      );
+      return offsets.filter((at) => at >= offset).length >= replicas;
+    },
+    withinMs,
+  );
+}
