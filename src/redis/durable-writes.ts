@@ -1,12 +1,13 @@
 // Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
-import type { Cluster, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
-import { nodeName, nodeOf, openNode } from './cluster.js';
+import { followMove, nodeName, nodeOf, openNode, writeAsking } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
+import { Detours } from './detours.js';
 import { GroupCommit } from './group-commit.js';
 import { askWhetherFollowed, followedKey } from './history.js';
 import { openPrimary } from './primary.js';
@@ -30,13 +31,11 @@ export interface DurableOptions {
   observer?: Observer | undefined;
 }
 
-/** Nodes asked in turn for one write, while its queue moves in a Cluster. */
-const MOST_TRIES = 5;
-
 export class DurableWrites {
   readonly #replication: ReplicationWatch;
   readonly #writers = new Map<string, GroupCommit>();
   readonly #address;
+  readonly #detours = new Detours((slot, node) => followMove(this.redis, slot, node));
 
   /** @param redis the worker's connection, which knows the primaries */
   constructor(
@@ -59,20 +58,17 @@ export class DurableWrites {
    */
   async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (level === 'primary') return write(this.redis);
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#commit(key, level, write);
-      } catch (error) {
-        // the node has refused it, and names the one that has the key
-        const [, slot, node] = /^MOVED (\d+) (\S+)$/.exec(error instanceof Error ? error.message : '') ?? [];
-        if (tries === MOST_TRIES || slot === undefined || node === undefined) throw error;
-        (this.redis as Cluster).slots[Number(slot)] = [node];
-      }
-    }
+    return this.#detours.carryOut(key, (asked) => this.#commit(key, level, write, asked));
   }
 
-  async #commit<T>(key: string, level: 'quorum' | 'all', write: (redis: RedisClient) => Promise<T>): Promise<T> {
-    const node = nodeOf(this.redis, key) ?? '?';
+  /** @param asked the node that ASK has named, while the key's slot is being moved */
+  async #commit<T>(
+    key: string,
+    level: 'quorum' | 'all',
+    write: (redis: RedisClient) => Promise<T>,
+    asked?: string,
+  ): Promise<T> {
+    const node = asked ?? nodeOf(this.redis, key) ?? '?';
     if (this.#replication.of(node) === undefined) await this.#replication.look();
     const replication = this.#replication.of(node);
     if (replication === undefined)
@@ -82,7 +78,8 @@ export class DurableWrites {
         { outcome: 'not_done', retryAfterS: 1 },
       );
     const needs = { enough: replicasFor(level, replication), every: replication.nodes - 1 };
-    return needs.enough === 0 ? write(this.redis) : this.#writer(node).commit(write, needs);
+    if (needs.enough === 0) return write(this.redis);
+    return this.#writer(node).commit(asked === undefined ? write : writeAsking(write), needs);
   }
 
   /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */
