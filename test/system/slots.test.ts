@@ -151,7 +151,8 @@ describe('a slot of a Cluster that moves', function () {
     const moves = await moveToAndFro(move, (n) => n >= MOVES || performance.now() - startedMs > LOAD_MS, pause);
     const verdicts = await Promise.all(loads.map((load) => load.end()));
     if (moves % 2 === 1) move = { ...move, from: move.to, to: move.from };
-    console.log({ moves, ms: Math.round(performance.now() - startedMs) }, verdicts);
+    if (process.env.AIZUMI_TEST_SHOW !== undefined)
+      console.log({ moves, ms: Math.round(performance.now() - startedMs) }, verdicts);
     for (const { lost, doubled, reordered, unexpected, refused } of verdicts)
       expect({ lost, doubled, reordered, unexpected }).to.deep.equal(
         { lost: [], doubled: [], reordered: [], unexpected: {} },
