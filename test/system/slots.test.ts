@@ -11,8 +11,8 @@ import { until } from '../support/until.js';
 import { QueueLoad } from '../support/queue-load.js';
 
 /** Moves of the slot while the load runs; each with all its steps. */
-const MOVES = Number(process.env.AIZUMI_TEST_SLOT_MOVES ?? 60);
-const LOAD_MS = 25_000;
+const MOVES = Number(process.env.AIZUMI_TEST_SLOT_MOVES ?? 40);
+const LOAD_MS = 15_000;
 
 const WAYS = [
   { durability: 'primary' },
