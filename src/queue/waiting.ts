@@ -150,8 +150,9 @@ export class Waiting {
   async #lookFor(first: Waiter, address: number, line: Line): Promise<void> {
     const session = this.#session(address);
     try {
-      const { messages, againMs } = await this.#read(session, address, first.options);
-      line.session = session;
+      const { found, isTold } = await this.#read(session, address, first.options);
+      const { messages, againMs } = found;
+      line.session = isTold ? session : undefined;
       if (messages.length > 0) {
         line.answer(first, messages);
         line.again = true; // what it took it has changed itself, and that is not told
@@ -166,8 +167,12 @@ export class Waiting {
     }
   }
 
-  #read(session: object | undefined, address: number, options: RecvOptions): Promise<Received> {
-    if (session === undefined) return recv(this.queues, address, options);
+  async #read(
+    session: object | undefined,
+    address: number,
+    options: RecvOptions,
+  ): Promise<{ found: Received; isTold: boolean }> {
+    if (session === undefined) return { found: await recv(this.queues, address, options), isTold: false };
     const { keyPrefix: prefix } = this.queues.settings;
     const keys = [queueKey, leasesKey, delayedKey, backedKey].map((name) => name(prefix, address));
     return this.invalidations.look(keys as [string, ...string[]], (redis) =>

@@ -1,13 +1,14 @@
 // Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
-import type { Cluster, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
-import { nodeName, nodeOf, openNode } from './cluster.js';
+import { followMove, nodeName, nodeOf, openNode, writeAsking } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { checkFence } from './fence-check.js';
+import { Detours } from './detours.js';
 import { GroupCommit } from './group-commit.js';
 import type { Needs } from './group-commit.js';
 import { askWhetherFollowed, followedKey } from './history.js';
@@ -33,14 +34,12 @@ export interface DurableOptions {
   observer?: Observer | undefined;
 }
 
-/** Nodes asked in turn for one write, while its queue moves in a Cluster. */
-const MOST_TRIES = 5;
-
 export class DurableWrites {
   readonly #replication: ReplicationWatch;
   /** By node and level: a batch at `quorum` does not wait for one at `all`. */
   readonly #writers = new Map<string, Map<ReplicatedLevel, GroupCommit>>();
   readonly #address;
+  readonly #detours = new Detours((slot, node) => followMove(this.redis, slot, node));
 
   /** @param redis the worker's connection, which knows the primaries */
   constructor(
@@ -63,20 +62,17 @@ export class DurableWrites {
    */
   async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (level === 'primary') return write(this.redis);
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#commit(key, level, write);
-      } catch (error) {
-        // the node has refused it, and names the one that has the key
-        const [, slot, node] = /^MOVED (\d+) (\S+)$/.exec(error instanceof Error ? error.message : '') ?? [];
-        if (tries === MOST_TRIES || slot === undefined || node === undefined) throw error;
-        (this.redis as Cluster).slots[Number(slot)] = [node];
-      }
-    }
+    return this.#detours.carryOut(key, (asked) => this.#commit(key, level, write, asked));
   }
 
-  async #commit<T>(key: string, level: ReplicatedLevel, write: (redis: RedisClient) => Promise<T>): Promise<T> {
-    const node = nodeOf(this.redis, key) ?? '?';
+  /** @param asked the node that ASK has named, while the key's slot is being moved */
+  async #commit<T>(
+    key: string,
+    level: ReplicatedLevel,
+    write: (redis: RedisClient) => Promise<T>,
+    asked?: string,
+  ): Promise<T> {
+    const node = asked ?? nodeOf(this.redis, key) ?? '?';
     if (this.#replication.of(node) === undefined) await this.#replication.look();
     const replication = this.#replication.of(node);
     if (replication === undefined)
@@ -87,7 +83,8 @@ export class DurableWrites {
       );
     const memoryOnly = this.#replication.withoutDisk(node);
     if (memoryOnly !== undefined) throw noDisk(memoryOnly);
-    return replication.nodes === 1 ? write(this.redis) : this.#writer(node, level).commit(write);
+    if (replication.nodes === 1) return write(this.redis);
+    return this.#writer(node, level).commit(asked === undefined ? write : writeAsking(write));
   }
 
   /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */

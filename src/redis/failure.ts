@@ -14,6 +14,7 @@ const REFUSED: Record<string, string> = {
   BUSY: 'Redis is busy with a script: try again',
   CLUSTERDOWN: 'The Redis Cluster is down: try again',
   MOVED: 'The Redis Cluster has moved this queue: try again',
+  ASK: 'The Redis Cluster is moving this queue: try again',
   TRYAGAIN: 'The Redis Cluster is moving this queue: try again',
   NOAUTH: 'Redis wants a password: set it in AIZUMI_REDIS_URL',
   WRONGPASS: 'Redis does not take the password in AIZUMI_REDIS_URL',

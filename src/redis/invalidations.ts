@@ -1,16 +1,20 @@
 // Reads of which Redis tells when another client has changed what was read: how a waiting RECV wakes (docs/adr/0009).
-import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import { Cluster } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
-import { redisFailure } from './failure.js';
+import { redirectionIn } from './detours.js';
 import { openPrimary } from './primary.js';
 import { TrackedPrimary } from './tracked-primary.js';
 import type { Session } from './tracked-primary.js';
 import { watchCommands } from './watch-commands.js';
+
+/** A slot that is being moved is looked at again so often by those who wait. */
+const FOLLOW_MS = 100;
 
 export interface InvalidationsOptions {
   url: string;
@@ -55,15 +59,31 @@ export class Invalidations {
 
   /**
    * Carries out `read`; the next change of any of `keys` by another client is told, once, as long as the session lasts.
-   * A change that `read` itself makes ends that without a word.
+   * A change that `read` itself makes ends that without a word. While the keys' slot is being moved, the read goes to wherever
+   * they are, and no change is told.
    * @param keys of one slot
    * @param read issues its command at once when it is called, so that no change can fall between
    */
-  async look<T>(keys: [string, ...string[]], read: (redis: RedisClient) => Promise<T>): Promise<T> {
+  async look<T>(
+    keys: [string, ...string[]],
+    read: (redis: RedisClient) => Promise<T>,
+  ): Promise<{ found: T; isTold: boolean }> {
     const { reader } = this.#primary(nodeOf(this.redis, keys[0]) ?? '');
-    const tracked = reader.exists(...keys);
-    const [result] = await Promise.all([read(reader), tracked.catch((error: unknown) => this.#refuse(error))]);
-    return result;
+    const tracked = reader.exists(...keys).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    try {
+      // what was read has been taken, whether changes are told or not
+      const found = await read(reader);
+      const refused = await tracked;
+      if (refused !== undefined) this.#follow();
+      return { found, isTold: refused === undefined };
+    } catch (error) {
+      if (redirectionIn(error) === undefined) throw error;
+      this.#follow();
+      return { found: await read(this.redis), isTold: false };
+    }
   }
 
   close(): void {
@@ -71,19 +91,18 @@ export class Invalidations {
     this.#primaries.clear();
   }
 
-  #refuse(error: unknown): never {
-    if (error instanceof Error && error.message.startsWith('MOVED')) this.#follow();
-    throw redisFailure(error);
-  }
-
-  /** A node has told that a key is elsewhere now. */
+  /** A slot has moved, or is being moved: soon there is another session for it. */
   #follow(): void {
     if (this.#following) return;
     this.#following = true;
-    (this.redis as Cluster).refreshSlotsCache(() => {
-      this.#following = false;
-      this.#listener?.onSession();
-    });
+    setTimeout(() => {
+      const told = (): void => {
+        this.#following = false;
+        this.#listener?.onSession();
+      };
+      if (this.redis instanceof Cluster) this.redis.refreshSlotsCache(told);
+      else told();
+    }, FOLLOW_MS).unref();
   }
 
   #primary(node: string): TrackedPrimary {

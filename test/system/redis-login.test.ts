@@ -17,7 +17,7 @@ import { until } from '../support/until.js';
 
 /** As docs/tls.md gives it. */
 const RULE = /^user aizumi on >change-me (.*)$/m.exec(readFileSync('docs/tls.md', 'utf8'))![1]!.split(' ');
-const IN_CLUSTER = ['+cluster|info', '+cluster|slots', '+cluster|nodes', '+readonly'];
+const IN_CLUSTER = ['+cluster|info', '+cluster|slots', '+cluster|nodes', '+readonly', '+asking'];
 const ALLOWED = RULE.filter((word) => word.startsWith('+')).map((word) => word.slice(1));
 
 /** What the user asked for in vain. Redis 7.0 does not know client|setinfo, and it is not needed. */

@@ -1,0 +1,153 @@
+// Commands that a Cluster node refused because their slot is being moved: retried, in their order, until the move lets them through.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BrokerError } from '../errors.js';
+
+/** The node has done nothing. It names the node to go to, or cannot say yet. */
+export interface Redirection {
+  kind: 'MOVED' | 'ASK' | 'TRYAGAIN' | 'NOSCRIPT';
+  /** With MOVED and ASK. */
+  slot?: number;
+  /** host:port, with MOVED and ASK. */
+  node?: string;
+}
+
+/**
+ * Carries a command out.
+ * @param asked the node that ASK has named: ASKING goes before the command; undefined: the node that the map of slots names
+ */
+export type Attempt<T> = (asked: string | undefined) => Promise<T>;
+
+interface Waiting {
+  readonly attempt: Attempt<unknown>;
+  readonly untilMs: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  /** The last one; undefined: not tried yet. */
+  refusal: unknown;
+}
+
+/** A command is retried for this long: with its first try and its answer that is within the second that a request may take. */
+const RETRY_MS = 600;
+const PAUSE_MS = 20;
+/** Redirections in a row that are followed at once; after that with a pause, since the nodes do not agree yet. */
+const MOST_HOPS = 3;
+
+/** @returns undefined where `error` is no redirection */
+export function redirectionIn(error: unknown): Redirection | undefined {
+  const cause = error instanceof BrokerError ? error.cause : error;
+  const message = cause instanceof Error ? cause.message : '';
+  const [, kind, slot, node] = /^(MOVED|ASK) (\d{1,5}) (\S+)/.exec(message) ?? [];
+  if (node !== undefined) return { kind: kind as 'MOVED' | 'ASK', slot: Number(slot), node };
+  if (message.startsWith('NOSCRIPT')) return { kind: 'NOSCRIPT' };
+  return message.startsWith('TRYAGAIN') || message === NOT_CONNECTED ? { kind: 'TRYAGAIN' } : undefined;
+}
+
+/** An attempt's error when the node's connection is still being opened. */
+export const NOT_CONNECTED = "Cluster isn't ready: the connection to the node that has the key is being opened";
+
+/**
+ * One line for each name, such as a queue. Commands of a line are carried out in the order in which they were refused or came:
+ * the first is retried alone, and when it is through, the others follow in one packet. A command that comes while its line is
+ * open must join it, or it would overtake.
+ */
+export class Detours {
+  readonly #lines = new Map<string, Waiting[]>();
+
+  /** @param follow notes the node that has a slot from now on */
+  constructor(private readonly follow: (slot: number, node: string) => void) {}
+
+  /** Lines that are open: none, almost always. */
+  get size(): number {
+    return this.#lines.size;
+  }
+
+  isOpen(name: string): boolean {
+    return this.#lines.has(name);
+  }
+
+  /**
+   * Carries `attempt` out, behind those of its line if there is one.
+   * @throws what the attempt throws; after {@link RETRY_MS} the last redirection: nothing was done
+   */
+  async carryOut<T>(name: string, attempt: Attempt<T>): Promise<T> {
+    if (this.#lines.has(name)) return this.join(name, attempt);
+    try {
+      return await attempt(undefined);
+    } catch (error) {
+      if (redirectionIn(error) === undefined) throw error;
+      return this.join(name, attempt, error);
+    }
+  }
+
+  /** The same for one that has been refused, or that comes while its line is open. */
+  join<T>(name: string, attempt: Attempt<T>, refusal?: unknown): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const untilMs = performance.now() + RETRY_MS;
+      this.#add(name, { attempt, untilMs, refusal, resolve: resolve as (value: unknown) => void, reject });
+    });
+  }
+
+  #add(name: string, waiting: Waiting): void {
+    const line = this.#lines.get(name);
+    if (line !== undefined) {
+      line.push(waiting);
+      return;
+    }
+    const opened = [waiting];
+    this.#lines.set(name, opened);
+    void this.#carryOut(name, opened);
+  }
+
+  async #carryOut(name: string, line: Waiting[]): Promise<void> {
+    for (let [first] = line; first !== undefined; [first] = line) {
+      const asked = await this.#through(first);
+      line.shift();
+      if (asked !== false) {
+        this.#release(name, line, asked);
+        return;
+      }
+      // of those behind it some may have to end with it, not tried once
+      while (line[0] !== undefined && line[0].untilMs < performance.now()) {
+        const { reject, refusal: own = first.refusal } = line.shift() as Waiting;
+        reject(own);
+      }
+    }
+    this.#lines.delete(name);
+  }
+
+  /** @returns the node that was asked when it was answered, undefined: the slot's own; false when its time was up */
+  async #through(first: Waiting): Promise<string | undefined | false> {
+    for (let hops = 0; ; hops++) {
+      const redirection = redirectionIn(first.refusal);
+      const { kind, slot, node } = redirection ?? {};
+      if (kind === 'MOVED') this.follow(slot as number, node as string);
+      if (redirection !== undefined && performance.now() > first.untilMs) {
+        first.reject(first.refusal);
+        return false;
+      }
+      if (kind === 'TRYAGAIN' || hops >= MOST_HOPS) await sleep(PAUSE_MS);
+      const asked = kind === 'ASK' ? node : undefined;
+      try {
+        first.resolve(await first.attempt(asked));
+        return asked;
+      } catch (error) {
+        if (redirectionIn(error) === undefined) {
+          first.reject(error);
+          return asked;
+        }
+        first.refusal = error;
+      }
+    }
+  }
+
+  /** All leave in this turn, in their order. Those that are refused again join a line again, in their order. */
+  #release(name: string, line: Waiting[], asked: string | undefined): void {
+    this.#lines.delete(name);
+    for (const waiting of line) {
+      waiting.attempt(asked).then(waiting.resolve, (error: unknown) => {
+        if (redirectionIn(error) === undefined) waiting.reject(error);
+        else this.#add(name, { ...waiting, refusal: error });
+      });
+    }
+  }
+}

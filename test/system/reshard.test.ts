@@ -1,0 +1,132 @@
+// redis-cli's own operations on a Redis Cluster under load: a node is added, gets slots, gives them back and is taken out.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { Command } from 'ioredis';
+import { expect } from 'chai';
+import { ask } from '../support/ask.js';
+import { startBroker } from '../support/broker.js';
+import type { TestBroker } from '../support/broker.js';
+import { QueueLoad } from '../support/queue-load.js';
+import { freePort, testServerProgram } from '../support/redis-server.js';
+import { hasReplicas, startNode } from '../support/stack.js';
+import { startClusterStack } from '../support/stacks.js';
+import type { Stack, StackNode } from '../support/stacks.js';
+import { until } from '../support/until.js';
+
+const CLI = testServerProgram.replace(/-server$/, '-cli');
+const CLI_MS = 60_000;
+/** Slots in one reshard: the first of the first primary, where the queues are. */
+const SLOTS = 20;
+/** The new primary's share when others count 1: some 27 slots. */
+const SHARE = 0.005;
+
+const WAYS = [
+  { durability: 'primary' },
+  { durability: 'quorum' },
+  { durability: 'all' },
+  { durability: 'primary', dedup: true },
+  { durability: 'quorum', dedup: true },
+];
+
+const run = promisify(execFile);
+
+describe('redis-cli --cluster', function () {
+  this.timeout(180_000);
+  let stack: Stack;
+  let broker: TestBroker;
+  const added: StackNode[] = [];
+
+  before(async () => {
+    stack = await startClusterStack();
+    for (let i = 0; i < 2; i++) {
+      const conf = `cluster-enabled yes\ncluster-node-timeout 1000\ncluster-port ${await freePort()}\ncluster-config-file nodes.conf\n`;
+      added.push(await startNode(conf));
+    }
+    broker = await startBroker({ AIZUMI_REDIS_URL: stack.url });
+  });
+  after(async () => {
+    await broker.stop();
+    await Promise.all(added.map((node) => node.stop()));
+    await stack.stop();
+  });
+
+  it('adds a node, reshards, rebalances and deletes it, and nothing is lost, doubled or reordered', async () => {
+    const [first] = stack.nodes as [StackNode];
+    const [primary, replica] = added as [StackNode, StackNode];
+    const address = ({ port }: StackNode): string => `127.0.0.1:${port}`;
+    const id = async ({ port }: StackNode): Promise<string> => String(await ask(port, 'CLUSTER', 'MYID'));
+    const cluster = (...args: string[]): Promise<unknown> =>
+      run(CLI, ['--cluster', ...args], { timeout: CLI_MS }).catch((error: unknown) => {
+        // what went wrong it writes to its standard output
+        throw new Error(`${args.join(' ')}: ${String((error as { stdout?: string }).stdout).slice(-2_000)}`);
+      });
+    /** Every node sees one configuration: redis-cli refuses to go on before. */
+    const agreed = (): Promise<unknown> =>
+      until(
+        'all nodes agree',
+        () =>
+          cluster('check', address(first)).then(
+            () => true,
+            () => false,
+          ),
+        20_000,
+      );
+
+    const prefix = broker.config.keyPrefix;
+    const isMoved = (queue: number): boolean => new Command('exists', [`${prefix}:{${queue}}:queue`]).getSlot() < SLOTS;
+    const queues: number[] = [];
+    for (let queue = 1; queues.length < WAYS.length; queue++) if (isMoved(queue)) queues.push(queue);
+    const loads = WAYS.map((way, i) => new QueueLoad(broker.url, queues[i]!, way));
+    loads.forEach((load) => load.start());
+    await until('all queues are served', () => loads.every(({ answered }) => answered > 2), 10_000);
+
+    // redis-cli writes to it (FUNCTION RESTORE) before it has a replica
+    await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', 0);
+    await cluster('add-node', address(primary), address(first));
+    await agreed();
+    await cluster(
+      'add-node',
+      address(replica),
+      address(first),
+      '--cluster-slave',
+      '--cluster-master-id',
+      await id(primary),
+    );
+    await until('the new primary has its replica', () => hasReplicas(primary, 1).catch(() => false), 20_000);
+    await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', 1);
+    await agreed();
+    const [of, to] = [await id(first), await id(primary)];
+    const reshard = (from: string, target: string): Promise<unknown> =>
+      cluster(
+        'reshard',
+        address(first),
+        '--cluster-from',
+        from,
+        '--cluster-to',
+        target,
+        '--cluster-slots',
+        String(SLOTS),
+        '--cluster-yes',
+      );
+    await reshard(of, to);
+    await agreed();
+    await reshard(to, of);
+    await agreed();
+    await cluster('rebalance', address(first), '--cluster-weight', `${to}=${SHARE}`, '--cluster-use-empty-masters');
+    await agreed();
+    await cluster('rebalance', address(first), '--cluster-weight', `${to}=0`);
+    await agreed();
+    await cluster('del-node', address(first), await id(replica));
+    await cluster('del-node', address(first), to);
+
+    const verdicts = await Promise.all(loads.map((load) => load.end()));
+    if (process.env.AIZUMI_TEST_SHOW !== undefined) console.log(verdicts);
+    for (const { lost, doubled, reordered, unexpected } of verdicts)
+      expect({ lost, doubled, reordered, unexpected }).to.deep.equal({
+        lost: [],
+        doubled: [],
+        reordered: [],
+        unexpected: {},
+      });
+  });
+});

@@ -1,0 +1,173 @@
+// A slot of a Redis Cluster that is being moved: nothing is lost, doubled or reordered, and no request is answered 500.
+import { Command } from 'ioredis';
+import { expect } from 'chai';
+import { startBroker } from '../support/broker.js';
+import type { Reply, TestBroker } from '../support/broker.js';
+import { beginMove, cancelMove, endMove, moveKeys, moveToAndFro, ownerOf, replicasHaveAll } from '../support/slots.js';
+import type { SlotMove } from '../support/slots.js';
+import { startClusterStack } from '../support/stacks.js';
+import type { Stack, StackNode } from '../support/stacks.js';
+import { until } from '../support/until.js';
+import { QueueLoad } from '../support/queue-load.js';
+
+/** Moves of the slot while the load runs; each with all its steps. */
+const MOVES = Number(process.env.AIZUMI_TEST_SLOT_MOVES ?? 40);
+const LOAD_MS = 15_000;
+
+const WAYS = [
+  { durability: 'primary' },
+  { durability: 'quorum' },
+  { durability: 'all', ttl_ms: 600_000 },
+  { durability: 'primary', dedup: true },
+  { durability: 'quorum', dedup: true },
+];
+
+/** The first addresses from `from` on whose queues are in one slot. */
+function addressesOfOneSlot(prefix: string, count: number): { slot: number; addresses: number[] } {
+  const slotOfAddress = (address: number): number => new Command('exists', [`${prefix}:{${address}}:queue`]).getSlot();
+  const slot = slotOfAddress(1);
+  const addresses = [];
+  for (let address = 1; addresses.length < count; address++)
+    if (slotOfAddress(address) === slot) addresses.push(address);
+  return { slot, addresses };
+}
+
+describe('a slot of a Cluster that moves', function () {
+  this.timeout(90_000);
+  let stack: Stack;
+  let broker: TestBroker;
+  let move: SlotMove;
+  let addresses: number[];
+  let primaries: StackNode[];
+
+  before(async () => {
+    stack = await startClusterStack();
+    primaries = stack.nodes.slice(0, 3);
+    broker = await startBroker({ AIZUMI_REDIS_URL: stack.url });
+    const found = addressesOfOneSlot(broker.config.keyPrefix, WAYS.length);
+    addresses = found.addresses;
+    const from = await ownerOf(primaries, found.slot);
+    move = { slot: found.slot, from, to: primaries.find((node) => node !== from)! };
+    await until(
+      'durable SENDs are taken',
+      async () => (await send(addresses[0]!, 0, { durability: 'quorum' })).status === 200,
+    );
+    await receive(addresses[0]!);
+  });
+  after(async () => {
+    await broker.stop();
+    await stack.stop();
+  });
+
+  const send = (daddr: number, id: number, more: object = {}): Promise<Reply> =>
+    broker.post({ msg_type: 'MSG_SEND_REQ', saddr: 1, daddr, id, payload: id, ...more });
+  const request = (type: string, saddr: number, more: object = {}): Promise<Reply> =>
+    broker.post({ msg_type: `MSG_${type}_REQ`, saddr, daddr: 5000, ...more });
+  /** Takes and frees the next message. @returns its id; undefined where none waits */
+  const receive = async (address: number): Promise<number | undefined> => {
+    const { status, json } = await request('RECV', address);
+    if (status === 404) return undefined;
+    expect(status).to.equal(200);
+    expect((await request('FREE', address, { id: json.id })).status).to.equal(200);
+    return json.id as number;
+  };
+  const outcome = ({ status, json }: Reply): unknown =>
+    status === 200
+      ? 200
+      : `${status} ${(json.error as Record<string, string>).reason} ${(json.error as Record<string, string>).outcome}`;
+
+  for (const state of ['no key moved', 'all keys moved'] as const)
+    it(`goes on, or says that nothing was done: ${state}`, async () => {
+      const address = addresses[0]!;
+      for (const id of [1, 2]) expect((await send(address, id)).status).to.equal(200);
+      await beginMove(move);
+      if (state === 'all keys moved') await moveKeys(move);
+      const startedMs = performance.now();
+      const replies = await Promise.all([
+        send(address, 3),
+        send(address, 4, { durability: 'quorum' }),
+        send(address, 5, { dedup: true }),
+        request('RECV', address),
+        request('RECV', address, { wait_ms: 5_000 }),
+        request('PEEK', address, { state: 'waiting' }),
+        request('STAT', address),
+        request('FREE', address, { id: 1 }),
+        fetch(`${broker.url}queues/${address}`).then(
+          async (reply) => ({ status: reply.status, json: await reply.json() }) as Reply,
+        ),
+      ]);
+      // a request of a second, on a machine that is busy
+      expect(performance.now() - startedMs).to.be.below(3_000);
+      const notDone = '503 unavailable not_done';
+      expect(replies.map(outcome)).to.deep.equal([200, 200, ...Array.from({ length: 7 }, () => notDone)]);
+      await moveKeys(move);
+      await endMove(move, primaries);
+      const received: (number | undefined)[] = [];
+      await until('all have come', async () => {
+        received.push(await receive(address));
+        return received.at(-1) === undefined;
+      });
+      expect(received.slice(0, 2)).to.deep.equal([1, 2]);
+      expect(received.slice(2).sort()).to.deep.equal([3, 4, undefined]);
+      move = { ...move, from: move.to, to: move.from };
+    });
+
+  it('takes a message to a RECV that waits while its slot is moved', async () => {
+    const address = addresses[1]!;
+    const waiting = request('RECV', address, { wait_ms: 15_000 });
+    await until('it waits', async () => (await send(addresses[2]!, 1)).status === 200);
+    await beginMove(move);
+    await moveKeys(move);
+    await endMove(move, primaries);
+    move = { ...move, from: move.to, to: move.from };
+    expect((await send(address, 7)).status).to.equal(200);
+    expect(await waiting.then(({ status, json }) => [status, json.id])).to.deep.equal([200, 7]);
+    expect((await request('FREE', address, { id: 7 })).status).to.equal(200);
+    await receive(addresses[2]!);
+  });
+
+  it('answers while a move that was begun is taken back', async () => {
+    const address = addresses[3]!;
+    expect((await send(address, 1, { dedup: true })).status).to.equal(200);
+    await beginMove(move);
+    const asked = send(address, 2, { dedup: true });
+    await cancelMove(move);
+    expect(outcome(await asked)).to.be.oneOf([200, '503 unavailable not_done']);
+    expect((await send(address, 3, { dedup: true })).status).to.equal(200);
+    const received = [await receive(address), await receive(address), await receive(address)].filter(Boolean);
+    expect(received).to.deep.equal(received.length === 2 ? [1, 3] : [1, 2, 3]);
+  });
+
+  it(`loses, doubles and reorders nothing while it moves to and fro under load`, async () => {
+    const loads = WAYS.map((way, i) => new QueueLoad(broker.url, addresses[i]!, way));
+    const startedMs = performance.now();
+    loads.forEach((load) => load.start());
+    const answered = (): number => loads.reduce((sum, load) => sum + load.answered, 0);
+    /** Until every queue has been sent to, so that no step of a move passes unnoticed. */
+    const pause = async (): Promise<void> => {
+      const before = answered();
+      await until('requests are answered', () => answered() > before + 2 * loads.length, 10_000);
+    };
+    const moves = await moveToAndFro(move, (n) => n >= MOVES || performance.now() - startedMs > LOAD_MS, pause);
+    const verdicts = await Promise.all(loads.map((load) => load.end()));
+    if (moves % 2 === 1) move = { ...move, from: move.to, to: move.from };
+    if (process.env.AIZUMI_TEST_SHOW !== undefined)
+      console.log({ moves, ms: Math.round(performance.now() - startedMs) }, verdicts);
+    for (const { lost, doubled, reordered, unexpected, refused } of verdicts)
+      expect({ lost, doubled, reordered, unexpected }).to.deep.equal(
+        { lost: [], doubled: [], reordered: [], unexpected: {} },
+        JSON.stringify(refused),
+      );
+    expect(moves).to.be.above(3);
+  });
+
+  it("has a command for what MIGRATE does not wait for: the target's replicas", async () => {
+    const address = addresses[4]!;
+    expect((await send(address, 1)).status).to.equal(200);
+    await beginMove(move);
+    await moveKeys(move);
+    await endMove(move, primaries);
+    await replicasHaveAll(move.to.port, 1);
+    expect(await receive(address)).to.equal(1);
+  });
+});
