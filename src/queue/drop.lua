@@ -26,16 +26,18 @@ local function remember(field)
   if not digest then return end
   redis.call('HSET', ended, field, string.sub(digest, 1, 40))
   redis.call('PEXPIREAT', ended, string.format('%d', (bucket + 2) * window_ms))
-  redis.call('HDEL', seen, field)
 end
 
 local function delete_entry(entry)
   local message = redis.call('XRANGE', queue, entry, entry)[1]
   if not message then return 0 end
-  redis.call('XACK', queue, 'receivers', entry)
-  redis.call('XDEL', queue, entry)
   local fields = message[2]
-  if fields[7] == 'once' then remember(fields[2] .. ':' .. fields[4]) end
+  local field = fields[7] == 'once' and fields[2] .. ':' .. fields[4]
+  if field then remember(field) end
+  -- the entry first: what is left of it elsewhere is void
+  redis.call('XDEL', queue, entry)
+  redis.call('XACK', queue, 'receivers', entry)
+  if field then redis.call('HDEL', seen, field) end
   return 1
 end
 
@@ -45,8 +47,8 @@ function drop.leases(member)
   local ends = redis.call('ZSCORE', leases, member)
   if not ends or tonumber(ends) > now_ms then return 0 end
   local entry, stamp = string.sub(member, 1, 24), string.sub(member, 26, 41)
-  redis.call('ZREM', leases, member)
   redis.call('ZREM', held, stamp .. ':' .. entry .. string.sub(member, 42))
+  redis.call('ZREM', leases, member)
   return delete_entry(entry)
 end
 
@@ -62,9 +64,11 @@ function drop.queue(stream_id)
 end
 
 function drop.delayed(member)
-  if redis.call('ZREM', delayed, member) == 0 then return 0 end
+  if not redis.call('ZSCORE', delayed, member) then return 0 end
   local saddr, id, once = string.match(member, '^%d+:(%d+):(%d+):%d*:(%d*);?[%x-]*:')
   if once ~= '' then remember(saddr .. ':' .. id) end
+  redis.call('ZREM', delayed, member)
+  if once ~= '' then redis.call('HDEL', seen, saddr .. ':' .. id) end
   return 1
 end
 

@@ -29,22 +29,23 @@ for id in string.gmatch(ids, '%d+') do
     missing[#missing + 1] = id
   else
     local stamp, entry, saddr = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 43)
-    redis.call('ZREM', held, member)
-    redis.call('ZREM', leases, entry .. ':' .. stamp .. string.sub(member, 42))
-    redis.call('XACK', queue, 'receivers', entry)
-    redis.call('XDEL', queue, entry)
-    if saddr ~= '' then
+    local field = saddr ~= '' and saddr .. ':' .. id
+    if field then
       -- its id is remembered in the bucket of this window of time, which expires when the next window has passed too
       local time = redis.call('TIME')
       local bucket = math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / window_ms)
-      local field, key = saddr .. ':' .. id, seen .. ':' .. bucket
-      local digest = redis.call('HGET', seen, field)
+      local key, digest = seen .. ':' .. bucket, redis.call('HGET', seen, field)
       if digest then
         redis.call('HSET', key, field, string.sub(digest, 1, 40))
         redis.call('PEXPIREAT', key, string.format('%d', (bucket + 2) * window_ms))
-        redis.call('HDEL', seen, field)
       end
     end
+    -- the entry first: a script that stops half-way has freed the message, or left it held
+    redis.call('XDEL', queue, entry)
+    redis.call('XACK', queue, 'receivers', entry)
+    redis.call('ZREM', held, member)
+    redis.call('ZREM', leases, entry .. ':' .. stamp .. string.sub(member, 42))
+    if field then redis.call('HDEL', seen, field) end
   end
 end
 return missing

@@ -24,8 +24,12 @@ const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLengt
 const DURABLE = { timeoutMs: 1_000, nodes: undefined, maxLagMs: 3_000 };
 const log = pino({ level: 'silent' });
 
-export async function openQueues(settings: Partial<QueueSettings> = {}): Promise<TestQueues> {
-  const { url } = await sharedRedis();
+/** @param server one of the test's own, if it is to do what others would notice */
+export async function openQueues(
+  settings: Partial<QueueSettings> = {},
+  server?: { readonly url: string },
+): Promise<TestQueues> {
+  const { url } = server ?? (await sharedRedis());
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
   const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });
   const durable = new DurableWrites(redis, { ...DURABLE, keyPrefix: prefix, url, scripts: QUEUE_SCRIPTS, log });
