@@ -27,7 +27,8 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
  */
 export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
   const isPlain = !options.dedup && !options.delayMs;
-  const hasRoom = isPlain && queues.lengths.hasRoom(address, performance.now());
+  const { lengths } = queues;
+  const hasRoom = isPlain && lengths.hasRoom(address, performance.now()) && !lengths.isAhead(address);
   try {
     if (hasRoom && (await add(queues, address, message, options))) return;
     await addWithCare(queues, address, message, options);
@@ -66,12 +67,13 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
   const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
   const what = [maxQueueLength, saddr, id, payload, options.delayMs ?? 0, options.ttlMs ?? '', traceparent] as const;
   const known = lengths.knows(address);
-  const [length, limit, isNew] = await durable.commit(key, options.durability, (to) =>
+  const [length, limit, isNew, isAhead] = await durable.commit(key, options.durability, (to) =>
     options.dedup
       ? (to as QueueRedis).aizumiSendOnce(...keys, seenKey(keyPrefix, address), ...what, dedupWindowMs)
       : (to as QueueRedis).aizumiSend(...keys, ...what),
   );
   if (length > 0) lengths.learn(address, length, performance.now(), limit);
+  if (isAhead >= 0) lengths.learnAhead(address, isAhead === 1);
   if (isNew === 1 || !known) await register(queues, address);
 }
 
