@@ -124,7 +124,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     throw error;
   });
   const { server, probeServer, port } = started;
-  redis.on('ready', () => void checkRights().catch((error: Error) => log.error(error.message)));
+  redis.on('ready', () => void checkRights().catch((error: unknown) => log.error((error as Error).message)));
   return {
     port,
     readMetrics: metrics?.reader({

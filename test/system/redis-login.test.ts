@@ -143,7 +143,7 @@ describe('the login to Redis', function () {
   it('stops the start by the names of the rights that it lacks', async () => {
     await ask(server.port, 'ACL', 'SETUSER', 'aizumi', '-zadd', '-xgroup|create', '-wait');
     const error = await startBroker(settings).then(
-      (started) => (broker = started) && undefined,
+      (started) => void (broker = started),
       (reason: unknown) => reason as Error,
     );
     expect(error?.message).to.contain('add +wait +xgroup|create +zadd (docs/tls.md)');
