@@ -21,6 +21,7 @@ import { DurableWrites } from './redis/durable-writes.js';
 import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect.js';
 import { Invalidations } from './redis/invalidations.js';
 import { accessOf } from './redis/login.js';
+import { missingRights } from './redis/rights.js';
 import { within } from './within.js';
 
 export const VERSION = (
@@ -100,6 +101,14 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     probes,
     undos,
   });
+  /** @throws Error when Redis answers, and does not let aizumi do what it must */
+  const checkRights = async (): Promise<void> => {
+    const missing = await missingRights(redis, QUEUE_SCRIPTS, config.keyPrefix).catch(() => []);
+    if (missing.length > 0)
+      throw new Error(
+        `Redis's ACL does not let aizumi's user run all commands that it needs: add ${missing.join(' ')} (docs/tls.md)`,
+      );
+  };
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
     const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
@@ -109,16 +118,19 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     });
     // with Redis there, the first request is served; without it, a 503 is better than no answer
     await connectionAttempt(redis);
+    await checkRights();
     const probeServer =
       config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback());
     if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
     return { server, probeServer, port: await listen(server, config.host, config.port) };
   };
-  const { server, probeServer, port } = await open().catch((error: unknown) => {
+  const started = await open().catch((error: unknown) => {
     gate.close();
     closeRedis();
     throw error;
   });
+  const { server, probeServer, port } = started;
+  redis.on('ready', () => void checkRights().catch((error: unknown) => log.error((error as Error).message)));
   return {
     port,
     readMetrics: metrics?.reader({

@@ -25,7 +25,11 @@ elseif tonumber(redis.call('ZSCORE', held, receipt)) ~= tonumber(id) then
 end
 local stamp, entry, suffix = string.sub(member, 1, 16), string.sub(member, 18, 41), string.sub(member, 42)
 local lease = entry .. ':' .. stamp .. suffix
-redis.call('ZREM', held, member)
+-- a script that stopped half-way may have left it in `held`: then RECV's repair has it
+if not redis.call('ZSCORE', leases, lease) then
+  if receipt ~= '' then return redis.error_reply('LEASE_LOST this delivery is not held') end
+  return 0
+end
 local number = redis.call('ZSCORE', attempts, member)
 if number then
   -- the last delivery of an attempt takes its attempt_id with it
@@ -42,9 +46,11 @@ if counts == '0' then
 end
 if delay_ms == 0 then
   redis.call('ZADD', leases, 0, lease)
+  redis.call('ZREM', held, member)
 else
   local time = redis.call('TIME')
   redis.call('ZREM', leases, lease)
+  redis.call('ZREM', held, member)
   local due_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + delay_ms)
   redis.call('ZADD', backed, due_ms, entry .. suffix)
 end

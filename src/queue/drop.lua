@@ -56,8 +56,9 @@ local function delete_entry(entry)
     for i = 7, #fields, 2 do of[fields[i]] = fields[i + 1] end
     names_it = remember(field, stream_id, of.sent or string.sub(stream_id, 1, 13), of.ttl)
   end
-  redis.call('XACK', queue, 'receivers', entry)
+  -- the entry first: what is left of it elsewhere is void
   redis.call('XDEL', queue, entry)
+  redis.call('XACK', queue, 'receivers', entry)
   if names_it then redis.call('HDEL', seen, field) end
   return 1
 end
@@ -68,9 +69,7 @@ function drop.leases(member)
   local ends = redis.call('ZSCORE', leases, member)
   if not ends or tonumber(ends) > now_ms then return 0 end
   local entry, stamp = string.sub(member, 1, 24), string.sub(member, 26, 41)
-  redis.call('ZREM', leases, member)
   local receipt = stamp .. ':' .. entry .. string.sub(member, 42)
-  redis.call('ZREM', held, receipt)
   local number = redis.call('ZSCORE', attempts, receipt)
   if number then
     -- the last delivery of an attempt takes its attempt_id with it
@@ -78,6 +77,8 @@ function drop.leases(member)
     local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
     if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
   end
+  redis.call('ZREM', held, receipt)
+  redis.call('ZREM', leases, member)
   return delete_entry(entry)
 end
 

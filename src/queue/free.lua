@@ -42,8 +42,9 @@ for id in string.gmatch(ids, '%d+') do
       value = redis.call('HGET', seen, field)
     end
     -- when its time to live was over, a later message may have been sent with its id; that one may still be delayed
-    local names_it = value and string.sub(value, 42, 55) == string.sub(entry, 1, 14)
-      and tonumber(string.sub(value, 56)) == tonumber(string.sub(entry, 15))
+    local ms, sequence = string.match(value and string.sub(value, 42) or '', '^(%d+)-(%d+)$')
+    local names_it = ms and tonumber(ms) == tonumber(string.sub(entry, 1, 13))
+      and tonumber(sequence) == tonumber(string.sub(entry, 15))
     if names_it then
       local time = redis.call('TIME')
       local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -74,10 +75,11 @@ for id in string.gmatch(ids, '%d+') do
       local rest = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 2)
       if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
     end
+    -- the entry first: a script that stops half-way has freed the message, or left it held
+    redis.call('XDEL', queue, entry)
+    redis.call('XACK', queue, 'receivers', entry)
     redis.call('ZREM', held, member)
     redis.call('ZREM', leases, entry .. ':' .. stamp .. suffix)
-    redis.call('XACK', queue, 'receivers', entry)
-    redis.call('XDEL', queue, entry)
     if names_it then redis.call('HDEL', seen, field) end
   end
 end

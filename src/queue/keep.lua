@@ -22,5 +22,10 @@ end
 local time = redis.call('TIME')
 local ends_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + visibility_timeout_ms)
 local lease = string.sub(member, 18, 41) .. ':' .. string.sub(member, 1, 16) .. string.sub(member, 42)
+-- a script that stopped half-way may have left it in `held`: then RECV's repair has it
+if not redis.call('ZSCORE', leases, lease) then
+  if receipt ~= '' then return redis.error_reply('LEASE_LOST this delivery is not held') end
+  return 0
+end
 redis.call('ZADD', leases, ends_ms, lease)
 return 1

@@ -1,6 +1,12 @@
 // Who waits at one address of this worker, first come first.
 import type { Delivery, RecvOptions } from './recv.js';
 
+/**
+ * The queue is polled again after this time even when what falls due next is further away: Redis's clock may have jumped
+ * ahead. A delay that a jump backwards has made longer than setTimeout's 24.8 days is cut by it too.
+ */
+const LONGEST_SLEEP_MS = 5_000;
+
 /** A RECV that is to be answered when there is a message for it, or when its time is up. */
 export class Waiter {
   readonly answered: Promise<Delivery[]>;
@@ -90,6 +96,6 @@ export class Line {
   /** @param inMs when something falls due by itself; undefined: never */
   setDue(inMs: number | undefined, look: () => void): void {
     clearTimeout(this.#due);
-    this.#due = inMs === undefined ? undefined : setTimeout(look, inMs);
+    this.#due = inMs === undefined ? undefined : setTimeout(look, Math.min(inMs, LONGEST_SLEEP_MS));
   }
 }

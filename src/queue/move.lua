@@ -28,9 +28,14 @@ for _, stream_id in ipairs(cjson.decode(stream_ids)) do
     local of = {}
     for i = 1, #message[2], 2 do of[message[2][i]] = message[2][i + 1] end
     local sent_ms = of.sent or string.match(of.entry or stream_id, '^%d+')
-    redis.call('XADD', queue, '*', 'saddr', of.saddr, 'id', of.id, 'payload', of.payload, 'sent', sent_ms,
+    local entry = redis.call('XADD', queue, '*', 'saddr', of.saddr, 'id', of.id, 'payload', of.payload, 'sent', sent_ms,
       unpack(of.trace and { 'trace', of.trace } or {}))
-    redis.call('XDEL', dead, stream_id)
+    local done = redis.pcall('XDEL', dead, stream_id)
+    if type(done) == 'table' then
+      -- it must not be in both: what cannot be finished is undone
+      redis.pcall('XDEL', queue, entry)
+      error(done)
+    end
     count = count + 1
   end
 end

@@ -1,4 +1,5 @@
-// What this worker knows of the queues' lengths and limits, so that the plain XADD of a SEND need not ask first whether there is room.
+// What this worker knows of the queues' lengths, limits and ids, so that the plain XADD of a SEND need not ask first whether
+// there is room, and whether the entry's id says when it was sent.
 
 interface Seen {
   length: number;
@@ -16,9 +17,13 @@ const MOST_ADDRESSES = 100_000;
 /** Remembers, per address, the length last seen and the most it may be. Times are performance.now() of this process. */
 export class QueueLengths {
   readonly #seen = new Map<number, Seen>();
+  readonly #ahead = new Set<number>();
 
   learn(address: number, length: number, nowMs: number, maxLength: number): void {
-    if (this.#seen.size >= MOST_ADDRESSES) this.#seen.clear();
+    if (this.#seen.size >= MOST_ADDRESSES) {
+      this.#seen.clear();
+      this.#ahead.clear();
+    }
     this.#seen.set(address, { length, maxLength, atMs: nowMs });
   }
 
@@ -28,6 +33,18 @@ export class QueueLengths {
 
   forget(address: number): void {
     this.#seen.delete(address);
+    this.#ahead.delete(address);
+  }
+
+  /** @param isAhead the id of the queue's last entry is ahead of Redis's clock, which was set back */
+  learnAhead(address: number, isAhead: boolean): void {
+    if (isAhead) this.#ahead.add(address);
+    else this.#ahead.delete(address);
+  }
+
+  /** Whether an entry must say itself when it was sent, because its id would be ahead of the clock. */
+  isAhead(address: number): boolean {
+    return this.#ahead.has(address);
   }
 
   /** Whether the queue has room for certain: even if it grew as fast as it can since it was last seen, not long ago. */

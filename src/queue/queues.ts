@@ -33,7 +33,7 @@ export interface QueueCommands {
       ttlMs: number | '',
       traceparent: string,
     ]
-  ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
+  ): Promise<[length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1]>;
   aizumiSendOnce(
     ...args: [
       queue: string,
@@ -51,7 +51,7 @@ export interface QueueCommands {
       traceparent: string,
       windowMs: number,
     ]
-  ): Promise<[length: number, maxLength: number, isNew: 0 | 1]>;
+  ): Promise<[length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1]>;
   aizumiRecv(
     ...args: [
       queue: string,

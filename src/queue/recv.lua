@@ -4,6 +4,9 @@
 -- over is thrown away; one that was delivered too often goes to the dead stream.
 -- allow-oom: receiving and freeing is how a full Redis gets empty again.
 --
+-- Redis does not roll back a script that fails half-way. So writes come in an order that leaves a message where a later RECV
+-- finds it: in `leases` or `backed`, or pending in the group and in neither, which is repaired below.
+--
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
 -- KEYS[3]  aizumi:{address}:held      zset: stamp:entry, or stamp:entry:saddr if sent once → message id
@@ -12,7 +15,7 @@
 -- KEYS[6]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[7]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, those that this queue has of its own
--- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away
+-- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away; checked → where the repair of pending entries stands
 -- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
 --          until: when the hash expires, ms
@@ -31,8 +34,8 @@
 -- Errors   those of Redis only
 --
 -- entry is the stream id with its sequence padded to 10 digits, so that text sorts as the queue does (to Redis it is the
--- same id); stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message, held by time of delivery.
--- A receipt is the member of held.
+-- same id), and its milliseconds to 13; stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message,
+-- held by time of delivery. A receipt is the member of held.
 -- An attempt is what a RECV with an attempt_id took. Whoever ends a delivery takes its receipt out of attempts, and the
 -- last one takes the attempt_id with it. How many ask is counted up to 999 and then no more.
 local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -43,12 +46,17 @@ local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6
 
 -- what one call does at most, so that Redis is not stopped for long; of payloads in bytes
 local MOST_DISCARDED, MOST_ENDED, MOST_DUE, MOST_TEXT, READ_AT_ONCE = 1000, 1000, 100, 4194304, 16
+-- The repair at the end: pending entries that it checks in a call, members of one id that it reads for each and in all, and
+-- when it starts again after it has checked all in vain.
+local MOST_CHECKED, MOST_ALIKE, MOST_READ, CHECK_AGAIN_MS = 100, 1000, 2000, 10000
 
 -- Numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost.
 -- There are no functions: to make one, with what it refers to, costs as much as a small command.
 local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
+-- a clock before September 2001
+if #stamp < 16 then stamp = string.sub('000000000' .. stamp, -16) end
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
 local over
@@ -99,27 +107,39 @@ if has_more then
     for _, member in ipairs(due) do
       local sent, saddr, id, ttl, once, trace, payload =
         string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*);?([%x-]*):(.*)$')
-      local options = { 'sent', string.sub(sent, 1, 13) }
+      local options, field = { 'sent', string.sub(sent, 1, 13) }, saddr .. ':' .. id
       if trace ~= '' then options = { 'trace', trace, unpack(options) } end
       if ttl ~= '' then options = { 'ttl', ttl, unpack(options) } end
       if once ~= '' then options = { 'once', once, unpack(options) } end
-      local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
       -- when its time to live was over, a later message may have been sent with its id: `seen` names that one
-      local value = once ~= '' and redis.call('HGET', seen, saddr .. ':' .. id)
-      if value and string.sub(value, 42, 42 + #sent) == sent .. ':' then
-        redis.call('HSET', seen, saddr .. ':' .. id, string.sub(value, 1, 41) .. stream_id)
+      local done, value = nil, once ~= '' and redis.call('HGET', seen, field)
+      local names_it = value and string.sub(value, 42, 42 + #sent) == sent .. ':'
+      local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+      if names_it then done = redis.pcall('HSET', seen, field, string.sub(value, 1, 41) .. stream_id) end
+      -- by rank: it is the first, and its text may be long
+      if type(done) ~= 'table' then done = redis.pcall('ZREMRANGEBYRANK', delayed, 0, 0) end
+      if type(done) == 'table' then
+        -- it must not be in both: what cannot be finished is undone
+        redis.pcall('XDEL', queue, stream_id)
+        if names_it then redis.pcall('HSET', seen, field, value) end
+        error(done)
       end
       due_text = due_text + #member
     end
-    if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #due - 1) end
     due_count = due_count + #due
   until #due < READ_AT_ONCE or due_count >= math.max(MOST_DUE, max) or due_text >= MOST_TEXT
   -- what was given back with a delay, a lease that has ended
-  local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
-  for _, member in ipairs(back) do
-    redis.call('ZADD', leases, 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25))
+  local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
+  if #back > 0 then
+    local ended = { 'ZADD', leases }
+    for i, member in ipairs(back) do
+      ended[2 * i + 1], ended[2 * i + 2] = 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25)
+    end
+    redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1)
+    redis.call(unpack(ended))
   end
-  if #back > 0 then redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1) end
+  -- an older one may be among the rest: nothing is handed out before all that are due have joined
+  if #back > MOST_ENDED then max, wrote = 0, true end
 end
 if requested_timeout_ms ~= '' then visibility_timeout_ms = requested_timeout_ms end
 local lease_until_ms = string.format('%d', now_ms + visibility_timeout_ms)
@@ -132,8 +152,14 @@ if comes_back then
     wrote = true
   end
   -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
-  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED)
-  for _, member in ipairs(ended) do redis.call('ZADD', leases, 0, member) end
+  local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
+  if ended[1] then
+    local run = { 'ZADD', leases }
+    for i, member in ipairs(ended) do run[2 * i + 1], run[2 * i + 2] = 0, member end
+    redis.call(unpack(run))
+  end
+  -- an older one may be among the rest, as above
+  if #ended > MOST_ENDED then max, wrote = 0, true end
 end
 
 -- what was read from the stream is delivered already as far as Redis is concerned, and must be dealt with
@@ -144,10 +170,10 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
     if member then
       local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
-      redis.call('ZREM', leases, member)
       redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
       over = over or {}
       over[#over + 1] = old_stamp .. ':' .. entry .. suffix
+      redis.call('ZREM', leases, member)
       local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
       message = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
       if message then attempt_number = pending[4] + 1
@@ -166,7 +192,7 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       new, next_new = reply[1][2], 1
     else
       -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
-      if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then return reply end
+      if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then error(reply) end
       if redis.call('EXISTS', queue) == 0 then break end
       redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
       wrote = true
@@ -175,6 +201,10 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
 
   if message then
     local stream_id, fields = message[1], message[2]
+    if string.byte(stream_id, 14) ~= 45 then
+      -- a clock before September 2001
+      stream_id = string.rep('0', 14 - string.find(stream_id, '-', 1, true)) .. stream_id
+    end
     local suffix, ttl, sent_ms, trace = '', ttl_ms, string.sub(stream_id, 1, 13), ''
     for i = 7, #fields, 2 do
       if fields[i] == 'once' then suffix = ':' .. fields[2]
@@ -186,8 +216,8 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
     if not expired and attempt_number <= tonumber(max_deliveries) then
       local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
       local receipt = stamp .. ':' .. entry .. suffix
-      redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. suffix)
       redis.call('ZADD', held, fields[4], receipt)
+      redis.call('ZADD', leases, lease_until_ms, entry .. ':' .. stamp .. suffix)
       if taken == 0 then
         found = { -1, fields[2], fields[4], fields[6], receipt, attempt_number, sent_ms, lease_until_ms, trace }
       else
@@ -197,18 +227,10 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       end
       taken, text = taken + 1, text + #fields[6]
     else
-      if expired then
-        redis.call('HINCRBY', counts, 'expired', 1)
-      else
-        redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6], 'cause', 'max_deliveries',
-          'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms, 'sent', sent_ms,
-          unpack(trace == '' and {} or { 'trace', trace }))
-        died = died + 1
-      end
       local names_it, field, digest
       if suffix ~= '' then
         field, digest = fields[2] .. ':' .. fields[4], redis.sha1hex(fields[6])
-        names_it = redis.call('HGET', seen, field) == digest .. ':' .. stream_id
+        names_it = redis.call('HGET', seen, field) == digest .. ':' .. message[1]
       end
       if names_it then
         -- as in free.lua: its id is remembered
@@ -224,10 +246,87 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
           redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
         end
       end
+      local dead_id
+      if not expired then
+        dead_id = redis.call('XADD', dead, '*', 'saddr', fields[2], 'id', fields[4], 'payload', fields[6],
+          'cause', 'max_deliveries', 'deliveries', attempt_number - 1, 'entry', stream_id, 'died_at_ms', now_ms,
+          'sent', sent_ms, unpack(trace == '' and {} or { 'trace', trace }))
+        died = died + 1
+      end
+      local done = redis.pcall('XDEL', queue, stream_id)
+      if type(done) == 'table' then
+        -- it must not be in both: what cannot be finished is undone
+        if dead_id then redis.pcall('XDEL', dead, dead_id) end
+        error(done)
+      end
       redis.call('XACK', queue, 'receivers', stream_id)
-      redis.call('XDEL', queue, stream_id)
       if names_it then redis.call('HDEL', seen, field) end
+      if expired then redis.call('HINCRBY', counts, 'expired', 1) end
       discarded = discarded + 1
+    end
+  end
+end
+
+-- When nothing was found, and in one call of a hundred, by chance: whether more entries are pending than are in `leases` and
+-- `backed`. Then a script has stopped half-way, and what is in neither gets a lease that has ended.
+if not wrote and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00') then
+  local pending = redis.pcall('XPENDING', queue, 'receivers')[1]
+  local missing = pending and pending - redis.call('ZCARD', leases) - redis.call('ZCARD', backed) or 0
+  local checked = missing > 0 and redis.call('HGET', counts, 'checked') or ''
+  local from = string.find(checked, '-', 1, true) and '(' .. checked or '-'
+  if missing > 0 and (from ~= '-' or math.abs(now_ms - (tonumber(checked) or 0)) >= CHECK_AGAIN_MS) then
+    local entries = redis.call('XPENDING', queue, 'receivers', from, '+', MOST_CHECKED)
+    local run, read = redis.call('ZCOUNT', leases, '0', '0'), 0
+    for _, of in ipairs(entries) do
+      if missing == 0 or read >= MOST_READ then break end
+      local ms, sequence = string.match(of[1], '^(%d+)-(%d+)$')
+      local entry = string.rep('0', 13 - #ms) .. ms .. '-' .. string.rep('0', 10 - #sequence) .. sequence
+      local message = redis.call('XRANGE', queue, entry, entry)[1]
+      local fields, suffix, old_stamp, is_known = message and message[2] or {}, '', stamp, false
+      for i = 7, #fields, 2 do if fields[i] == 'once' then suffix = ':' .. fields[2] end end
+      if message then
+        -- a lease that has not ended is in `held`, too
+        local alike = redis.call('ZRANGE', held, fields[4], fields[4], 'BYSCORE', 'LIMIT', 0, MOST_ALIKE)
+        read = read + #alike
+        for _, member in ipairs(alike) do
+          if string.sub(member, 18, 41) == entry then
+            old_stamp = string.sub(member, 1, 16)
+            is_known = redis.call('ZSCORE', leases, entry .. ':' .. old_stamp .. suffix)
+            break
+          end
+        end
+        -- among so many of one id it is not certain; they become fewer
+        is_known = is_known or #alike == MOST_ALIKE or redis.call('ZSCORE', backed, entry .. suffix)
+      else
+        -- deleted and not acknowledged
+        suffix = nil
+      end
+      -- all others are in the run of score 0
+      local low, high = 0, is_known and 0 or run
+      while low < high do
+        local middle = math.floor((low + high) / 2)
+        local other = string.sub(redis.call('ZRANGE', leases, middle, middle)[1], 1, 24)
+        is_known = is_known or other == entry
+        if other < entry then low = middle + 1 else high = middle end
+      end
+      if not is_known then
+        if suffix then
+          redis.call('ZADD', leases, 0, entry .. ':' .. old_stamp .. suffix)
+          run = run + 1
+        else
+          redis.call('XACK', queue, 'receivers', entry)
+        end
+        missing, wrote = missing - 1, true
+      end
+      checked = of[1]
+    end
+    local is_end = #entries < MOST_CHECKED and (#entries == 0 or checked == entries[#entries][1])
+    if missing == 0 or is_end and wrote then
+      redis.call('HDEL', counts, 'checked')
+    else
+      -- where to go on, or when all had been checked
+      redis.call('HSET', counts, 'checked', is_end and now_ms or checked)
+      wrote = wrote or not is_end
     end
   end
 end

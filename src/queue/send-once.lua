@@ -18,7 +18,8 @@
 -- ARGV[6]  time to live, ms; '': no end
 -- ARGV[7]  traceparent; '': none
 -- ARGV[8]  window, ms
--- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; and 1 if the queue is new, 0 if not
+-- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; 1 if the queue is new, 0 if
+--          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown
 -- Errors   QUEUE_FULL, ID_CONFLICT (sent before with another payload): nothing was added
 local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ended0, ended1 = KEYS[5], KEYS[6]
@@ -76,7 +77,7 @@ local key, value = sent_before()
 if key then
   if string.sub(value, 1, 40) ~= digest then return redis.error_reply('ID_CONFLICT this id was sent with another payload') end
   redis.call('HSET', key, field, value)
-  return { 0, max_length, 0 }
+  return { 0, max_length, 0, -1 }
 end
 
 local entries = redis.call('XLEN', queue)
@@ -87,7 +88,7 @@ if entries == 0 and redis.call('EXISTS', queue) == 0 then
   is_new = 1
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
-local entry
+local is_ahead = -1
 if delay_ms == 0 then
   local options = { 'once', 1 }
   if ttl_ms ~= '' then options = { 'once', 1, 'ttl', ttl_ms } end
@@ -95,12 +96,26 @@ if delay_ms == 0 then
     table.insert(options, 'trace')
     table.insert(options, trace)
   end
-  entry = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+  -- as in send.lua: where the last entry's id is ahead of the clock, the entry says when it was sent
+  local now_text = string.format('%d', now_ms)
+  local entry = redis.pcall('XADD', queue, now_text .. '-*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+  is_ahead = type(entry) == 'table' and 1 or 0
+  if is_ahead == 1 then
+    table.insert(options, 'sent')
+    table.insert(options, now_text)
+    entry = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+  end
+  local done = redis.pcall('HSET', seen, field, digest .. ':' .. entry)
+  if type(done) == 'table' then
+    -- a message whose repeat would be another must not be there
+    redis.pcall('XDEL', queue, entry)
+    error(done)
+  end
 else
-  local sent, due_ms = string.format('%d', stamp), string.format('%d', now_ms + delay_ms)
+  local sent, due_ms = string.format('%016d', stamp), string.format('%d', now_ms + delay_ms)
   local suffix = trace == '' and '' or ';' .. trace
+  -- remembered before it is there: what is remembered and not there does not count
+  redis.call('HSET', seen, field, digest .. ':' .. sent .. ':' .. ttl_ms .. suffix)
   redis.call('ZADD', delayed, due_ms, sent .. ':' .. field .. ':' .. ttl_ms .. ':1' .. suffix .. ':' .. payload)
-  entry = sent .. ':' .. ttl_ms .. suffix
 end
-redis.call('HSET', seen, field, digest .. ':' .. entry)
-return { length + 1, max_length, is_new }
+return { length + 1, max_length, is_new, is_ahead }

@@ -11,7 +11,8 @@
 -- ARGV[5]  delay, ms; 0: none
 -- ARGV[6]  time to live, ms; '': no end
 -- ARGV[7]  traceparent; '': none
--- Returns  {the queue's length with the message, the most it may be}, counts; and 1 if the queue is new, 0 if not
+-- Returns  {the queue's length with the message, the most it may be}, counts; 1 if the queue is new, 0 if not; 1 if the ids of
+--          its entries are ahead of the clock, 0 if not, -1: unknown
 -- Errors   QUEUE_FULL: nothing was added
 local queue, delayed, settings = KEYS[1], KEYS[2], KEYS[3]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
@@ -26,17 +27,23 @@ if entries == 0 and redis.call('EXISTS', queue) == 0 then
   is_new = 1
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
+local time, is_ahead = redis.call('TIME'), -1
+local stamp = time[1] * 1000000 + time[2]
 if delay_ms == 0 then
-  local options = {}
+  local options, now_ms = {}, string.format('%d', math.floor(stamp / 1000))
   if ttl_ms ~= '' then options = { 'ttl', ttl_ms } end
   if trace ~= '' then options = { 'trace', trace, unpack(options) } end
-  redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+  -- refused where the clock was set back, and the last entry's id is ahead of it: then the id cannot say when it was sent
+  local added = redis.pcall('XADD', queue, now_ms .. '-*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+  is_ahead = type(added) == 'table' and 1 or 0
+  if is_ahead == 1 then
+    options = { 'sent', now_ms, unpack(options) }
+    redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
+  end
 else
-  local time = redis.call('TIME')
-  local stamp = time[1] * 1000000 + time[2]
   local due_ms = string.format('%d', math.floor(stamp / 1000) + delay_ms)
   local rest = ':' .. saddr .. ':' .. id .. ':' .. ttl_ms .. ':' .. (trace == '' and '' or ';' .. trace) .. ':' .. payload
   -- counted up, so that two that are alike in everything stay two
-  while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%d', stamp) .. rest) == 0 do stamp = stamp + 1 end
+  while redis.call('ZADD', delayed, 'NX', due_ms, string.format('%016d', stamp) .. rest) == 0 do stamp = stamp + 1 end
 end
-return { length + 1, max_length, is_new }
+return { length + 1, max_length, is_new, is_ahead }

@@ -29,7 +29,8 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
 export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
   queues.used.note(address);
   const isPlain = !options.dedup && !options.delayMs;
-  const hasRoom = isPlain && queues.lengths.hasRoom(address, performance.now());
+  const { lengths } = queues;
+  const hasRoom = isPlain && lengths.hasRoom(address, performance.now()) && !lengths.isAhead(address);
   try {
     if (hasRoom && (await add(queues, address, message, options))) return;
     await addWithCare(queues, address, message, options);
@@ -73,12 +74,13 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
     ended1Key(keyPrefix, address),
   ] as const;
   const known = lengths.knows(address);
-  const [length, limit, isNew] = await durable.commit(key, options.durability, (to) =>
+  const [length, limit, isNew, isAhead] = await durable.commit(key, options.durability, (to) =>
     options.dedup
       ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, ...what, dedupWindowMs)
       : (to as QueueRedis).aizumiSend(...keys, ...what),
   );
   if (length > 0) lengths.learn(address, length, performance.now(), limit);
+  if (isAhead >= 0) lengths.learnAhead(address, isAhead === 1);
   if (isNew === 1 || !known)
     // the message is in: that is what the sender is told. An address not known is registered with its next message.
     await register(queues, address).catch(() => lengths.forget(address));

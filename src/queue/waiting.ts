@@ -42,7 +42,8 @@ export class Waiting {
    * Takes messages from the queue of `address`, behind those who wait there already; waits for the first of them.
    * @param waitMs 0: answers at once
    * @returns none when the time is up, the client has left, or the worker stops
-   * @throws BrokerError as recv() does; but a loss of Redis is waited through by those who were there before it
+   * @throws BrokerError overloaded, when a RECV that does not wait found no end of what had to be done first; otherwise as
+   * recv() does; but a loss of Redis is waited through by those who were there before it
    */
   recv(address: number, options: RecvOptions, waitMs: number, caller: Caller): Promise<Delivery[]> {
     const isToWait = waitMs > 0 && !this.#stopped;
@@ -78,6 +79,12 @@ export class Waiting {
     let received: Received;
     do received = await recv(this.queues, address, options);
     while (received.againMs === 0 && performance.now() < untilMs);
+    // there may be messages behind what Redis has to put in order first
+    if (received.againMs === 0)
+      throw new BrokerError('overloaded', 'very many leases or lives of this queue have just ended: try again', {
+        retryAfterS: 1,
+        outcome: 'not_done',
+      });
     return received.messages;
   }
 

@@ -27,19 +27,26 @@ const ACL_IN_SCRIPT = /^ERR The user executing the script can't|ACL failure in s
 /** ioredis's words for a command that it has not sent (enableOfflineQueue: false), or that every node sent elsewhere. */
 const NOT_SENT = /^(Stream isn't writeable|Cluster isn't ready|Too many Cluster redirections)/;
 
+/**
+ * What Redis adds to an error that ended a script: the script had begun, and Redis does not undo what it has written. A script
+ * that was refused as a whole, or that returns an error of its own, has no such words.
+ */
+const INSIDE_SCRIPT = / script: .*on @user_script:\d+/;
+
 const RETRY_AFTER_S = 1;
 
 /**
  * Turns whatever ioredis threw into the answer for the client.
- * @returns `unavailable` with outcome `not_done` (refused, or never sent) or `unknown` (sent, no reply);
- *   anything else unchanged, since then the fault is aizumi's own
+ * @returns `unavailable` with outcome `not_done` (refused, or never sent) or `unknown` (sent, no reply; or a script that
+ *   stopped half-way); anything else unchanged, since then the fault is aizumi's own
  */
 export function redisFailure(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof BrokerError) return error;
   if (error.name === 'ReplyError') {
     const code = ACL_IN_SCRIPT.test(error.message) ? 'NOPERM' : (/^[A-Z]+/.exec(error.message)?.[0] ?? '');
     const advice = REFUSED[code];
-    return advice === undefined ? error : unavailable(advice, 'not_done', error);
+    if (advice === undefined) return error;
+    return unavailable(advice, INSIDE_SCRIPT.test(error.message) ? 'unknown' : 'not_done', error);
   }
   if (NOT_SENT.test(error.message))
     return unavailable('Redis is out of reach; nothing was done: try again', 'not_done', error);

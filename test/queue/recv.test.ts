@@ -101,6 +101,42 @@ describe('queue/recv', () => {
     });
   });
 
+  describe('after more leases have ended than a call deals with', () => {
+    /** As a RECV that does not wait does it. */
+    const take = async (max: number): Promise<number[]> => {
+      for (;;) {
+        const { messages, againMs } = await receive(queues, 100, { max });
+        if (messages.length > 0 || againMs !== 0) return messages.map(({ id }) => id);
+      }
+    };
+    const leaseAll = async (count: number): Promise<string[]> => {
+      queues = await openQueues();
+      const ids = Array.from({ length: count }, (_, id) => id);
+      for (let i = 0; i < count; i += 500) await sendAllAtOnce(ids.slice(i, i + 500));
+      for (let i = 0; i < count; i += 1_000) await take(1_000);
+      return queues.raw.zrange(key('leases'), '0', '-1');
+    };
+    const sendAllAtOnce = (ids: number[]): Promise<unknown> =>
+      Promise.all(ids.map((id) => send(queues, 100, { saddr: 1, id, payload: '1' })));
+
+    for (const count of [2_000, 3_000])
+      it(`gives back the oldest of ${count}, in whatever order their leases ended`, async () => {
+        const members = (await leaseAll(count)).sort();
+        // the oldest ended last
+        const scores = members.flatMap((member, i) => [String(members.length - i), member]);
+        await queues.raw.zadd(key('leases'), 'XX', ...scores);
+        expect(await take(5)).to.deep.equal([0, 1, 2, 3, 4]);
+      });
+
+    it('gives back the oldest of 2,000 that were given back with a delay', async () => {
+      const members = (await leaseAll(2_000)).sort();
+      await queues.raw.del(key('leases'), key('held'));
+      const scores = members.flatMap((member, i) => [String(members.length - i), member.slice(0, 24)]);
+      await queues.raw.zadd(key('backed'), ...scores);
+      expect(await take(5)).to.deep.equal([0, 1, 2, 3, 4]);
+    });
+  });
+
   describe('tells when to look again', () => {
     it('when the first lease ends', async () => {
       queues = await openQueues();

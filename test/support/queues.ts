@@ -26,8 +26,11 @@ const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLengt
 const DURABLE = { timeoutMs: 1_000, nodes: undefined, maxLagMs: 3_000 };
 const log = pino({ level: 'silent' });
 
-/** @param server not the shared one: a test that sets its clock, or the like */
-export async function openQueues(settings: Partial<QueueSettings> = {}, server?: TestServer): Promise<TestQueues> {
+/** @param server not the shared one: a test that sets its clock, or does what others would notice */
+export async function openQueues(
+  settings: Partial<QueueSettings> = {},
+  server?: { readonly url: string },
+): Promise<TestQueues> {
   const { url } = server ?? (await sharedRedis());
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
   const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });

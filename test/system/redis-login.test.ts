@@ -144,8 +144,33 @@ describe('the login to Redis', function () {
     await ask(server.port, 'ACL', 'SETUSER', 'aizumi', '-xadd');
     const { status, json } = await broker.post(sendRequest(100, 1));
     expect(status).to.equal(503);
-    expect(json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
+    // it comes from inside a script, which had begun
+    expect(json.error).to.include({ reason: 'unavailable', outcome: 'unknown' });
     expect((json.error as { message: string }).message).to.contain("Redis's ACL does not let aizumi do this");
+  });
+
+  it('stops the start by the names of the rights that it lacks', async () => {
+    await ask(server.port, 'ACL', 'SETUSER', 'aizumi', '-zadd', '-xgroup|create', '-wait');
+    const error = await startBroker(settings).then(
+      (started) => void (broker = started),
+      (reason: unknown) => reason as Error,
+    );
+    expect(error?.message).to.contain('add +wait +xgroup|create +zadd (docs/tls.md)');
+    expect(await ask(server.port, 'KEYS', '*')).to.deep.equal([]);
+  });
+
+  it('loses no message when a right is taken away half-way and given again', async () => {
+    broker = await startBroker(settings);
+    for (let id = 0; id < 40; id++) await done(sendRequest(100, id));
+    await ask(server.port, 'ACL', 'SETUSER', 'aizumi', '-zadd');
+    const { status, json } = await broker.post(recvRequest(100));
+    expect(status).to.equal(503);
+    expect(json.error).to.include({ reason: 'unavailable', outcome: 'unknown' });
+    await ask(server.port, 'ACL', 'SETUSER', 'aizumi', '+zadd');
+    const ids = new Set<unknown>();
+    for (let i = 0; i < 40; i++) ids.add((await done({ ...recvRequest(100), visibility_timeout_ms: 60_000 }))[0]!.id);
+    expect(ids.size).to.equal(40);
+    expect((await broker.post(recvRequest(100))).status).to.equal(404);
   });
 
   it('is made with the password that is in the file by then', async () => {

@@ -1,0 +1,83 @@
+// Whether Redis's ACL lets aizumi's user run every command that the scripts and the code use. A script that is refused a
+// command half-way has written a part: so this is asked before there is anything to do.
+import { Cluster } from 'ioredis';
+import type { Redis } from 'ioredis';
+import type { Script } from './connect.js';
+
+/** Commands that the code sends itself, and that can be asked for in a script. */
+export const OWN_COMMANDS = ['EXISTS', 'GET', 'INFO', 'PING', 'SET', 'XADD', 'XLEN', 'ZADD', 'ZCARD', 'ZRANGE', 'ZREM'];
+/** Those that cannot, in a form that does nothing. */
+export const PLAIN_COMMANDS: readonly (readonly string[])[] = [
+  ['EVALSHA', '0000000000000000000000000000000000000000', '0'],
+  ['WAIT', '0', '1'],
+  ['CLIENT', 'ID'],
+  ['CLIENT', 'TRACKING', 'OFF'],
+];
+
+/**
+ * Calls each command with more and more arguments until their number is right: then Redis looks at the ACL, and then it
+ * refuses what would write, because of the flag. All arguments are the same key's name, whichever of them is a key.
+ */
+const PROBE = `#!lua flags=no-writes,allow-stale
+local missing = {}
+for i = 2, #ARGV do
+  local call = {}
+  for word in string.gmatch(ARGV[i], '%a+') do call[#call + 1] = word end
+  for _ = 1, 10 do
+    local reply = redis.pcall(unpack(call))
+    local refusal = type(reply) == 'table' and reply.err or ''
+    if string.find(refusal, "The user executing the script can't", 1, true)
+      or string.find(refusal, 'ACL failure in script', 1, true) then
+      missing[#missing + 1] = ARGV[i]
+      break
+    end
+    if not string.find(refusal, 'number of arg', 1, true) then break end
+    call[#call + 1] = ARGV[1]
+  end
+end
+return missing`;
+
+/** `XADD`, `XGROUP CREATE`: what scripts call, by their text. */
+export function commandsOf(scripts: Record<string, Script>): string[] {
+  const calls = Object.values(scripts).flatMap(({ lua }) => [
+    ...lua.matchAll(/(?:redis\.p?call\(|\{ )'([A-Z]{2,})'(?:, '([A-Z]+)')?/g),
+  ]);
+  const names = calls.map(([, name = '', word]) => (['XGROUP', 'XINFO'].includes(name) ? `${name} ${word}` : name));
+  return [...new Set(names)].sort();
+}
+
+/**
+ * @returns what the ACL does not let the user do, as rights to be given: `+xgroup|create`
+ * @throws Error when Redis cannot be asked
+ */
+export async function missingRights(
+  redis: Redis | Cluster,
+  scripts: Record<string, Script>,
+  keyPrefix: string,
+): Promise<string[]> {
+  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  const missing = await Promise.all(nodes.map((node) => missingAt(node, scripts, keyPrefix)));
+  return [...new Set(missing.flat())].sort();
+}
+
+async function missingAt(redis: Redis, scripts: Record<string, Script>, keyPrefix: string): Promise<string[]> {
+  const commands = [...new Set([...commandsOf(scripts), ...OWN_COMMANDS])];
+  const plain = PLAIN_COMMANDS.map(async ([name = '', ...words]): Promise<string[]> => {
+    const right = name === 'CLIENT' ? `${name} ${words[0]}` : name;
+    return (await isRefused(redis.call(name, ...words))) ? [right] : [];
+  });
+  const asked = redis.eval(PROBE, 0, `${keyPrefix}:rights`, ...commands).then(
+    (missing) => missing as string[],
+    (error: unknown) => {
+      if (isNoPermission(error)) return ['EVAL'];
+      throw error;
+    },
+  );
+  const [inScripts, ...others] = await Promise.all([asked, ...plain]);
+  return [...inScripts, ...others.flat()].map((command) => `+${command.toLowerCase().replace(' ', '|')}`);
+}
+
+const isNoPermission = (error: unknown): boolean => error instanceof Error && error.message.startsWith('NOPERM');
+
+/** Any other answer is good enough. */
+const isRefused = (reply: Promise<unknown>): Promise<boolean> => reply.then(() => false, isNoPermission);
