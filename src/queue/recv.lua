@@ -131,12 +131,12 @@ if has_more then
   -- what was given back with a delay, a lease that has ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
   if #back > 0 then
-    local ended = { 'ZADD', leases }
+    local ended = {}
     for i, member in ipairs(back) do
-      ended[2 * i + 1], ended[2 * i + 2] = 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25)
+      ended[2 * i - 1], ended[2 * i] = 0, string.sub(member, 1, 24) .. ':' .. stamp .. string.sub(member, 25)
     end
     redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1)
-    redis.call(unpack(ended))
+    redis.call('ZADD', leases, unpack(ended))
   end
   -- an older one may be among the rest: nothing is handed out before all that are due have joined
   if #back > MOST_ENDED then max, wrote = 0, true end
@@ -154,9 +154,9 @@ if comes_back then
   -- score 0 puts all whose lease has ended into one run, sorted by their members: the order of the queue
   local ended = redis.call('ZRANGE', leases, '(0', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
   if ended[1] then
-    local run = { 'ZADD', leases }
-    for i, member in ipairs(ended) do run[2 * i + 1], run[2 * i + 2] = 0, member end
-    redis.call(unpack(run))
+    local run = {}
+    for i, member in ipairs(ended) do run[2 * i - 1], run[2 * i] = 0, member end
+    redis.call('ZADD', leases, unpack(run))
   end
   -- an older one may be among the rest, as above
   if #ended > MOST_ENDED then max, wrote = 0, true end
