@@ -113,7 +113,7 @@ export class DurableWrites {
       redis: this.redis,
       node,
       hosts: () => this.#replication.hosts(node),
-      nodes: () => this.#replication.of(node)?.nodes ?? 1,
+      nodes: () => this.#replication.mostNodes(node),
     };
     const writer = new GroupCommit(redis, {
       timeoutMs,
@@ -131,7 +131,7 @@ export class DurableWrites {
     const replication = this.#replication.of(node) as Replication; // known since the first write, and never forgotten
     return {
       enough: replicasFor(level, replication),
-      every: Math.max(replication.nodes - 1, replication.inSync),
+      every: Math.max(this.#replication.mostNodes(node) - 1, replication.inSync),
       wholeMs: this.#replication.wholeMs(node),
       canBeFewer: level === 'quorum',
     };

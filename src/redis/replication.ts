@@ -86,6 +86,14 @@ export class ReplicationWatch {
     }
   }
 
+  /**
+   * All nodes that may have been promoted: as many as are known, also where the operator says that there are fewer, and as many as
+   * the operator says.
+   */
+  mostNodes(node: string): number {
+    return Math.max(this.options.nodes ?? 1, this.#membership.nodes(node) ?? 1);
+  }
+
   /** The latest time of which it is known that every node had all that there was; performance.now(), ms. */
   wholeMs(node: string): number {
     return this.#progress.get(node)?.wholeMs ?? -Infinity;
@@ -164,7 +172,7 @@ export class ReplicationWatch {
     const isWhole =
       before?.historyId === id &&
       nodes !== undefined &&
-      offsets.filter((at) => at >= before.offset).length >= nodes - 1;
+      offsets.filter((at) => at >= before.offset).length >= this.mostNodes(node) - 1;
     this.#progress.set(node, {
       inSync,
       historyId: id,
