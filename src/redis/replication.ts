@@ -181,7 +181,7 @@ export class ReplicationWatch {
   /** Asks the replicas whether they keep messages on disk. Resolves when those have been asked that never were before. */
   async #askDisks(node: string, info: string): Promise<void> {
     const nowMs = performance.now();
-    this.#disks.set(node, { isOnDisk: reportIn(info).isOnDisk, askedMs: nowMs });
+    this.#noteDisk(node, { isOnDisk: reportIn(info).isOnDisk, askedMs: nowMs });
     const first: Promise<void>[] = [];
     for (const host of this.hosts(node)) {
       const name = nodeName(host);
@@ -191,11 +191,20 @@ export class ReplicationWatch {
       this.#disks.set(name, { isOnDisk: known?.isOnDisk, askedMs: nowMs });
       const asked = askNode(host, this.options.address).then((answer) => {
         // what does not answer keeps what was known of it
-        if (typeof answer === 'object') this.#disks.set(name, { isOnDisk: answer.isOnDisk, askedMs: nowMs });
+        if (typeof answer === 'object') this.#noteDisk(name, { isOnDisk: answer.isOnDisk, askedMs: nowMs });
       });
       if (known === undefined) first.push(asked);
     }
     await Promise.all(first);
+  }
+
+  #noteDisk(name: string, disk: Disk): void {
+    if (disk.isOnDisk === false && this.#disks.get(name)?.isOnDisk !== false)
+      this.options.log.warn(
+        name === '' ? {} : { node: name },
+        'a Redis node keeps nothing on disk: SENDs at quorum and all are refused; set appendonly yes there',
+      );
+    this.#disks.set(name, disk);
   }
 
   #reportSync(node: string, inSync: number, before: number | undefined): void {

@@ -5,7 +5,20 @@ import type { Redis } from 'ioredis';
 import type { Script } from './connect.js';
 
 /** Commands that the code sends itself, and that can be asked for in a script. */
-export const OWN_COMMANDS = ['EXISTS', 'GET', 'INFO', 'PING', 'SET', 'XADD', 'XLEN', 'ZADD', 'ZCARD', 'ZRANGE', 'ZREM'];
+export const OWN_COMMANDS = [
+  'EXISTS',
+  'GET',
+  'INFO',
+  'PING',
+  'SET',
+  'XADD',
+  'XLEN',
+  'ZADD',
+  'ZCARD',
+  'ZMSCORE',
+  'ZRANGE',
+  'ZREM',
+];
 /** Those that cannot, in a form that does nothing. */
 export const PLAIN_COMMANDS: readonly (readonly string[])[] = [
   ['EVALSHA', '0000000000000000000000000000000000000000', '0'],
@@ -13,6 +26,9 @@ export const PLAIN_COMMANDS: readonly (readonly string[])[] = [
   ['CLIENT', 'ID'],
   ['CLIENT', 'TRACKING', 'OFF'],
 ];
+
+/** The same, in a Cluster only. */
+export const CLUSTER_COMMANDS: readonly (readonly string[])[] = [['ASKING']];
 
 /**
  * Calls each command with more and more arguments until their number is right: then Redis looks at the ACL, and then it
@@ -55,14 +71,21 @@ export async function missingRights(
   scripts: Record<string, Script>,
   keyPrefix: string,
 ): Promise<string[]> {
-  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
-  const missing = await Promise.all(nodes.map((node) => missingAt(node, scripts, keyPrefix)));
+  const isCluster = redis instanceof Cluster;
+  const nodes = isCluster ? redis.nodes('master') : [redis];
+  const plain = isCluster ? [...PLAIN_COMMANDS, ...CLUSTER_COMMANDS] : PLAIN_COMMANDS;
+  const missing = await Promise.all(nodes.map((node) => missingAt(node, scripts, plain, keyPrefix)));
   return [...new Set(missing.flat())].sort();
 }
 
-async function missingAt(redis: Redis, scripts: Record<string, Script>, keyPrefix: string): Promise<string[]> {
+async function missingAt(
+  redis: Redis,
+  scripts: Record<string, Script>,
+  plainCommands: typeof PLAIN_COMMANDS,
+  keyPrefix: string,
+): Promise<string[]> {
   const commands = [...new Set([...commandsOf(scripts), ...OWN_COMMANDS])];
-  const plain = PLAIN_COMMANDS.map(async ([name = '', ...words]): Promise<string[]> => {
+  const plain = plainCommands.map(async ([name = '', ...words]): Promise<string[]> => {
     const right = name === 'CLIENT' ? `${name} ${words[0]}` : name;
     return (await isRefused(redis.call(name, ...words))) ? [right] : [];
   });

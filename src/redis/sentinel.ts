@@ -12,7 +12,7 @@ export interface Word extends Host {
 
 /** What one Sentinel knows of the deployment. */
 export interface SentinelView extends Word {
-  /** It leads a fail-over that has not ended. */
+  /** It leads a fail-over in which nobody has been promoted yet, as far as it knows. */
   isFailingOver: boolean;
   /** The primary has not answered this Sentinel for `downAfterMs`. */
   isDown: boolean;
@@ -38,10 +38,12 @@ export async function sentinelView(host: Host, address: SentinelAddress): Promis
       sentinel.call('SENTINEL', 'REPLICAS', address.primary) as Promise<string[][]>,
     ]);
     const flags = field(facts, 'flags').split(',');
+    // once it has seen the promotion it names the new primary, while its facts are still those of the old one
+    const hasPromoted = field(facts, 'ip') !== word.host || Number(field(facts, 'port')) !== word.port;
     return {
       ...word,
-      isFailingOver: flags.includes('failover_in_progress'),
-      isDown: flags.includes('s_down') || flags.includes('o_down'),
+      isFailingOver: !hasPromoted && flags.includes('failover_in_progress'),
+      isDown: !hasPromoted && (flags.includes('s_down') || flags.includes('o_down')),
       downAfterMs: Number(field(facts, 'down-after-milliseconds')),
       knownForMs: Number(field(facts, 'role-reported-time')),
       replicas: replicas.map((replica) => ({ host: field(replica, 'ip'), port: Number(field(replica, 'port')) })),

@@ -8,7 +8,6 @@ import type { Message, QueueSettings, Queues } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect.js';
 import { DurableWrites } from '../../src/redis/durable-writes.js';
-import type { TestServer } from './redis-server.js';
 import { sharedRedis } from './shared-redis.js';
 import { until } from './until.js';
 

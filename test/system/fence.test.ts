@@ -184,6 +184,9 @@ describe('the fence under Sentinels', function () {
       expect([status, reason]).to.deep.equal([503, 'durability_unavailable']);
     }
     expect((await send(broker, 'primary')).status).to.equal(200);
+    expect(broker.lines('a Redis node keeps nothing on disk').map(({ node }) => node)).to.deep.equal([
+      `127.0.0.1:${replica.port}`,
+    ]);
     await ask(replica.port, 'CONFIG', 'SET', 'appendonly', 'yes');
     await until('it is noticed', async () => (await send(broker, 'quorum')).status === 200, 20_000);
   });

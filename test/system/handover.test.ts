@@ -5,6 +5,8 @@ import { expect } from 'chai';
 import { ask } from '../support/ask.js';
 import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptedStack } from '../support/scripted-stack.js';
+import { endAllProcesses, startBrokerProcess } from '../support/process.js';
+import { sendRequest } from '../support/requests.js';
 import { startClusterStack } from '../support/stacks.js';
 import type { StackNode } from '../support/stacks.js';
 import { until } from '../support/until.js';
@@ -63,6 +65,51 @@ describe('a planned fail-over', function () {
     expect([...new Set(writers.refused.values())]).to.satisfy((messages: string[]) =>
       messages.every((message) => /^(READONLY|NOREPLICAS)/.test(message)),
     );
+  });
+
+  it('loses nothing that a worker has acknowledged, at any level, and what it refused as not done was not done', async () => {
+    const sentinels = stack.nodes.map((node) => `${node}:26379`).join(',');
+    const broker = await startBrokerProcess({
+      AIZUMI_REDIS_URL: `redis+sentinel://:${PASSWORD}@${sentinels}/mymaster`,
+    });
+    const answers = new Map<number, string>();
+    let stopped = false;
+    let nextId = 1;
+    const senders = (['primary', 'quorum', 'all'] as const).flatMap((durability) =>
+      Array.from({ length: 3 }, async () => {
+        while (!stopped) {
+          const id = nextId++;
+          const { status, json } = await broker.post({ ...sendRequest(100, id), durability });
+          const { outcome = '' } = (json.error ?? {}) as { outcome?: string };
+          answers.set(id, `${status} ${outcome}`);
+        }
+      }),
+    );
+    const count = (answer: string): number => [...answers.values()].filter((each) => each === answer).length;
+    try {
+      await until('there is something to lose', () => count('200 ') > 100, 20_000);
+      await handOver(await stack.whole());
+      const before = count('200 ');
+      await until('it goes on', () => count('200 ') > before + 100, 20_000);
+    } finally {
+      stopped = true;
+      await Promise.all(senders);
+      endAllProcesses();
+    }
+    const entries = (await stack.redis(await stack.whole(), 'XRANGE', 'aizumi:{100}:queue', '-', '+')) as [
+      string,
+      string[],
+    ][];
+    const kept = new Set(entries.map(([, fields]) => Number(fields[3])));
+    const inAll = (answer: string): number[] => [...answers].flatMap(([id, each]) => (each === answer ? [id] : []));
+    expect(
+      inAll('200 ').filter((id) => !kept.has(id)),
+      'lost',
+    ).to.deep.equal([]);
+    expect(
+      inAll('503 not_done').filter((id) => kept.has(id)),
+      'done all the same',
+    ).to.deep.equal([]);
   });
 
   it('does nothing on a node that does not lead', async () => {

@@ -2,13 +2,18 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { list } from '@ioredis/commands';
 import { expect } from 'chai';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
-import { OWN_COMMANDS, PLAIN_COMMANDS, commandsOf } from '../../src/redis/rights.js';
+import { CLUSTER_COMMANDS, OWN_COMMANDS, PLAIN_COMMANDS, commandsOf } from '../../src/redis/rights.js';
 
 /** To Sentinels, to a Cluster's nodes, or that aizumi does without. */
 const ELSEWHERE = ['CLUSTER', 'CONFIG', 'QUIT', 'SENTINEL', 'SHUTDOWN', 'SUBSCRIBE'];
 
 describe('redis/rights', () => {
-  const asked = [...commandsOf(QUEUE_SCRIPTS), ...OWN_COMMANDS, ...PLAIN_COMMANDS.map(([name]) => name!), 'EVAL'];
+  const asked = [
+    ...commandsOf(QUEUE_SCRIPTS),
+    ...OWN_COMMANDS,
+    ...[...PLAIN_COMMANDS, ...CLUSTER_COMMANDS].map(([name]) => name!),
+    'EVAL',
+  ];
   const known = asked.map((command) => command.split(' ')[0]);
 
   it('asks for every command in the scripts', () => {
