@@ -33,9 +33,8 @@ end
 local number = redis.call('ZSCORE', attempts, member)
 if number then
   -- the last delivery of an attempt takes its attempt_id with it
-  redis.call('ZREM', attempts, member)
-  local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
-  if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+  local of = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 3)
+  redis.call('ZREM', attempts, member, unpack(of[3] and {} or of))
 end
 if counts == '0' then
   -- missing, or an error without [1], when somebody deleted the entry or the whole stream by hand

@@ -37,9 +37,10 @@ local function remember(field, name, sent_ms, ttl_ms)
   local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
   if until_ms > tonumber(now_ms) then
     local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-    -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
-    if kept_until_ms < until_ms then redis.call('UNLINK', memory)
-    else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
+    -- Up to now: it is of an older window, and over. Another: the clock was set back or the window's length was changed;
+    -- what it has is kept, a day at most.
+    if kept_until_ms <= tonumber(now_ms) then redis.call('UNLINK', memory) end
+    until_ms = math.min(math.max(kept_until_ms, until_ms), until_ms + a_day_ms)
     redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
     redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
   end
@@ -54,7 +55,7 @@ local function delete_entry(entry)
   if fields[7] == 'once' then
     local of = {}
     for i = 7, #fields, 2 do of[fields[i]] = fields[i + 1] end
-    names_it = remember(field, stream_id, of.sent or string.sub(stream_id, 1, 13), of.ttl)
+    names_it = remember(field, stream_id, of.sent or string.match(stream_id, '^%d+'), of.ttl)
   end
   -- the entry first: what is left of it elsewhere is void
   redis.call('XDEL', queue, entry)
@@ -73,18 +74,20 @@ function drop.leases(member)
   local number = redis.call('ZSCORE', attempts, receipt)
   if number then
     -- the last delivery of an attempt takes its attempt_id with it
-    redis.call('ZREM', attempts, receipt)
-    local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
-    if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+    local of = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 3)
+    redis.call('ZREM', attempts, receipt, unpack(of[3] and {} or of))
   end
+  local deleted = delete_entry(entry)
   redis.call('ZREM', held, receipt)
   redis.call('ZREM', leases, member)
-  return delete_entry(entry)
+  return deleted
 end
 
 function drop.backed(member)
-  if redis.call('ZREM', backed, member) == 0 then return 0 end
-  return delete_entry(string.sub(member, 1, 24))
+  if not redis.call('ZSCORE', backed, member) then return 0 end
+  local deleted = delete_entry(string.sub(member, 1, 24))
+  redis.call('ZREM', backed, member)
+  return deleted
 end
 
 function drop.queue(stream_id)

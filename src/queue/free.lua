@@ -61,9 +61,10 @@ for id in string.gmatch(ids, '%d+') do
       local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
       if until_ms > tonumber(now_ms) then
         local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-        -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
-        if kept_until_ms < until_ms then redis.call('UNLINK', memory)
-        else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
+        -- Up to now: it is of an older window, and over. Another: the clock was set back or the window's length was changed;
+        -- what it has is kept, a day at most.
+        if kept_until_ms <= tonumber(now_ms) then redis.call('UNLINK', memory) end
+        until_ms = math.min(math.max(kept_until_ms, until_ms), until_ms + a_day_ms)
         redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
         redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
       end
@@ -71,9 +72,8 @@ for id in string.gmatch(ids, '%d+') do
     local attempt = attempted and redis.call('ZSCORE', attempts, member)
     if attempt then
       -- the last delivery of an attempt takes its attempt_id with it
-      redis.call('ZREM', attempts, member)
-      local rest = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 2)
-      if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
+      local of = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 3)
+      redis.call('ZREM', attempts, member, unpack(of[3] and {} or of))
     end
     -- the entry first: a script that stops half-way has freed the message, or left it held
     redis.call('XDEL', queue, entry)

@@ -18,18 +18,18 @@ local queue, leases, held, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], K
 local settings, counts, sample, attempts = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local at_most = tonumber(ARGV[1])
 
+-- all that is held will be given back, if not by this call: until then nobody is told of it
+redis.call('UNLINK', attempts)
 for _, member in ipairs(redis.call('ZRANGE', held, 0, at_most - 1)) do
   local stamp, entry = string.sub(member, 1, 16), string.sub(member, 18, 41)
   redis.call('ZADD', leases, 0, entry .. ':' .. stamp .. string.sub(member, 42))
   redis.call('ZREM', held, member)
 end
--- of each message that is held a receipt and an attempt_id at most
-redis.call('ZREMRANGEBYRANK', attempts, 0, 2 * at_most - 1)
 local still_held = redis.call('ZCARD', held)
 if still_held == 0
   and redis.call('XLEN', queue) == 0
   and redis.call('ZCARD', delayed) == 0
   and redis.call('XLEN', dead) == 0 then
-  redis.call('DEL', queue, leases, settings, counts, sample, attempts)
+  redis.call('DEL', queue, leases, settings, counts, sample)
 end
 return still_held

@@ -40,11 +40,12 @@ for receipt, lease_until_ms in string.gmatch(deliveries, '(%S+) (%d+)') do
   if ends and (ends == tonumber(lease_until_ms) or ends <= now_ms) and redis.call('ZSCORE', held, receipt) then
     -- missing, or an error without [1], when somebody deleted the entry or the whole stream by hand
     local pending = redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
-    redis.call('ZADD', leases, 0, lease)
-    redis.call('ZREM', held, receipt)
+    -- first: a script that stops half-way must not leave a delivery of which nobody was told among those that count
     if pending then
       redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry, 'RETRYCOUNT', pending[4] - 1, 'JUSTID')
     end
+    redis.call('ZADD', leases, 0, lease)
+    redis.call('ZREM', held, receipt)
   end
 end
 return 1

@@ -59,7 +59,8 @@ local stamp = time[1] .. micros
 if #stamp < 16 then stamp = string.sub('000000000' .. stamp, -16) end
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
-local over
+-- whether `attempts` has anything: asked once, when the first message comes back
+local attempted
 
 if attempt_id ~= '' then
   -- the same messages again, as far as they are still leased to that attempt
@@ -170,9 +171,15 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
     if member then
       local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
-      redis.call('ZREM', held, old_stamp .. ':' .. entry .. suffix)
-      over = over or {}
-      over[#over + 1] = old_stamp .. ':' .. entry .. suffix
+      local receipt = old_stamp .. ':' .. entry .. suffix
+      if attempted == nil then attempted = redis.call('EXISTS', attempts) == 1 end
+      local attempt = attempted and redis.call('ZSCORE', attempts, receipt)
+      if attempt then
+        -- the last delivery of an attempt takes its attempt_id with it
+        local of = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 3)
+        redis.call('ZREM', attempts, receipt, unpack(of[3] and {} or of))
+      end
+      redis.call('ZREM', held, receipt)
       redis.call('ZREM', leases, member)
       local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
       message = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
@@ -239,9 +246,10 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
         local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
         if until_ms > tonumber(now_ms) then
           local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-          -- Less: it is of an older window, whose time is over. More: the clock was set back; what it has is kept, a day at most.
-          if kept_until_ms < until_ms then redis.call('UNLINK', memory)
-          else until_ms = math.min(kept_until_ms, until_ms + a_day_ms) end
+          -- Up to now: it is of an older window, and over. Another: the clock was set back or the window's length was changed;
+          -- what it has is kept, a day at most.
+          if kept_until_ms <= tonumber(now_ms) then redis.call('UNLINK', memory) end
+          until_ms = math.min(math.max(kept_until_ms, until_ms), until_ms + a_day_ms)
           redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
           redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
         end
@@ -331,17 +339,6 @@ if not wrote and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00
   end
 end
 
--- the attempts that the messages were delivered to before
-if over and redis.call('EXISTS', attempts) == 1 then
-  for _, receipt in ipairs(over) do
-    local number = redis.call('ZSCORE', attempts, receipt)
-    if number then
-      redis.call('ZREM', attempts, receipt)
-      local rest = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 2)
-      if rest[1] and not rest[2] then redis.call('ZREM', attempts, rest[1]) end
-    end
-  end
-end
 if taken == 0 then
   if died > 0 then return { 0, died } end
   if wrote or discarded > 0 then return { 0 } end

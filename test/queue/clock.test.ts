@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { pino } from 'pino';
 import { NO_CLOCK, clockLibrary } from '../../chaos/clock.js';
+import { drop } from '../../src/queue/drop.js';
 import { free } from '../../src/queue/free.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
@@ -69,6 +70,28 @@ describe("Redis's clock", function () {
       expect(messages.map(({ id }) => id)).to.deep.equal([1, 2, 3, 4]);
       for (const { id, receipt } of messages) expect(await free(queues, address, id, receipt)).to.equal(true);
       expect(await queues.raw.xlen(`${queues.prefix}:{${address}}:queue`)).to.equal(0);
+    });
+
+  for (const year of [1970, 2000])
+    it(`may be at ${year}: messages with a time to live end in every way, and their repeats add nothing`, async () => {
+      await jump(Date.UTC(year, 0, 2) - Date.now());
+      const sent = [
+        { id: 1, ttlMs: HOUR_MS },
+        { id: 2, ttlMs: HOUR_MS, delayMs: HOUR_MS / 2 },
+        { id: 3, ttlMs: HOUR_MS },
+        { id: 4, ttlMs: 1 },
+        { id: 5, ttlMs: HOUR_MS, delayMs: 1 },
+      ].map((one) => ({ ...one, dedup: true }));
+      for (const { id, ...more } of sent) await add(id, more);
+      expect(await drop(queues, address, 'waiting', [1], 10)).to.equal(1);
+      expect(await drop(queues, address, 'delayed', [2], 10)).to.equal(1);
+      await pass(2);
+      const { messages } = await receive(queues, address, { max: 5, visibilityTimeoutMs: HOUR_MS });
+      expect(messages.map(({ id }) => id)).to.deep.equal([3, 5]);
+      for (const { id, receipt } of messages) expect(await free(queues, address, id, receipt)).to.equal(true);
+      for (const { id, ...more } of sent) await add(id, more);
+      const key = (name: string): string => `${queues.prefix}:{${address}}:${name}`;
+      expect([await queues.raw.xlen(key('queue')), await queues.raw.zcard(key('delayed'))]).to.deep.equal([0, 0]);
     });
 
   it('may be set back: a message has the time to live that it was sent with, not an hour more', async () => {

@@ -88,6 +88,25 @@ describe('queue: messages that ended are remembered', () => {
     await expectRemembered(1, 2, 3);
   });
 
+  it('when the window is made longer, and shorter', async () => {
+    const workers = [queues];
+    try {
+      for (const [i, dedupWindowMs] of [3 * WINDOW_MS, WINDOW_MS, 2 * WINDOW_MS].entries()) {
+        const id = 10 * i + 1;
+        await sendAndFree(id);
+        jump(MINUTE_MS);
+        workers.push((queues = await openQueues({ dedupWindowMs, keyPrefix: queues.prefix }, server)));
+        await sendAndFree(id + 1);
+        await expectRemembered(id, id + 1);
+        jump(2 * MINUTE_MS);
+        await sendAndFree(id + 2);
+        await expectRemembered(id, id + 1, id + 2);
+      }
+    } finally {
+      for (const other of workers) if (other !== queues) other.close();
+    }
+  });
+
   it('when the clock is set back by hours, also what ends then, and when it is set right', async () => {
     await sendAndFree(1);
     jump(WINDOW_MS);

@@ -90,6 +90,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: does('gbye') }) },
 );
 
+/** Of the histories; fast-check tells the one of a run that failed. */
+const seed = process.env.AIZUMI_TEST_SEED === undefined ? {} : { seed: Number(process.env.AIZUMI_TEST_SEED) };
+
 describe('queue: random histories', () => {
   let queues: TestQueues;
   before(async () => (queues = await openQueues({ maxDeliveries: MAX_DELIVERIES, maxQueueLength: MAX_LENGTH })));
@@ -104,7 +107,7 @@ describe('queue: random histories', () => {
         for (const action of history) await take(action, model, real);
         await real.checkInvariants(model);
       }),
-      { numRuns: 250 },
+      { numRuns: 250, ...seed },
     );
   });
 });

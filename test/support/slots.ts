@@ -61,6 +61,11 @@ export async function moveKeys({ slot, from, to }: SlotMove, most = Infinity): P
   return moved;
 }
 
+/** Moves these keys of a slot that is being moved, which must be there. */
+export async function moveNamed({ from, to }: SlotMove, keys: readonly string[]): Promise<void> {
+  await ask(from.port, 'MIGRATE', '127.0.0.1', to.port, '', 0, MIGRATE_MS, 'KEYS', ...keys);
+}
+
 /** Gives the slot to the target: the target hears of it first, so that at no time nobody takes the slot's commands. */
 export async function endMove({ slot, from, to }: SlotMove, primaries: readonly StackNode[] = []): Promise<void> {
   const target = (await ask(to.port, 'CLUSTER', 'MYID')) as string;

@@ -1,9 +1,19 @@
 // A slot of a Redis Cluster that is being moved: nothing is lost, doubled or reordered, and no request is answered 500.
 import { Command } from 'ioredis';
 import { expect } from 'chai';
+import { ask } from '../support/ask.js';
 import { startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
-import { beginMove, cancelMove, endMove, moveKeys, moveToAndFro, ownerOf, replicasHaveAll } from '../support/slots.js';
+import {
+  beginMove,
+  cancelMove,
+  endMove,
+  moveKeys,
+  moveNamed,
+  moveToAndFro,
+  ownerOf,
+  replicasHaveAll,
+} from '../support/slots.js';
 import type { SlotMove } from '../support/slots.js';
 import { startClusterStack } from '../support/stacks.js';
 import type { Stack, StackNode } from '../support/stacks.js';
@@ -13,6 +23,9 @@ import { QueueLoad } from '../support/queue-load.js';
 /** Moves of the slot while the load runs; each with all its steps. */
 const MOVES = Number(process.env.AIZUMI_TEST_SLOT_MOVES ?? 40);
 const LOAD_MS = 15_000;
+
+/** For tests that need a queue which none has used. */
+const FRESH = 9;
 
 const WAYS = [
   { durability: 'primary' },
@@ -38,14 +51,16 @@ describe('a slot of a Cluster that moves', function () {
   let broker: TestBroker;
   let move: SlotMove;
   let addresses: number[];
+  let freshAddresses: number[];
   let primaries: StackNode[];
 
   before(async () => {
     stack = await startClusterStack();
     primaries = stack.nodes.slice(0, 3);
     broker = await startBroker({ AIZUMI_REDIS_URL: stack.url });
-    const found = addressesOfOneSlot(broker.config.keyPrefix, WAYS.length);
-    addresses = found.addresses;
+    const found = addressesOfOneSlot(broker.config.keyPrefix, WAYS.length + FRESH);
+    addresses = found.addresses.slice(0, WAYS.length);
+    freshAddresses = found.addresses.slice(WAYS.length);
     const from = await ownerOf(primaries, found.slot);
     move = { slot: found.slot, from, to: primaries.find((node) => node !== from)! };
     await until(
@@ -112,6 +127,70 @@ describe('a slot of a Cluster that moves', function () {
       move = { ...move, from: move.to, to: move.from };
     });
 
+  describe('FREE of a message sent with dedup', () => {
+    const ADDRESS_KEYS = ['queue', 'leases', 'held', 'seen'];
+    const EVERY_KEY = [...ADDRESS_KEYS, 'ended0', 'ended1', 'settings', 'attempts'];
+    const states: { what: string; moved: string[]; has: string[] }[] = [
+      { what: 'no key moved', moved: [], has: ADDRESS_KEYS },
+      ...ADDRESS_KEYS.map((name) => ({ what: `only ${name} moved`, moved: [name], has: ADDRESS_KEYS })),
+      { what: 'all but the queue moved', moved: ADDRESS_KEYS.slice(1), has: ADDRESS_KEYS },
+      { what: 'all keys moved', moved: ADDRESS_KEYS, has: ADDRESS_KEYS },
+      // nothing is missing: the source runs the script
+      { what: 'no key moved of all that there can be', moved: [], has: EVERY_KEY },
+      { what: 'all keys moved that there can be', moved: EVERY_KEY, has: EVERY_KEY },
+    ];
+    /** What each key of the address holds, at the node that has the slot. */
+    const contents = async (node: StackNode, key: (name: string) => string): Promise<unknown> =>
+      Promise.all([
+        ask(node.port, 'XRANGE', key('queue'), '-', '+'),
+        ask(node.port, 'XPENDING', key('queue'), 'receivers').catch(() => []),
+        ...['leases', 'held', 'attempts'].map((name) => ask(node.port, 'ZRANGE', key(name), 0, -1, 'WITHSCORES')),
+        ...['seen', 'ended0', 'ended1', 'settings'].map((name) => ask(node.port, 'HGETALL', key(name))),
+      ]);
+
+    for (const [nth, { what, moved, has }] of states.entries())
+      it(`is done wholly, or not at all and the client is told so: ${what}`, async () => {
+        const address = freshAddresses[nth]!;
+        const key = (name: string): string => `${broker.config.keyPrefix}:{${address}}:${name}`;
+        const sendOnce = async (): Promise<void> => {
+          const { status } = await send(address, 7, { dedup: true });
+          expect(status).to.equal(200);
+        };
+        await sendOnce();
+        const isWhole = has === EVERY_KEY;
+        if (isWhole) {
+          expect((await request('HELO', address, { settings: { max_queue_length: 1_000 } })).status).to.equal(200);
+          const inAnHour = Date.now() + 3_600_000;
+          for (const name of ['ended0', 'ended1']) await ask(move.from.port, 'HSET', key(name), 'until', inAnHour);
+        }
+        expect((await request('RECV', address, isWhole ? { attempt_id: 'a' } : {})).json.id).to.equal(7);
+        for (const name of has) expect(await ask(move.from.port, 'EXISTS', key(name)), name).to.equal(1);
+        const before = await contents(move.from, key);
+
+        await beginMove(move);
+        if (moved.length > 0) await moveNamed(move, moved.map(key));
+        const startedMs = performance.now();
+        const reply = await request('FREE', address, { id: 7 });
+        // a request of a second, on a machine that is busy
+        expect(performance.now() - startedMs).to.be.below(2_000);
+        await moveKeys(move);
+        await endMove(move, primaries);
+        move = { ...move, from: move.to, to: move.from };
+
+        expect(outcome(reply)).to.equal(isWhole ? 200 : '503 unavailable not_done');
+        if (reply.status !== 200) {
+          expect(await contents(move.from, key), 'nothing was changed').to.deep.equal(before);
+          // while the message lives, and after its end
+          await sendOnce();
+          expect((await request('FREE', address, { id: 7 })).status).to.equal(200);
+        }
+        for (const name of ['leases', 'held', 'seen', 'attempts'])
+          expect(await ask(move.from.port, 'EXISTS', key(name)), name).to.equal(0);
+        await sendOnce();
+        expect(await receive(address), 'a repeat adds nothing').to.equal(undefined);
+      });
+  });
+
   it('takes a message to a RECV that waits while its slot is moved', async () => {
     const address = addresses[1]!;
     const waiting = request('RECV', address, { wait_ms: 15_000 });
@@ -168,6 +247,7 @@ describe('a slot of a Cluster that moves', function () {
     await moveKeys(move);
     await endMove(move, primaries);
     await replicasHaveAll(move.to.port, 1);
+    move = { ...move, from: move.to, to: move.from };
     expect(await receive(address)).to.equal(1);
   });
 });
