@@ -52,9 +52,15 @@ export class PrimaryConnector extends AbstractConnector {
   }
 
   override disconnect(): void {
-    super.disconnect();
+    this.#leave();
     for (const listener of this.#listeners) listener.disconnect();
     this.#listeners = [];
+  }
+
+  /** Once for each connection: each reply READONLY asks for it, and ioredis adds a listener with each call. */
+  #leave(): void {
+    if (this.stream?.writableEnded === true) this.connecting = false;
+    else super.disconnect();
   }
 
   async #find(report: (event: 'error', error: Error) => void): Promise<Word> {
@@ -73,7 +79,7 @@ export class PrimaryConnector extends AbstractConnector {
     if (this.#latest !== undefined && word.epoch <= this.#latest.epoch) return;
     this.#latest = word;
     const now = this.#connectedTo;
-    if (now !== undefined && (word.host !== now.host || word.port !== now.port)) super.disconnect(); // and ioredis comes again
+    if (now !== undefined && (word.host !== now.host || word.port !== now.port)) this.#leave(); // and ioredis comes again
   }
 
   /** Asks when there is news of a fail-over, and when some may have been missed. */
