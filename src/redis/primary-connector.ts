@@ -59,7 +59,8 @@ export class PrimaryConnector extends AbstractConnector {
 
   /** Once for each connection: each reply READONLY asks for it, and ioredis adds a listener with each call. */
   #leave(): void {
-    if (this.stream?.writableEnded === true) this.connecting = false;
+    if ((this.stream as Socket | undefined)?.writableEnded)
+      this.connecting = false; // none before the first connection
     else super.disconnect();
   }
 
