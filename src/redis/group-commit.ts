@@ -4,7 +4,9 @@ import type { Redis } from 'ioredis';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
 import { within } from '../within.js';
+import { nodeName } from './cluster.js';
 import { connectionAttempt } from './connect.js';
+import { offsetIn, replicasOf } from './node-report.js';
 
 /** How many replicas must have a write, besides the primary. */
 export interface Needs {
@@ -137,7 +139,12 @@ export class GroupCommit {
     const isWhole = wholeMs > this.#missedMs || this.#missedMs === -Infinity;
     const isPatient = canBeFewer && isWhole && least < every;
     const wanted = isPatient ? every : least;
-    let confirmed = await this.redis.wait(wanted, isPatient ? Math.min(PATIENCE_MS, leftMs()) : leftMs());
+    // in the same packet; nothing comes between the writes, this and WAIT: Redis carries out what a client has sent in one go
+    const before = wanted < every ? this.redis.info('replication') : undefined;
+    const waiting = this.redis.wait(wanted, isPatient ? Math.min(PATIENCE_MS, leftMs()) : leftMs());
+    const after = wanted < every ? this.redis.info('replication') : undefined;
+    const [infoBefore, first, infoAfter] = await Promise.all([before, waiting, after]);
+    let confirmed = first;
     if (confirmed < least && wanted > least && connection === this.#connection)
       confirmed = await this.redis.wait(least, leftMs());
     // on another connection WAIT counts nothing of what was written
@@ -154,7 +161,8 @@ export class GroupCommit {
             ? `${confirmed} of ${least} replicas confirmed in time`
             : `${confirmed} of ${least} replicas confirmed in time, and all must until each has followed this primary`,
       };
-    const why = await within(leftMs(), this.#clearance.at(repliedMs, this.#clearanceMs));
+    const who = confirmersIn(infoBefore, infoAfter);
+    const why = await within(leftMs(), this.#clearance.at(repliedMs, this.#clearanceMs, who));
     if (connection !== this.#connection) return { doubt: BROKEN };
     if (why === '') return { doubt: '' };
     return {
@@ -174,13 +182,24 @@ export class GroupCommit {
   }
 }
 
+/** The replicas that have confirmed what was written before the first INFO, for certain. */
+function confirmersIn(before: string | undefined, after: string | undefined): string[] {
+  const writtenTo = before === undefined ? Infinity : offsetIn(before);
+  const certain = replicasOf(after ?? '').filter(({ offset }) => offset >= writtenTo);
+  // an answer that was found for nobody in particular holds for no other batch
+  return certain.length === 0 ? ['unknown'] : certain.map(nodeName);
+}
+
 /**
  * Remembers that no other node leads, for as long as nobody can have been elected since: a fail-over takes a primary that has
- * been silent for down-after, or a person.
+ * been silent for down-after, or a person. It holds for batches that the same replicas have confirmed, and perhaps more: one that
+ * has stopped to confirm may have been promoted.
  */
 class Clearance {
   /** When the last check that found nothing began; performance.now(), ms. */
   #clearedMs = -Infinity;
+  /** Who had confirmed the batch that it was made for. */
+  #confirmers: readonly string[] = [];
   #heardMs = -Infinity;
   #checking: Promise<string> | undefined;
 
@@ -198,9 +217,16 @@ class Clearance {
     this.#heardMs = nowMs;
   }
 
-  /** Why it is not certain that nobody else led at that time; '' when it is. */
-  async at(timeMs: number, holdsMs: number): Promise<string> {
+  /**
+   * Why it is not certain that nobody else led at that time; '' when it is.
+   * @param confirmers of a batch
+   */
+  async at(timeMs: number, holdsMs: number, confirmers: readonly string[]): Promise<string> {
     for (;;) {
+      if (!this.#confirmers.every((name) => confirmers.includes(name))) {
+        this.end();
+        this.#confirmers = confirmers;
+      }
       const ageMs = timeMs - this.#clearedMs;
       if (ageMs > holdsMs * RENEW_SHARE) this.#checking ??= this.#start();
       if (ageMs < holdsMs) return '';
@@ -212,10 +238,9 @@ class Clearance {
   #start(): Promise<string> {
     const startedMs = performance.now();
     const checking = this.check().then((doubt) => {
-      if (this.#checking !== checking) return 'the primary fell silent meanwhile';
+      if (this.#checking !== checking) return 'the primary fell silent, or a replica, while the others were asked';
       this.#checking = undefined;
-      if (doubt === '') this.#clearedMs = startedMs;
-      else this.#clearedMs = -Infinity;
+      this.#clearedMs = doubt === '' ? startedMs : -Infinity;
       return doubt;
     });
     return checking;

@@ -2,7 +2,7 @@
 import type { Cluster } from 'ioredis';
 import type { Host, RedisAddress, SentinelAddress } from '../redis-address.js';
 import { nodeName } from './cluster.js';
-import { replicaHostsIn } from './node-report.js';
+import { replicasOf } from './node-report.js';
 import { sentinelViews } from './sentinel.js';
 import type { SentinelView } from './sentinel.js';
 import { ShardMemory } from './shards.js';
@@ -41,7 +41,7 @@ export class Membership {
 
   /** Learns from INFO replication of the one primary; outside a Cluster. */
   learnFromInfo(info: string): void {
-    const replicas = replicaHostsIn(info);
+    const replicas = replicasOf(info);
     // alone a primary may have lost its replicas: where Sentinels are, they must say that it has none
     if (replicas.length > 0 || this.address.shape === 'single') this.#add('', 1 + replicas.length, replicas);
   }
@@ -67,7 +67,8 @@ export class Membership {
     const known = this.#known.get(primary) ?? { nodes: 1, hosts: new Map() };
     const nowMs = performance.now();
     known.nodes = Math.max(known.nodes, nodes);
-    for (const host of hosts) known.hosts.set(nodeName(host), { host, seenMs: nowMs });
+    for (const { host, port } of hosts)
+      known.hosts.set(nodeName({ host, port }), { host: { host, port }, seenMs: nowMs });
     for (const [name, { seenMs }] of known.hosts) if (nowMs - seenMs > FORGET_MS) known.hosts.delete(name);
     this.#known.set(primary, known);
   }

@@ -1,6 +1,7 @@
 // What one Redis node says of itself: INFO replication and INFO persistence.
 import { Redis } from 'ioredis';
 import type { Host, RedisAddress } from '../redis-address.js';
+import { nodeName } from './cluster.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { historyIn } from './history.js';
 import { nodeLogin } from './login.js';
@@ -29,9 +30,34 @@ export function reportIn(info: string): NodeReport {
   };
 }
 
-/** Replicas that are connected to a primary, as it names them in INFO replication: `slave0:ip=…,port=…,state=…`. */
-export const replicaHostsIn = (info: string): Host[] =>
-  [...info.matchAll(/^slave\d+:ip=([^,]*),port=(\d+),/gm)].map(([, host = '', port]) => ({ host, port: Number(port) }));
+/** A replica, as its primary names it in INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`. */
+export interface ReplicaLine extends Host {
+  state: string;
+  /** What it has confirmed. */
+  offset: number;
+  /** Seconds since it last confirmed. It is negative for up to a second after Redis's clock was set back. */
+  lagS: number;
+}
+
+/** Each replica once. A copy that is being taken (`redis-cli --rdb`) is listed too, without a port, and is none. */
+export function replicasOf(info: string): ReplicaLine[] {
+  const lines = [...info.matchAll(/^slave\d+:ip=([^,]*),port=(\d+),state=(\w+),offset=(\d+),lag=(-?\d+)/gm)].map(
+    ([, host = '', port, state = '', offset, lag]) => ({
+      host,
+      port: Number(port),
+      state,
+      offset: Number(offset),
+      lagS: Number(lag),
+    }),
+  );
+  const byName = new Map<string, ReplicaLine>();
+  // of two connections of one replica the later one counts
+  for (const line of lines) if (line.port !== 0) byName.set(nodeName(line), line);
+  return [...byName.values()];
+}
+
+/** The offset that a primary has reached, in INFO replication. */
+export const offsetIn = (info: string): number => Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1] ?? 0);
 
 /** lost: it does not answer within ASK_MS. unclear: it answers, but does not let us ask. */
 export type Answer = NodeReport | 'lost' | 'unclear';

@@ -6,7 +6,7 @@ import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
 import { followedKey, historyIn, noteFollowers } from './history.js';
 import { Membership } from './membership.js';
-import { REPORT_SECTIONS, askNode, reportIn } from './node-report.js';
+import { REPORT_SECTIONS, askNode, offsetIn, replicasOf, reportIn } from './node-report.js';
 
 /** Of one primary. */
 export interface Replication {
@@ -176,7 +176,7 @@ export class ReplicationWatch {
     this.#progress.set(node, {
       inSync,
       historyId: id,
-      offset: Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1] ?? 0),
+      offset: offsetIn(info),
       polledMs: performance.now(),
       wholeMs: isWhole ? before.polledMs : (before?.wholeMs ?? -Infinity),
     });
@@ -198,8 +198,9 @@ export class ReplicationWatch {
       if (known !== undefined && nowMs - known.askedMs < againMs) continue;
       this.#disks.set(name, { isOnDisk: known?.isOnDisk, askedMs: nowMs });
       const asked = askNode(host, this.options.address).then((answer) => {
-        // what does not answer keeps what was known of it
-        if (typeof answer === 'object') this.#noteDisk(name, { isOnDisk: answer.isOnDisk, askedMs: nowMs });
+        // one that is lost confirms nothing; what it was set to no longer matters
+        const isOnDisk = typeof answer === 'object' ? answer.isOnDisk : undefined;
+        if (answer !== 'unclear') this.#noteDisk(name, { isOnDisk, askedMs: nowMs });
       });
       if (known === undefined) first.push(asked);
     }
@@ -223,14 +224,11 @@ export class ReplicationWatch {
   }
 }
 
-/**
- * Reads INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`; lag in seconds since its last confirmation.
- * It is negative for up to a second after Redis's clock was set back: such a replica keeps up, by Redis's own count too.
- */
+/** Of the replicas in INFO replication: how many keep up, and what those that are connected have confirmed. */
 export function replicasIn(info: string, maxLagMs: number): { inSync: number; offsets: number[] } {
-  const online = [...info.matchAll(/^slave\d+:.*?state=online,offset=(\d+),lag=(-?\d+)/gm)];
+  const online = replicasOf(info).filter(({ state }) => state === 'online');
   return {
-    inSync: online.filter(([, , lag]) => Number(lag) * 1000 < maxLagMs).length,
-    offsets: online.map(([, offset]) => Number(offset)),
+    inSync: online.filter(({ lagS }) => lagS * 1000 < maxLagMs).length,
+    offsets: online.map(({ offset }) => offset),
   };
 }

@@ -128,6 +128,28 @@ describe('the fence under Sentinels', function () {
     await expectKept(sending.acknowledged, busy);
   });
 
+  it('holds when a hung replica wakes up at the moment at which the other one is promoted', async () => {
+    const broker = await startBroker(stack);
+    const old = await stack.primary();
+    const [hung, promotes] = stack.nodes.filter((node) => node !== old) as [StackNode, StackNode];
+    await ask(hung.port, 'CONFIG', 'SET', 'replica-priority', '200');
+    try {
+      const sending = startSending(broker);
+      await until('there is something to lose', () => sending.acknowledged.length > 40, 20_000);
+      hung.pause();
+      await pause(3_500); // longer than AIZUMI_REPLICA_MAX_LAG_MS: `all` goes on without it
+      await ask(stack.sentinels[0]!.port, 'SENTINEL', 'FAILOVER', 'mymaster');
+      expect(await promoted(stack, old)).to.equal(promotes);
+      hung.resume();
+      await pause(1_000);
+      await sending.stop();
+      await expectKept(sending.acknowledged, broker);
+    } finally {
+      for (const node of stack.nodes)
+        await ask(node.port, 'CONFIG', 'SET', 'replica-priority', '100').catch(() => undefined);
+    }
+  });
+
   it('counts the nodes that the primary names when the Sentinels have just been reset', async () => {
     for (const { port } of stack.sentinels) await ask(port, 'SENTINEL', 'RESET', 'mymaster');
     const primary = await stack.primary();

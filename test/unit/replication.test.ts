@@ -62,6 +62,13 @@ describe('redis/replication: INFO replication', () => {
       it('has replicas whose report is from the future, since the clock was set back: they keep up', () =>
         expect(replicasIn(info([replica('online', -3_600)]), 3_000)).to.deep.equal({ inSync: 1, offsets: [140] }));
 
+      it('has no replica in a copy that is being taken, and each replica once', () => {
+        const copy = info([replica('online', 0)]).replace('port=17101', 'port=0');
+        expect(replicasIn(copy, 3_000)).to.deep.equal({ inSync: 0, offsets: [] });
+        const twice = info([replica('online', 0), replica('online', 0)]).replace('port=17102', 'port=17101');
+        expect(replicasIn(twice, 3_000)).to.deep.equal({ inSync: 1, offsets: [140] });
+      });
+
       it('has replicas that have confirmed an offset of its history', () => {
         const fresh = replica('online', 0).replace('offset=140', 'offset=0');
         expect(followersIn(info([replica('online', 0), fresh, replica('send_bulk', 0)]))).to.equal(1);
