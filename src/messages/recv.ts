@@ -29,7 +29,8 @@ export const recv = {
     max: integer(1, MOST_AT_ONCE).optional(),
     visibility_timeout_ms: visibilityTimeoutMs.optional(),
     details: Joi.boolean(),
-    attempt_id: text(64),
+    // half of a surrogate pair has no UTF-8: Redis would take all of them for the same
+    attempt_id: text(64).pattern(/^\P{Surrogate}*$/u),
   }),
   async handle(
     request: Request,

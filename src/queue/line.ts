@@ -12,6 +12,8 @@ export class Waiter {
   readonly answered: Promise<Delivery[]>;
   /** It is answered after the next look, whatever that finds. */
   timeUp = false;
+  /** A poll for it broke off and may have taken a message: it cannot be answered that there was none. */
+  doubt: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
   #resolve!: (messages: Delivery[]) => void;
   #reject!: (error: Error) => void;
@@ -33,7 +35,8 @@ export class Waiter {
 
   answer(messages: Delivery[]): void {
     clearTimeout(this.#timer);
-    this.#resolve(messages);
+    if (messages.length === 0 && this.doubt !== undefined) this.#reject(this.doubt);
+    else this.#resolve(messages);
   }
 
   refuse(error: unknown): void {

@@ -188,8 +188,9 @@ export class Waiting {
   }
 
   /**
-   * A loss of Redis is waited through, but for those who came in it and those whose time is up. If the look that broke off has
-   * taken a message, it comes back when its lease ends. A fault that will not go away is the first one's alone.
+   * A loss of Redis is waited through, but for those who came in it and those whose time is up. If the poll that broke off has
+   * taken a message, it comes back when its lease ends: the first waits for another one, but is not told that there was none. A
+   * fault that will not go away is the first one's alone.
    */
   #fail(error: unknown, first: Waiter, line: Line): void {
     line.session = undefined;
@@ -198,6 +199,7 @@ export class Waiting {
       line.again = true;
       return;
     }
+    if (error.outcome === 'unknown') first.doubt = error;
     for (const waiter of line.covered) {
       const hasJustCome = waiter.since === line.looks - 1;
       if (waiter.timeUp || hasJustCome) line.refuse(waiter, error);

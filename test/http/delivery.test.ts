@@ -88,6 +88,12 @@ describe('http/delivery', () => {
       expect((await broker.post(recvRequest(address))).status).to.equal(404);
     });
 
+    it('with an attempt_id that has no UTF-8 is refused', async () => {
+      for (const attempt_id of ['\ud800', 'a\udbffb'])
+        expect((await other.post({ ...recvRequest(100), attempt_id })).status).to.equal(400);
+      expect((await other.post({ ...recvRequest(4_000_000), attempt_id: '\u{1f600}' })).status).to.equal(404);
+    });
+
     it('with attempt_id can be repeated, through another worker too', async () => {
       for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
       const request = { ...recvRequest(address), attempt_id: 'Aa-1', max: 2, details: true };

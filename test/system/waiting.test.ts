@@ -6,7 +6,7 @@ import { startBeside, startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
 import { startRedisServer } from '../support/redis-server.js';
 import type { TestServer } from '../support/redis-server.js';
-import { sendRequest } from '../support/requests.js';
+import { recvRequest, sendRequest } from '../support/requests.js';
 import { startClusterStack, startSentinelStack } from '../support/stacks.js';
 import type { Stack } from '../support/stacks.js';
 import { until } from '../support/until.js';
@@ -126,6 +126,20 @@ describe('system/waiting', function () {
       expect(json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
       await redis.restart();
       await until('Redis is back', async () => (await fetch(`${broker.url}readyz`)).ok);
+    });
+
+    it('is not told that there was nothing when a poll for it may have taken a message', async () => {
+      const queue = address++;
+      const lease = { ...recvRequest(queue), visibility_timeout_ms: 500 };
+      expect((await other.post(sendRequest(queue, 1))).status).to.equal(200);
+      expect((await other.post(lease)).status).to.equal(200);
+      const waiting = broker.post({ ...recvRequest(queue), wait_ms: 4_000, visibility_timeout_ms: 60_000 });
+      await pause(200);
+      redis.pause(); // the lease ends meanwhile: the poll is sent, and its answer comes too late
+      await pause(1_500);
+      redis.resume();
+      const { status, json } = await waiting;
+      if (status !== 200) expect(json.error).to.include({ reason: 'unavailable', outcome: 'unknown' });
     });
 
     it('is answered in time when Redis hangs', async () => {
