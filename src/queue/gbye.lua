@@ -11,11 +11,12 @@
 -- KEYS[7]  aizumi:{address}:counts   hash: expired → messages thrown away
 -- KEYS[8]  aizumi:{address}:sample   hash: what GET /queues saw last
 -- KEYS[9]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
+-- KEYS[10]  aizumi:{address}:seen     hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- ARGV[1]  most messages to give back in this call, count
 -- Returns  the number of messages still held: call again until it is 0
 -- Errors   those of Redis only
 local queue, leases, held, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local settings, counts, sample, attempts = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local settings, counts, sample, attempts, seen = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local at_most = tonumber(ARGV[1])
 
 -- all that is held will be given back, if not by this call: until then nobody is told of it
@@ -30,6 +31,7 @@ if still_held == 0
   and redis.call('XLEN', queue) == 0
   and redis.call('ZCARD', delayed) == 0
   and redis.call('XLEN', dead) == 0 then
-  redis.call('DEL', queue, leases, settings, counts, sample)
+  -- what is in `seen` then, a script that stopped half-way has left: no message lives
+  redis.call('DEL', queue, leases, settings, counts, sample, seen)
 end
 return still_held

@@ -9,6 +9,7 @@ import {
   leasesKey,
   queueKey,
   sampleKey,
+  seenKey,
   settingsKey,
 } from './keys.js';
 import type { Queues } from './queues.js';
@@ -35,6 +36,7 @@ export async function gbye(queues: Queues, address: number): Promise<void> {
     countsKey(prefix, address),
     sampleKey(prefix, address),
     attemptsKey(prefix, address),
+    seenKey(prefix, address),
   ] as const;
   try {
     let held: number;

@@ -119,6 +119,7 @@ export interface QueueCommands {
       counts: string,
       sample: string,
       attempts: string,
+      seen: string,
       atMost: number,
     ]
   ): Promise<number>;
@@ -222,7 +223,7 @@ export const QUEUE_SCRIPTS = {
   aizumiKeep: script('./keep.lua', 2),
   aizumiBack: script('./back.lua', 5),
   aizumiGiveBack: script('./give-back.lua', 4),
-  aizumiGbye: script('./gbye.lua', 9),
+  aizumiGbye: script('./gbye.lua', 10),
   aizumiStat: script('./stat.lua', 8),
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),

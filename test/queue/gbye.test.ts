@@ -40,6 +40,14 @@ describe('queue/gbye', () => {
     expect((await recv(queues, 100))?.id).to.be.a('number');
   });
 
+  it('clears what a script that stopped half-way has left in `seen`', async () => {
+    queues = await openQueues();
+    await helo(queues, 100);
+    await queues.raw.hset(`${queues.prefix}:{100}:seen`, '1:7', `${'a'.repeat(40)}:1795386796899-0`);
+    await gbye(queues, 100);
+    expect(await queues.keys()).to.deep.equal([]);
+  });
+
   it('leaves no key of an empty queue, and is harmless when repeated', async () => {
     queues = await openQueues();
     await helo(queues, 100);
