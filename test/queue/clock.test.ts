@@ -9,7 +9,7 @@ import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { Waiting } from '../../src/queue/waiting.js';
 import { Invalidations } from '../../src/redis/invalidations.js';
-import { openQueues, recv, redisMs } from '../support/queues.js';
+import { openQueues, recv, redisMs, setClock } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { startRedisServer } from '../support/redis-server.js';
 import type { TestServer } from '../support/redis-server.js';
@@ -39,14 +39,7 @@ describe("Redis's clock", function () {
   afterEach(() => queues.close());
   after(() => (server as TestServer | undefined)?.stop());
 
-  /** Valkey looks at its clock now and then only. */
-  async function jump(aheadMs: number): Promise<void> {
-    server.setClock(aheadMs);
-    await until('the clock is there', async () => {
-      const [seconds] = (await queues.raw.eval("return redis.call('TIME')", 0)) as [string];
-      return Math.abs(Number(seconds) * 1_000 - Date.now() - aheadMs) < 10_000;
-    });
-  }
+  const jump = (aheadMs: number): Promise<void> => setClock(server, queues, aheadMs);
   const add = (id: number, more: { ttlMs?: number; delayMs?: number; dedup?: boolean } = {}): Promise<void> =>
     send(queues, address, { saddr: 1, id, payload: `"${id}"` }, { durability: 'primary', dedup: false, ...more });
   const pass = async (ms: number): Promise<void> => {

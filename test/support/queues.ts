@@ -80,3 +80,16 @@ export async function endedFields({ raw, prefix }: TestQueues, address = 100): P
   }
   return fields;
 }
+
+/** Sets the server's clock; resolves when scripts see it: Valkey looks at its clock now and then only. */
+export async function setClock(
+  server: { setClock(aheadMs: number): void },
+  { raw }: TestQueues,
+  aheadMs: number,
+): Promise<void> {
+  server.setClock(aheadMs);
+  await until('the clock is there', async () => {
+    const [seconds] = (await raw.eval("return redis.call('TIME')", 0)) as [string];
+    return Math.abs(Number(seconds) * 1_000 - Date.now() - aheadMs) < 10_000;
+  });
+}
