@@ -138,10 +138,13 @@ export class GroupCommit {
     const least = this.#isFollowed ? enough : every;
     const isWhole = wholeMs > this.#missedMs || this.#missedMs === -Infinity;
     const isPatient = canBeFewer && isWhole && least < every;
-    const wanted = isPatient ? every : least;
+    // otherwise for those that are there: one that stops to confirm may have been promoted
+    const present = canBeFewer ? Math.min(this.#clearance.confirmers, every) : least;
+    const wanted = isPatient ? every : Math.max(least, present);
+    const waitMs = wanted > least ? Math.min(PATIENCE_MS, leftMs()) : leftMs();
     // in the same packet; nothing comes between the writes, this and WAIT: Redis carries out what a client has sent in one go
     const before = wanted < every ? this.redis.info('replication') : undefined;
-    const waiting = this.redis.wait(wanted, isPatient ? Math.min(PATIENCE_MS, leftMs()) : leftMs());
+    const waiting = this.redis.wait(wanted, waitMs);
     const after = wanted < every ? this.redis.info('replication') : undefined;
     const [infoBefore, first, infoAfter] = await Promise.all([before, waiting, after]);
     let confirmed = first;
@@ -152,8 +155,10 @@ export class GroupCommit {
     const repliedMs = performance.now();
     this.#clearance.heard(repliedMs, this.#clearanceMs);
     if (confirmed >= every) return { doubt: '', byAll: true };
-    if (isWhole) this.#clearance.end(); // who is missing has only just gone
-    this.#missedMs = repliedMs;
+    if (isPatient) {
+      this.#clearance.end(); // who is missing has only just gone
+      this.#missedMs = repliedMs;
+    }
     if (confirmed < least)
       return {
         doubt:
@@ -205,6 +210,11 @@ class Clearance {
 
   constructor(private readonly check: () => Promise<string>) {}
 
+  /** How many confirmed the last batch that was asked about. */
+  get confirmers(): number {
+    return this.#confirmers.length;
+  }
+
   /** What was found holds no longer, nor what is being found. */
   end(): void {
     this.#clearedMs = -Infinity;
@@ -225,8 +235,8 @@ class Clearance {
     for (;;) {
       if (!this.#confirmers.every((name) => confirmers.includes(name))) {
         this.end();
-        this.#confirmers = confirmers;
       }
+      this.#confirmers = confirmers;
       const ageMs = timeMs - this.#clearedMs;
       if (ageMs > holdsMs * RENEW_SHARE) this.#checking ??= this.#start();
       if (ageMs < holdsMs) return '';
