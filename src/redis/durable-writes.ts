@@ -133,7 +133,7 @@ export class DurableWrites {
       enough: replicasFor(level, replication),
       every: Math.max(this.#replication.mostNodes(node) - 1, replication.inSync),
       wholeMs: this.#replication.wholeMs(node),
-      canBeFewer: level === 'quorum',
+      isPatient: level === 'quorum',
     };
   }
 

@@ -7,7 +7,7 @@ import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
 import { judge } from './fence.js';
 import type { Witness } from './fence.js';
-import { REPORT_SECTIONS, askNode, reportIn } from './node-report.js';
+import { askInfo, askNode, reportIn } from './node-report.js';
 import { targetOf } from './primary.js';
 import { sentinelView } from './sentinel.js';
 import type { SentinelView } from './sentinel.js';
@@ -39,7 +39,7 @@ export async function checkFence(writer: Redis, options: FenceOptions): Promise<
   const { address, hosts, nodes } = options;
   const known = hosts();
   const [info, witnesses, ...answers] = await Promise.all([
-    within(ASK_MS, writer.call('INFO', ...REPORT_SECTIONS) as Promise<string>),
+    within(ASK_MS, askInfo(writer)),
     askWitnesses(writer, options),
     ...known.map(async (host) => (await within(ASK_MS, askNode(host, address))) ?? ('lost' as const)),
   ]);

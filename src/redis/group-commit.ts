@@ -16,8 +16,8 @@ export interface Needs {
   every: number;
   /** At that time every replica had all that there was; performance.now(), ms. */
   wholeMs: number;
-  /** Fewer than `every` will do: a batch is sent on as soon as `enough` have it. Otherwise all of `every` are waited for a moment. */
-  canBeFewer: boolean;
+  /** Whether replicas beyond `enough` are waited for, for {@link PATIENCE_MS} at most: all, or those that confirmed last. */
+  isPatient: boolean;
 }
 
 export interface GroupCommitOptions {
@@ -50,7 +50,7 @@ interface Pending {
 /** Part of the time allowed that WAIT may use; the rest is for its answer to arrive. */
 const WAIT_SHARE = 0.85;
 const SHORTEST_WAIT_MS = 20;
-/** So long all replicas are waited for at `quorum`, when the last batch was confirmed by all of them. */
+/** So long replicas beyond those that are needed are waited for. */
 const PATIENCE_MS = 100;
 /** An answer about who leads holds for no longer, and for no longer than half of down-after. */
 const LONGEST_CLEARANCE_MS = 500;
@@ -70,7 +70,7 @@ export class GroupCommit {
   #isFollowed = false;
   /** Another with each connection. */
   #connection: object = {};
-  /** When a batch was last confirmed by fewer than all. */
+  /** When all replicas were last waited for and did not confirm; performance.now(), ms. */
   #missedMs = -Infinity;
   readonly #clearance: Clearance;
 
@@ -133,14 +133,14 @@ export class GroupCommit {
 
   /** Waits for the replicas behind what was just written; WAIT leaves at once. */
   async #confirm(leftMs: () => number): Promise<Confirmation> {
-    const { enough, every, wholeMs, canBeFewer } = this.options.needs();
+    const { enough, every, wholeMs, isPatient } = this.options.needs();
     const connection = this.#connection;
     const least = this.#isFollowed ? enough : every;
     const isWhole = wholeMs > this.#missedMs || this.#missedMs === -Infinity;
-    const isPatient = canBeFewer && isWhole && least < every;
-    // otherwise for those that are there: one that stops to confirm may have been promoted
-    const present = canBeFewer ? Math.min(this.#clearance.confirmers, every) : least;
-    const wanted = isPatient ? every : Math.max(least, present);
+    const isForAll = isPatient && isWhole && least < every;
+    // otherwise for those that confirmed last: one that stops to may have been promoted
+    const present = isPatient ? Math.min(this.#clearance.confirmers, every) : least;
+    const wanted = isForAll ? every : Math.max(least, present);
     const waitMs = wanted > least ? Math.min(PATIENCE_MS, leftMs()) : leftMs();
     // in the same packet; nothing comes between the writes, this and WAIT: Redis carries out what a client has sent in one go
     const before = wanted < every ? this.redis.info('replication') : undefined;
@@ -155,7 +155,7 @@ export class GroupCommit {
     const repliedMs = performance.now();
     this.#clearance.heard(repliedMs, this.#clearanceMs);
     if (confirmed >= every) return { doubt: '', byAll: true };
-    if (isPatient) {
+    if (isForAll) {
       this.#clearance.end(); // who is missing has only just gone
       this.#missedMs = repliedMs;
     }
@@ -203,14 +203,14 @@ function confirmersIn(before: string | undefined, after: string | undefined): st
 class Clearance {
   /** When the last check that found nothing began; performance.now(), ms. */
   #clearedMs = -Infinity;
-  /** Who had confirmed the batch that it was made for. */
+  /** Who confirmed the last batch that was asked about. */
   #confirmers: readonly string[] = [];
   #heardMs = -Infinity;
   #checking: Promise<string> | undefined;
 
   constructor(private readonly check: () => Promise<string>) {}
 
-  /** How many confirmed the last batch that was asked about. */
+  /** How many they were. */
   get confirmers(): number {
     return this.#confirmers.length;
   }
@@ -233,9 +233,7 @@ class Clearance {
    */
   async at(timeMs: number, holdsMs: number, confirmers: readonly string[]): Promise<string> {
     for (;;) {
-      if (!this.#confirmers.every((name) => confirmers.includes(name))) {
-        this.end();
-      }
+      if (!this.#confirmers.every((name) => confirmers.includes(name))) this.end();
       this.#confirmers = confirmers;
       const ageMs = timeMs - this.#clearedMs;
       if (ageMs > holdsMs * RENEW_SHARE) this.#checking ??= this.#start();

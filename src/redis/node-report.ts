@@ -16,10 +16,11 @@ export interface NodeReport {
   isOnDisk: boolean | undefined;
 }
 
-/** What {@link reportIn} reads. Several sections at once since Redis 7.0. */
-export const REPORT_SECTIONS = ['replication', 'persistence'] as const;
+/** Asks for what {@link reportIn} reads; several sections at once since Redis 7.0. */
+export const askInfo = (redis: Redis): Promise<string> =>
+  redis.call('INFO', 'replication', 'persistence') as Promise<string>;
 
-/** @param info INFO, with {@link REPORT_SECTIONS} at least */
+/** @param info INFO replication and INFO persistence */
 export function reportIn(info: string): NodeReport {
   const aof = /^aof_enabled:(\d)/m.exec(info)?.[1];
   return {
@@ -76,7 +77,7 @@ export async function askNode(host: Host, address: RedisAddress): Promise<Answer
     commandTimeout: ASK_MS,
   }).on('error', () => undefined);
   try {
-    return reportIn(String(await redis.call('INFO', ...REPORT_SECTIONS)));
+    return reportIn(await askInfo(redis));
   } catch (error) {
     return error instanceof Error && error.name === 'ReplyError' ? 'unclear' : 'lost';
   } finally {

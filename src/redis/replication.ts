@@ -6,7 +6,7 @@ import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
 import { followedKey, historyIn, noteFollowers } from './history.js';
 import { Membership } from './membership.js';
-import { REPORT_SECTIONS, askNode, offsetIn, replicasOf, reportIn } from './node-report.js';
+import { askInfo, askNode, offsetIn, replicasOf, reportIn } from './node-report.js';
 
 /** Of one primary. */
 export interface Replication {
@@ -143,7 +143,7 @@ export class ReplicationWatch {
 
   async #pollPrimary(redis: Redis, countNow: boolean): Promise<void> {
     const { address } = this.options;
-    const info = await this.#info(redis);
+    const info = await askInfo(redis);
     this.#membership.learnFromInfo(info);
     if (address.shape === 'sentinel' && (countNow || this.#membership.nodes('') === undefined))
       await this.#membership.learnFromSentinels(address);
@@ -154,11 +154,7 @@ export class ReplicationWatch {
     const primaries = cluster.nodes('master').map((redis) => ({ redis, node: nodeName(redis.options) }));
     if (countNow || primaries.some(({ node }) => this.#membership.nodes(node) === undefined))
       await this.#membership.learnFromCluster(cluster);
-    await Promise.all(primaries.map(async ({ redis, node }) => this.#learn(node, await this.#info(redis))));
-  }
-
-  async #info(redis: Redis): Promise<string> {
-    return String(await redis.call('INFO', ...REPORT_SECTIONS));
+    await Promise.all(primaries.map(async ({ redis, node }) => this.#learn(node, await askInfo(redis))));
   }
 
   /** @param info INFO of the primary */

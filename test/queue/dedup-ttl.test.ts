@@ -4,7 +4,7 @@ import { BrokerError } from '../../src/errors.js';
 import { free } from '../../src/queue/free.js';
 import { helo } from '../../src/queue/helo.js';
 import { send } from '../../src/queue/send.js';
-import { endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
+import { DROP_KEYS, endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
 
@@ -141,20 +141,7 @@ describe('queue: a deduplicated message with a time to live', () => {
   it('leaves the memory of the next with its id alone when it is dropped', async () => {
     queues = await openQueues({ dedupWindowMs: WINDOW_MS });
     const dropAll = async (found: string[][]): Promise<number> => {
-      const names = [
-        'queue',
-        'leases',
-        'held',
-        'delayed',
-        'backed',
-        'dead',
-        'seen',
-        'ended0',
-        'ended1',
-        'settings',
-        'attempts',
-      ];
-      const args = [...names.map(key), JSON.stringify(found), WINDOW_MS];
+      const args = [...DROP_KEYS.map(key), JSON.stringify(found), WINDOW_MS];
       return queues.redis.aizumiDrop(...(args as Parameters<typeof queues.redis.aizumiDrop>));
     };
     await sendOnce('"old"', { ttlMs: TTL_MS, delayMs: LONG_MS });

@@ -8,7 +8,7 @@ import { move } from '../../src/queue/move.js';
 import { peek } from '../../src/queue/peek.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { makeDue, openQueues, recv } from '../support/queues.js';
+import { DROP_KEYS, makeDue, openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
 let queues: TestQueues;
@@ -96,20 +96,9 @@ describe('queue/drop', () => {
     expect(found).to.have.length(3);
     await keep(queues, 100, 2, 60_000);
     for (let i = 0; i < 2; i++) await recv(queues, 100); // 1 again, and 3
-    const names = [
-      'queue',
-      'leases',
-      'held',
-      'delayed',
-      'backed',
-      'dead',
-      'seen',
-      'ended0',
-      'ended1',
-      'settings',
-      'attempts',
-    ].map(key);
-    const args = [...names, JSON.stringify(found), 1_000] as unknown as Parameters<typeof queues.redis.aizumiDrop>;
+    const args = [...DROP_KEYS.map(key), JSON.stringify(found), 1_000] as unknown as Parameters<
+      typeof queues.redis.aizumiDrop
+    >;
     expect(await queues.redis.aizumiDrop(...args)).to.equal(0);
     expect(await idsOf('leased')).to.have.members([1, 2, 3]);
   });
