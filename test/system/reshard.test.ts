@@ -60,17 +60,25 @@ describe('redis-cli --cluster', function () {
         // what went wrong it writes to its standard output
         throw new Error(`${args.join(' ')}: ${String((error as { stdout?: string }).stdout).slice(-2_000)}`);
       });
-    /** Every node sees one configuration: redis-cli refuses to go on before. */
-    const agreed = (): Promise<unknown> =>
-      until(
+    const knowsEach = async ({ port }: StackNode, count: number): Promise<boolean> =>
+      String(await ask(port, 'CLUSTER', 'INFO').catch(() => '')).includes(`cluster_known_nodes:${count}\r`);
+    /**
+     * Every node knows all of them and sees one configuration: redis-cli refuses to go on before. Its check asks the nodes that the
+     * first one knows, which may not have heard of the newest yet.
+     */
+    const agreed = (...more: StackNode[]): Promise<unknown> => {
+      const nodes = [...stack.nodes, ...more];
+      return until(
         'all nodes agree',
-        () =>
-          cluster('check', address(first)).then(
+        async () =>
+          (await Promise.all(nodes.map((node) => knowsEach(node, nodes.length)))).every(Boolean) &&
+          (await cluster('check', address(first)).then(
             () => true,
             () => false,
-          ),
+          )),
         20_000,
       );
+    };
 
     const prefix = broker.config.keyPrefix;
     const isMoved = (queue: number): boolean => new Command('exists', [`${prefix}:{${queue}}:queue`]).getSlot() < SLOTS;
@@ -83,7 +91,7 @@ describe('redis-cli --cluster', function () {
     // redis-cli writes to it (FUNCTION RESTORE) before it has a replica
     await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', 0);
     await cluster('add-node', address(primary), address(first));
-    await agreed();
+    await agreed(primary);
     await cluster(
       'add-node',
       address(replica),
@@ -94,7 +102,7 @@ describe('redis-cli --cluster', function () {
     );
     await until('the new primary has its replica', () => hasReplicas(primary, 1).catch(() => false), 20_000);
     await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', 1);
-    await agreed();
+    await agreed(primary, replica);
     const [of, to] = [await id(first), await id(primary)];
     const reshard = (from: string, target: string): Promise<unknown> =>
       cluster(
@@ -109,13 +117,13 @@ describe('redis-cli --cluster', function () {
         '--cluster-yes',
       );
     await reshard(of, to);
-    await agreed();
+    await agreed(primary, replica);
     await reshard(to, of);
-    await agreed();
+    await agreed(primary, replica);
     await cluster('rebalance', address(first), '--cluster-weight', `${to}=${SHARE}`, '--cluster-use-empty-masters');
-    await agreed();
+    await agreed(primary, replica);
     await cluster('rebalance', address(first), '--cluster-weight', `${to}=0`);
-    await agreed();
+    await agreed(primary, replica);
     await cluster('del-node', address(first), await id(replica));
     await cluster('del-node', address(first), to);
 
