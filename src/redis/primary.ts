@@ -11,6 +11,8 @@ import { SteadyPrimary } from './steady-primary.js';
 
 /** A question whether a silent node is there is answered by then, before its silence counts. */
 const ASIDE_MS = 300;
+/** A node that answers elsewhere may be silent for as long: its writes are paused. */
+const PAUSED_MS = 1_000;
 
 /**
  * @param keepMs what Redis has certainly not done is kept for this long while it is interrupted ({@link SteadyPrimary}), and while
@@ -22,10 +24,10 @@ export function openPrimary(address: SingleAddress | SentinelAddress, options: R
   keepLogin(redis, address);
   redis.on('connect', () => joinWrites(redis.stream));
   if (keepMs > 0) {
-    redis.options.socketTimeout = undefined as never;
+    delete redis.options.socketTimeout;
     watchSilence(redis, {
       silenceMs: SILENCE_MS,
-      longestMs: Math.max(SILENCE_MS, keepMs),
+      longestMs: Math.max(PAUSED_MS, keepMs),
       isAlive: () => isAlive(redis, address),
     });
   }

@@ -16,15 +16,15 @@ const TICKS = 8;
 /** Ends the connection when it is lost; ioredis opens it anew. Takes the place of ioredis's socketTimeout. */
 export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: SilenceOptions): void {
   let quietMs = performance.now();
-  let stream: unknown;
+  let stream: Redis['stream'] | undefined;
   let bytesRead = 0;
   let asked: { answers: boolean } | undefined; // once in a silence
   const tick = (): void => {
     const nowMs = performance.now();
     const owes = (redis.status === 'ready' || redis.status === 'connect') && redis.commandQueue.length > 0;
     if (!owes || redis.stream !== stream || redis.stream.bytesRead !== bytesRead) {
-      ({ stream } = redis);
-      bytesRead = redis.stream?.bytesRead ?? 0;
+      stream = redis.status === 'connecting' || redis.status === 'wait' ? undefined : redis.stream;
+      bytesRead = stream?.bytesRead ?? 0;
       quietMs = nowMs;
       asked = undefined;
       return;

@@ -1,7 +1,7 @@
 // A connection to a primary that keeps commands through a short interruption, such as a planned fail-over: what Redis has
 // certainly not done waits, for a bounded time, until the connection leads to a primary that takes it.
-import { Redis } from 'ioredis';
-import type { Command, RedisOptions } from 'ioredis';
+import { Command, Redis } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
 
 /** How ioredis refuses a command that it cannot send; failure.ts knows these words. */
 const NOT_SENT = "Stream isn't writeable";
@@ -19,7 +19,7 @@ const NEVER_KEPT = new Set(['hello', 'auth', 'select', 'client', 'info', 'readon
 const RETRY_MS = 20;
 const DRAIN_STEP_MS = 5;
 /** A node that answers READONLY and is the only one there is, is connected to again no sooner. */
-const LEAVE_AGAIN_MS = 1_000;
+const LEAVE_AGAIN_MS = 5_000;
 
 interface Kept {
   readonly command: Command;
@@ -79,7 +79,7 @@ export class SteadyPrimary extends Redis {
       return super.sendCommand(command, ...how);
     const nowMs = performance.now();
     this.#interruptedMs ??= nowMs;
-    const isShort = nowMs < this.#interruptedMs + this.keepMs;
+    const isShort = nowMs < Math.max(this.#interruptedMs, this.#leftMs) + this.keepMs;
     const kept = {
       command,
       untilMs: isShort ? nowMs + this.keepMs : nowMs,
@@ -95,7 +95,7 @@ export class SteadyPrimary extends Redis {
 
   /** ioredis's way for each error that Redis answers with. */
   override handleReconnection(error: Error, item: Item): void {
-    const command = item.command as Stamped;
+    const command = item.command as unknown as Stamped;
     if (error.message.startsWith('READONLY') && performance.now() > this.#leftMs + LEAVE_AGAIN_MS) this.moveOn();
     if (isPassing(error)) this.#lastRefusal = error;
     const isProbe = this.#probe?.command === command;
@@ -106,7 +106,7 @@ export class SteadyPrimary extends Redis {
       return;
     }
     this.#interruptedMs ??= performance.now();
-    const kept = { command, untilMs, refusal: error };
+    const kept = { command: again(command), untilMs, refusal: error };
     if (isProbe) this.#refused.unshift(kept);
     else this.#refused.push(kept);
     this.#schedule();
@@ -214,4 +214,16 @@ export class SteadyPrimary extends Redis {
     this.#arrived = this.#arrived.filter(({ untilMs }) => untilMs > nowMs);
     for (const { command, refusal } of expired) command.reject(refusal);
   }
+}
+
+/**
+ * ioredis takes a script for loaded once it has sent EVAL, and would send EVALSHA the next time; an EVAL that was refused has not
+ * loaded it.
+ * @returns what carries `command` out when it is sent once more
+ */
+function again(command: Command): Command {
+  if (command.name !== 'eval' || command.constructor === Command) return command;
+  const plain = new Command('eval', command.args, { replyEncoding: 'utf8' });
+  plain.promise.then(command.resolve, command.reject);
+  return plain;
 }
