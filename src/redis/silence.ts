@@ -1,0 +1,45 @@
+// When a connection that owes replies counts as lost. A node whose writes are paused for a planned fail-over owes them too, and is
+// there; so a PING on another connection is asked first.
+import type { Redis } from 'ioredis';
+
+export interface SilenceOptions {
+  /** Without a reply for this long it is lost, unless the node answers elsewhere, ms. */
+  silenceMs: number;
+  /** Without a reply for this long it is lost, ms. */
+  longestMs: number;
+  /** Whether the node answers on a connection of its own. Never rejects. */
+  isAlive: () => Promise<boolean>;
+}
+
+const TICKS = 8;
+
+/** Ends the connection when it is lost; ioredis opens it anew. Takes the place of ioredis's socketTimeout. */
+export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: SilenceOptions): void {
+  const tickMs = silenceMs / TICKS;
+  const longestTicks = Math.ceil(longestMs / tickMs);
+  // ticks, not times: after this process was held up, what has arrived meanwhile is read only after its timers have run
+  let silent = 0;
+  let stream: Redis['stream'] | undefined;
+  let bytesRead = 0;
+  let asked: { answers: boolean } | undefined; // once in a silence
+  const tick = (): void => {
+    const owes = (redis.status === 'ready' || redis.status === 'connect') && redis.commandQueue.length > 0;
+    if (!owes || redis.stream !== stream || redis.stream.bytesRead !== bytesRead) {
+      stream = redis.status === 'connecting' || redis.status === 'wait' ? undefined : redis.stream;
+      bytesRead = stream?.bytesRead ?? 0;
+      silent = 0;
+      asked = undefined;
+      return;
+    }
+    silent += 1;
+    if (silent >= TICKS / 2 && asked === undefined) {
+      const question = { answers: false };
+      asked = question;
+      void isAlive().then((isTrue) => (question.answers = isTrue));
+    }
+    if (silent >= longestTicks || (silent >= TICKS && !asked?.answers))
+      redis.stream.destroy(new Error(`Redis has not answered for ${Math.round(silent * tickMs)} ms`));
+  };
+  const timer = setInterval(tick, tickMs).unref();
+  redis.once('end', () => clearInterval(timer));
+}
