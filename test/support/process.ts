@@ -67,7 +67,7 @@ export function spawnBroker(env: Record<string, string>, through: string[] = [])
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
   if (env.AIZUMI_DATA_DIR !== undefined) dataDirs.add(env.AIZUMI_DATA_DIR);
   const [command, ...args] = [...through, process.execPath, '--import', 'tsx', PROGRAM];
-  const child = spawn(command!, args, {
+  const child = spawn(command, args, {
     cwd: ROOT,
     env: { ...Object.fromEntries(inherited), AIZUMI_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
