@@ -104,7 +104,8 @@ function standIns(folder: string): void {
       '#!/bin/bash',
       '[ "$LOCAL" = "$SELF" ] && LOCAL=',
       'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind $LOCAL "$SELF"',
-      `[ "$1" = - ] && exec ${program} "$@" < <(sed "s#/etc/aizumi#$CONF#")`,
+      // without a process that would be a child of the server
+      `[ "$1" = - ] && exec ${program} "$@" <<<"$(sed "s#/etc/aizumi#$CONF#")"`,
       `exec ${program} "$@"`,
     ].join('\n'),
     'redis-cli': `#!/bin/bash\nexec ${beside ?? find('redis-cli')} "\${@/#127.0.0.1/$LOCAL}"\n`,
