@@ -63,6 +63,9 @@ chosen_by_most() {
     END { for (each in votes) if (votes[each] >= majority && epoch[each] + 0 >= since) print each }'
 }
 
+# is_node ADDRESS
+is_node() { case " $(echo $NODES) " in *" ${1:-none} "*) return 0 ;; esac; return 1; }
+
 # Asks all Sentinels. Sets answered, how many did; primary, by the word of those that know of the latest fail-over, as the
 # workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over.
 ask_sentinels() {

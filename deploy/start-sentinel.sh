@@ -11,19 +11,20 @@ mkdir -p "$DATA" || exit 1
 find_addresses
 
 # The addresses that the rest of the file was written with, as comments in it, since both must change in the same moment.
-marks() { printf '%s\n' "$ADDRESSES" | awk 'NF == 2 && !seen[$1]++ { print "# address", $1, $2 }'; }
+marks() { printf '%s\n' "$ADDRESSES" | awk 'NF == 2 && !seen[$1]++ { print "# address", $1, $2 }' | sort; }
 
 # Replaces whole words in the lines that have addresses, all in one pass, since an address may now be that of another node. Host names
-# are in a file of an older version. Two lines may have become the same, or a replica the primary: Sentinel would not start.
+# are in a file of an older version. Two lines may have become the same, or a replica the primary: Sentinel would not start. What is
+# no node is an address of long ago; a replica that is there all the same is found again at once.
 # replace 'OLD=NEW ...' SETTING|SETTING...
 replace() {
-  awk -v pairs="$1" -v settings="^($2)\$" '
+  awk -v pairs="$1" -v settings="^($2)\$" -v nodes=" $(echo $NODES) " '
     BEGIN { n = split(pairs, list, " "); for (i = 1; i <= n; i++) { split(list[i], pair, "="); to[pair[1]] = pair[2] } }
     $1 == "sentinel" && $2 ~ settings {
       for (i = 3; i <= NF; i++) { word = $i; gsub(/"/, "", word); if (word in to) $i = to[word] }
     }
     $2 == "monitor" { primary = $4 }
-    $2 ~ /^known-(replica|slave)$/ && ($4 == primary || seen[$4]++) { next }
+    $2 ~ /^known-(replica|slave)$/ && ($4 == primary || seen[$4]++ || !index(nodes, " " $4 " ")) { next }
     { print }'
 }
 
@@ -39,12 +40,10 @@ if [ -s "$conf" ]; then
   epoch=$(printf '%s\n' "$healed" | awk '$2 == "config-epoch" { print $4 }')
   # What most others agree on is right, unless a later fail-over is known here: watch.sh has the reason.
   theirs=$(chosen_by_most "$(survey)" "${epoch:-0}")
-  case " $(echo $NODES) " in
-    *" ${theirs:-none} "*)
-      [ "$theirs" = "$mine" ] || say "$theirs is the primary by the word of the others, not $mine"
-      healed=$(printf '%s\n' "$healed" | replace "$mine=$theirs $theirs=$mine" 'monitor|known-replica|known-slave')
-      ;;
-  esac
+  if is_node "$theirs" && [ "$theirs" != "$mine" ]; then
+    say "$theirs is the primary by the word of the others, not $mine"
+    healed=$(printf '%s\n' "$healed" | replace "$mine=$theirs $theirs=$mine" 'monitor|known-replica|known-slave')
+  fi
   {
     marks
     printf '%s\n' "$healed"

@@ -48,31 +48,39 @@ use_new_addresses() {
 # A hand-over that was killed leaves Sentinel with its own period of INFO.
 odd=no
 watch_period() {
-  case $(cli "$SELF" 26379 SENTINEL DEBUG) in
+  case $(to_sentinel "$SELF" SENTINEL DEBUG) in
     '' | *"INFO-PERIOD
 $INFO_PERIOD_MS"*) odd=no ;;
     *)
-      [ $odd = no ] || cli "$SELF" 26379 SENTINEL DEBUG info-period $INFO_PERIOD_MS >/dev/null
+      [ $odd = no ] || to_sentinel "$SELF" SENTINEL DEBUG info-period $INFO_PERIOD_MS >/dev/null
       odd=yes
       ;;
   esac
 }
 
-# Sentinel believes others by the epoch alone. Where it did not understand what they said (a name, an address that was replaced meanwhile), it
-# would name another primary than they do until the next fail-over.
+# What Sentinel does not correct by itself, start-sentinel.sh does. It believes others by the epoch alone: where it did not understand
+# what they said (a name, an address that was replaced meanwhile), it would name another primary than they do until the next
+# fail-over. And it never forgets a replica: an address that was replaced stays one that is down, and counts as a node.
 stray=''
-watch_primary() {
-  before=$stray
-  stray=$(outvoted_by)
-  [ -z "$stray" ] || [ "$stray" != "$before" ] || restart "most Sentinels name $stray"
+watch_knowledge() {
+  before=$stray stray=''
+  answers=$(survey)
+  set -- $(printf '%s\n' "$answers" | awk -v self="$SELF" '$1 == self')
+  [ $# -gt 2 ] || return 0 # it does not answer
+  theirs=$(chosen_by_most "$answers" "$3")
+  if [ "$theirs" != "$2" ] && is_node "$theirs"; then stray="most Sentinels name $theirs"; fi
+  for ghost in $(to_sentinel "$SELF" SENTINEL REPLICAS $NAME | awk '
+    last == "ip" { address = $0 } last == "flags" && /s_down/ { print address } { last = $0 }'); do
+    is_node "$ghost" || stray="$stray no node is $ghost"
+  done
+  [ -z "$stray" ] || [ "$stray" != "$before" ] || restart "$stray"
 }
 
 while sleep $WATCH_S && kill -0 "$init" 2>/dev/null; do
   use_new_addresses || continue # not started yet
   [ -z "$NAMES" ] || watch_names
   if [ "$kind" = sentinel ]; then
-    unset REDISCLI_AUTH
     watch_period
-    watch_primary
+    watch_knowledge
   fi
 done

@@ -48,10 +48,8 @@ export interface ScriptedStackOptions {
 export interface ScriptedStack {
   /** The nodes' addresses; with `byName` those that the names have now. */
   readonly nodes: readonly string[];
-  /** What DNS says: the names of the nodes, in their order, and an address for each. */
-  setAddresses(addresses: readonly string[]): void;
-  /** An address that no node has yet. */
-  newAddress(): string;
+  /** The Services of these nodes are made anew: DNS has other addresses for them, and nothing listens at the old ones. */
+  renew(nodes: readonly string[]): Promise<void>;
   /** Whether DNS gives no answer at all. */
   setSilent(silent: boolean): void;
   /** Runs a script of deploy/ as on that node, as `docker compose exec` and `kubectl exec` do. */
@@ -150,12 +148,13 @@ export async function startScriptedStack({
   };
   folders.add(discard);
 
+  const localOf = (node: string): string => (byName ? `${net}.${100 + nodes.indexOf(node)}` : node);
   const dataOf = (node: string, program: Program): string => join(folder, key(node, program));
   const envOf = (node: string, program: Program): NodeJS.ProcessEnv => ({
     PATH: `${folder}:${process.env.PATH}`,
     CONF: join(ROOT, 'src/redis'),
     SELF: known[nodes.indexOf(node)],
-    LOCAL: byName ? `${net}.${100 + nodes.indexOf(node)}` : node,
+    LOCAL: localOf(node),
     NODES: known.join(' '),
     SENTINELS: known.join(' '),
     REDISCLI_AUTH: PASSWORD,
@@ -204,8 +203,12 @@ export async function startScriptedStack({
     get nodes() {
       return nodes;
     },
-    setAddresses,
-    newAddress: () => `${net}.${++lastAddress}`,
+    async renew(renewed) {
+      const addresses = nodes.map((node) => (renewed.includes(node) ? `${net}.${++lastAddress}` : node));
+      for (const [i, node] of nodes.entries())
+        if (addresses[i] !== node) await stack.redis(node, 'CONFIG', 'SET', 'bind', `${localOf(node)} ${addresses[i]}`);
+      setAddresses(addresses);
+    },
     setSilent(silent) {
       if (silent) writeFileSync(join(folder, 'silent'), '');
       else rmSync(join(folder, 'silent'), { force: true });
