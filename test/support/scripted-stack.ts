@@ -74,6 +74,10 @@ export interface ScriptedStack {
   folder(node: string, program: Program): string;
   /** Starts one that has ended again, with its data. */
   restart(node: string, program?: Program): void;
+  /** The folder that stands for a node's claim: `redis` and `sentinel` are in it, as in Kubernetes. */
+  claim(node: string): string;
+  /** What scripts run with on that node. */
+  env(node: string): NodeJS.ProcessEnv;
   stop(): void;
 }
 
@@ -149,7 +153,7 @@ export async function startScriptedStack({
   folders.add(discard);
 
   const localOf = (node: string): string => (byName ? `${net}.${100 + nodes.indexOf(node)}` : node);
-  const dataOf = (node: string, program: Program): string => join(folder, key(node, program));
+  const dataOf = (node: string, program: Program): string => join(folder, String(nodes.indexOf(node)), program);
   const envOf = (node: string, program: Program): NodeJS.ProcessEnv => ({
     PATH: `${folder}:${process.env.PATH}`,
     CONF: join(ROOT, 'src/redis'),
@@ -246,6 +250,8 @@ export async function startScriptedStack({
     log: (node, program) => readFileSync(join(dataOf(node, program), 'log'), 'utf8'),
     folder: dataOf,
     restart: (node, program = 'redis') => start(node, program),
+    claim: (node) => dirname(dataOf(node, 'redis')),
+    env: (node) => envOf(node, 'redis'),
     stop() {
       discard();
       folders.delete(discard);
