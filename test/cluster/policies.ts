@@ -1,9 +1,8 @@
 // Who reaches the workers and Redis. Only where the cluster's network enforces NetworkPolicies, which a pod of our own tells.
 import { until } from '../support/until.js';
-import { CLIENTS, STRANGERS } from './install.js';
+import { CLIENTS, STRANGERS, loadPod } from './install.js';
 import type { Installed } from './install.js';
-import { NAMESPACE, apply, get, kubectl } from './kubectl.js';
-import { ask } from './load.js';
+import { NAMESPACE, apply, exec, get, kubectl } from './kubectl.js';
 import type { Check } from './step.js';
 
 const DENY_ALL = 'test-nobody';
@@ -25,20 +24,19 @@ export async function areEnforced({ url }: Installed): Promise<boolean> {
   return enforced;
 }
 
-const reaches = async (url: string, namespace: string): Promise<boolean> =>
-  (await ask(`${url}/livez`, { namespace })).status !== undefined;
+/** Whether a connection is possible. */
+async function reaches(url: string, namespace: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  const pod = await loadPod(undefined, namespace);
+  return (await exec({ namespace, pod }, ['node', '/programs/connect.mjs', hostname, port])) === 'connected';
+}
 
 export async function policies({ url }: Installed): Promise<Check[]> {
   const redis = (await get('service', 'redis-0', '--namespace', NAMESPACE)).spec.clusterIP as string;
-  /** An HTTP request that Redis answers by closing its connection is one that reached it. */
-  const reachesRedis = async (): Promise<boolean> =>
-    !['TimeoutError', 'UND_ERR_CONNECT_TIMEOUT', 'ECONNREFUSED', 'EHOSTUNREACH'].includes(
-      (await ask(`http://${redis}:6379/`, {})).error ?? '',
-    );
   const [friend, stranger, byRedis] = [
     await reaches(url, CLIENTS),
     await reaches(url, STRANGERS),
-    await reachesRedis(),
+    await reaches(`http://${redis}:6379`, CLIENTS),
   ];
   const said = (does: boolean): string => (does ? 'reaches it' : 'does not reach it');
   return [

@@ -50,7 +50,7 @@ const post = (agent, body) =>
     };
     sent.once('socket', (socket) => {
       wasSent = !socket.connecting;
-      socket.once('connect', () => (wasSent = true));
+      if (!wasSent) socket.once('connect', () => (wasSent = true));
     });
     const fail = (error) =>
       end([wasSent ? UNKNOWN : NOT_DONE, `${wasSent ? 'broken' : 'no connection'}: ${error.message}`]);
