@@ -1,5 +1,6 @@
 // One row of the table: something happens to a whole deployment under load, and what was acknowledged is looked for afterwards.
 import { setTimeout as pause } from 'node:timers/promises';
+import { followLogs } from './follow-logs.js';
 import type { Installed } from './install.js';
 import { count, countIn, drain, startLoad } from './load.js';
 import type { LoadOptions, LoadResult } from './load.js';
@@ -52,12 +53,13 @@ export async function mendPending(): Promise<void> {
 }
 
 /** @throws Error when the deployment is not whole before, or its messages cannot be received afterwards */
-export async function measure(installed: Installed, event: Event): Promise<Row> {
+export async function measure(installed: Installed, event: Event, logsFolder?: string): Promise<Row> {
   const { name, bound, prepare, strike, mend } = event;
   const address = nextAddress++;
   await prepare?.(await whole());
   const primary = await whole();
   const load = await startLoad(installed, { address, exceptNode: primary.node, ...event.load });
+  const stopLogs = logsFolder === undefined ? undefined : followLogs(logsFolder, name);
   const faults: string[] = [];
   const tell = (error: unknown): unknown => faults.push((error as Error).message);
   await pause(WARM_UP_MS);
@@ -68,6 +70,7 @@ export async function measure(installed: Installed, event: Event): Promise<Row> 
   await load.calm(CALM_MS, RESUMED_MS).catch(tell);
   const { acknowledged, notDone, unknown, reasons, gaps } = await load.stop();
   await whole().catch(tell);
+  await stopLogs?.();
   const received = await drain(installed, address);
   return {
     event: name,

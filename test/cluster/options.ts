@@ -18,6 +18,7 @@ its nodes: kind load docker-image aizumi:0.1.0, or minikube image load aizumi:0.
   --alone           nobody else uses the cluster, although there are other namespaces
   --image NAME      what the test's own pods run: any image with Node; default aizumi:0.1.0
   --overlay FOLDER  default ${OVERLAY}: an overlay of yours may name another image
+  --logs FOLDER     keeps the logs of all pods during each event there
   --keep            leaves all that was installed; the next run uses it
 
 Steps that need --cut and --mend, or a cluster of one's own, are skipped by name without them. Exits with 1 when an acknowledged
@@ -30,6 +31,7 @@ export interface Options {
   image: string;
   overlay: string;
   keep: boolean;
+  logs: string | undefined;
 }
 
 const ALL = Object.keys(STEPS);
@@ -41,7 +43,7 @@ export function options(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ only: text, skip: text, cut: text, mend: text, alone: flag, keep: flag, list: flag, help: flag },
+      ...{ only: text, skip: text, cut: text, mend: text, alone: flag, keep: flag, list: flag, help: flag, logs: text },
       image: { ...text, default: 'aizumi:0.1.0' },
       overlay: { ...text, default: OVERLAY },
     },
@@ -60,6 +62,7 @@ export function options(args: readonly string[]): Options | undefined {
     image: values.image,
     overlay: values.overlay,
     keep: values.keep,
+    logs: values.logs,
   };
 }
 

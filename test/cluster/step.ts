@@ -21,6 +21,8 @@ export interface Context {
   tool: Tool | undefined;
   /** Whether nobody else uses the cluster, or so it was said. */
   isAlone: boolean;
+  /** Where logs are kept; not at all without it. */
+  logs: string | undefined;
 }
 
 export interface Step {

@@ -47,7 +47,7 @@ const rows =
   (...events: ((context: Context) => Event)[]): Step['run'] =>
   async (context) => {
     const found = [];
-    for (const event of events) found.push(await measure(context.installed, event(context)));
+    for (const event of events) found.push(await measure(context.installed, event(context), context.logs));
     return found;
   };
 
