@@ -1,10 +1,17 @@
 // Manifests that say all that is there: applied again they change nothing, and nobody is warned.
 import { applyOverlay } from './install.js';
+import type { Installed } from './install.js';
 import { call } from './kubectl.js';
 import type { Check } from './step.js';
 
-export async function applies(overlay: string): Promise<Check[]> {
-  const warnings = await applyOverlay(overlay);
+const warned = (name: string, warnings: readonly string[]): Check => ({
+  name,
+  seen: warnings.length === 0 ? 'no warning' : warnings.join(' / '),
+  broken: warnings.length > 0,
+});
+
+export async function applies({ warnings }: Installed, overlay: string): Promise<Check[]> {
+  const again = await applyOverlay(overlay);
   // its exit code is 1 where something differs
   const difference = await call(['diff', '--kustomize', overlay]).then(
     ({ stdout }) => stdout,
@@ -12,11 +19,8 @@ export async function applies(overlay: string): Promise<Check[]> {
   );
   const changed = difference.split('\n').filter((line) => /^[+-][^+-]/.test(line));
   return [
-    {
-      name: '`kubectl apply -k` again',
-      seen: warnings.length === 0 ? 'no warning' : warnings.join(' / '),
-      broken: warnings.length > 0,
-    },
+    ...(warnings ? [warned('`kubectl apply -k`', warnings)] : []),
+    warned('`kubectl apply -k` again', again),
     {
       name: '`kubectl diff -k` after it',
       seen: difference.trim() === '' ? 'empty' : changed.join(' / '),

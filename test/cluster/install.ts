@@ -26,11 +26,14 @@ export interface Installed {
   url: string;
   /** May do everything. */
   key: string;
+  /** What kubectl warned of at the first apply; undefined when production was installed before. */
+  warnings: string[] | undefined;
 }
 
 /** @throws Error when somebody else's aizumi is there */
 export async function install(image: string, overlay: string): Promise<Installed> {
   const found = await ownNamespace();
+  let warnings: string[] | undefined;
   if (found === undefined) {
     await kubectl('create', 'namespace', NAMESPACE);
     await kubectl('label', 'namespace', NAMESPACE, `${MARK}=true`);
@@ -42,7 +45,7 @@ export async function install(image: string, overlay: string): Promise<Installed
     );
     const key = newKey();
     await setKeys({ main: key });
-    await applyOverlay(overlay);
+    warnings = await applyOverlay(overlay);
     await applyClients(image, key);
   }
   await Promise.all([
@@ -55,6 +58,7 @@ export async function install(image: string, overlay: string): Promise<Installed
   return {
     url: `http://${hostOf(service.spec.clusterIP as string)}:${service.spec.ports[0].port}`,
     key: Buffer.from(secret.data.key as string, 'base64').toString(),
+    warnings,
   };
 }
 

@@ -120,17 +120,9 @@ export function countIn(runs: readonly Run[], others: readonly Run[]): number {
   return sum;
 }
 
-/** One request from a pod. */
-export async function ask(
-  url: string,
-  {
-    body,
-    key,
-    namespace = CLIENTS,
-    timeoutMs = 3_000,
-  }: { body?: object; key?: string; namespace?: string; timeoutMs?: number },
-): Promise<{ status?: number; text?: string; error?: string }> {
-  const input = JSON.stringify({ url, body, key, timeoutMs });
-  const pod = await loadPod(undefined, namespace);
-  return JSON.parse(await exec({ namespace, pod }, ['node', '/programs/ask.mjs'], { input })) as object;
+/** One request from a pod, some times, on a connection each. @returns the statuses, each once; 0 is no answer */
+export async function ask(url: string, options: { body: object; key: string; times: number }): Promise<number[]> {
+  const input = JSON.stringify({ url, ...options });
+  const where = { namespace: CLIENTS, pod: await loadPod() };
+  return JSON.parse(await exec(where, ['node', '/programs/ask.mjs'], { input })) as number[];
 }

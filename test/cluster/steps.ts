@@ -52,7 +52,7 @@ const rows =
   };
 
 export const STEPS: Readonly<Record<string, Step>> = {
-  applies: { run: ({ overlay }) => applies(overlay) },
+  applies: { run: ({ installed, overlay }) => applies(installed, overlay) },
   policies: {
     unless: async ({ installed }) =>
       (await areEnforced(installed)) ? undefined : "the cluster's network does not enforce NetworkPolicies",
