@@ -14,6 +14,7 @@ import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { startTls } from './http/tls.js';
 import { Undos } from './http/undos.js';
+import { names } from './names/names.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting.js';
@@ -40,6 +41,7 @@ export interface Worker {
 }
 
 export async function startWorker(config: Config, redisUrl: string, startedAtMs: number, log: Logger): Promise<Worker> {
+  names.reportTo(log);
   const gate = await openGate(config, log);
   const metrics = config.metricsPort === undefined ? undefined : createWorkerMetrics();
   const observer = metrics?.observer;

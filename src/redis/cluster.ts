@@ -1,7 +1,9 @@
 // Connections to a Redis Cluster: one over all its nodes, and single ones.
 import { Cluster, Command, Redis } from 'ioredis';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
+import { names } from '../names/names.js';
 import type { ClusterAddress } from '../redis-address.js';
+import { within } from '../within.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { Detours, NOT_CONNECTED } from './detours.js';
 import { joinWrites } from './join-writes.js';
@@ -137,6 +139,14 @@ export function followMove(redis: Redis | Cluster, slot: number, node: string): 
   if (redis instanceof RoutedCluster) redis.follow(slot, node);
 }
 
+/**
+ * ioredis looks up all nodes of the URL before it connects to any, and to none when one fails: such a one keeps its name here,
+ * and what fails then is the connection to it alone.
+ */
+const lookUpStartupNode: NonNullable<ClusterOptions['dnsLookup']> = (host, done) => {
+  void within(ASK_MS, names.resolve(host)).then((found) => done(null, found?.[0]?.address ?? host));
+};
+
 /** A connection to whichever primary has the key of a command. */
 export function openCluster(address: ClusterAddress, options: ClusterOptions): Cluster {
   const { retryStrategy, ...node } = FAIL_FAST;
@@ -149,6 +159,7 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
     retryDelayOnClusterDown: 0,
     slotsRefreshTimeout: ASK_MS,
     slotsRefreshInterval: 1_000,
+    dnsLookup: lookUpStartupNode,
     redisOptions: { ...node, ...loginOptions(address) },
   });
   keepLogins(cluster, address);

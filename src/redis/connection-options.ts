@@ -1,5 +1,6 @@
 // What every connection to Redis has in common: it fails fast while Redis is away and comes back by itself.
 import type { RedisOptions } from 'ioredis';
+import { NamedConnector } from './named-connector.js';
 
 /** No reply for this long and the connection counts as lost: requests must be answered within 1 s. */
 const SILENCE_MS = 800;
@@ -20,4 +21,5 @@ export const FAIL_FAST = {
   socketTimeout: SILENCE_MS,
   // what hangs does not say goodbye either
   disconnectTimeout: 50,
+  Connector: NamedConnector,
 } satisfies RedisOptions;

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { Redis } from 'ioredis';
+import { lookUp } from '../names/names.js';
 import type { Host, SentinelAddress } from '../redis-address.js';
 import { FAIL_FAST, RECONNECT_MS } from './connection-options.js';
 import { loginOptions } from './login.js';
@@ -45,7 +46,7 @@ export class PrimaryConnector extends AbstractConnector {
     if (this.#listeners.length === 0) this.#listeners = this.address.hosts.map((host) => this.#listen(host));
     const primary = await this.#find(report);
     this.#connectedTo = primary;
-    const target = { host: primary.host, port: primary.port };
+    const target = { host: primary.host, port: primary.port, lookup: lookUp };
     this.stream = this.address.tls ? connectTls({ ...target, ...loginOptions(this.address).tls }) : connectTcp(target);
     this.stream.once('error', (error: Error) => (this.firstError = error));
     return this.stream;

@@ -96,6 +96,7 @@ export function openSentinel(host: Host, address: SentinelAddress, options: Redi
     enableReadyCheck: false,
     connectTimeout: ASK_MS,
     disconnectTimeout: FAIL_FAST.disconnectTimeout,
+    Connector: FAIL_FAST.Connector,
   });
   return sentinel.on('error', () => undefined); // without a listener ioredis prints them
 }

@@ -14,6 +14,7 @@ import {
 } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
 import type { BrokerError } from '../errors.js';
+import { lookUp } from '../names/names.js';
 import { traceparentOf } from '../tracing.js';
 import type { Traces } from '../tracing.js';
 import { within } from '../within.js';
@@ -37,12 +38,13 @@ const PROBES = new Set(['/livez', '/readyz']);
 
 export function startTraces({ url, ratio, version, log }: TracesOptions): Traces {
   complainTo(log);
+  const exporter = new OTLPTraceExporter({ url: receiverOf(url), httpAgentOptions: { lookup: lookUp } });
   const provider = new TracerProvider({
     resource: defaultResource()
       .merge(resourceFromAttributes({ 'service.name': 'aizumi', 'service.version': version }))
       .merge(detectResources({ detectors: [envDetector] })),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
-    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url: receiverOf(url) }) })],
+    spanProcessors: [new BatchSpanProcessor({ exporter })],
   });
   const tracer = provider.getTracer('aizumi', version);
   const current = new AsyncLocalStorage<Span>();

@@ -17,8 +17,8 @@ export interface Certificates {
   readonly server: Pair;
   /** AIZUMI_TLS_CERT_FILE and AIZUMI_TLS_KEY_FILE. */
   readonly settings: Record<string, string>;
-  /** Another one that the authority has signed. @param name its common name */
-  issue(name: string): Pair;
+  /** Another one that the authority has signed. @param name its common name @param hosts as openssl's subjectAltName */
+  issue(name: string, hosts?: string): Pair;
   remove(): void;
 }
 
@@ -28,9 +28,9 @@ export function makeCertificates(): Certificates {
   const folder = mkdtempSync(join(tmpdir(), 'aizumi-certificates-'));
   const openssl = (...args: string[]): void => void execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
   openssl('req', '-x509', ...EC, '-days', '1', '-subj', '/CN=test authority', '-keyout', 'ca.key', '-out', 'ca.pem');
-  const issue = (name: string): Pair => {
+  const issue = (name: string, hosts = 'IP:127.0.0.1,DNS:localhost'): Pair => {
     const [certificate, key] = [`${name}.pem`, `${name}.key`];
-    const names = ['-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
+    const names = ['-addext', `subjectAltName=${hosts}`];
     const signed = ['-x509', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-days', '1', '-addext', 'basicConstraints=CA:FALSE'];
     openssl('req', ...signed, ...EC, '-subj', `/CN=${name}`, ...names, '-keyout', key, '-out', certificate);
     return { certificate: join(folder, certificate), key: join(folder, key) };

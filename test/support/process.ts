@@ -59,11 +59,15 @@ const running = new Set<BrokerProcess>();
 const dataDirs = new Set<string>();
 process.on('exit', endAllProcesses);
 
-/** Starts a broker with these settings on a free port and nothing of this process's own AIZUMI_* settings. */
-export function spawnBroker(env: Record<string, string>): BrokerProcess {
+/**
+ * Starts a broker with these settings on a free port and nothing of this process's own AIZUMI_* settings.
+ * @param through a command that ends by running the one after it in its place
+ */
+export function spawnBroker(env: Record<string, string>, through: string[] = []): BrokerProcess {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
   if (env.AIZUMI_DATA_DIR !== undefined) dataDirs.add(env.AIZUMI_DATA_DIR);
-  const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM], {
+  const [command, ...args] = [...through, process.execPath, '--import', 'tsx', PROGRAM];
+  const child = spawn(command, args, {
     cwd: ROOT,
     env: { ...Object.fromEntries(inherited), AIZUMI_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

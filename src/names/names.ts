@@ -1,0 +1,165 @@
+// Host names → addresses, for every connection that a worker makes. A name that does not resolve keeps the addresses that it had.
+import { ADDRCONFIG } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
+import { lookup as askSystem } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { LookupFunction } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import type { Logger } from 'pino';
+import { within } from '../within.js';
+import { askDns } from './dns.js';
+import { followed, parseHosts, parseSearch } from './local-files.js';
+
+/** A connection to a name whose addresses are known waits so long for the answer, which may be another now. */
+const FRESH_MS = 250;
+/** Names come from AIZUMI_REDIS_URL and from what Sentinels and Cluster nodes name. The least recently used are forgotten. */
+const MOST_NAMES = 1_000;
+
+const LOOPBACK: LookupAddress[] = [
+  { address: '127.0.0.1', family: 4 },
+  { address: '::1', family: 6 },
+];
+
+interface Known {
+  /** Of the last look-up that found any; empty before. */
+  addresses: LookupAddress[];
+  /** The one that is under way. */
+  lookUp: Promise<LookupAddress[]> | undefined;
+  /** The last look-up failed, and was logged. */
+  isOld: boolean;
+  /** DNS does not have it, the system found it elsewhere. */
+  isOfSystem: boolean;
+}
+
+export interface NamesOptions {
+  hostsFile?: string;
+  resolvConf?: string;
+  /** Instead of the DNS servers in /etc/resolv.conf. */
+  servers?: string[];
+  /** The system's own way to look a name up. */
+  askSystem?: (name: string) => Promise<LookupAddress[]>;
+}
+
+/**
+ * Not getaddrinfo: each look-up of its has one of the four threads that files, signatures and compression share, for as long as
+ * DNS is silent. Only a name that was never known and that DNS does not have goes there, one at a time.
+ */
+export class Names {
+  readonly #known = new Map<string, Known>();
+  readonly #hosts: () => Map<string, LookupAddress[]>;
+  readonly #search: () => ReturnType<typeof parseSearch>;
+  readonly #servers: string[] | undefined;
+  readonly #askSystem: (name: string) => Promise<LookupAddress[]>;
+  /** Ends with the last question to the system. */
+  #systemsTurn: Promise<unknown> = Promise.resolve();
+  #log: Pick<Logger, 'info' | 'warn'> | undefined;
+
+  constructor(options: NamesOptions = {}) {
+    this.#hosts = followed(options.hostsFile ?? '/etc/hosts', parseHosts);
+    this.#search = followed(options.resolvConf ?? '/etc/resolv.conf', parseSearch);
+    this.#servers = options.servers;
+    this.#askSystem = options.askSystem ?? ((name) => askSystem(name, { all: true, hints: ADDRCONFIG }));
+  }
+
+  /** A name that does not resolve any more is logged once, and once when it does again. */
+  reportTo(log: Pick<Logger, 'info' | 'warn'>): void {
+    this.#log = log;
+  }
+
+  /** @throws Error when `host` does not resolve and never did */
+  async resolve(host: string): Promise<LookupAddress[]> {
+    const family = isIP(host);
+    if (family !== 0) return [{ address: host, family }];
+    const name = host.toLowerCase();
+    const local = this.#local(name);
+    if (local !== undefined) return usable(local);
+    const known = this.#entry(name);
+    known.lookUp ??= this.#lookUp(name, known).finally(() => (known.lookUp = undefined));
+    if (known.addresses.length === 0) return known.lookUp;
+    return (await within(FRESH_MS, known.lookUp)) ?? known.addresses;
+  }
+
+  #local(name: string): LookupAddress[] | undefined {
+    const bare = name.replace(/\.$/, '');
+    // RFC 6761: localhost is this machine whatever DNS says
+    return this.#hosts().get(bare) ?? (/(^|\.)localhost$/.test(bare) ? LOOPBACK : undefined);
+  }
+
+  #entry(name: string): Known {
+    const known = this.#known.get(name) ?? { addresses: [], lookUp: undefined, isOld: false, isOfSystem: false };
+    this.#known.delete(name);
+    this.#known.set(name, known);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > MOST_NAMES && oldest !== undefined) this.#known.delete(oldest);
+    return known;
+  }
+
+  async #lookUp(name: string, known: Known): Promise<LookupAddress[]> {
+    try {
+      const addresses = await this.#find(name, known);
+      if (known.isOld)
+        this.#log?.info({ name, addresses: addresses.map(({ address }) => address) }, 'name resolves again');
+      known.isOld = false;
+      known.addresses = addresses;
+      return addresses;
+    } catch (error) {
+      if (known.addresses.length > 0) this.#keepOld(name, known, error as Error);
+      throw error;
+    }
+  }
+
+  #keepOld(name: string, known: Known, { message: reason }: Error): void {
+    const addresses = known.addresses.map(({ address }) => address);
+    if (!known.isOld)
+      this.#log?.warn({ name, addresses, reason }, 'name does not resolve: its last addresses are used');
+    known.isOld = true;
+  }
+
+  async #find(name: string, known: Known): Promise<LookupAddress[]> {
+    try {
+      const families: (4 | 6)[] = hasIpv6() ? [6, 4] : [4];
+      const found = await askDns(name, { families, search: this.#search(), servers: this.#servers });
+      known.isOfSystem = false;
+      return found;
+    } catch (error) {
+      const mayBeElsewhere = known.addresses.length === 0 || known.isOfSystem;
+      // where DNS is silent, the system would be held up by it as well
+      if (!mayBeElsewhere || (error as NodeJS.ErrnoException).code === 'ETIMEOUT') throw error;
+      const turn = this.#systemsTurn.then(() => this.#askSystem(name));
+      this.#systemsTurn = turn.catch(() => undefined);
+      const found = await turn;
+      known.isOfSystem = true;
+      return found;
+    }
+  }
+}
+
+/** As getaddrinfo has it with AI_ADDRCONFIG, which node:net asks for: IPv6 only where this machine has an address of it. */
+const hasIpv6 = (): boolean =>
+  Object.values(networkInterfaces()).some((addresses) =>
+    addresses?.some(({ family, internal, scopeid }) => family === 'IPv6' && !internal && scopeid === 0),
+  );
+
+function usable(addresses: LookupAddress[]): LookupAddress[] {
+  if (hasIpv6()) return addresses;
+  const ipv4 = addresses.filter(({ family }) => family === 4);
+  return ipv4.length > 0 ? ipv4 : addresses;
+}
+
+/** This process's. */
+export const names = new Names();
+
+/** For node:net and all that is built on it: the option `lookup`. */
+export const lookUp: LookupFunction = (host, { family: asked, all }, callback) => {
+  names.resolve(host).then(
+    (addresses) => {
+      const family = Number(String(asked ?? 0).replace('IPv', ''));
+      const fitting = addresses.filter((each) => family === 0 || each.family === family);
+      const [first] = fitting;
+      if (first === undefined) callback(new Error(`no IPv${family} address is known: ${host}`), '');
+      else if (all === true) callback(null, fitting);
+      else callback(null, first.address, first.family);
+    },
+    (error: unknown) => callback(error as Error, ''),
+  );
+};
