@@ -29,6 +29,8 @@ export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
+/** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request waits for Redis to take it; the rest is for the answer. */
+const KEEP_SHARE = 0.85;
 /** Redis counts as away when it does not answer a scrape by then. */
 const SCRAPE_PING_MS = 1_000;
 
@@ -46,19 +48,28 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   const metrics = config.metricsPort === undefined ? undefined : createWorkerMetrics();
   const observer = metrics?.observer;
   const access = accessOf(config);
-  const redis = connectRedis({ url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
+  const keepMs = Math.round(config.durabilityTimeoutMs * KEEP_SHARE);
+  const redis = connectRedis({ url: redisUrl, access, scripts: QUEUE_SCRIPTS, keepMs, log, observer });
   const durable = new DurableWrites(redis, {
     url: redisUrl,
     access,
     scripts: QUEUE_SCRIPTS,
     timeoutMs: config.durabilityTimeoutMs,
+    keepMs,
     nodes: config.replicationNodes,
     maxLagMs: config.replicaMaxLagMs,
     keyPrefix: config.keyPrefix,
     log,
     observer,
   });
-  const invalidations = new Invalidations(redis, { url: redisUrl, access, scripts: QUEUE_SCRIPTS, log, observer });
+  const invalidations = new Invalidations(redis, {
+    url: redisUrl,
+    access,
+    scripts: QUEUE_SCRIPTS,
+    keepMs,
+    log,
+    observer,
+  });
   const queues = createQueues(redis, durable, config, observer);
   const stopRegister = keepRegistered(queues, log);
   const waiting = new Waiting(queues, invalidations);

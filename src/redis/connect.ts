@@ -9,6 +9,7 @@ import { openCluster } from './cluster.js';
 import { redisFailure } from './failure.js';
 import { openPrimary } from './primary.js';
 import { serverFaults } from './server-info.js';
+import { SteadyPrimary } from './steady-primary.js';
 import { watchCommands } from './watch-commands.js';
 
 export type RedisClient = Redis | Cluster;
@@ -24,14 +25,17 @@ export interface ConnectOptions {
   url: string;
   access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
+  /** What Redis has certainly not done is kept for this long while Redis is interrupted, ms. */
+  keepMs: number;
   log: Logger;
   observer?: Observer | undefined;
 }
 
 /** Opens the worker's connection and keeps it: loss and return are logged once each. */
-export function connectRedis({ url, access, scripts, log, observer }: ConnectOptions): RedisClient {
+export function connectRedis({ url, access, scripts, keepMs, log, observer }: ConnectOptions): RedisClient {
   const address = parseRedisAddress(url, access);
-  const redis = address.shape === 'cluster' ? openCluster(address, { scripts }) : openPrimary(address, { scripts });
+  const redis =
+    address.shape === 'cluster' ? openCluster(address, { scripts }) : openPrimary(address, { scripts }, keepMs);
   watchCommands(redis, observer?.connections.main);
   reportLoss(redis, log);
   redis.on('ready', () => {
@@ -53,7 +57,9 @@ function reportLoss(redis: RedisClient, log: Logger): void {
   };
   redis.on('error', (error: Error) => lose(error.message));
   redis.on('close', () => {
-    if (reasons.size === 0 && redis.status !== 'end') lose('the connection was closed');
+    if (redis instanceof SteadyPrimary && redis.hasMovedOn)
+      log.info('Redis has failed over: connecting to the new primary, requests wait');
+    else if (reasons.size === 0 && redis.status !== 'end') lose('the connection was closed');
   });
   redis.on('ready', () => {
     if (reasons.size > 0) log.info('Redis is back');
@@ -81,11 +87,8 @@ function attemptEnd(redis: RedisClient): Promise<void> {
 /** How many commands have been sent, or are about to be, and not been answered. */
 export function unansweredCommands(redis: RedisClient): number {
   const nodes = redis instanceof Cluster ? redis.nodes() : [redis];
-  // not in ioredis's types
-  return nodes.reduce(
-    (sum, node) => sum + (node as unknown as { commandQueue: { length: number } }).commandQueue.length,
-    0,
-  );
+  const kept = redis instanceof SteadyPrimary ? redis.kept : 0;
+  return nodes.reduce((sum, node) => sum + node.commandQueue.length, kept);
 }
 
 /** Resolves when Redis answers. @throws BrokerError unavailable */

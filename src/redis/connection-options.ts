@@ -3,7 +3,7 @@ import type { RedisOptions } from 'ioredis';
 import { NamedConnector } from './named-connector.js';
 
 /** No reply for this long and the connection counts as lost: requests must be answered within 1 s. */
-const SILENCE_MS = 800;
+export const SILENCE_MS = 800;
 /** Redis's return is noticed within this time plus the handshake. */
 export const RECONNECT_MS = 100;
 /** A Sentinel or a Cluster node that has not answered by then is passed over for the next. */

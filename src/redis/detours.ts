@@ -1,6 +1,7 @@
 // Commands that a Cluster node refused because their slot is being moved: retried, in their order, until the move lets them through.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerError } from '../errors.js';
+import { isPassing } from './steady-primary.js';
 
 /** The node has done nothing. It names the node to go to, or cannot say yet. */
 export interface Redirection {
@@ -27,7 +28,7 @@ interface Waiting {
 }
 
 /** A command is retried for this long: with its first try and its answer that is within the second that a request may take. */
-const RETRY_MS = 600;
+export const RETRY_MS = 600;
 const PAUSE_MS = 20;
 /** Redirections in a row that are followed at once; after that with a pause, since the nodes do not agree yet. */
 const MOST_HOPS = 3;
@@ -39,7 +40,8 @@ export function redirectionIn(error: unknown): Redirection | undefined {
   const [, kind, slot, node] = /^(MOVED|ASK) (\d{1,5}) (\S+)/.exec(message) ?? [];
   if (node !== undefined) return { kind: kind as 'MOVED' | 'ASK', slot: Number(slot), node };
   if (message.startsWith('NOSCRIPT')) return { kind: 'NOSCRIPT' };
-  return message.startsWith('TRYAGAIN') || message === NOT_CONNECTED ? { kind: 'TRYAGAIN' } : undefined;
+  const isTemporary = message.startsWith('TRYAGAIN') || message === NOT_CONNECTED || isPassing(cause);
+  return isTemporary ? { kind: 'TRYAGAIN' } : undefined;
 }
 
 /** An attempt's error when the node's connection is still being opened. */
@@ -53,8 +55,14 @@ export const NOT_CONNECTED = "Cluster isn't ready: the connection to the node th
 export class Detours {
   readonly #lines = new Map<string, Waiting[]>();
 
-  /** @param follow notes the node that has a slot from now on */
-  constructor(private readonly follow: (slot: number, node: string) => void) {}
+  /**
+   * @param follow notes the node that has a slot from now on
+   * @param retryMs a command is retried for this long
+   */
+  constructor(
+    private readonly follow: (slot: number, node: string) => void,
+    private readonly retryMs = RETRY_MS,
+  ) {}
 
   /** Lines that are open: none, almost always. */
   get size(): number {
@@ -67,22 +75,23 @@ export class Detours {
 
   /**
    * Carries `attempt` out, behind those of its line if there is one.
-   * @throws what the attempt throws; after {@link RETRY_MS} the last redirection: nothing was done
+   * @throws what the attempt throws; after `retryMs` the last redirection: nothing was done
    */
   async carryOut<T>(name: string, attempt: Attempt<T>): Promise<T> {
     if (this.#lines.has(name)) return this.join(name, attempt);
+    const sinceMs = performance.now();
     try {
       return await attempt(undefined);
     } catch (error) {
       if (redirectionIn(error) === undefined) throw error;
-      return this.join(name, attempt, error);
+      return this.join(name, attempt, error, sinceMs);
     }
   }
 
   /** The same for one that has been refused, or that comes while its line is open. */
-  join<T>(name: string, attempt: Attempt<T>, refusal?: unknown): Promise<T> {
+  join<T>(name: string, attempt: Attempt<T>, refusal?: unknown, sinceMs = performance.now()): Promise<T> {
     return new Promise((resolve, reject) => {
-      const untilMs = performance.now() + RETRY_MS;
+      const untilMs = sinceMs + this.retryMs;
       this.#add(name, { attempt, untilMs, refusal, resolve: resolve as (value: unknown) => void, reject });
     });
   }

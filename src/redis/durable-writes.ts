@@ -27,6 +27,8 @@ export interface DurableOptions {
   scripts: Record<string, Script>;
   /** A write is answered within this time. */
   timeoutMs: number;
+  /** What Redis has certainly not done is tried again for this long, ms. */
+  keepMs: number;
   nodes: number | undefined;
   maxLagMs: number;
   keyPrefix: string;
@@ -39,7 +41,7 @@ export class DurableWrites {
   /** By node and level: a batch at `quorum` does not wait for one at `all`. */
   readonly #writers = new Map<string, Map<ReplicatedLevel, GroupCommit>>();
   readonly #address;
-  readonly #detours = new Detours((slot, node) => followMove(this.redis, slot, node));
+  readonly #detours: Detours;
 
   /** @param redis the worker's connection, which knows the primaries */
   constructor(
@@ -47,6 +49,7 @@ export class DurableWrites {
     private readonly options: DurableOptions,
   ) {
     this.#address = parseRedisAddress(options.url, options.access);
+    this.#detours = new Detours((slot, node) => followMove(redis, slot, node), options.keepMs);
     this.#replication = new ReplicationWatch(redis, {
       ...options,
       address: this.#address,
@@ -62,7 +65,8 @@ export class DurableWrites {
    */
   async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (level === 'primary') return write(this.redis);
-    return this.#detours.carryOut(key, (asked) => this.#commit(key, level, write, asked));
+    const sinceMs = performance.now();
+    return this.#detours.carryOut(key, (asked) => this.#commit(key, level, write, sinceMs, asked));
   }
 
   /** @param asked the node that ASK has named, while the key's slot is being moved */
@@ -70,6 +74,7 @@ export class DurableWrites {
     key: string,
     level: ReplicatedLevel,
     write: (redis: RedisClient) => Promise<T>,
+    sinceMs: number,
     asked?: string,
   ): Promise<T> {
     const node = asked ?? nodeOf(this.redis, key) ?? '?';
@@ -84,7 +89,7 @@ export class DurableWrites {
     const memoryOnly = this.#replication.withoutDisk(node);
     if (memoryOnly !== undefined) throw noDisk(memoryOnly);
     if (replication.nodes === 1) return write(this.redis);
-    return this.#writer(node, level).commit(asked === undefined ? write : writeAsking(write));
+    return this.#writer(node, level).commit(asked === undefined ? write : writeAsking(write), sinceMs);
   }
 
   /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */

@@ -1,5 +1,6 @@
 // The one place that tells what an error from Redis or its connection means for the request.
 import { BrokerError } from '../errors.js';
+import { isPassing } from './steady-primary.js';
 
 /** Redis refused the command before doing anything, and may take it later. https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
 const REFUSED: Record<string, string> = {
@@ -29,7 +30,8 @@ const NOT_SENT = /^(Stream isn't writeable|Cluster isn't ready|Too many Cluster 
 
 /**
  * What Redis adds to an error that ended a script: the script had begun, and Redis does not undo what it has written. A script
- * that was refused as a whole, or that returns an error of its own, has no such words.
+ * that was refused as a whole, or that returns an error of its own, has no such words; and where a state of Redis that lasts as
+ * long as the script refuses its writes ({@link isPassing}), it has refused them all.
  */
 const INSIDE_SCRIPT = / script: .*on @user_script:\d+/;
 
@@ -46,7 +48,7 @@ export function redisFailure(error: unknown): unknown {
     const code = ACL_IN_SCRIPT.test(error.message) ? 'NOPERM' : (/^[A-Z]+/.exec(error.message)?.[0] ?? '');
     const advice = REFUSED[code];
     if (advice === undefined) return error;
-    return unavailable(advice, INSIDE_SCRIPT.test(error.message) ? 'unknown' : 'not_done', error);
+    return unavailable(advice, INSIDE_SCRIPT.test(error.message) && !isPassing(error) ? 'unknown' : 'not_done', error);
   }
   if (NOT_SENT.test(error.message))
     return unavailable('Redis is out of reach; nothing was done: try again', 'not_done', error);

@@ -93,12 +93,13 @@ export class GroupCommit {
 
   /**
    * @param write issues the commands, at once when it is called; what resolves to null has written nothing
+   * @param sinceMs when its request came; performance.now(), ms
    * @returns what `write` resolved to
    * @throws BrokerError not_durable (unknown: it may be there), unavailable; what Redis refused
    */
-  commit<T>(write: (redis: Redis) => Promise<T>): Promise<T> {
+  commit<T>(write: (redis: Redis) => Promise<T>, sinceMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = { write, sinceMs: performance.now(), resolve, reject };
+      const pending = { write, sinceMs, resolve, reject };
       this.#queue.push(pending as Pending);
       if (!this.#committing) this.#next();
     });

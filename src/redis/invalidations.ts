@@ -20,6 +20,8 @@ export interface InvalidationsOptions {
   url: string;
   access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
+  /** As in {@link openPrimary}. */
+  keepMs: number;
   log: Logger;
   observer?: Observer | undefined;
 }
@@ -109,7 +111,7 @@ export class Invalidations {
     const known = this.#primaries.get(node);
     if (known) return known;
     const primary = new TrackedPrimary({
-      open: (options) => this.#open(node, options),
+      open: (options, isReader) => this.#open(node, options, isReader),
       log: this.options.log,
       onChange: (key) => this.#listener?.onChange(key),
       onArmed: () => this.#listener?.onSession(),
@@ -118,10 +120,11 @@ export class Invalidations {
     return primary;
   }
 
-  #open(node: string, options: RedisOptions): Redis {
+  #open(node: string, options: RedisOptions, isReader: boolean): Redis {
     const all = { ...options, scripts: this.options.scripts };
     const address = this.#address;
-    const redis = address.shape === 'cluster' ? openNode(address, node, all) : openPrimary(address, all);
+    const keepMs = isReader ? this.options.keepMs : 0;
+    const redis = address.shape === 'cluster' ? openNode(address, node, all) : openPrimary(address, all, keepMs);
     watchCommands(redis, this.options.observer?.connections.waiting);
     return redis;
   }

@@ -25,7 +25,11 @@ export class PrimaryConnector extends AbstractConnector {
   #connectedTo: Word | undefined;
   #listeners: Redis[] = [];
 
-  constructor(private readonly address: SentinelAddress) {
+  /** @param onReplaced the connection leads to a node that is the primary no longer: it is to be left */
+  constructor(
+    private readonly address: SentinelAddress,
+    private readonly onReplaced: () => void,
+  ) {
     super(FAIL_FAST.disconnectTimeout);
   }
 
@@ -81,7 +85,7 @@ export class PrimaryConnector extends AbstractConnector {
     if (this.#latest !== undefined && word.epoch <= this.#latest.epoch) return;
     this.#latest = word;
     const now = this.#connectedTo;
-    if (now !== undefined && (word.host !== now.host || word.port !== now.port)) this.#leave(); // and ioredis comes again
+    if (now !== undefined && (word.host !== now.host || word.port !== now.port)) this.onReplaced(); // and ioredis comes again
   }
 
   /** Asks when there is news of a fail-over, and when some may have been missed. */

@@ -8,7 +8,7 @@ const CHANNEL = '__redis__:invalidate';
 const BEAT_MS = 1_000;
 
 export interface TrackedOptions {
-  open: (options: RedisOptions) => Redis;
+  open: (options: RedisOptions, isReader: boolean) => Redis;
   log: Logger;
   /** Another client has changed a key that was read; undefined: any of them may have been changed. */
   onChange: (key: string | undefined) => void;
@@ -29,10 +29,10 @@ export class TrackedPrimary {
   #refused = false;
 
   constructor(private readonly options: TrackedOptions) {
-    this.reader = options.open({ connectionName: 'aizumi-waiting' });
+    this.reader = options.open({ connectionName: 'aizumi-waiting' }, true);
     // RESP2 and a channel: ioredis 6 drops the message in which RESP3 tells it
     const listening = { protocol: 2, autoResubscribe: false } as const;
-    this.#listener = options.open({ connectionName: 'aizumi-changes', ...listening });
+    this.#listener = options.open({ connectionName: 'aizumi-changes', ...listening }, false);
     this.#listener.on('messageBuffer', (_channel: Buffer, keys: Buffer[] | null) => {
       if (keys === null) options.onChange(undefined);
       else keys.forEach((key) => options.onChange(key.toString()));

@@ -122,7 +122,7 @@ describe("Redis's clock", function () {
     let invalidations: Invalidations;
     beforeEach(() => {
       const log = pino({ level: 'silent' });
-      invalidations = new Invalidations(queues.redis, { url: server.url, scripts: QUEUE_SCRIPTS, log });
+      invalidations = new Invalidations(queues.redis, { url: server.url, scripts: QUEUE_SCRIPTS, keepMs: 0, log });
       waiting = new Waiting(queues, invalidations);
     });
     afterEach(() => {

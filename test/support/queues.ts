@@ -22,7 +22,7 @@ export interface TestQueues extends Queues {
 
 const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLength: 1_000_000, dedupWindowMs: 300_000 };
 
-const DURABLE = { timeoutMs: 1_000, nodes: undefined, maxLagMs: 3_000 };
+const DURABLE = { timeoutMs: 1_000, keepMs: 850, nodes: undefined, maxLagMs: 3_000 };
 const log = pino({ level: 'silent' });
 
 /** @param server not the shared one: a test that sets its clock, or does what others would notice */
@@ -32,7 +32,7 @@ export async function openQueues(
 ): Promise<TestQueues> {
   const { url } = server ?? (await sharedRedis());
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
-  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, log });
+  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, keepMs: 850, log });
   const durable = new DurableWrites(redis, { ...DURABLE, keyPrefix: prefix, url, scripts: QUEUE_SCRIPTS, log });
   const raw = new Redis(url);
   await until('connected', () => redis.status === 'ready');

@@ -17,7 +17,7 @@ describe('a connection to a Cluster', () => {
   after(() => stack.stop());
 
   it('takes the first commands, to all nodes at once', async () => {
-    const redis = connectRedis({ url: stack.url, scripts: {}, log: pino({ level: 'silent' }) }) as Cluster;
+    const redis = connectRedis({ url: stack.url, scripts: {}, keepMs: 0, log: pino({ level: 'silent' }) }) as Cluster;
     try {
       await connectionAttempt(redis);
       const keys = Array.from({ length: 60 }, (_, i) => `{${i}}`);
@@ -31,7 +31,7 @@ describe('a connection to a Cluster', () => {
 
   it('has a note on each primary that its replicas have followed it, in a slot of its own', async () => {
     const log = pino({ level: 'silent' });
-    const redis = connectRedis({ url: stack.url, scripts: {}, log }) as Cluster;
+    const redis = connectRedis({ url: stack.url, scripts: {}, keepMs: 0, log }) as Cluster;
     const options = { nodes: undefined, maxLagMs: 3_000, keyPrefix: 'aizumi', onNewHistory: () => undefined, log };
     const watch = new ReplicationWatch(redis, { ...options, address: parseRedisAddress(stack.url) });
     try {

@@ -1,0 +1,43 @@
+// When a connection that owes replies counts as lost. A node whose writes are paused for a planned fail-over owes them too, and is
+// there; so a PING on another connection is asked first.
+import type { Redis } from 'ioredis';
+
+export interface SilenceOptions {
+  /** Without a reply for this long it is lost, unless the node answers elsewhere, ms. */
+  silenceMs: number;
+  /** Without a reply for this long it is lost, ms. */
+  longestMs: number;
+  /** Whether the node answers on a connection of its own. Never rejects. */
+  isAlive: () => Promise<boolean>;
+}
+
+const TICKS = 8;
+
+/** Ends the connection when it is lost; ioredis opens it anew. Takes the place of ioredis's socketTimeout. */
+export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: SilenceOptions): void {
+  let quietMs = performance.now();
+  let stream: Redis['stream'] | undefined;
+  let bytesRead = 0;
+  let asked: { answers: boolean } | undefined; // once in a silence
+  const tick = (): void => {
+    const nowMs = performance.now();
+    const owes = (redis.status === 'ready' || redis.status === 'connect') && redis.commandQueue.length > 0;
+    if (!owes || redis.stream !== stream || redis.stream.bytesRead !== bytesRead) {
+      stream = redis.status === 'connecting' || redis.status === 'wait' ? undefined : redis.stream;
+      bytesRead = stream?.bytesRead ?? 0;
+      quietMs = nowMs;
+      asked = undefined;
+      return;
+    }
+    const silentMs = nowMs - quietMs;
+    if (silentMs >= silenceMs / 2 && asked === undefined) {
+      const question = { answers: false };
+      asked = question;
+      void isAlive().then((isTrue) => (question.answers = isTrue));
+    }
+    if (silentMs >= longestMs || (silentMs >= silenceMs && !asked?.answers))
+      redis.stream.destroy(new Error(`Redis has not answered for ${Math.round(silentMs)} ms`));
+  };
+  const timer = setInterval(tick, silenceMs / TICKS).unref();
+  redis.once('end', () => clearInterval(timer));
+}
