@@ -147,10 +147,10 @@ const oneQueue = (): object => ({
   ],
   responses: {
     200: {
-      description: 'The queue',
+      description: 'The queue; zeros where the address has none',
       content: json(object({ code: { const: 200 }, status: { const: 'OK' }, queue: schema('Queue') })),
     },
-    ...failures(['invalid_request', 'not_found', 'unavailable', ...OF_CREDENTIALS, ...OF_ANY_GET]),
+    ...failures(['invalid_request', 'unavailable', ...OF_CREDENTIALS, ...OF_ANY_GET]),
   },
 });
 

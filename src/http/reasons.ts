@@ -10,7 +10,7 @@ export const REASONS: Readonly<Record<Reason, string>> = {
   forbidden: 'your credentials do not give the permission that details name',
   queue_empty: 'RECV finds no message: ask again later',
   not_delivered: 'FREE, KEEP or BACK of a message that the address does not hold',
-  not_found: 'no such path, or no such queue',
+  not_found: 'no such path',
   method_not_allowed: 'use a method that the header Allow names',
   request_timeout: 'send faster, on a new connection',
   too_large: 'send less: the body is over its limit, and nothing was done',

@@ -53,8 +53,8 @@ export async function listQueues(parameters: unknown, { queues }: Broker, access
 
 /**
  * @param text the address, as it stands in the URL
- * @returns one queue, JSON text
- * @throws BrokerError invalid_request, forbidden, not_found, unavailable
+ * @returns one queue, JSON text; of an address that has no queue, zeros
+ * @throws BrokerError invalid_request, forbidden, unavailable
  */
 export async function showQueue(text: string, { queues }: Broker, access: Access): Promise<string> {
   if (!DECIMAL.test(text) || Number(text) > MAX_ADDRESS) {
@@ -67,11 +67,26 @@ export async function showQueue(text: string, { queues }: Broker, access: Access
     const message = `GET /queues/${text} needs the permission administer for this address, which your credentials do not give`;
     throw new BrokerError('forbidden', message);
   }
-  const found = await report(queues, Number(text));
-  if (!found)
-    throw new BrokerError('not_found', `the address ${text} has no queue: one is made by the first SEND to it`);
+  const address = Number(text);
+  const found = (await report(queues, address)) ?? noQueueAt(address);
   return JSON.stringify({ code: 200, status: 'OK', queue: fieldsOf(found) });
 }
+
+/**
+ * A queue is created by its first message and removed when it is empty and its receiver has left: nothing waits there before
+ * and afterwards. Autoscalers ask then, too, and take any status but 200 for a failure of aizumi.
+ */
+const noQueueAt = (address: number): QueueReport => ({
+  address,
+  waiting: 0,
+  leased: 0,
+  delayed: 0,
+  dead: 0,
+  expired: 0,
+  oldestMs: 0,
+  settings: {},
+  rates: { send: null, receive: null, free: null, overMs: null },
+});
 
 const fieldsOf = ({ address, oldestMs, rates, ...queue }: QueueReport): object => ({
   address,

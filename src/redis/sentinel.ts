@@ -46,7 +46,10 @@ export async function sentinelView(host: Host, address: SentinelAddress): Promis
       isDown: !hasPromoted && (flags.includes('s_down') || flags.includes('o_down')),
       downAfterMs: Number(field(facts, 'down-after-milliseconds')),
       knownForMs: Number(field(facts, 'role-reported-time')),
-      replicas: replicas.map((replica) => ({ host: field(replica, 'ip'), port: Number(field(replica, 'port')) })),
+      // a copy that was once taken of the primary (`redis-cli --rdb`) stays known, with port 0
+      replicas: replicas
+        .map((replica) => ({ host: field(replica, 'ip'), port: Number(field(replica, 'port')) }))
+        .filter(({ port }) => port !== 0),
     };
   });
 }

@@ -42,8 +42,12 @@ export interface ScriptedStack {
   whole(withinMs?: number): Promise<string>;
   /** A signal to a node's Redis or Sentinel and what its start script left in the background. */
   signal(node: string, process: 'redis' | 'sentinel', signal: NodeJS.Signals): void;
-  /** Starts a Redis that was killed again, with its data. */
-  restart(node: string): void;
+  /** Starts a Redis or Sentinel that was killed again, with its data. */
+  restart(node: string, process?: 'redis' | 'sentinel'): void;
+  /** The folder that stands for a node's claim: `redis` and `sentinel` are in it, as in Kubernetes. */
+  claim(node: string): string;
+  /** What scripts run with on that node. */
+  env(node: string): NodeJS.ProcessEnv;
   stop(): void;
 }
 
@@ -105,7 +109,7 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
   });
 
   function start(node: string, process: 'redis' | 'sentinel'): void {
-    const data = join(folder, `${process}-${node}`);
+    const data = join(stack.claim(node), process);
     mkdirSync(data, { recursive: true });
     const child = spawn('sh', [join(ROOT, `deploy/start-${process}.sh`)], {
       env: { ...envOf(node), DATA: data },
@@ -160,7 +164,9 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
     whole: (withinMs = START_MS) =>
       until('the nodes are in step and all Sentinels agree', () => isWhole().catch(() => undefined), withinMs),
     signal: (node, process, signal) => killGroup(children.get(`${process} ${node}`)!, signal),
-    restart: (node) => start(node, 'redis'),
+    restart: (node, process = 'redis') => start(node, process),
+    claim: (node) => join(folder, node),
+    env: envOf,
     stop() {
       discard();
       folders.delete(discard);

@@ -1,0 +1,263 @@
+// k8s/components/backup/backup.sh with real servers and Sentinels: what it copies, what it rejects, what it keeps.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { parseRedisAddress } from '../../src/redis-address.js';
+import type { SentinelAddress } from '../../src/redis-address.js';
+import { sentinelView } from '../../src/redis/sentinel.js';
+import { startRedisServer, testServerProgram } from '../support/redis-server.js';
+import { PASSWORD, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
+import type { ScriptResult, ScriptedStack } from '../support/scripted-stack.js';
+import { until } from '../support/until.js';
+
+const OLD = ['aizumi-20200101T000000Z.rdb', 'aizumi-20200102T000000Z.rdb', 'aizumi-20200103T000000Z.rdb'];
+
+describe('k8s/components/backup/backup.sh', function () {
+  this.timeout(60_000);
+  let stack: ScriptedStack;
+  let folder: string;
+  let backups: string;
+  before(async () => (stack = await startScriptedStack()));
+  after(() => stack.stop());
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'aizumi-backup-'));
+    backups = join(folder, 'backups');
+    mkdirSync(backups);
+    // the server's program is the checker, too, by this name
+    symlinkSync(serverPath(), join(folder, 'redis-check-rdb'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  function serverPath(): string {
+    if (testServerProgram.includes('/')) return resolve(testServerProgram);
+    return process.env.PATH!.split(':').map((entry) => join(entry, testServerProgram)).find(existsSync)!;
+  }
+
+  /** Puts a program before those that the script would find. */
+  function program(name: string, text: string): void {
+    writeFileSync(join(folder, name), `#!/bin/bash\n${text}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+
+  /** redis-cli that does something after a copy; `$copy` is the file, `$real` the real redis-cli. */
+  const afterCopy = (text: string): void =>
+    program(
+      'redis-cli',
+      `real=$(PATH=\${PATH#*:} command -v redis-cli)\ncopy=\${@: -1}\n` +
+        `[[ " $* " = *" --rdb "* ]] || exec $real "$@"\n$real "$@" || exit\n${text}`,
+    );
+
+  function start(env: Record<string, string> = {}): { kill(signal: NodeJS.Signals): void; result: Promise<ScriptResult> } {
+    const base = stack.env(stack.nodes[0]!);
+    const child = spawn('sh', ['k8s/components/backup/backup.sh'], {
+      env: { ...base, PATH: `${folder}:${base.PATH}`, BACKUPS: backups, KEEP: '3', WAIT_S: '10', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
+    const result = once(child, 'close').then(([code]) => ({ code: code as number | null, output }));
+    return {
+      // its children, too, as when a container ends
+      kill: (signal) => void process.kill(signal === 'SIGKILL' ? -child.pid! : child.pid!, signal),
+      result,
+    };
+  }
+  const run = (env?: Record<string, string>): Promise<ScriptResult> => start(env).result;
+  const kept = (): string[] => readdirSync(backups).sort();
+  const copiesOf = async (node: string): Promise<number> =>
+    Number(/^sync_full:(\d+)/m.exec(String(await stack.redis(node, 'INFO', 'stats')))![1]);
+
+  /** The messages of a snapshot, by a Redis that loads it. */
+  async function readBack(file: string): Promise<string | null> {
+    const server = await startRedisServer({
+      args: ['--appendonly', 'no', '--dir', backups, '--dbfilename', file, '--save', ''],
+    });
+    const redis = new Redis(server.url);
+    try {
+      return await redis.get('aizumi:word');
+    } finally {
+      redis.disconnect();
+      await server.stop();
+    }
+  }
+
+  it('copies a replica, never the primary, and what it copies can be read', async () => {
+    const primary = await stack.whole();
+    await stack.redis(primary, 'SET', 'aizumi:word', 'first');
+    const before = await copiesOf(primary);
+    const { code, output } = await run();
+    expect(code, output).to.equal(0);
+    expect(kept()).to.have.length(1);
+    const source = /aizumi-\w+\.rdb: \d+ keys, \d+ bytes, from (\S+)/.exec(output)?.[1];
+    expect(stack.nodes.filter((node) => node !== primary)).to.include(source);
+    expect(await copiesOf(primary)).to.equal(before);
+    expect(await copiesOf(source!)).to.equal(1);
+    expect(output).not.to.include(PASSWORD);
+    expect(await readBack(kept()[0]!)).to.equal('first');
+  });
+
+  it('goes by the Sentinels’ word after a fail-over', async () => {
+    const old = await stack.whole();
+    expect((await stack.run(old, 'hand-over.sh', '20')).code).to.equal(0);
+    const primary = await stack.whole();
+    const { code, output } = await run();
+    expect(code, output).to.equal(0);
+    expect(output).not.to.include(`from ${primary}`);
+  });
+
+  it('takes another replica when one hangs, and fails when none is in step', async () => {
+    const primary = await stack.whole();
+    const [first, second] = stack.nodes.filter((node) => node !== primary) as [string, string];
+    const before = await copiesOf(primary);
+    try {
+      stack.signal(first, 'redis', 'SIGSTOP');
+      const one = await run();
+      expect(one.code, one.output).to.equal(0);
+      expect(one.output).to.include(`from ${second}`);
+      stack.signal(second, 'redis', 'SIGSTOP');
+      const none = await run({ WAIT_S: '1' });
+      expect(none.code, none.output).to.equal(1);
+      expect(none.output).to.include('no replica is in step');
+      expect(await copiesOf(primary)).to.equal(before);
+    } finally {
+      for (const node of [first, second]) stack.signal(node, 'redis', 'SIGCONT');
+    }
+    await stack.whole();
+  });
+
+  it('rejects a copy that was cut short, and keeps what it had', async () => {
+    await stack.whole();
+    writeFileSync(join(backups, OLD[0]!), 'old');
+    afterCopy('truncate --size=-20 "$copy"');
+    const { code, output } = await run();
+    expect(code).to.equal(1);
+    expect(output).to.match(/the copy of \S+ is not a whole snapshot/);
+    expect(kept()).to.deep.equal([OLD[0]]);
+  });
+
+  it('rejects a whole snapshot that lacks what the primary had', async () => {
+    await stack.whole();
+    const other = await startRedisServer();
+    try {
+      // as of a node that was cut off: it leads a lineage of its own
+      afterCopy(`rm "$copy"; PATH=\${PATH#*:*:} env -u REDISCLI_AUTH redis-cli -p ${other.port} --rdb "$copy"`);
+      const elsewhere = await run();
+      expect(elsewhere.code, elsewhere.output).to.equal(1);
+      expect(elsewhere.output).to.include('was copied with another replication lineage');
+    } finally {
+      await other.stop();
+    }
+    // older than what the primary had when it was asked
+    program(
+      'redis-cli',
+      `real=$(PATH=\${PATH#*:} command -v redis-cli)\n` +
+        `[[ " $* " = *" --rdb "* ]] || exec $real "$@" > >(sed -E 's/^((master|slave)_repl_offset:).*/\\199999999999/')\n` +
+        `exec $real "$@"`,
+    );
+    const behind = await run();
+    expect(behind.code, behind.output).to.equal(1);
+    expect(behind.output).to.match(/was copied at offset \d+, and \S+ had 99999999999/);
+    expect(kept()).to.deep.equal([]);
+  });
+
+  it('keeps the newest ones, and touches nothing else', async () => {
+    await stack.whole();
+    for (const name of [...OLD, 'by-hand.rdb', 'aizumi-notes.txt']) writeFileSync(join(backups, name), 'old');
+    const { code, output } = await run();
+    expect(code, output).to.equal(0);
+    const [first, second, newest, ...others] = kept();
+    expect([first, second]).to.deep.equal(OLD.slice(1));
+    expect(statSync(join(backups, newest!)).size).to.be.above(100);
+    expect(others).to.deep.equal(['aizumi-notes.txt', 'by-hand.rdb']);
+  });
+
+  it('leaves nothing when it is told to stop, and what a killed one leaves goes with a later run', async () => {
+    await stack.whole();
+    afterCopy(`echo $$ >"$(dirname "$copy")/../pid"; exec sleep 600`);
+    const isCopied = (): boolean => existsSync(join(folder, 'pid')) && kept().some((name) => name.endsWith('.part'));
+    const stopped = start();
+    await until('it copies', isCopied, 20_000);
+    stopped.kill('SIGTERM');
+    expect((await stopped.result).code).to.equal(1);
+    expect(kept()).to.deep.equal([]);
+    rmSync(join(folder, 'pid'), { force: true });
+
+    const killed = start();
+    await until('it copies', isCopied, 20_000);
+    killed.kill('SIGKILL');
+    // all that is in a container ends with it
+    process.kill(Number(readFileSync(join(folder, 'pid'), 'utf8')), 'SIGKILL');
+    expect((await killed.result).code).to.equal(null);
+    const [left] = kept();
+    rmSync(join(folder, 'redis-cli'));
+    // one that is young may be another run's
+    const beside = await run();
+    expect(beside.code, beside.output).to.equal(0);
+    expect(kept()).to.include(left);
+    const longAgo = Date.now() / 1000 - 3 * 3600;
+    utimesSync(join(backups, left!), longAgo, longAgo);
+    expect((await run()).code).to.equal(0);
+    expect(kept().filter((name) => name.endsWith('.part'))).to.deep.equal([]);
+  });
+
+  it('fails when most Sentinels are away, and when the password is wrong', async () => {
+    await stack.whole();
+    const sentinels = `${stack.nodes[0]} 127.255.0.1 127.255.0.2`;
+    const away = await run({ WAIT_S: '1', SENTINELS: sentinels });
+    expect(away.code).to.equal(1);
+    expect(away.output).to.include('1 of 3 Sentinels answer');
+    const wrong = await run({ WAIT_S: '1', REDISCLI_AUTH: 'wrong' });
+    expect(wrong.code).to.equal(1);
+    expect(wrong.output).to.include('does not say that it leads');
+    expect(kept()).to.deep.equal([]);
+  });
+
+  it('takes a Redis without Sentinels', async () => {
+    const alone = await startRedisServer();
+    const redis = new Redis(alone.url);
+    try {
+      await redis.set('aizumi:word', 'alone');
+      program('redis-cli', `shift 4; exec env -u REDISCLI_AUTH PATH=\${PATH#*:*:} redis-cli -p ${alone.port} "$@"`);
+      const { code, output } = await run({ SENTINELS: '', NODES: '127.0.0.1', WAIT_S: '0' });
+      expect(code, output).to.equal(0);
+    } finally {
+      redis.disconnect();
+      await alone.stop();
+    }
+    expect(await readBack(kept()[0]!)).to.equal('alone');
+  });
+
+  // the last test: the Sentinels of the stack do not forget it
+  it('has a reason not to copy a primary: Sentinels keep the copy as a replica, which aizumi does not count', async () => {
+    const primary = await stack.whole();
+    const copy = spawn('redis-cli', ['-h', primary, '--rdb', join(folder, 'copy.rdb')], {
+      env: stack.env(primary),
+      stdio: 'ignore',
+    });
+    expect(await once(copy, 'exit')).to.deep.equal([0, null]);
+    const sentinel = stack.nodes[0]!;
+    const known = async (): Promise<string> =>
+      fieldsOf(await stack.sentinel(sentinel, 'SENTINEL', 'MASTER', 'mymaster'))['num-slaves']!;
+    await until('the Sentinel knows three', async () => (await known()) === '3', 10_000);
+    const address = parseRedisAddress(`redis+sentinel://${sentinel}:26379/mymaster`) as SentinelAddress;
+    const { replicas } = await sentinelView({ host: sentinel, port: 26379 }, address);
+    expect(replicas.map(({ host }) => host)).to.have.members(stack.nodes.filter((node) => node !== primary));
+  });
+});
