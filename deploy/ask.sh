@@ -1,5 +1,7 @@
-# What start-redis.sh and start-sentinel.sh ask of the others. Sourced; POSIX sh with busybox and redis-cli.
-# SENTINELS and NODES: host names or addresses, separated by blanks; SELF: this one's.
+# What the scripts ask of Redis nodes and Sentinels. Sourced; POSIX sh with busybox and redis-cli.
+# SENTINELS and NODES: names or addresses, separated by blanks; SELF: this one's. addresses.sh makes addresses of names.
+
+. "$(dirname "$0")/addresses.sh"
 
 NAME=mymaster
 
@@ -9,33 +11,73 @@ NAME=mymaster
 INFO_PERIOD_MS=500
 
 say() { echo "start: $*"; }
+count() { echo $#; }
+majority=$(($(count $SENTINELS) / 2 + 1))
 
-# cli HOST PORT COMMAND...: its reply, or failure within 2 s. REDISCLI_AUTH is for the Redis nodes alone.
+# cli HOST PORT [COMMAND...]: its reply, or failure within 2 s. Without a command those on standard input are sent, one a line,
+# on one connection. REDISCLI_AUTH is for the Redis nodes alone.
 cli() {
   host=$1 port=$2
   shift 2
   busybox timeout 2 redis-cli -h "$host" -p "$port" "$@" 2>/dev/null
 }
+# to_sentinel HOST [COMMAND...]
+to_sentinel() {
+  (
+    unset REDISCLI_AUTH
+    its_host=$1
+    shift
+    cli "$its_host" 26379 "$@"
+  )
+}
 
 # field NAME TEXT: of a reply that is a name and a value, each on a line of its own
-field() { printf '%s\n' "$2" | sed -n "/^$1\$/{n;p;}"; }
+field() { printf '%s\n' "$2" | sed -n "/^$1\$/{n;p;q;}"; }
+# info FIELD TEXT: of a reply to INFO
+info() { printf '%s\n' "$2" | tr -d '\r' | sed -n "s/^$1://p"; }
 
-# Asks all Sentinels. Sets answered, how many did; primary, by the word of the one that knows of the latest fail-over, as
-# the workers do it; epoch, of that fail-over; replicas, how many it knows; failing_over: whether one of them leads a fail-over.
-ask_sentinels() {
-  answered=0 primary='' epoch=-1 replicas=0 failing_over=no
+# A line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS` for each Sentinel that answers. The primary is the one that it gives to clients.
+# All are asked at once: silent ones cost 2 s.
+survey() {
   for sentinel in $SENTINELS; do
-    facts=$(unset REDISCLI_AUTH && cli "$sentinel" 26379 SENTINEL MASTER $NAME) || continue
-    named=$(unset REDISCLI_AUTH && cli "$sentinel" 26379 SENTINEL GET-MASTER-ADDR-BY-NAME $NAME) || continue
-    its_epoch=$(field config-epoch "$facts")
-    case $its_epoch in '' | *[!0-9]*) continue ;; esac # an error, not an answer
-    answered=$((answered + 1))
-    case $(field flags "$facts") in *failover_in_progress*) failing_over=yes ;; esac
-    if [ "$its_epoch" -gt "$epoch" ]; then
-      epoch=$its_epoch replicas=$(field num-slaves "$facts")
-      primary=$(printf '%s\n' "$named" | sed -n 1p)
-    fi
+    {
+      answer=$(printf "SENTINEL MASTER $NAME\nSENTINEL GET-MASTER-ADDR-BY-NAME $NAME\n" | to_sentinel "$sentinel")
+      epoch=$(field config-epoch "$answer")
+      case $epoch in
+        '' | *[!0-9]*) ;; # an error, not an answer
+        *)
+          # a Sentinel of an older version gives names
+          named=$(address_of "$(printf '%s\n' "$answer" | tail -n 2 | sed -n 1p)")
+          echo "$sentinel $named $epoch $(field num-slaves "$answer") $(field flags "$answer")"
+          ;;
+      esac
+    } &
   done
+  wait
+}
+
+# chosen_by_most SURVEY [EPOCH]: the primary that a majority of all Sentinels names, at that epoch or a later one; maybe nothing
+chosen_by_most() {
+  printf '%s\n' "$1" | awk -v majority="$majority" -v since="${2:-0}" '
+    NF > 2 { votes[$2]++; if ($3 > epoch[$2]) epoch[$2] = $3 }
+    END { for (each in votes) if (votes[each] >= majority && epoch[each] + 0 >= since) print each }'
+}
+
+# is_node ADDRESS
+is_node() { case " $(echo $NODES) " in *" ${1:-none} "*) return 0 ;; esac; return 1; }
+
+# Asks all Sentinels. Sets answered, how many did; primary, by the word of those that know of the latest fail-over, as the
+# workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over.
+ask_sentinels() {
+  answers=$(survey)
+  answered=$(printf '%s' "$answers" | grep -c .)
+  failing_over=no
+  case $answers in *failover_in_progress*) failing_over=yes ;; esac
+  latest=$(printf '%s\n' "$answers" | awk '
+    NF > 2 { votes[$3 " " $2]++; replicas[$3 " " $2] = $4 }
+    END { for (each in votes) print each, votes[each], replicas[each] }' | sort -k1,1nr -k3,3nr | sed -n 1p)
+  set -- $latest
+  primary=${2:-} replicas=${4:-0}
 }
 
 # Asks the other Redis nodes. Sets silent, how many tell nothing (dead, or still loading); electable: how many a fail-over may
@@ -53,5 +95,3 @@ ask_nodes() {
     case $info in *:keys=*) filled=$((filled + 1)) ;; esac
   done
 }
-
-count() { echo $#; }

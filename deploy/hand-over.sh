@@ -1,8 +1,8 @@
 #!/bin/sh
 # Planned fail-over that loses nothing: run on the primary, it makes a replica the primary and lets this node follow it.
-# Elsewhere, and when it is run again, it does nothing. In docker compose and in Kubernetes; docs/operations.md has the commands.
+# Elsewhere, and when it is run again, it does nothing. init.sh runs it before a planned stop; by hand: docs/operations.md.
 # usage: hand-over.sh [LIMIT_S], 10 s by default. Ends with 0 when another node leads, otherwise with 1 and a message.
-# Environment: SELF, NODES, SENTINELS and REDISCLI_AUTH as in start-redis.sh.
+# Environment: SELF, NODES, SENTINELS, DATA and REDISCLI_AUTH as in start-redis.sh.
 set -u
 . "$(dirname "$0")/ask.sh"
 
@@ -16,7 +16,6 @@ now() {
 
 limit_s=${1:-10}
 case $limit_s in '' | *[!0-9]* | 0) say "usage: hand-over.sh [LIMIT_S]" >&2 && exit 1 ;; esac
-majority=$(($(count $SENTINELS) / 2 + 1))
 started=$(now)
 deadline=$((started + limit_s * 100))
 # Beyond the limit: a fail-over that was begun and has not ended by then still finds no writes on the old primary. Sentinel gives
@@ -24,39 +23,26 @@ deadline=$((started + limit_s * 100))
 PAUSE_MS=$(((limit_s + 10) * 1000))
 
 here() { cli 127.0.0.1 6379 "$@"; }
-sentinel() {
-  (
-    unset REDISCLI_AUTH
-    cli "$@"
-  )
-}
-role_of() { cli "$1" 6379 ROLE | sed -n 1p; }
-# info FIELD TEXT: of a reply to INFO
-info() { printf '%s\n' "$2" | tr -d '\r' | sed -n "s/^$1://p"; }
-
-# The node that most Sentinels name; nothing where most do not agree. All are asked at once: a silent one costs 2 s.
-named() {
-  for each in $SENTINELS; do
-    sentinel "$each" 26379 SENTINEL GET-MASTER-ADDR-BY-NAME $NAME | sed -n 1p &
-  done | sort | uniq -c | while read -r votes address; do
-    [ "$votes" -ge $majority ] && [ -n "$address" ] && echo "$address"
-  done
-}
 
 paused=no asked=no
 fail() {
+  trap '' INT TERM HUP
   say "$*" >&2
   if [ $paused = yes ]; then
-    ask_sentinels
-    other=''
-    for node in $NODES; do
-      [ "$node" = "$SELF" ] || [ "$(role_of "$node")" != master ] || other=$node
-    done
+    answers=$(survey)
+    failing_over=no
+    case $answers in *failover_in_progress*) failing_over=yes ;; esac
+    other=$(
+      for node in $others; do
+        [ "$(cli "$node" 6379 ROLE | sed -n 1p)" = master ] && echo "$node" &
+      done
+      wait
+    )
     if [ -n "$other" ] || { [ $asked = yes ] && [ $failing_over = yes ]; }; then
       # What it took now would be thrown away when it is told to follow.
       say "${other:-a replica} is being promoted: writes stay paused here, for at most 10 s more" >&2
     else
-      here CLIENT UNPAUSE >/dev/null && say 'this node leads on, writes are no longer paused' >&2
+      [ "$(here CLIENT UNPAUSE)" = OK ] && say 'this node leads on, writes are no longer paused' >&2
     fi
   fi
   exit 1
@@ -64,12 +50,19 @@ fail() {
 # A pause that nobody ends would hold up the service.
 trap 'fail "interrupted"' INT TERM HUP
 
-case $(role_of 127.0.0.1) in
-  master) ;;
-  slave) say 'this node does not lead: nothing to do' && exit 0 ;;
+use_addresses "$(remembered)" || fail "no address is known of$unknown"
+others=$(for node in $NODES; do [ "$node" = "$SELF" ] || echo "$node"; done)
+
+mine=$(here INFO)
+case $mine in
+  *loading:1*) fail 'this node is still loading' ;;
+  *role:master*) ;;
+  *role:slave*) say 'this node does not lead: nothing to do' && exit 0 ;;
   *) fail 'this node does not answer' ;;
 esac
-primary=$(named)
+lineage=$(info master_replid "$mine")
+answers=$(survey)
+primary=$(chosen_by_most "$answers")
 case $primary in
   "$SELF") ;;
   '') fail "no $majority Sentinels agree on the primary" ;;
@@ -77,87 +70,90 @@ case $primary in
 esac
 # The Sentinel that does it: one that sees the primary well and leads no fail-over. The one beside this node comes last, since
 # it may be stopping as well.
-chosen=''
-for each in $SENTINELS "$SELF"; do
-  [ "$each" = "$SELF" ] && [ "$chosen" != '' ] && continue
-  facts=$(sentinel "$each" 26379 SENTINEL MASTER $NAME)
-  [ "$(field flags "$facts")" = master ] && [ "$(field ip "$facts")" = "$SELF" ] && chosen=$each
-  [ -n "$chosen" ] && [ "$chosen" != "$SELF" ] && break
-done
+chosen=$(printf '%s\n' "$answers" | awk -v self="$SELF" '
+  $5 == "master" && $2 == self { if ($1 == self) beside = $1; else if (other == "") other = $1 }
+  END { print other != "" ? other : beside }')
 [ -n "$chosen" ] || fail 'no Sentinel is ready for a fail-over'
 
-# Whether a node has everything: it says so itself, as a replica of this lineage. With `appendfsync always` it replies after fsync.
-has_all() {
-  theirs=$(cli "$1" 6379 INFO replication)
-  case $theirs in *role:slave*master_link_status:up*) ;; *) return 1 ;; esac
-  [ "$(info master_replid "$theirs")" = "$lineage" ] && [ "$(info slave_repl_offset "$theirs")" -ge "$offset" ]
-}
-
-# Whether Sentinel can only pick a replica that has everything. It picks the lowest priority but 0, then the highest offset, both
-# from the last INFO that it has. So either all have everything, whatever it knows of them; or one has, Sentinel knows that,
-# and no other looks better to it: one that does not answer has no more than that by Sentinel's last INFO.
-pick_is_safe() {
-  known=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME)
-  replicas=$(printf '%s\n' "$known" | while read -r name && read -r value; do
-    case $name in
-      ip) address=$value ;;
-      flags) flags=$value ;;
-      slave-priority) priority=$value ;;
-      slave-repl-offset) echo "$address $flags $priority $value" ;;
-    esac
-  done)
-  lacking='' best='' some=no
-  while read -r address flags priority known_offset; do
-    [ -z "$address" ] || [ "$priority" = 0 ] && continue
-    # a silent one that Sentinel counts as down is not asked: it would cost 2 s
-    if [ "$flags" != slave ] || ! has_all "$address"; then
-      lacking="$lacking $address:$priority:$known_offset"
-    else
-      some=yes
-      if [ "$known_offset" -ge "$offset" ] && [ "$priority" -lt "${best:-1000000}" ]; then best=$priority; fi
-    fi
-  done <<END
-$replicas
-END
-  why="behind offset $offset:${lacking:- none} (address:priority:offset as Sentinel knows it)"
-  [ $some = yes ] || return 1
-  for each in $lacking; do
-    its_offset=${each##*:} its_priority=${each%:*}
-    its_priority=${its_priority##*:}
-    [ -n "$best" ] && [ "$its_priority" -ge "$best" ] || return 1
-    [ "$its_priority" -gt "$best" ] || [ "$its_offset" -le "$offset" ] || return 1
+# Of the candidates, a line each: `has ADDRESS LINEAGE OFFSET` of those that say that they follow; `is ADDRESS` of all that answer.
+# Of those that Sentinel knows: `known ADDRESS PRIORITY OFFSET`. All are asked at once.
+compare() {
+  {
+    to_sentinel "$chosen" SENTINEL REPLICAS $NAME | while read -r name && read -r value; do
+      case $name in
+        ip) address=$(address_of "$value") ;;
+        slave-priority) priority=$value ;;
+        slave-repl-offset) echo "known $address $priority $value" ;;
+      esac
+    done
+  } &
+  for node in $candidates; do
+    {
+      its=$(cli "$node" 6379 INFO replication)
+      [ -z "$its" ] || echo "is $node"
+      case $its in *role:slave*master_link_status:up*)
+        echo "has $node $(info master_replid "$its") $(info slave_repl_offset "$its")"
+        ;;
+      esac
+    } &
   done
+  wait
 }
 
-info_period() { sentinel "$chosen" 26379 SENTINEL DEBUG info-period "$1" >/dev/null; }
+# Whether Sentinel can only pick a replica that has everything up to `offset`, of this lineage; with `appendfsync always` a replica
+# says so after its fsync. Sentinel picks the lowest priority but 0, then the highest offset, both from the last INFO that it has. So either all
+# have everything, whatever it knows of them; or one has, Sentinel knows that, and no other looks better to it: one that
+# does not answer has no more than that by Sentinel's last INFO.
+pick_is_safe() {
+  facts=$(compare)
+  candidates=$(printf '%s\n' "$facts" | awk '$1 == "is" { print $2 }') # a silent one would cost 2 s each time
+  why=$(printf '%s\n' "$facts" | awk -v lineage="$lineage" -v offset="$offset" '
+    $1 == "has" && $3 == lineage && $4 >= offset + 0 { has[$2] = 1 }
+    $1 == "known" && $3 > 0 { priority[$2] = $3; known[$2] = $4 }
+    END {
+      best = 1000000
+      for (each in known) {
+        if (!(each in has)) { lacking = lacking " " each ":" priority[each] ":" known[each]; continue }
+        some = 1
+        if (known[each] >= offset + 0 && priority[each] < best) best = priority[each]
+      }
+      safe = some
+      for (each in known)
+        if (!(each in has) && (priority[each] < best || best == 1000000 || (priority[each] == best && known[each] > offset + 0))) safe = 0
+      if (!safe) print "behind offset " offset ":" (lacking == "" ? " none" : lacking) " (address:priority:offset as Sentinel knows it)"
+    }')
+  [ -z "$why" ]
+}
+
+info_period() { to_sentinel "$chosen" SENTINEL DEBUG info-period "$1" >/dev/null; }
 trap 'info_period $INFO_PERIOD_MS' EXIT
 
 # wait_for_pick OFFSET: until Sentinel can only pick a replica that has everything up to there
 wait_for_pick() {
   offset=$1
   until pick_is_safe; do
+    [ -n "$candidates" ] || fail 'no other node answers'
     [ "$(now)" -lt $((started + limit_s * 50)) ] || fail "no replica can be promoted without loss; $why"
     info_period $INFO_PERIOD_MS # what Sentinel knows matters from now on
     sleep 0.05
   done
 }
 
-mine=$(here INFO replication)
-lineage=$(info master_replid "$mine")
 # before anything is paused
+candidates=$others
 wait_for_pick "$(info master_repl_offset "$mine")"
 # Sentinel notices the promotion by INFO, which it sends during a fail-over when the last one is 1 s old: on average writes would
-# be paused for that long. So all replicas are asked at once and then not again, and the fail-over begins when 0.6 s have
-# passed: SLAVEOF NO ONE follows within 0.3 s (three rounds of Sentinel's timer), before that INFO. Where this does not work
-# out, the pause is longer by up to 1 s.
+# be paused for that long. So all replicas are asked at once and then not again, and the fail-over begins when 0.75 s have
+# passed: SLAVEOF NO ONE follows within 0.3 s (three rounds of Sentinel's timer), and the round before it comes within 0.2 s, so
+# that INFO is sent just behind SLAVEOF NO ONE. Where this does not work out, the pause is longer by up to 1 s.
 info_period 1
 sleep 0.25
 info_period 1000
 measured=$(now)
-age=$(sentinel "$chosen" 26379 SENTINEL REPLICAS $NAME | sed -n '/^info-refresh$/{n;p;}' | sort -n | sed -n 1p)
+age=$(to_sentinel "$chosen" SENTINEL REPLICAS $NAME | sed -n '/^info-refresh$/{n;p;}' | sort -n | sed -n 1p)
 pick_is_safe
 took=$(($(now) - measured)) # about as long as what comes between the pause and the fail-over
-rest=$((60 - ${age:-600} / 10 - took * 2))
+rest=$((75 - ${age:-750} / 10 - took * 2))
 [ $rest -le 0 ] || sleep "0.$(printf %02d $rest)"
 
 # The paused server asks its replicas for no acknowledgement: a client whose WAIT came in the same moment would have no answer,
@@ -165,36 +161,59 @@ rest=$((60 - ${age:-600} / 10 - took * 2))
 lifted=0
 while :; do
   paused=yes
-  [ "$(here CLIENT PAUSE $PAUSE_MS WRITE)" = OK ] || fail 'CLIENT PAUSE was refused'
+  mine=$(printf "CLIENT PAUSE $PAUSE_MS WRITE\nCLIENT LIST TYPE normal\nINFO replication\n" | here)
+  case $mine in OK*) ;; *) fail 'CLIENT PAUSE was refused' ;; esac
   paused_at=$(now)
-  here CLIENT LIST TYPE normal | grep -q ' flags=[A-Za-z]*b.* cmd=wait ' || break
+  printf '%s\n' "$mine" | grep -q ' flags=[A-Za-z]*b.* cmd=wait ' || break
   [ $lifted -lt 10 ] || break
   lifted=$((lifted + 1))
   here CLIENT UNPAUSE >/dev/null
   sleep 0.02
 done
-offset=$(info master_repl_offset "$(here INFO replication)")
+offset=$(info master_repl_offset "$mine")
 [ -n "$offset" ] || fail 'this node does not answer'
 wait_for_pick "$offset"
 asked=yes
 while :; do
-  reply=$(sentinel "$chosen" 26379 SENTINEL FAILOVER $NAME)
+  reply=$(to_sentinel "$chosen" SENTINEL FAILOVER $NAME)
   case $reply in OK | *INPROG*) break ;; esac
   [ "$(now)" -lt "$deadline" ] || fail "Sentinel $chosen refuses: $reply"
+  [ -n "$reply" ] || fail "Sentinel $chosen does not answer"
   sleep 0.1
 done
+
+# Until it names the promoted replica, which it saw as a primary: asked every 10 ms by one process, half a second at a time.
 # Sentinels tell the old primary to follow only 8 to 10 s later: its own role says nothing yet.
-until primary=$(named) && [ -n "$primary" ] && [ "$primary" != "$SELF" ] && [ "$(role_of "$primary")" = master ]; do
+until primary=$(to_sentinel "$chosen" -r 50 -i 0.01 SENTINEL GET-MASTER-ADDR-BY-NAME $NAME | while read -r named && read -r _; do
+  named=$(address_of "$named")
+  [ "$named" = "$SELF" ] || { echo "$named" && break; }
+done) && [ -n "$primary" ]; do
   [ "$(now)" -lt "$deadline" ] || fail "the fail-over did not end within $limit_s s"
-  sleep 0.05
+  primary=$(chosen_by_most "$(survey)")
+  case $primary in
+    "$SELF") ;;
+    '') fail "no $majority Sentinels agree on the primary any more" ;;
+    *) break ;;
+  esac
+  candidates=$others
+  compare | grep -q '^is ' || fail 'no other node answers'
 done
 # As a replica it refuses the writes that were paused (READONLY): they were never done, and clients may repeat them.
-until [ "$(here REPLICAOF "$primary" 6379)" != '' ] && [ "$(role_of 127.0.0.1)" = slave ] && [ "$(here CLIENT UNPAUSE)" = OK ]; do
+until reply=$(printf "REPLICAOF $primary 6379\nROLE\nCLIENT UNPAUSE\n" | here | tr '\n' ' ') &&
+  case $reply in OK*slave*OK*) true ;; *) false ;; esac; do
+  [ -n "$reply" ] || fail "$primary leads, and this node does not answer"
   [ "$(now)" -lt "$deadline" ] || fail "$primary leads, and this node does not follow it yet"
   sleep 0.1
 done
 say "$primary leads, after $(($(now) - paused_at))0 ms without writes"
-theirs=$(cli "$primary" 6379 INFO replication)
+
+# Not before most Sentinels know, and the other replicas follow: the new primary takes no write without one.
+expected=$(($(printf '%s\n' $candidates | grep -c .)))
+until theirs=$(cli "$primary" 6379 INFO replication) && [ "$(info connected_slaves "$theirs")" -ge "$expected" ] &&
+  [ "$(chosen_by_most "$(survey)")" = "$primary" ]; do
+  [ "$(now)" -lt "$deadline" ] || break
+  sleep 0.05
+done 2>/dev/null
 [ "$(info master_replid2 "$theirs")" = "$lineage" ] && [ "$(info second_repl_offset "$theirs")" -gt "$offset" ] && exit 0
 say "WARNING: $primary was promoted without all that this node had (offset $offset): $(info second_repl_offset "$theirs")" >&2
 exit 1

@@ -1,18 +1,17 @@
 #!/bin/sh
 # Starts one Redis of a replicated deployment, in docker-compose and in Kubernetes: as a replica of whom the Sentinels name,
-# and as the primary only where nothing can be lost by it. docs/operations.md tells the reasons as a table.
+# and as the primary only where nothing can be lost by it. docs/operations.md tells the reasons as a table. Run by init.sh.
 # usage: start-redis.sh [more redis-server arguments]
-# Environment: SELF, this node's address as others see it; NODES, of all Redis nodes; SENTINELS, of all Sentinels;
-# REDISCLI_AUTH, optional: the password of all Redis nodes; DATA, the folder, /data by default.
+# Environment: SELF, this node's address as others see it; NODES, of all Redis nodes; SENTINELS, of all Sentinels (each may be a
+# name that DNS knows); REDISCLI_AUTH, optional: the password of all Redis nodes; DATA, the folder, /data by default.
 set -u
-here=$(dirname "$0")
-. "$here/ask.sh"
+. "$(dirname "$0")/ask.sh"
 
-DATA=${DATA:-/data}
 # Longer than any fail-over: afterwards a majority that still names this node means that there was none.
 HOLD_S=${HOLD_S:-30}
-majority=$(($(count $SENTINELS) / 2 + 1))
 mkdir -p "$DATA" || exit 1
+find_addresses
+remember "$ADDRESSES"
 has_data=no
 [ -n "$(ls "$DATA/appendonlydir" 2>/dev/null)" ] && has_data=yes
 
@@ -51,7 +50,7 @@ done
 # In step with its primary and on disk, a node may be elected; until then, having been restarted, it may not: its offset says
 # nothing, and Sentinel goes by offsets.
 allow_election() {
-  while sleep 0.5; do
+  while sleep 0.5 && kill -0 $$ 2>/dev/null; do
     info=$(cli 127.0.0.1 6379 INFO)
     case $info in
       *role:master* | *master_link_status:up*)
@@ -70,7 +69,8 @@ else
   [ $has_data = no ] && [ "$replicas" -gt 0 ] && sleep 6
   say "as a replica of $primary (folder has data: $has_data)"
   set -- "$@" --replicaof "$primary" 6379 --replica-priority 0
-  allow_election &
+  # not as a child of the server, which would log that it does not know it
+  (allow_election &)
 fi
 if [ -n "${REDISCLI_AUTH:-}" ]; then
   # on standard input, where no list of processes shows it

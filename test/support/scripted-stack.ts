@@ -1,9 +1,19 @@
-// Three nodes, each a Redis and a Sentinel, started by deploy/start-redis.sh and deploy/start-sentinel.sh as processes. Each
-// node has a loopback address of its own, since the scripts count on the ports 6379 and 26379.
+// Three nodes, each a Redis and a Sentinel, started by deploy/init.sh as processes, as in their containers. Each node has a
+// loopback address of its own, since the scripts count on the ports 6379 and 26379.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,9 +36,22 @@ export interface ScriptResult {
   output: string;
 }
 
+export type Program = 'redis' | 'sentinel';
+
+export interface ScriptedStackOptions {
+  /** The scripts are given names, as in Kubernetes, and look them up in `names` of this stack. */
+  byName?: boolean;
+  /** Makes files in the folders of the Sentinels before they start. */
+  prepare?: (data: string, node: string) => void;
+}
+
 export interface ScriptedStack {
-  /** The nodes' addresses. */
+  /** The nodes' addresses; with `byName` those that the names have now. */
   readonly nodes: readonly string[];
+  /** The Services of these nodes are made anew: DNS has other addresses for them, and nothing listens at the old ones. */
+  renew(nodes: readonly string[]): Promise<void>;
+  /** Whether DNS gives no answer at all. */
+  setSilent(silent: boolean): void;
   /** Runs a script of deploy/ as on that node, as `docker compose exec` and `kubectl exec` do. */
   run(node: string, script: string, ...args: string[]): Promise<ScriptResult>;
   /** One command to a node's Redis, or to its Sentinel. */
@@ -40,10 +63,17 @@ export interface ScriptedStack {
   named(): Promise<string | undefined>;
   /** Resolves with the primary when all follow it, are in step, may be elected, and all Sentinels know all of it. */
   whole(withinMs?: number): Promise<string>;
-  /** A signal to a node's Redis or Sentinel and what its start script left in the background. */
-  signal(node: string, process: 'redis' | 'sentinel', signal: NodeJS.Signals): void;
-  /** Starts a Redis or Sentinel that was killed again, with its data. */
-  restart(node: string, process?: 'redis' | 'sentinel'): void;
+  /** A signal to a node's Redis or Sentinel, its init and what runs beside it. */
+  signal(node: string, program: Program, signal: NodeJS.Signals): void;
+  /** Tells it to stop, as an orchestrator does: a signal to PID 1. */
+  tell(node: string, program: Program, signal?: NodeJS.Signals): void;
+  /** The exit code of its init, once it has ended. */
+  ended(node: string, program: Program): Promise<number | null>;
+  log(node: string, program: Program): string;
+  /** The folder of its data. */
+  folder(node: string, program: Program): string;
+  /** Starts one that has ended again, with its data. */
+  restart(node: string, program?: Program): void;
   /** The folder that stands for a node's claim: `redis` and `sentinel` are in it, as in Kubernetes. */
   claim(node: string): string;
   /** What scripts run with on that node. */
@@ -56,7 +86,10 @@ process.on('exit', () => {
   for (const discard of folders) discard();
 });
 
-/** What the scripts call, with one difference: 127.0.0.1 is the node's own address. */
+/**
+ * What the scripts call, with these differences: 127.0.0.1 is LOCAL, an address that the node keeps; names are looked up in a file;
+ * watch.sh looks more often.
+ */
 function standIns(folder: string): void {
   const server = testServerProgram.includes('/') ? resolve(testServerProgram) : testServerProgram;
   const path = process.env.PATH ?? '/usr/bin:/bin';
@@ -71,13 +104,23 @@ function standIns(folder: string): void {
     // the settings of a Redis come on standard input, since it has a password
     'redis-server': [
       '#!/bin/bash',
-      'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind "$SELF"',
-      `[ "$1" = - ] && exec ${program} "$@" < <(sed "s#/etc/aizumi#$CONF#")`,
+      '[ "$LOCAL" = "$SELF" ] && LOCAL=',
+      'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind $LOCAL "$SELF"',
+      // without a process that would be a child of the server
+      `[ "$1" = - ] && exec ${program} "$@" <<<"$(sed "s#/etc/aizumi#$CONF#")"`,
       `exec ${program} "$@"`,
     ].join('\n'),
-    'redis-cli': `#!/bin/bash\nexec ${beside ?? find('redis-cli')} "\${@/#127.0.0.1/$SELF}"\n`,
+    'redis-cli': `#!/bin/bash\nexec ${beside ?? find('redis-cli')} "\${@/#127.0.0.1/$LOCAL}"\n`,
     // the applet that the scripts use, where there is no busybox
     busybox: '#!/bin/sh\nexec "$@"\n',
+    nslookup: [
+      '#!/bin/sh',
+      `[ -e '${folder}/silent' ] && exec sleep 60`,
+      `address=$(sed -n "s/^\${1%%.*} //p" '${folder}/names')`,
+      '[ -n "$address" ] || exit 1',
+      String.raw`printf 'Server:\t\t10.0.0.10\nAddress:\t10.0.0.10:53\n\nName:\t%s\nAddress: %s\n' "$1" "$address"`,
+    ].join('\n'),
+    sleep: `#!/bin/sh\n[ "$1" = ${WATCH_S} ] && set -- 2\nexec /bin/sleep "$@"\n`,
   };
   for (const [name, text] of Object.entries(programs)) {
     writeFileSync(join(folder, name), text);
@@ -85,38 +128,60 @@ function standIns(folder: string): void {
   }
 }
 
-export async function startScriptedStack(env: Record<string, string> = {}): Promise<ScriptedStack> {
+const WATCH_S = /^WATCH_S=(\d+)$/m.exec(readFileSync(join(ROOT, 'deploy/watch.sh'), 'utf8'))![1]!;
+const NAMES = ['redis-0', 'redis-1', 'redis-2'];
+
+export async function startScriptedStack({
+  byName = false,
+  prepare = () => undefined,
+}: ScriptedStackOptions = {}): Promise<ScriptedStack> {
   const folder = mkdtempSync(join(tmpdir(), 'aizumi-scripted-'));
   standIns(folder);
   // a net of its own beside what else is tested on this machine
   const net = `127.${1 + Math.floor(Math.random() * 254)}.${Math.floor(Math.random() * 256)}`;
-  const nodes = [1, 2, 3].map((i) => `${net}.${i}`);
+  let nodes: readonly string[] = [1, 2, 3].map((i) => `${net}.${i}`);
+  let lastAddress = 3;
   const children = new Map<string, ChildProcess>();
+  const known = byName ? NAMES : nodes;
+  /** Which of the nodes it is, whatever its address is now. */
+  const key = (node: string, program: Program): string => `${program}-${nodes.indexOf(node)}`;
+  const childOf = (node: string, program: Program): ChildProcess => children.get(key(node, program))!;
   const discard = (): void => {
     for (const child of children.values()) killGroup(child, 'SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   };
   folders.add(discard);
 
-  const envOf = (node: string): NodeJS.ProcessEnv => ({
+  const localOf = (node: string): string => (byName ? `${net}.${100 + nodes.indexOf(node)}` : node);
+  const dataOf = (node: string, program: Program): string => join(folder, node, program);
+  const envOf = (node: string, program: Program): NodeJS.ProcessEnv => ({
     PATH: `${folder}:${process.env.PATH}`,
     CONF: join(ROOT, 'src/redis'),
-    SELF: node,
-    NODES: nodes.join(' '),
-    SENTINELS: nodes.join(' '),
+    SELF: known[nodes.indexOf(node)],
+    LOCAL: localOf(node),
+    NODES: known.join(' '),
+    SENTINELS: known.join(' '),
     REDISCLI_AUTH: PASSWORD,
-    ...env,
+    DATA: dataOf(node, program),
   });
 
-  function start(node: string, process: 'redis' | 'sentinel'): void {
-    const data = join(stack.claim(node), process);
+  function start(node: string, program: Program): void {
+    const data = dataOf(node, program);
     mkdirSync(data, { recursive: true });
-    const child = spawn('sh', [join(ROOT, `deploy/start-${process}.sh`)], {
-      env: { ...envOf(node), DATA: data },
-      stdio: ['ignore', openSync(join(data, 'log'), 'a'), openSync(join(data, 'log'), 'a')],
+    const log = openSync(join(data, 'log'), 'a');
+    const child = spawn('sh', [join(ROOT, 'deploy/init.sh'), program], {
+      env: envOf(node, program),
+      stdio: ['ignore', log, log],
       detached: true,
     });
-    children.set(`${process} ${node}`, child);
+    children.set(key(node, program), child);
+  }
+
+  function setAddresses(addresses: readonly string[]): void {
+    nodes = addresses;
+    const text = addresses.map((address, i) => `${NAMES[i]} ${address}\n`).join('');
+    writeFileSync(join(folder, 'names.new'), text);
+    renameSync(join(folder, 'names.new'), join(folder, 'names')); // whole at any moment
   }
 
   const call = async (node: string, port: number, command: string, args: (string | number)[]): Promise<unknown> => {
@@ -139,9 +204,21 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
   };
 
   const stack: ScriptedStack = {
-    nodes,
+    get nodes() {
+      return nodes;
+    },
+    async renew(renewed) {
+      const addresses = nodes.map((node) => (renewed.includes(node) ? `${net}.${++lastAddress}` : node));
+      for (const [i, node] of nodes.entries())
+        if (addresses[i] !== node) await stack.redis(node, 'CONFIG', 'SET', 'bind', `${localOf(node)} ${addresses[i]}`);
+      setAddresses(addresses);
+    },
+    setSilent(silent) {
+      if (silent) writeFileSync(join(folder, 'silent'), '');
+      else rmSync(join(folder, 'silent'), { force: true });
+    },
     async run(node, script, ...args) {
-      const options = { env: envOf(node), timeout: START_MS };
+      const options = { env: envOf(node, 'redis'), timeout: START_MS };
       const child = spawn('sh', [join(ROOT, 'deploy', script), ...args], { ...options, stdio: 'pipe' });
       let output = '';
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
@@ -163,10 +240,18 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
     },
     whole: (withinMs = START_MS) =>
       until('the nodes are in step and all Sentinels agree', () => isWhole().catch(() => undefined), withinMs),
-    signal: (node, process, signal) => killGroup(children.get(`${process} ${node}`)!, signal),
-    restart: (node, process = 'redis') => start(node, process),
+    signal: (node, program, signal) => killGroup(childOf(node, program), signal),
+    tell: (node, program, signal = 'SIGTERM') => void childOf(node, program).kill(signal),
+    async ended(node, program) {
+      const child = childOf(node, program);
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      return child.exitCode;
+    },
+    log: (node, program) => readFileSync(join(dataOf(node, program), 'log'), 'utf8'),
+    folder: dataOf,
+    restart: (node, program = 'redis') => start(node, program),
     claim: (node) => join(folder, node),
-    env: envOf,
+    env: (node) => envOf(node, 'redis'),
     stop() {
       discard();
       folders.delete(discard);
@@ -196,7 +281,10 @@ export async function startScriptedStack(env: Record<string, string> = {}): Prom
     return primary;
   }
 
+  setAddresses(nodes);
   for (const node of nodes) {
+    mkdirSync(dataOf(node, 'sentinel'));
+    prepare(dataOf(node, 'sentinel'), node);
     start(node, 'sentinel');
     start(node, 'redis');
   }

@@ -19,12 +19,20 @@ interface Case {
 
 const STAND_INS = {
   busybox: '#!/bin/sh\nshift 2\nexec "$@"\n',
-  // redis-cli -h HOST -p PORT COMMAND...
-  'redis-cli': '#!/bin/sh\nhost=$2 port=$4\nshift 4\nexec cat "$REPLIES/$host-$port-$1-$2" 2>&1\n',
+  // redis-cli -h HOST -p PORT [COMMAND...]
+  'redis-cli': [
+    '#!/bin/sh',
+    'reply() { cat "$REPLIES/$host-$port-$1-$2" 2>&1; }',
+    'host=$2 port=$4',
+    'shift 4',
+    '[ $# -gt 0 ] && reply "$@" && exit',
+    'while read -r line; do reply $line; done',
+  ].join('\n'),
   'redis-server': '#!/bin/sh\necho "STARTED $*"\n',
   sleep: '#!/bin/sh\nexec /bin/sleep 0.05\n',
 };
-const NAMES = ['a', 'b', 'c'];
+const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
+const SENTINELS = ['10.0.1.1', '10.0.1.2', '10.0.1.3'];
 const EMPTY = 'loading:0\nrole:slave\nslave_priority:0\n';
 const RESTARTED = `${EMPTY}db0:keys=5\n`;
 const ELECTABLE = 'loading:0\nrole:slave\nslave_priority:100\ndb0:keys=5\n';
@@ -51,8 +59,8 @@ describe('deploy/start-redis.sh', () => {
       if (word === undefined) return;
       const { primary, epoch = 0, flags = 'master' } = word;
       const facts = `name\nmymaster\nflags\n${flags}\nnum-slaves\n0\nconfig-epoch\n${epoch}\n`;
-      writeFileSync(join(folder, `s${i}-26379-SENTINEL-MASTER`), facts);
-      writeFileSync(join(folder, `s${i}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), `${primary}\n6379\n`);
+      writeFileSync(join(folder, `${SENTINELS[i]}-26379-SENTINEL-MASTER`), facts);
+      writeFileSync(join(folder, `${SENTINELS[i]}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), `${primary}\n6379\n`);
     });
     for (const [name, info] of Object.entries(nodes)) writeFileSync(join(folder, `${name}-6379-INFO-`), info);
     child = spawn('sh', ['deploy/start-redis.sh', '--maxmemory', '1gb'], {
@@ -60,9 +68,9 @@ describe('deploy/start-redis.sh', () => {
         PATH: `${folder}:/usr/bin:/bin`,
         REPLIES: folder,
         DATA: join(folder, 'data'),
-        SELF: 'a',
-        NODES: NAMES.join(' '),
-        SENTINELS: 's0 s1 s2',
+        SELF: A,
+        NODES: `${A} ${B} ${C}`,
+        SENTINELS: SENTINELS.join(' '),
         HOLD_S: String(holdS),
       },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -75,10 +83,10 @@ describe('deploy/start-redis.sh', () => {
   const all = (primary: string): Case['sentinels'] => [{ primary }, { primary }, { primary }];
 
   const replicas: Record<string, Case> = {
-    'another is named': { sentinels: all('b'), hasData: true },
-    'another is named, and the folder is empty': { sentinels: all('b'), hasData: false },
+    'another is named': { sentinels: all(B), hasData: true },
+    'another is named, and the folder is empty': { sentinels: all(B), hasData: false },
     'most Sentinels answer, and the latest fail-over chose another': {
-      sentinels: [{ primary: 'a', epoch: 1 }, { primary: 'b', epoch: 2 }, undefined],
+      sentinels: [{ primary: A, epoch: 1 }, { primary: B, epoch: 2 }, undefined],
       hasData: true,
     },
   };
@@ -86,18 +94,18 @@ describe('deploy/start-redis.sh', () => {
     it(`starts a replica that may not be elected when ${when}`, async () => {
       start(facts);
       expect(await started()).to.match(
-        /--include \/etc\/aizumi\/replicated.conf .*--maxmemory 1gb --replicaof b 6379 --replica-priority 0$/,
+        /--include \/etc\/aizumi\/replicated.conf .*--maxmemory 1gb --replicaof 10.0.0.2 6379 --replica-priority 0$/,
       );
     });
 
   const primaries: Record<string, Case> = {
-    'it is the first start': { sentinels: all('a'), nodes: { b: EMPTY, c: EMPTY }, hasData: false },
+    'it is the first start': { sentinels: all(A), nodes: { [B]: EMPTY, [C]: EMPTY }, hasData: false },
     'all were restarted, and it was the last': {
-      sentinels: all('a'),
-      nodes: { b: RESTARTED, c: RESTARTED },
+      sentinels: all(A),
+      nodes: { [B]: RESTARTED, [C]: RESTARTED },
       hasData: true,
     },
-    'no fail-over came in time': { sentinels: all('a'), nodes: { b: ELECTABLE }, hasData: true, holdS: 2 },
+    'no fail-over came in time': { sentinels: all(A), nodes: { [B]: ELECTABLE }, hasData: true, holdS: 2 },
   };
   for (const [when, facts] of Object.entries(primaries))
     it(`starts the primary when ${when}`, async () => {
@@ -107,35 +115,35 @@ describe('deploy/start-redis.sh', () => {
 
   const waits: Record<string, [Case, RegExp]> = {
     'most Sentinels are away': [
-      { sentinels: [{ primary: 'b' }, undefined, undefined], hasData: true },
+      { sentinels: [{ primary: B }, undefined, undefined], hasData: true },
       /1 Sentinels answer, 2 must/,
     ],
     'a replica may be elected': [
-      { sentinels: all('a'), nodes: { b: ELECTABLE, c: RESTARTED }, hasData: true },
+      { sentinels: all(A), nodes: { [B]: ELECTABLE, [C]: RESTARTED }, hasData: true },
       /1 nodes may be elected, 0 do not answer/,
     ],
     'a node does not answer': [
-      { sentinels: all('a'), nodes: { b: RESTARTED }, hasData: true },
+      { sentinels: all(A), nodes: { [B]: RESTARTED }, hasData: true },
       /0 nodes may be elected, 1 do not/,
     ],
     'a node is still loading': [
-      { sentinels: all('a'), nodes: { b: RESTARTED, c: LOADING }, hasData: true },
+      { sentinels: all(A), nodes: { [B]: RESTARTED, [C]: LOADING }, hasData: true },
       /0 nodes may be elected, 1 do not/,
     ],
     'a Sentinel leads a fail-over': [
       {
-        sentinels: [{ primary: 'a', flags: 'master,o_down,failover_in_progress' }, { primary: 'a' }, undefined],
+        sentinels: [{ primary: A, flags: 'master,o_down,failover_in_progress' }, { primary: A }, undefined],
         hasData: true,
         holdS: 0,
       },
       /a fail-over may be under way/,
     ],
     'its folder is empty, and others hold messages': [
-      { sentinels: all('a'), nodes: { b: RESTARTED, c: EMPTY }, hasData: false, holdS: 0 },
+      { sentinels: all(A), nodes: { [B]: RESTARTED, [C]: EMPTY }, hasData: false, holdS: 0 },
       /this folder is empty; 0 nodes do not answer, 1 hold messages/,
     ],
     'its folder is empty, and one does not answer': [
-      { sentinels: all('a'), nodes: { b: EMPTY }, hasData: false, holdS: 0 },
+      { sentinels: all(A), nodes: { [B]: EMPTY }, hasData: false, holdS: 0 },
       /this folder is empty; 1 nodes do not answer, 0 hold messages/,
     ],
   };
@@ -145,10 +153,13 @@ describe('deploy/start-redis.sh', () => {
       await until('it says what it waits for', () => why.test(output), 10_000);
       expect(output).not.to.include('STARTED');
       for (const i of [0, 1]) {
-        writeFileSync(join(folder, `s${i}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), 'c\n6379\n');
-        writeFileSync(join(folder, `s${i}-26379-SENTINEL-MASTER`), 'flags\nmaster\nnum-slaves\n0\nconfig-epoch\n9\n');
+        writeFileSync(join(folder, `${SENTINELS[i]}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), `${C}\n6379\n`);
+        writeFileSync(
+          join(folder, `${SENTINELS[i]}-26379-SENTINEL-MASTER`),
+          'flags\nmaster\nnum-slaves\n0\nconfig-epoch\n9\n',
+        );
       }
-      expect(await started()).to.include('--replicaof c 6379');
+      expect(await started()).to.include(`--replicaof ${C} 6379`);
     });
 });
 

@@ -1,0 +1,65 @@
+#!/bin/sh
+# PID 1 of each Redis and Sentinel container, in docker compose and in Kubernetes. It starts the server, reaps what probes and
+# other scripts leave behind (the shell does, whenever it waits), and ends with the server's exit code. Where a node that leads
+# is told to stop, another one takes over first (hand-over.sh). watch.sh asks for a restart by SIGUSR1.
+# usage: init.sh redis|sentinel [more redis-server arguments]; environment as in start-redis.sh and start-sentinel.sh
+set -u
+here=$(dirname "$0")
+kind=$1
+shift
+
+# The limit of a hand-over, and when it is interrupted, after which it may need 8 s more where nobody answers. With Redis's own wait
+# for its replicas (10 s at most) this fits into the 40 s of terminationGracePeriodSeconds and stop_grace_period.
+HAND_OVER_S=8
+HAND_OVER_AT_MOST_S=12
+
+say() { echo "init: $*"; }
+
+stops=0 ending=no restarting=no server='' hand_over='' watch=''
+
+# What follows runs in traps, between any two commands of this script: no signal is lost, and a second one interrupts the first.
+end_server() {
+  ending=yes
+  if [ "$kind" = redis ] && [ -n "$server" ]; then
+    busybox timeout $HAND_OVER_AT_MOST_S sh "$here/hand-over.sh" $HAND_OVER_S &
+    hand_over=$!
+    until wait "$hand_over"; ! kill -0 "$hand_over" 2>/dev/null; do :; done
+    hand_over=''
+  fi
+  [ -z "$server" ] || kill -TERM "$server" 2>/dev/null
+}
+stop() {
+  stops=$((stops + 1)) restarting=no
+  if [ $ending = no ]; then
+    end_server
+  elif [ $stops -gt 1 ]; then
+    # told twice: at once
+    for each in $hand_over $server; do kill -TERM "$each" 2>/dev/null; done
+  fi
+}
+restart() {
+  [ $ending = no ] || return
+  restarting=yes
+  end_server
+}
+trap stop TERM INT
+trap restart USR1
+trap '' HUP
+
+while :; do
+  sh "$here/start-$kind.sh" "$@" &
+  server=$!
+  [ $stops = 0 ] || kill -TERM "$server"
+  sh "$here/watch.sh" "$kind" $$ &
+  watch=$!
+  until wait "$server"; code=$?; ! kill -0 "$server" 2>/dev/null; do :; done
+  # Where it ended during a trap, that was the code of the interrupted wait. The shell may have forgotten what was read already.
+  wait "$server"
+  again=$?
+  [ $again = 127 ] || code=$again
+  server=''
+  kill "$watch" 2>/dev/null
+  [ $restarting = yes ] && [ $stops = 0 ] || exit $code
+  say 'starting again'
+  ending=no restarting=no
+done

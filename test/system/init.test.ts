@@ -1,0 +1,320 @@
+// deploy/init.sh, as PID 1 of Redis and Sentinel: what it does when it is told to stop, with real servers and Sentinels, and that it
+// leaves no zombies.
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
+import type { ScriptedStack } from '../support/scripted-stack.js';
+import { until } from '../support/until.js';
+import { readWritten, startWriters } from '../support/writers.js';
+import type { Address, Writers } from '../support/writers.js';
+
+const KILLED_BY_TERM = 128 + 15;
+const KILLED = 128 + 9;
+
+describe('a node that is told to stop', function () {
+  this.timeout(90_000);
+  let stack: ScriptedStack;
+  let writers: Writers | undefined;
+  before(async () => {
+    stack = await startScriptedStack();
+  });
+  after(() => stack.stop());
+  afterEach(async () => {
+    await writers?.stop();
+    writers = undefined;
+  });
+
+  const optionsOf = (node: string): Address => ({ host: node, port: REDIS_PORT, password: PASSWORD });
+  const primary = async (): Promise<Address | undefined> => {
+    const node = await stack.named();
+    return node === undefined ? undefined : optionsOf(node);
+  };
+  /** Writes from here on; their numbers begin anew. */
+  const startAnew = async (): Promise<Writers> => {
+    await stack.redis(await stack.whole(), 'DEL', 'writes');
+    return startWriters(primary);
+  };
+  const otherThan = (node: string): string[] => stack.nodes.filter((each) => each !== node);
+  /** What a program has logged since this was called. */
+  const logOf = (node: string, program: 'redis' | 'sentinel'): (() => string) => {
+    const { length } = stack.log(node, program);
+    return () => stack.log(node, program).slice(length);
+  };
+
+  async function expectNothingLost(): Promise<void> {
+    await writers!.stop();
+    const written = await readWritten(optionsOf(await stack.whole()));
+    expect(writers!.answered.filter((id) => !written.has(id))).to.deep.equal([]);
+    const refused = [...writers!.refused].filter(([, message]) => /^(READONLY|NOREPLICAS)/.test(message));
+    expect(refused.filter(([id]) => written.has(id))).to.deep.equal([]);
+  }
+
+  /** No replica may be elected meanwhile: a hand-over of this node tries until half of its time is up. */
+  async function whileNoneMayBeElected(leader: string, action: () => Promise<void>): Promise<void> {
+    for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
+    try {
+      await action();
+    } finally {
+      for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
+    }
+  }
+
+  /** Of its own and of its children: the process that runs a script of deploy/. */
+  const pidsOf = (script: string, node: string): number[] =>
+    execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.includes(`deploy/${script}`))
+      .map((line) => Number.parseInt(line, 10))
+      .filter((pid) => environmentOf(pid).includes(`\0SELF=${node}\0`));
+
+  it('hands over first where it leads: nothing is lost, and it is a replica when it comes back', async () => {
+    const old = await stack.whole();
+    writers = await startAnew();
+    await answersMore(writers);
+    const log = logOf(old, 'redis');
+    stack.tell(old, 'redis');
+    expect(await stack.ended(old, 'redis'), log()).to.equal(0);
+    expect(log())
+      .to.match(/hand-over: \S+ leads, after \d+ ms without writes/)
+      .and.not.include('WARNING');
+    expect(await stack.named()).to.be.oneOf(otherThan(old));
+    await answersMore(writers);
+    stack.restart(old);
+    expect(await stack.whole()).not.to.equal(old);
+    expect(log()).to.include('start: as a replica of');
+    await expectNothingLost();
+  });
+
+  it('hands over together with its Sentinel, as a pod does', async () => {
+    const old = await stack.whole();
+    writers = await startAnew();
+    await answersMore(writers);
+    stack.tell(old, 'sentinel');
+    stack.tell(old, 'redis');
+    expect([await stack.ended(old, 'redis'), await stack.ended(old, 'sentinel')]).to.deep.equal([0, 0]);
+    expect(await stack.named()).to.be.oneOf(otherThan(old));
+    await answersMore(writers);
+    stack.restart(old, 'sentinel');
+    stack.restart(old);
+    await expectNothingLost();
+  });
+
+  it('ends at once where it does not lead', async () => {
+    const leader = await stack.whole();
+    const [replica] = otherThan(leader) as [string];
+    const log = logOf(replica, 'redis');
+    stack.tell(replica, 'redis');
+    expect(await stack.ended(replica, 'redis')).to.equal(0);
+    expect(log()).to.include('this node does not lead: nothing to do');
+    stack.restart(replica);
+    expect(await stack.whole()).to.equal(leader);
+  });
+
+  it('leads on until it ends where no replica may take over', async () => {
+    const leader = await stack.whole();
+    await whileNoneMayBeElected(leader, async () => {
+      const log = logOf(leader, 'redis');
+      stack.tell(leader, 'redis');
+      expect(await stack.ended(leader, 'redis')).to.equal(0);
+      expect(log()).to.include('no replica can be promoted without loss');
+    });
+    stack.restart(leader);
+    await stack.whole(60_000);
+  });
+
+  it('told a second time it ends at once, and Sentinel has its period back', async () => {
+    const leader = await stack.whole();
+    await whileNoneMayBeElected(leader, async () => {
+      const log = logOf(leader, 'redis');
+      stack.tell(leader, 'redis');
+      await until('it tries to hand over', () => pidsOf('hand-over.sh', leader).length > 0);
+      stack.tell(leader, 'redis');
+      expect(await stack.ended(leader, 'redis')).to.equal(0);
+      expect(log()).not.to.include('no replica can be promoted');
+      for (const node of stack.nodes)
+        expect(fieldsOf(await stack.sentinel(node, 'SENTINEL', 'DEBUG'))['INFO-PERIOD']).to.equal('500');
+    });
+    stack.restart(leader);
+    await stack.whole(60_000);
+  });
+
+  it('ends although its hand-over is killed', async () => {
+    const leader = await stack.whole();
+    await whileNoneMayBeElected(leader, async () => {
+      stack.tell(leader, 'redis');
+      await until('it tries to hand over', () => pidsOf('hand-over.sh', leader).length > 0);
+      for (const pid of pidsOf('hand-over.sh', leader)) kill(pid);
+      expect(await stack.ended(leader, 'redis')).to.equal(0);
+    });
+    for (const node of stack.nodes)
+      await until('Sentinel has its period back', async () => {
+        const periods = fieldsOf(await stack.sentinel(node, 'SENTINEL', 'DEBUG'));
+        return periods['INFO-PERIOD'] === '500';
+      });
+    stack.restart(leader);
+    await stack.whole(60_000);
+  });
+
+  it('ends with the exit code of a server that dies meanwhile', async () => {
+    const leader = await stack.whole();
+    await whileNoneMayBeElected(leader, async () => {
+      const pid = /^process_id:(\d+)/m.exec(String(await stack.redis(leader, 'INFO', 'server')))![1];
+      stack.tell(leader, 'redis');
+      await until('it tries to hand over', () => pidsOf('hand-over.sh', leader).length > 0);
+      kill(Number(pid));
+      expect(await stack.ended(leader, 'redis')).to.equal(KILLED);
+    });
+    stack.restart(leader);
+    await stack.whole(60_000);
+  });
+
+  it('ends while it waits for the others', async () => {
+    const leader = await stack.whole();
+    const [replica] = otherThan(leader) as [string];
+    for (const node of stack.nodes) stack.tell(node, 'sentinel');
+    for (const node of stack.nodes) expect(await stack.ended(node, 'sentinel')).to.equal(0);
+    stack.tell(replica, 'redis');
+    await stack.ended(replica, 'redis');
+    const log = logOf(replica, 'redis');
+    stack.restart(replica);
+    await until('it waits', () => log().includes('waiting: 0 Sentinels answer'));
+    stack.tell(replica, 'redis');
+    expect(await stack.ended(replica, 'redis')).to.equal(KILLED_BY_TERM);
+    for (const node of stack.nodes) stack.restart(node, 'sentinel');
+    stack.restart(replica);
+    expect(await stack.whole()).to.equal(leader);
+  });
+
+  for (const [what, programs] of [
+    ['all of it, as by `scale --replicas 0`', ['sentinel', 'redis']],
+    ['all Redis nodes, as by `docker compose stop`', ['redis']],
+  ] as const)
+    it(`gives up at once where nobody can take over: ${what}`, async () => {
+      const leader = await stack.whole();
+      writers = await startAnew();
+      await answersMore(writers);
+      const log = logOf(leader, 'redis');
+      for (const node of stack.nodes) for (const program of programs) stack.tell(node, program);
+      for (const node of stack.nodes) expect(await stack.ended(node, 'redis')).to.equal(0);
+      expect(log()).not.to.match(/no replica can be promoted|did not end within/);
+      for (const program of programs) {
+        for (const node of stack.nodes) await stack.ended(node, program);
+        for (const node of stack.nodes) stack.restart(node, program);
+      }
+      await stack.whole(60_000);
+      await answersMore(writers);
+      await expectNothingLost();
+    });
+
+  it('no server has logged a child that it does not know', () => {
+    for (const node of stack.nodes)
+      for (const program of ['redis', 'sentinel'] as const)
+        expect(stack.log(node, program)).not.to.match(/can't find|unmatched pid|unknown pid/i);
+  });
+});
+
+const SHELLS: Record<string, string> = { dash: '/bin/dash', 'busybox ash': '/bin/busybox sh' };
+const inNamespace = ['--user', '--map-root-user', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
+describe('deploy/init.sh as PID 1', () => {
+  let folder: string;
+  let child: ChildProcess | undefined;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'aizumi-init-'))));
+  afterEach(() => {
+    child?.kill('SIGKILL'); // and all in its namespace
+    child = undefined;
+    rmSync(folder, { recursive: true });
+  });
+
+  const isThere = (shell: string): boolean =>
+    spawnSync('unshare', [...inNamespace, ...shell.split(' '), '-c', ':']).status === 0;
+
+  /** The programs that it calls; the server is a shell script. */
+  function start(shell: string, server: string): ChildProcess {
+    const programs = {
+      sh: `#!/bin/sh\nexec ${shell} "$@"\n`,
+      // as busybox's: the watcher of the time is nobody's child
+      busybox: '#!/bin/sh\n[ "$1" = timeout ] && { ( (exec sleep 0.1) & ); shift 2; }\nexec "$@"\n',
+      'redis-cli': '#!/bin/sh\necho role:slave\n',
+      'start-redis.sh': server,
+    };
+    for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text, { mode: 0o755 });
+    for (const name of ['init.sh', 'watch.sh', 'hand-over.sh', 'ask.sh', 'addresses.sh', 'is-in-step.sh'])
+      execFileSync('cp', [`deploy/${name}`, folder]);
+    return spawn('unshare', [...inNamespace, ...shell.split(' '), join(folder, 'init.sh'), 'redis'], {
+      env: {
+        PATH: `${folder}:/usr/sbin:/usr/bin:/sbin:/bin`,
+        DATA: folder,
+        SELF: '10.0.0.1',
+        NODES: '10.0.0.1',
+        SENTINELS: '10.0.0.1',
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+  }
+
+  for (const [name, shell] of Object.entries(SHELLS))
+    describe(`in ${name}`, () => {
+      before(function () {
+        if (isThere(shell)) return;
+        console.log(`    no user namespaces or no ${name} here: NOT checked`);
+        this.skip();
+      });
+
+      it('reaps what probes leave behind', async () => {
+        child = start(
+          shell,
+          `for i in $(seq 100); do
+             sh "${folder}/is-in-step.sh"
+             sh -c 'redis-cli ping | grep -q PONG'
+             sh -c '(exec sleep 0.1) & '
+           done
+           sleep 0.5
+           echo "zombies: $(grep -l '^State:.Z' /proc/[0-9]*/status | wc -l), orphans: $i"
+           exit 7`,
+        );
+        let output = '';
+        child.stdout!.on('data', (chunk) => (output += String(chunk)));
+        const [code] = (await once(child, 'close')) as [number];
+        expect([output, code]).to.deep.equal(['zombies: 0, orphans: 100\n', 7]);
+      }).timeout(60_000);
+
+      it('ends with what the server ends with when it is told to stop', async () => {
+        child = start(shell, `trap 'exit 9' TERM\necho started\nwhile :; do sleep 0.05; done\n`);
+        let output = '';
+        child.stdout!.on('data', (chunk) => (output += String(chunk)));
+        await until('it has started', () => output.includes('started'));
+        // not to `unshare` itself
+        execFileSync('pkill', ['-TERM', '-P', String(child.pid)]);
+        const [code] = (await once(child, 'close')) as [number];
+        expect(code).to.equal(9);
+        expect(output).to.include('nothing to do');
+      });
+    });
+});
+
+function answersMore({ answered }: Writers): Promise<true> {
+  const before = answered.length;
+  return until('more writes are answered', () => answered.length > before + 50, 40_000);
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return `\0${execFileSync('cat', [`/proc/${pid}/environ`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })}`;
+  } catch {
+    return ''; // it has ended
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended
+  }
+}
