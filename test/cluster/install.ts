@@ -53,16 +53,20 @@ export async function install(image: string, overlay: string): Promise<Installed
     until('the stranger is ready', () => areReady(LOAD, STRANGERS), READY_MS),
     whole(),
   ]);
-  const service = await get('service', 'aizumi', '--namespace', NAMESPACE);
   const secret = await get('secret', 'key', '--namespace', CLIENTS);
   return {
-    url: `http://${hostOf(service.spec.clusterIP as string)}:${service.spec.ports[0].port}`,
+    url: await urlOfService(),
     key: Buffer.from(secret.data.key as string, 'base64').toString(),
     warnings,
   };
 }
 
-const hostOf = (address: string): string => (address.includes(':') ? `[${address}]` : address);
+/** By its address: who sends load must not wait for DNS. */
+export async function urlOfService(): Promise<string> {
+  const { spec } = await get('service', 'aizumi', '--namespace', NAMESPACE);
+  const address = spec.clusterIP as string;
+  return `http://${address.includes(':') ? `[${address}]` : address}:${spec.ports[0].port}`;
+}
 
 /** @returns undefined when there is none */
 async function ownNamespace(): Promise<Doc | undefined> {

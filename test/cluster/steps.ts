@@ -1,6 +1,7 @@
 // The table of steps, in the order in which they are run.
 import { applies } from './applies.js';
 import { autoscaling, noMetrics } from './autoscaler.js';
+import { backup, deleteAndApply, noVolume } from './backup.js';
 import { killWithoutDns, noDnsToTake } from './dns.js';
 import { measure } from './event.js';
 import type { Event } from './event.js';
@@ -88,6 +89,8 @@ export const STEPS: Readonly<Record<string, Step>> = {
       () => ({ ...killPrimary(), name: 'after that, the primary killed' }),
     ),
   },
+  backup: { unless: noVolume, run: ({ installed, overlay }) => backup(installed, overlay) },
+  'delete-and-apply': { run: ({ installed, overlay }) => deleteAndApply(installed, overlay) },
   logs: { run: logs },
   autoscaler: { unless: noMetrics, run: ({ installed }) => autoscaling(installed) },
 };
