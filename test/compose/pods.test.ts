@@ -1,5 +1,5 @@
 // The Redis of k8s/overlays/production for real, without a cluster: Docker runs the containers of the rendered StatefulSet.
-// Each pod is a network namespace with an address that stays and a name that always resolves, as its Service gives them.
+// Each pod is a network namespace with an address that stays, as its Service gives it, and a name that DNS knows.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,8 @@ import { docker } from './stack.js';
 const PODS = ['redis-0', 'redis-1', 'redis-2'];
 const NETWORK = 'aizumi-test-pods';
 const PASSWORD = 'a-secret';
+/** Of each kind. */
+const PROBES = 30;
 
 describe('k8s: the StatefulSet, by docker', function () {
   this.timeout(120_000);
@@ -49,8 +51,7 @@ describe('k8s: the StatefulSet, by docker', function () {
 
   /** Like the sandbox of a pod, and the containers in it. */
   async function startPod(pod: string): Promise<void> {
-    const hosts = PODS.flatMap((name) => ['--add-host', `${name}:${address(name)}`]);
-    const sandbox = ['--network', NETWORK, '--ip', address(pod), ...hosts, '--entrypoint', 'sleep'];
+    const sandbox = ['--network', NETWORK, '--ip', address(pod), '--network-alias', pod, '--entrypoint', 'sleep'];
     await docker('run', '--detach', '--init', '--name', `aizumi-test-${pod}`, ...sandbox, 'redis:8-alpine', '3600');
     for (const container of containers) {
       const env = (container.env as Doc[]).flatMap(({ name, value, valueFrom }) => [
@@ -96,7 +97,7 @@ describe('k8s: the StatefulSet, by docker', function () {
   const ready = (pods: string[]): Promise<true> =>
     until(`${pods.join(', ')} are ready`, async () => (await Promise.all(pods.map(probe))).every(Boolean), 60_000);
 
-  it('fails over by names, with a password, and a pod that comes back is a replica', async () => {
+  it('fails over, with a password, and a pod that comes back is a replica', async () => {
     await ready(PODS);
     expect(await Promise.all(PODS.map(role))).to.deep.equal(['master', 'slave', 'slave']);
     await until('a replica confirms', async () => {
@@ -112,6 +113,37 @@ describe('k8s: the StatefulSet, by docker', function () {
     await ready(PODS);
     expect(await role('redis-0')).to.equal('slave');
     expect(await cli('redis-0', 'GET', 'kept')).to.equal('yes');
-    expect((await cli('redis-0', 'ROLE')).split('\n')[1]).to.be.oneOf(others); // by its name
+    expect((await cli('redis-0', 'ROLE')).split('\n')[1]).to.be.oneOf(others.map(address)); // not by its name
+  });
+
+  it('hands over when the primary’s pod is told to stop', async () => {
+    await ready(PODS);
+    const roles = await Promise.all(PODS.map(role));
+    const old = PODS[roles.indexOf('master')]!;
+    const names = containers.map((container) => nameOf(old, container));
+    await docker('stop', '--time', '40', ...names);
+    const log = await docker('logs', names[0]!);
+    expect(log).to.match(/hand-over: \S+ leads, after \d+ ms without writes/);
+    expect(await docker('inspect', '--format', '{{.State.ExitCode}}', ...names)).to.match(/^0\n0$/);
+    const others = PODS.filter((pod) => pod !== old);
+    expect(await Promise.all(others.map(role))).to.include('master');
+    await docker('start', ...names);
+    await ready(PODS);
+    expect(await role(old)).to.equal('slave');
+  });
+
+  it('has no zombies after many probes, and no child that a server does not know', async () => {
+    const probes = ['startupProbe', 'livenessProbe', 'readinessProbe'];
+    for (const container of containers) {
+      const name = nameOf('redis-0', container);
+      for (let i = 0; i < PROBES; i++)
+        for (const kind of probes)
+          if (container[kind]) await docker('exec', name, ...(container[kind].exec.command as string[]));
+      await until('what they left is reaped', async () => {
+        const zombies = await docker('exec', name, 'sh', '-c', 'grep -h "^State:.Z" /proc/[0-9]*/status | wc -l');
+        return zombies === '0';
+      });
+      expect(await docker('logs', name)).not.to.match(/can't find|unmatched pid|unknown pid/i);
+    }
   });
 });

@@ -85,6 +85,7 @@ const MISTAKES: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'service links': (docs) => delete worker(docs).enableServiceLinks,
   'liveness that depends on Redis': (docs) => (worker(docs).containers[0].livenessProbe.httpGet.path = '/readyz'),
   'a grace period shorter than the drain': (docs) => (worker(docs).terminationGracePeriodSeconds = 10),
+  'a grace period shorter than a hand-over': (docs) => (redis(docs).terminationGracePeriodSeconds = 30),
   'a setting that aizumi does not know': (docs) => (config(docs).AIZUMI_LOGLEVEL = 'info'),
   'a setting that aizumi cannot parse': (docs) => (config(docs).AIZUMI_DURABILITY = 'most'),
   'workers without keys': (docs) => delete config(docs).AIZUMI_API_KEYS_FILE,

@@ -7,6 +7,8 @@ import type { Doc } from './render.js';
 
 /** A worker drains for at most 9.5 s. */
 const DRAIN_S = 9.5;
+/** Of a Redis that is told to stop: a hand-over, what it takes to give it up where nobody answers, and the wait for its replicas. */
+const HAND_OVER_S = 12 + 8 + 10;
 /** Stands for the value of a Secret. */
 const FROM_SECRET = 'redis+sentinel://:secret@redis-0,redis-1,redis-2/mymaster';
 
@@ -41,6 +43,11 @@ function workloadFaults(docs: Doc[]): string[] {
       ...podFaults(pod),
       ...containersOf(workload).flatMap((container) => containerFaults(container)),
       ...(workload.kind === 'Deployment' ? workerFaults(workload) : []),
+      ...must(
+        !containersOf(workload).some(({ command = [] }) => (command as string[])[1]?.endsWith('/init.sh')) ||
+          pod.terminationGracePeriodSeconds > HAND_OVER_S,
+        'is killed before it has handed over',
+      ),
       ...containersOf(workload).flatMap((container) => settingFaults(container, docs)),
     ];
     return faults.map((fault) => `${nameOf(workload)}: ${fault}`);
