@@ -8,6 +8,7 @@ set -u
 kind=$1 init=$2
 SELF_NAME=$SELF
 WATCH_S=10
+[ -n "$NAMES" ] || [ "$kind" = sentinel ] || exit 0 # nothing to watch
 
 restart() {
   echo "watch: $*: the server is restarted"
