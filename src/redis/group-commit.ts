@@ -50,6 +50,8 @@ interface Pending {
 /** Part of the time allowed that WAIT may use; the rest is for its answer to arrive. */
 const WAIT_SHARE = 0.85;
 const SHORTEST_WAIT_MS = 20;
+/** A batch waits for a connection for this long: in the next there may be one that has less time left. */
+const CONNECT_MS = 100;
 /** So long replicas beyond those that are needed are waited for. */
 const PATIENCE_MS = 100;
 /** An answer about who leads holds for no longer, and for no longer than half of down-after. */
@@ -115,12 +117,12 @@ export class GroupCommit {
 
   async #send(batch: Pending[]): Promise<void> {
     const { timeoutMs, needs, observer } = this.options;
-    const sinceMs = (batch[0] as Pending).sinceMs;
+    const sinceMs = Math.min(...batch.map((pending) => pending.sinceMs));
     const leftMs = (): number =>
       Math.max(SHORTEST_WAIT_MS, Math.round(timeoutMs * WAIT_SHARE - performance.now() + sinceMs));
-    // without a connection in time the writes are refused, and nothing was done
+    // without a connection in time the writes are refused, nothing was done, and they may come again (detours.ts)
     if (this.redis.status !== 'ready')
-      await Promise.race([connectionAttempt(this.redis), sleep(leftMs(), undefined, { ref: false })]);
+      await Promise.race([connectionAttempt(this.redis), sleep(CONNECT_MS, undefined, { ref: false })]);
     if (!this.#isFollowed && needs().every > needs().enough) await this.#askHistory();
     const sentMs = performance.now();
     const writes = batch.map(({ write }) => settled(write(this.redis)));

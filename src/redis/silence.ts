@@ -15,29 +15,31 @@ const TICKS = 8;
 
 /** Ends the connection when it is lost; ioredis opens it anew. Takes the place of ioredis's socketTimeout. */
 export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: SilenceOptions): void {
-  let quietMs = performance.now();
+  const tickMs = silenceMs / TICKS;
+  const longestTicks = Math.ceil(longestMs / tickMs);
+  // ticks, not times: after this process was held up, what has arrived meanwhile is read only after its timers have run
+  let silent = 0;
   let stream: Redis['stream'] | undefined;
   let bytesRead = 0;
   let asked: { answers: boolean } | undefined; // once in a silence
   const tick = (): void => {
-    const nowMs = performance.now();
     const owes = (redis.status === 'ready' || redis.status === 'connect') && redis.commandQueue.length > 0;
     if (!owes || redis.stream !== stream || redis.stream.bytesRead !== bytesRead) {
       stream = redis.status === 'connecting' || redis.status === 'wait' ? undefined : redis.stream;
       bytesRead = stream?.bytesRead ?? 0;
-      quietMs = nowMs;
+      silent = 0;
       asked = undefined;
       return;
     }
-    const silentMs = nowMs - quietMs;
-    if (silentMs >= silenceMs / 2 && asked === undefined) {
+    silent += 1;
+    if (silent >= TICKS / 2 && asked === undefined) {
       const question = { answers: false };
       asked = question;
       void isAlive().then((isTrue) => (question.answers = isTrue));
     }
-    if (silentMs >= longestMs || (silentMs >= silenceMs && !asked?.answers))
-      redis.stream.destroy(new Error(`Redis has not answered for ${Math.round(silentMs)} ms`));
+    if (silent >= longestTicks || (silent >= TICKS && !asked?.answers))
+      redis.stream.destroy(new Error(`Redis has not answered for ${Math.round(silent * tickMs)} ms`));
   };
-  const timer = setInterval(tick, silenceMs / TICKS).unref();
+  const timer = setInterval(tick, tickMs).unref();
   redis.once('end', () => clearInterval(timer));
 }
