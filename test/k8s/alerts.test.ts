@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { ALERT_TESTS, RULES } from '../support/monitoring.js';
+import { parse } from 'yaml';
+import { ALERT_TESTS, BACKUP_RULES, RULES } from '../support/monitoring.js';
 
 const run = promisify(execFile);
 /** Debian's package `prometheus`, unpacked by .ci/run: it runs with the libraries beside it. */
@@ -36,10 +37,19 @@ describe('alert rules', function () {
     }
   });
 
-  it('are rules', async () => expect(await promtool('check', 'rules', RULES)).to.include('SUCCESS'));
+  for (const rules of [RULES, BACKUP_RULES])
+    it(`are rules: ${rules}`, async () => expect(await promtool('check', 'rules', rules)).to.include('SUCCESS'));
 
-  it('fire when they should, and not before', async () =>
-    expect(await promtool('test', 'rules', ALERT_TESTS)).to.include('SUCCESS'));
+  for (const tests of [ALERT_TESTS, 'test/monitoring/backup-alerts.yaml'])
+    it(`fire when they should, and not before: ${tests}`, async () =>
+      expect(await promtool('test', 'rules', tests)).to.include('SUCCESS'));
+
+  it('on backups are the same for the operator', async () => {
+    const read = async (file: string): Promise<any> => parse(await readFile(file, 'utf8'));
+    const { groups } = await read(BACKUP_RULES);
+    const { spec } = await read(BACKUP_RULES.replace('rules.yaml', 'prometheus-rule.yaml'));
+    expect(spec.groups).to.deep.equal(groups);
+  });
 
   describe('their tests find', () => {
     let folder: string;

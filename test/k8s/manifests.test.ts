@@ -1,10 +1,12 @@
 // k8s/ without a cluster: npm run test:k8s. Renders every overlay and checks what an API server would, and what it would not.
+import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { parse } from 'yaml';
 import { ask } from '../support/ask.js';
 import { startBroker } from '../support/broker.js';
 import { startRedisServer } from '../support/redis-server.js';
 import { referenceFaults } from './references.js';
-import { OVERLAYS, render } from './render.js';
+import { NAMESPACE, OVERLAYS, nameOf, ofKind, render, renderFolder } from './render.js';
 import type { Doc } from './render.js';
 import { ruleFaults } from './rules.js';
 import { schemaFaults } from './schema.js';
@@ -100,6 +102,76 @@ const MISTAKES: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'no address of Redis': (docs) => delete worker(docs).containers[0].env,
 };
 
+const backup = (docs: Doc[]): Doc => one(docs, 'CronJob', 'aizumi-backup').spec as Doc;
+const backupPod = (docs: Doc[]): Doc => backup(docs).jobTemplate.spec.template.spec as Doc;
+const route = (docs: Doc[]): Doc => one(docs, 'HTTPRoute', 'aizumi').spec as Doc;
+
+/** Each is a mistake that somebody could make, in the overlay with everything. */
+const MISTAKES_OF_THE_REST: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
+  'a backup into a claim that nobody is told to make': (docs) =>
+    (backupPod(docs).volumes[0].persistentVolumeClaim.claimName = 'backups'),
+  'a claim that goes with the overlay': (docs) =>
+    docs.push({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'x', namespace: NAMESPACE } }),
+  'a namespace that goes with the overlay': (docs) =>
+    docs.push({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, namespace: NAMESPACE } }),
+  'two backups at once': (docs) => (backup(docs).concurrencyPolicy = 'Allow'),
+  'a backup that hangs for ever': (docs) => delete backup(docs).jobTemplate.spec.activeDeadlineSeconds,
+  'a backup at the hour of nobody knows where': (docs) => delete backup(docs).timeZone,
+  'a backup that may be root': (docs) => (backupPod(docs).securityContext.runAsNonRoot = false),
+  'a backup without limits': (docs) => delete backupPod(docs).containers[0].resources.limits,
+  'a backup whose script is elsewhere': (docs) => (backupPod(docs).containers[0].command[1] = '/opt/backup/save.sh'),
+  'a misspelt field of the backup': (docs) => (backup(docs).jobTemplate.spec.backofLimit = 1),
+  'a backup that Redis does not let in': (docs) =>
+    (one(docs, 'NetworkPolicy', 'backup-asks').spec.ingress[0].from[0].podSelector.matchLabels = { app: 'backup' }),
+  'what the API server writes in another way': (docs) =>
+    (backupPod(docs).containers[0].resources.limits = { cpu: '1000m', memory: '1024Mi' }),
+  'a route to a Service that is not there': (docs) => (route(docs).rules[0].backendRefs[0].port = 80),
+  'a route that repeats requests': (docs) => (route(docs).rules[0].retry = { attempts: 2 }),
+  'a route that waits for less than a RECV': (docs) => (route(docs).rules[0].timeouts.request = '15s'),
+  'a misspelt field of the route': (docs) => (route(docs).hostname = 'aizumi.example.com'),
+};
+
+/** What differs between two overlays: `+` only in the second, `-` only in the first, `~` in both and not the same. */
+function difference(first: Doc[], second: Doc[]): string[] {
+  // the suffix of what kustomize generates is its content's digest
+  const plain = (docs: Doc[]): Map<string, string> =>
+    new Map(
+      docs.map((doc) => {
+        const text = JSON.stringify(doc);
+        return [nameOf(doc).replace(/-[a-z0-9]{10}$/, ''), text.replace(/\baizumi-[a-z0-9]{10}\b/g, 'aizumi')];
+      }),
+    );
+  const [before, after] = [plain(first), plain(second)];
+  return [
+    ...[...after.keys()].filter((name) => !before.has(name)).map((name) => `+ ${name}`),
+    ...[...before].flatMap(([name, text]) => {
+      if (!after.has(name)) return [`- ${name}`];
+      return after.get(name) === text ? [] : [`~ ${name}`];
+    }),
+  ].sort();
+}
+
+const OF_GATEWAY = ['+ HTTPRoute aizumi', '+ NetworkPolicy gateway-reaches-workers'];
+const OF_KEDA = [
+  '+ NetworkPolicy keda-asks-workers',
+  '+ ScaledObject receivers-of-100',
+  '+ TriggerAuthentication aizumi-keda',
+];
+const OF_MONITORING = [
+  '+ ConfigMap dashboard-of-aizumi',
+  '+ NetworkPolicy prometheus-scrapes-workers',
+  '+ PodMonitor aizumi',
+  '+ PrometheusRule aizumi',
+  '~ ConfigMap aizumi',
+  '~ Deployment aizumi',
+];
+const OF_BACKUP = [
+  '+ ConfigMap backup-scripts',
+  '+ CronJob aizumi-backup',
+  '+ NetworkPolicy backup',
+  '+ NetworkPolicy backup-asks-redis',
+];
+
 describe('k8s', function () {
   this.timeout(60_000);
 
@@ -123,6 +195,17 @@ describe('k8s', function () {
         }
       });
 
+      it('has only what can be deleted without a message being lost', () =>
+        expect(ofKind(docs, 'Namespace', 'PersistentVolumeClaim')).to.deep.equal([]));
+
+      if (overlay === 'external-redis') {
+        it('has no Redis', () => {
+          expect(ofKind(docs, 'StatefulSet', 'CronJob')).to.deep.equal([]);
+          expect(JSON.stringify(docs)).not.to.include('"app.kubernetes.io/name":"redis"');
+        });
+        return;
+      }
+
       it('has a redis.conf with which a real Redis starts', async () => {
         const files = one(docs, 'ConfigMap', 'redis-conf').data as Record<string, string>;
         const server = await startRedisServer({ conf: `${files['redis.conf']}\n${files['replicated.conf']}` });
@@ -142,6 +225,7 @@ describe('k8s', function () {
   for (const [overlay, mistakes] of [
     ['production-keda', MISTAKES],
     ['production-monitored', MISTAKES_OF_MONITORING],
+    ['production-full', MISTAKES_OF_THE_REST],
   ] as const)
     describe(`a mistake is found in ${overlay}`, () => {
       let text: string;
@@ -154,4 +238,75 @@ describe('k8s', function () {
           expect(faultsOf(docs)).not.to.be.empty;
         });
     });
+
+  describe('an overlay changes what its name says, and nothing else', () => {
+    const changes: Record<string, string[]> = {
+      'production-backup': OF_BACKUP,
+      'production-full': [...OF_BACKUP, '+ PrometheusRule aizumi-backup', ...OF_GATEWAY, ...OF_KEDA, ...OF_MONITORING],
+      'production-gateway': OF_GATEWAY,
+      'production-keda': OF_KEDA,
+      'production-monitored': OF_MONITORING,
+    };
+    it('and all are looked at', () =>
+      expect(OVERLAYS.filter((name) => name.startsWith('production-'))).to.deep.equal(Object.keys(changes).sort()));
+
+    for (const [overlay, expected] of Object.entries(changes))
+      it(overlay, async () => {
+        const [plain, other] = [await render('production'), await render(overlay)];
+        expect(difference(plain, other)).to.deep.equal([...expected].sort());
+      });
+
+    it('production-monitored adds the metrics’ port and its setting, where production has the rest', async () => {
+      const [plain, other] = [await render('production'), await render('production-monitored')];
+      const { AIZUMI_METRICS_PORT: port, ...rest } = config(other);
+      expect(port).to.equal('9464');
+      expect(rest).to.deep.equal(config(plain));
+      const pod = worker(other);
+      pod.containers[0].ports = (pod.containers[0].ports as Doc[]).filter(({ name }) => name !== 'metrics');
+      pod.containers[0].envFrom = worker(plain).containers[0].envFrom;
+      expect(pod).to.deep.equal(worker(plain));
+    });
+  });
+
+  it('has by themselves what must outlive every overlay', () => {
+    const files = ['k8s/base/namespace.yaml', 'k8s/components/backup/claim.yaml'];
+    const docs = files.map((file) => parse(readFileSync(file, 'utf8')) as Doc);
+    expect(schemaFaults(docs)).to.deep.equal([]);
+    expect(docs.map(nameOf)).to.deep.equal([`Namespace ${NAMESPACE}`, 'PersistentVolumeClaim aizumi-backups']);
+    expect(docs[0]!.metadata.labels['pod-security.kubernetes.io/enforce']).to.equal('restricted');
+    expect(docs[1]!.metadata.namespace).to.equal(NAMESPACE);
+  });
+
+  describe('restore', () => {
+    let production: Doc[];
+    let docs: Doc[];
+    before(async () => {
+      production = await render('production');
+      docs = await renderFolder('k8s/restore');
+    });
+
+    it('has no fault, beside production', () => expect(faultsOf([...production, ...docs])).to.deep.equal([]));
+
+    it('shares no object with production, so that its deletion takes nothing away', () => {
+      const names = production.map(nameOf);
+      expect(docs.map(nameOf).filter((name) => names.includes(name))).to.deep.equal([]);
+    });
+
+    it('has a Job for each node’s claim, which knows which node it is', () => {
+      const { replicas, template } = one(production, 'StatefulSet', 'redis').spec as Doc;
+      const nodes = template.spec.containers[0].env.find(({ name }: Doc) => name === 'NODES').value as string;
+      expect(nodes.split(' ')).to.have.length(replicas as number);
+      nodes.split(' ').forEach((node, i) => {
+        const pod = one(docs, 'Job', `restore-node-${i}`).spec.template.spec as Doc;
+        const env = pod.containers[0].env as Doc[];
+        expect(env.find(({ name }) => name === 'SELF')!.value).to.equal(node);
+        expect(env.find(({ name }) => name === 'NODES')!.value).to.equal(nodes);
+        const claims = (pod.volumes as Doc[]).map(({ persistentVolumeClaim: claim }) => claim?.claimName as unknown);
+        expect(claims.filter(Boolean)).to.deep.equal([`data-${node}`]);
+        // as the nodes' pods write it
+        expect(pod.securityContext).to.deep.equal(template.spec.securityContext);
+        expect(pod.containers[0].image).to.equal(template.spec.containers[0].image);
+      });
+    });
+  });
 });

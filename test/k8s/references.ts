@@ -1,6 +1,9 @@
 // What schemas do not see: that documents mean each other when they name each other.
-import { containersOf, nameOf, ofKind, workloads } from './render.js';
+import { NAMESPACE, containersOf, nameOf, ofKind, workloads } from './render.js';
 import type { Doc } from './render.js';
+
+/** Made by hand as well, so that they outlive every overlay: k8s/components/backup/claim.yaml. */
+const CLAIMS: readonly string[] = ['aizumi-backups'];
 
 type Labels = Record<string, string>;
 type Fault = string | false;
@@ -22,6 +25,7 @@ export function referenceFaults(docs: Doc[]): string[] {
     ...ofKind(docs, 'HorizontalPodAutoscaler').flatMap((doc) => about(doc, autoscalerFaults(doc, docs))),
     ...ofKind(docs, 'PodMonitor').flatMap((doc) => about(doc, podMonitorFaults(doc, docs))),
     ...ofKind(docs, 'ScaledObject').flatMap((doc) => about(doc, scaledObjectFaults(doc, docs))),
+    ...ofKind(docs, 'HTTPRoute').flatMap((doc) => about(doc, routeFaults(doc, docs))),
     ...ofKind(docs, 'TriggerAuthentication').flatMap((doc) => about(doc, triggerAuthenticationFaults(doc))),
   ];
   return faults;
@@ -33,11 +37,13 @@ const about = (doc: Doc, faults: Fault[]): string[] =>
 function once(docs: Doc[]): string[] {
   const names = docs.map(nameOf);
   const twice = names.filter((name, i) => names.indexOf(name) !== i).map((name) => `${name} is there twice`);
-  const [namespace] = ofKind(docs, 'Namespace');
-  const elsewhere = docs.filter(
-    (doc) => doc.kind !== 'Namespace' && doc.metadata.namespace !== namespace?.metadata.name,
-  );
-  return [...twice, ...elsewhere.map((doc) => `${nameOf(doc)} is in another namespace`)];
+  const elsewhere = docs.filter((doc) => doc.metadata.namespace !== NAMESPACE);
+  const lost = ofKind(docs, 'Namespace', 'PersistentVolumeClaim');
+  return [
+    ...twice,
+    ...elsewhere.map((doc) => `${nameOf(doc)} is in another namespace`),
+    ...lost.map((doc) => `${nameOf(doc)} would be deleted with the overlay, and the messages with it`),
+  ];
 }
 
 const matches = (labels: Labels, wanted: Labels): boolean =>
@@ -130,10 +136,23 @@ function workloadFaults({ kind, spec }: Doc, docs: Doc[]): Fault[] {
     ...((pod.volumes ?? []) as Doc[]).map(
       ({ configMap }) => !isThere('ConfigMap', configMap?.name) && `no ConfigMap ${configMap?.name}`,
     ),
+    ...((pod.volumes ?? []) as Doc[]).map(
+      ({ persistentVolumeClaim: claim }) => claim !== undefined && claimFault(String(claim.claimName), docs),
+    ),
     !isThere('ServiceAccount', pod.serviceAccountName) && `no ServiceAccount ${pod.serviceAccountName}`,
     kind === 'StatefulSet' && headless?.spec.clusterIP !== 'None' && `no headless Service ${spec.serviceName}`,
     ...containersOf({ spec }).flatMap((container) => containerFaults(container, volumes, docs, isThere)),
   ];
+}
+
+/** A claim is one of CLAIMS, or a StatefulSet makes it for one of its pods. */
+function claimFault(name: string, docs: Doc[]): Fault {
+  const made = ofKind(docs, 'StatefulSet').flatMap(({ metadata, spec }) =>
+    ((spec.volumeClaimTemplates ?? []) as Doc[]).flatMap((template) =>
+      Array.from({ length: spec.replicas }, (_, i) => `${template.metadata.name}-${metadata.name}-${i}`),
+    ),
+  );
+  return ![...CLAIMS, ...made].includes(name) && `no claim ${name}`;
 }
 
 function containerFaults(
@@ -195,6 +214,24 @@ function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
       `${pathname} tells no ${metadata.valueLocation}`
     );
   });
+}
+
+/** To workers, with time enough for a RECV that waits and a SEND that is confirmed late, and sent once. */
+function routeFaults({ spec }: Doc, docs: Doc[]): Fault[] {
+  const services = ofKind(docs, 'Service');
+  return (spec.rules as Doc[]).flatMap(({ backendRefs, timeouts, retry }) => [
+    ...(backendRefs as Doc[]).map(
+      ({ name, port }) =>
+        !services.some(
+          ({ metadata, spec: { ports } }) =>
+            metadata.name === name && (ports as Doc[]).some((exposed) => exposed.port === port),
+        ) && `no Service ${name}:${port}`,
+    ),
+    retry !== undefined && 'it repeats requests',
+    ...['request', 'backendRequest'].map(
+      (which) => !(Number.parseInt(timeouts?.[which] as string, 10) >= 70) && `it waits too short a time: ${which}`,
+    ),
+  ]);
 }
 
 /** The scaler knows what it needs by the parameter's name. */

@@ -12,7 +12,18 @@ import { addEntry } from '../../src/access/key-entries.js';
 /** A Kubernetes object, as it was written. */
 export type Doc = Record<string, any>;
 
-export const OVERLAYS = ['local', 'production', 'production-keda', 'production-monitored'];
+export const OVERLAYS = [
+  'external-redis',
+  'local',
+  'production',
+  'production-backup',
+  'production-full',
+  'production-gateway',
+  'production-keda',
+  'production-monitored',
+];
+/** Where all of it is. It is in no overlay: who deletes an overlay keeps the namespace, and the claims in it. */
+export const NAMESPACE = 'aizumi';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -29,17 +40,21 @@ async function copyWithKeys(): Promise<string> {
   return copy;
 }
 
-/** @throws Error that says what to do when there is no kubectl, or what kustomize says */
-export async function render(overlay: string): Promise<Doc[]> {
+/** The documents of an overlay. */
+export const render = (overlay: string): Promise<Doc[]> => renderFolder(`k8s/overlays/${overlay}`);
+
+/** @throws Error that says what to do when there is no kubectl, or what kustomize says, if only to warn */
+export async function renderFolder(folder: string): Promise<Doc[]> {
   const copy = await copyWithKeys();
-  const rendered = run('kubectl', ['kustomize', join(copy, 'k8s/overlays', overlay)]);
+  const rendered = run('kubectl', ['kustomize', join(copy, folder)]);
   await rendered.catch(() => undefined).finally(() => rm(copy, { recursive: true }));
-  const { stdout } = await rendered.catch((error: unknown) => {
+  const { stdout, stderr } = await rendered.catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new Error('kubectl 1.27 or newer must be in the PATH: https://kubernetes.io/docs/tasks/tools/', {
       cause: error,
     });
   });
+  if (stderr !== '') throw new Error(`kustomize warns: ${stderr}`);
   return parseAllDocuments(stdout, { uniqueKeys: true }).map((doc) => {
     if (doc.errors[0] !== undefined) throw doc.errors[0];
     return unfolded(doc.toJS({ maxAliasCount: 0 }) as Doc);
@@ -60,6 +75,9 @@ export const nameOf = ({ kind, metadata }: Doc): string => `${String(kind)} ${St
 export const ofKind = (docs: Doc[], ...kinds: string[]): Doc[] =>
   docs.filter(({ kind }) => kinds.includes(String(kind)));
 
-/** What makes pods. */
-export const workloads = (docs: Doc[]): Doc[] => ofKind(docs, 'Deployment', 'StatefulSet');
+/** What makes pods; a CronJob is shown as the Job that it makes. */
+export const workloads = (docs: Doc[]): Doc[] =>
+  ofKind(docs, 'Deployment', 'StatefulSet', 'Job', 'CronJob').map((doc) =>
+    doc.kind === 'CronJob' ? { ...doc, spec: doc.spec.jobTemplate.spec as Doc } : doc,
+  );
 export const containersOf = (workload: Doc): Doc[] => workload.spec.template.spec.containers as Doc[];

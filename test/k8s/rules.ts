@@ -13,7 +13,7 @@ const HAND_OVER_S = 12 + 8 + 10;
 const FROM_SECRET = 'redis+sentinel://:secret@redis-0,redis-1,redis-2/mymaster';
 
 export function ruleFaults(docs: Doc[]): string[] {
-  return [...metricsFaults(docs), ...workloadFaults(docs)];
+  return [...metricsFaults(docs), ...workloadFaults(docs), ...scheduleFaults(docs), ...docs.flatMap(rewrittenFaults)];
 }
 
 /** The port of the metrics is the scraper's alone: no policy lets anybody else in, and each says which ports it means. */
@@ -42,6 +42,11 @@ function workloadFaults(docs: Doc[]): string[] {
     const faults = [
       ...podFaults(pod),
       ...containersOf(workload).flatMap((container) => containerFaults(container)),
+      ...(isJob(workload)
+        ? jobFaults(workload)
+        : containersOf(workload).flatMap(({ name, livenessProbe }) =>
+            must(livenessProbe !== undefined, `${name}: no liveness probe`),
+          )),
       ...(workload.kind === 'Deployment' ? workerFaults(workload) : []),
       ...must(
         !containersOf(workload).some(({ command = [] }) => (command as string[])[1]?.endsWith('/init.sh')) ||
@@ -54,6 +59,47 @@ function workloadFaults(docs: Doc[]): string[] {
   });
 }
 
+const isJob = ({ kind }: Doc): boolean => kind === 'Job' || kind === 'CronJob';
+
+function jobFaults({ spec }: Doc): string[] {
+  return [
+    ...must(spec.activeDeadlineSeconds > 0, 'may hang for ever'),
+    ...must(spec.backoffLimit >= 0 && spec.backoffLimit <= 3, 'is repeated too often'),
+    ...must(spec.template.spec.restartPolicy === 'Never', 'a restart in place loses the log of what failed'),
+  ];
+}
+
+function scheduleFaults(docs: Doc[]): string[] {
+  return ofKind(docs, 'CronJob').flatMap(({ spec, ...doc }) =>
+    [
+      ...must(spec.concurrencyPolicy === 'Forbid', 'two may run at once'),
+      ...must(spec.startingDeadlineSeconds > 0, 'one that is missed is not made up for, or at any time'),
+      ...must(spec.timeZone !== undefined, 'its hours are those of the control plane'),
+    ].map((fault) => `${nameOf(doc)}: ${fault}`),
+  );
+}
+
+/** What the API server would write in another way, so that `kubectl diff` would show it for ever: `1000m` for 1, `1024Mi` for 1Gi. */
+function rewrittenFaults(doc: Doc): string[] {
+  const faults: string[] = [];
+  const walk = (value: unknown, path: string): void => {
+    if (value === null) faults.push(`${path} is null`);
+    if (value === null || typeof value !== 'object') return;
+    if (/\/(requests|limits)$/.test(path))
+      for (const [what, amount] of Object.entries(value))
+        if (typeof amount !== 'string' || amount.endsWith('000m') || isMore(amount))
+          faults.push(`${path}/${what}: ${amount}`);
+    for (const [name, child] of Object.entries(value)) walk(child, `${path}/${name}`);
+  };
+  walk(doc.spec, '');
+  return faults.map((fault) => `${nameOf(doc)}: the API server writes this in another way: ${fault}`);
+}
+
+const isMore = (amount: string): boolean => {
+  const [, number, unit = ''] = /^(\d+)(Ki|Mi|Gi)?$/.exec(amount) ?? [];
+  return unit !== '' && Number(number) % 1024 === 0;
+};
+
 const must = (holds: boolean, fault: string): string[] => (holds ? [] : [fault]);
 
 const podFaults = ({ securityContext, enableServiceLinks, automountServiceAccountToken, ...pod }: Doc): string[] => [
@@ -64,7 +110,7 @@ const podFaults = ({ securityContext, enableServiceLinks, automountServiceAccoun
   ...must(!pod.hostNetwork && !pod.hostPID && !pod.hostIPC, 'shares what is the host’s'),
 ];
 
-function containerFaults({ name, image, securityContext, resources, ...container }: Doc): string[] {
+function containerFaults({ name, image, securityContext, resources }: Doc): string[] {
   const { limits, requests } = (resources ?? {}) as Record<string, Doc | undefined>;
   return [
     ...must(/^[^:@]+:(?!latest$)[\w.-]+$/.test(String(image)), `image ${image} has no tag`),
@@ -75,7 +121,6 @@ function containerFaults({ name, image, securityContext, resources, ...container
       ['cpu', 'memory'].every((what) => limits?.[what] && requests?.[what]),
       'no requests or limits',
     ),
-    ...must(container.livenessProbe !== undefined, 'no liveness probe'),
   ].map((fault) => `${name}: ${fault}`);
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 
 export const RULES = 'k8s/components/monitoring/rules.yaml';
+export const BACKUP_RULES = 'k8s/components/backup-alerts/rules.yaml';
 export const ALERT_TESTS = 'test/monitoring/alerts.yaml';
 
 export interface Rule {

@@ -46,7 +46,10 @@ describe('k8s/components/backup/backup.sh', function () {
 
   function serverPath(): string {
     if (testServerProgram.includes('/')) return resolve(testServerProgram);
-    return process.env.PATH!.split(':').map((entry) => join(entry, testServerProgram)).find(existsSync)!;
+    return process.env
+      .PATH!.split(':')
+      .map((entry) => join(entry, testServerProgram))
+      .find(existsSync)!;
   }
 
   /** Puts a program before those that the script would find. */
@@ -63,7 +66,10 @@ describe('k8s/components/backup/backup.sh', function () {
         `[[ " $* " = *" --rdb "* ]] || exec $real "$@"\n$real "$@" || exit\n${text}`,
     );
 
-  function start(env: Record<string, string> = {}): { kill(signal: NodeJS.Signals): void; result: Promise<ScriptResult> } {
+  function start(env: Record<string, string> = {}): {
+    kill(signal: NodeJS.Signals): void;
+    result: Promise<ScriptResult>;
+  } {
     const base = stack.env(stack.nodes[0]!);
     const child = spawn('sh', ['k8s/components/backup/backup.sh'], {
       env: { ...base, PATH: `${folder}:${base.PATH}`, BACKUPS: backups, KEEP: '3', WAIT_S: '10', ...env },

@@ -114,19 +114,18 @@ describe('k8s/restore', function () {
   it('does nothing while a node runs', async () => {
     const primary = await stack.whole();
     await backUp();
-    const left = stack.nodes.filter((node) => node !== primary)[0]!;
+    const left = stack.nodes.find((node) => node !== primary)!;
     killAll();
     stack.restart(left, 'sentinel'); // its Redis is down
     await until('a Sentinel answers', () => stack.sentinel(left, 'PING').catch(() => undefined), 10_000);
-    const [, ...nodes] = await Promise.all([
-      Promise.resolve(),
-      ...stack.nodes.map((node) =>
+    const nodes = await Promise.all(
+      stack.nodes.map((node) =>
         run(node, 'k8s/restore/restore-node.sh', { SOURCE: '127.255.0.1', DATA: stack.claim(node), SCRIPTS: 'deploy' }),
       ),
-    ]);
+    );
     for (const result of nodes) {
-      expect(result!.code).to.equal(1);
-      expect(result!.output).to.include(`${left} answers at port 26379: scale the StatefulSet redis to 0 first`);
+      expect(result.code).to.equal(1);
+      expect(result.output).to.include(`${left} answers at port 26379: scale the StatefulSet redis to 0 first`);
     }
     for (const node of stack.nodes) expect(readdirSync(stack.claim(node)).sort()).to.deep.equal(['redis', 'sentinel']);
   });
