@@ -19,7 +19,7 @@ const JOB = 'aizumi-backup-test';
 const ADDRESS = 4_294_964_000;
 const SEND_MS = 3_000;
 const DONE_S = 300;
-const GONE_MS = 120_000;
+const GONE_MS = 130_000;
 const DELETED_MS = 180_000;
 
 /** Why no claim more than those of the nodes can be had; undefined when one can. */
@@ -52,17 +52,19 @@ async function withBackups(overlay: string): Promise<string> {
   return folder;
 }
 
-const waitFor = (job: string): Promise<unknown> =>
-  call(['--namespace', NAMESPACE, 'wait', '--for=condition=Complete', `job/${job}`, `--timeout=${DONE_S}s`], {
+/** @param jobs a name, or how they are selected */
+const waitFor = (...jobs: string[]): Promise<unknown> =>
+  call(['--namespace', NAMESPACE, 'wait', '--for=condition=Complete', 'job', ...jobs, `--timeout=${DONE_S}s`], {
     withinMs: (DONE_S + 10) * 1_000,
   });
 
 async function restore(): Promise<void> {
   await inAizumi('scale', 'statefulset', 'redis', '--replicas=0');
-  await until('no Redis runs', async () => (await pods(REDIS)).length === 0, GONE_MS);
-  await inAizumi('wait', '--for=delete', 'pod', '--selector', REDIS, '--timeout=50s');
+  await call(['--namespace', NAMESPACE, 'wait', '--for=delete', 'pod', '--selector', REDIS, '--timeout=120s'], {
+    withinMs: GONE_MS,
+  });
   await kubectl('apply', '--kustomize', RESTORE);
-  await waitFor('restore-node-0');
+  await waitFor('--selector', 'app.kubernetes.io/name=redis-restore');
   await kubectl('delete', '--kustomize', RESTORE);
   await inAizumi('scale', 'statefulset', 'redis', '--replicas=3');
   await whole();

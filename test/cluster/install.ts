@@ -35,7 +35,7 @@ export async function install(image: string, overlay: string): Promise<Installed
   const found = await ownNamespace();
   let warnings: string[] | undefined;
   if (found === undefined) {
-    await kubectl('create', 'namespace', NAMESPACE);
+    await kubectl('apply', '--filename', 'k8s/base/namespace.yaml');
     await kubectl('label', 'namespace', NAMESPACE, `${MARK}=true`);
     const password = randomBytes(24).toString('hex');
     const url = `redis+sentinel://:${password}@redis-0,redis-1,redis-2/mymaster`;
