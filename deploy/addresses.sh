@@ -10,7 +10,7 @@ NAMES=$(printf '%s\n' "$SELF" $NODES $SENTINELS | grep -v -e : -e '^[0-9.]*$' | 
 # name with the address of the pod, which changes, and not that of its Service.
 look_up() {
   for domain in $(sed -n 's/^search[[:blank:]]//p' /etc/resolv.conf | tail -n 1) ''; do
-    answer=$(busybox timeout 2 busybox nslookup "$1${domain:+.$domain}" 2>/dev/null)
+    answer=$({ busybox timeout 2 busybox nslookup "$1${domain:+.$domain}"; } 2>/dev/null)
     # `timeout` ended it: so would each of the other domains
     case $? in 124 | 143) return 1 ;; esac
     address=$(printf '%s\n' "$answer" | awk '/^Name:/ { named = 1 } named && /^Address/ { print $NF; exit }')

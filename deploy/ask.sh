@@ -19,7 +19,7 @@ majority=$(($(count $SENTINELS) / 2 + 1))
 cli() {
   host=$1 port=$2
   shift 2
-  busybox timeout 2 redis-cli -h "$host" -p "$port" "$@" 2>/dev/null
+  { busybox timeout 2 redis-cli -h "$host" -p "$port" "$@"; } 2>/dev/null # also what the shell says of the timeout
 }
 # to_sentinel HOST [COMMAND...]
 to_sentinel() {

@@ -17,6 +17,13 @@ say() { echo "init: $*"; }
 
 stops=0 ending=no restarting=no server='' hand_over='' watch=''
 
+leads_beside() {
+  case $( { busybox timeout 2 redis-cli -h 127.0.0.1 ROLE; } 2>/dev/null) in
+    master*) return 0 ;;
+  esac
+  return 1
+}
+
 # What follows runs in traps, between any two commands of this script: no signal is lost, and a second one interrupts the first.
 end_server() {
   ending=yes
@@ -25,6 +32,14 @@ end_server() {
     hand_over=$!
     until wait "$hand_over"; ! kill -0 "$hand_over" 2>/dev/null; do :; done
     hand_over=''
+  elif [ "$kind" = sentinel ]; then
+    # In a pod it is told to stop together with a Redis. While that one hands over, all Sentinels are needed: its fail-over asks
+    # for a majority, and workers acknowledge by what Sentinels say. (In docker compose there is no Redis beside it.)
+    tries=0
+    while [ $tries -lt $((HAND_OVER_AT_MOST_S * 5)) ] && [ $stops -lt 2 ] && leads_beside; do
+      tries=$((tries + 1))
+      sleep 0.2
+    done
   fi
   [ -z "$server" ] || kill -TERM "$server" 2>/dev/null
 }
