@@ -1,7 +1,10 @@
 // Redis by name: when DNS falls silent, a worker goes where the name led last, and nothing else waits for DNS.
 import { expect } from 'chai';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -22,6 +25,27 @@ import { until } from '../support/until.js';
 const OLD = 'name does not resolve: its last addresses are used';
 /** Sentinels notice after 1 s that the primary is gone, and elect. */
 const FAIL_OVER_MS = 15_000;
+
+/** As long as 127.0.0.1, so that it can stand in its place in a reply. */
+const NODES_NAME = 'nodes.tst';
+
+/** A Sentinel that names the nodes by name, as one with `announce-hostnames yes` does. */
+async function startRenaming({ port }: TestServer): Promise<Server> {
+  const server = createServer((client) => {
+    const sentinel = createConnection({ host: '127.0.0.1', port });
+    sentinel.on('data', (bytes) =>
+      client.write(bytes.toString('latin1').replaceAll('127.0.0.1', NODES_NAME), 'latin1'),
+    );
+    client.on('data', (bytes) => sentinel.write(bytes));
+    for (const [socket, other] of [
+      [client, sentinel],
+      [sentinel, client],
+    ] as const)
+      socket.on('close', () => other.destroy()).on('error', () => undefined);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return server;
+}
 
 describe('Redis by name', function () {
   this.timeout(60_000);
@@ -177,12 +201,20 @@ describe('Redis by name', function () {
       stack = await startSentinelStack({ replicas: 2 });
       const broker = await start(byNames('sentinel'), { AIZUMI_DURABILITY: 'quorum' });
       await serves(broker, 'DNS answers');
+      const renaming = await Promise.all(stack.sentinels.map(startRenaming));
+      dns.names.set(NODES_NAME, ['127.0.0.1']);
+      const hosts = renaming.map((server) => `127.0.0.1:${(server.address() as AddressInfo).port}`);
+      const second = await start(`redis+sentinel://${hosts.join(',')}/mymaster`);
+      await serves(second, 'DNS answers');
       dns.behaviour = 'is silent';
       const asked = dns.asked.length;
       const old = await stack.primary();
       await old.kill9();
       await isAway(broker, 'the primary is gone');
       await serves(broker, 'another was promoted', FAIL_OVER_MS);
+      await serves(second, 'the Sentinels name the new primary by its name');
+      expect(dns.asked.slice(asked).join(' '), 'was needed').to.include(NODES_NAME);
+      for (const server of renaming) server.close();
       expect(dns.asked.length, 'names were needed').to.be.above(asked);
       expect(await stack.primary()).to.not.equal(old);
     });
