@@ -13,7 +13,7 @@ import { cutPrimary, killAll, killPrimary } from './losses.js';
 import { areEnforced, policies } from './policies.js';
 import { whole } from './pods.js';
 import { logs, probes } from './probes.js';
-import { allServices, primarysService, replicasService } from './services.js';
+import { allServices, countedNodes, primarysService, replicasService } from './services.js';
 import type { Context, Step } from './step.js';
 import { deletePrimary, drainPrimary, handOver, restartRedis, scaleRedis } from './stops.js';
 import { usage } from './usage.js';
@@ -82,12 +82,15 @@ export const STEPS: Readonly<Record<string, Step>> = {
   },
   services: {
     unless: noKiller,
-    run: rows(
-      ({ overlay }) => replicasService(overlay),
-      ({ overlay }) => primarysService(overlay),
-      ({ overlay }) => allServices(overlay),
-      () => ({ ...killPrimary(), name: 'after that, the primary killed' }),
-    ),
+    run: async (context) => [
+      ...(await rows(
+        ({ overlay }) => replicasService(overlay),
+        ({ overlay }) => primarysService(overlay),
+        ({ overlay }) => allServices(overlay),
+      )(context)),
+      ...(await countedNodes(context.installed)),
+      ...(await rows(() => ({ ...killPrimary(), name: 'after that, the primary killed' }))(context)),
+    ],
   },
   backup: { unless: noVolume, run: ({ installed, overlay }) => backup(installed, overlay) },
   'delete-and-apply': { run: ({ installed, overlay }) => deleteAndApply(installed, overlay) },
