@@ -10,18 +10,18 @@ import {
   readdirSync,
   rmSync,
   statSync,
-  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { parseRedisAddress } from '../../src/redis-address.js';
 import type { SentinelAddress } from '../../src/redis-address.js';
 import { sentinelView } from '../../src/redis/sentinel.js';
-import { startRedisServer, testServerProgram } from '../support/redis-server.js';
+import { putCheckRdb } from '../support/check-rdb.js';
+import { startRedisServer } from '../support/redis-server.js';
 import { PASSWORD, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptResult, ScriptedStack } from '../support/scripted-stack.js';
 import { until } from '../support/until.js';
@@ -39,18 +39,9 @@ describe('k8s/components/backup/backup.sh', function () {
     folder = mkdtempSync(join(tmpdir(), 'aizumi-backup-'));
     backups = join(folder, 'backups');
     mkdirSync(backups);
-    // the server's program is the checker, too, by this name
-    symlinkSync(serverPath(), join(folder, 'redis-check-rdb'));
+    putCheckRdb(folder);
   });
   afterEach(() => rmSync(folder, { recursive: true }));
-
-  function serverPath(): string {
-    if (testServerProgram.includes('/')) return resolve(testServerProgram);
-    return process.env
-      .PATH!.split(':')
-      .map((entry) => join(entry, testServerProgram))
-      .find(existsSync)!;
-  }
 
   /** Puts a program before those that the script would find. */
   function program(name: string, text: string): void {

@@ -1,11 +1,12 @@
 // k8s/restore with real servers and Sentinels, each node's claim a folder: the steps of docs/operations.md.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
-import { freePort, testServerProgram } from '../support/redis-server.js';
+import { putCheckRdb } from '../support/check-rdb.js';
+import { freePort } from '../support/redis-server.js';
 import { startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptResult, ScriptedStack } from '../support/scripted-stack.js';
 import { until } from '../support/until.js';
@@ -19,13 +20,7 @@ describe('k8s/restore', function () {
     folder = mkdtempSync(join(tmpdir(), 'aizumi-restore-'));
     backups = join(folder, 'backups');
     mkdirSync(backups);
-    const server = testServerProgram.includes('/')
-      ? resolve(testServerProgram)
-      : process.env
-          .PATH!.split(':')
-          .map((entry) => join(entry, testServerProgram))
-          .find(existsSync)!;
-    symlinkSync(server, join(folder, 'redis-check-rdb'));
+    putCheckRdb(folder);
     stack = await startScriptedStack();
   });
   afterEach(() => {
