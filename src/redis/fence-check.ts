@@ -27,11 +27,16 @@ export interface FenceOptions {
 
 /** What has not answered by then is lost. A check must end well before what the last one found holds no longer (group-commit.ts). */
 const ASK_MS = 300;
+/** Where most Sentinels have not answered by then, they are waited for, for as long as this: without them nothing is vouched for. */
+const LONGEST_MS = 800;
+/** A packet that is lost holds up its connection for a second: others are tried at these times. */
+const ATTEMPTS_MS = [0, 100, 250, 450];
 /** Other primaries of a Cluster that are asked: whoever was elected tells all of them at once. */
 const MOST_WITNESSES = 5;
 
 /**
- * Asks whether a node that has not confirmed may lead, or soon. Takes {@link ASK_MS} at most, and a moment.
+ * Asks whether a node that has not confirmed may lead, or soon. Takes {@link ASK_MS} at most, and a moment; {@link LONGEST_MS} while
+ * most Sentinels do not answer.
  * @param writer the connection that the writes went through, to the node that took them
  * @returns why a batch that not all replicas confirmed must not be acknowledged; '' when it may
  */
@@ -41,7 +46,13 @@ export async function checkFence(writer: Redis, options: FenceOptions): Promise<
   const [info, witnesses, ...answers] = await Promise.all([
     within(ASK_MS, askInfo(writer)),
     askWitnesses(writer, options),
-    ...known.map(async (host) => (await within(ASK_MS, askNode(host, address))) ?? ('lost' as const)),
+    ...known.map(
+      async (host) =>
+        (await within(
+          ASK_MS,
+          firstAnswer(() => askNode(host, address)),
+        )) ?? ('lost' as const),
+    ),
   ]);
   if (info === undefined) return 'the primary does not answer any more';
   const primary = reportIn(info);
@@ -67,8 +78,44 @@ function askWitnesses(writer: Redis, { address, redis, node }: FenceOptions): Pr
 }
 
 async function askSentinels(writer: Redis, address: SentinelAddress): Promise<(Witness | undefined)[]> {
-  const views = await Promise.all(address.hosts.map((host) => within(ASK_MS, sentinelView(host, address))));
-  return witnessesOf(views, targetOf(writer));
+  const views: (SentinelView | undefined)[] = address.hosts.map(() => undefined);
+  await new Promise<void>((resolve) => {
+    let isLate = false;
+    const enough = (): boolean => {
+      const heard = views.filter((view) => view !== undefined).length;
+      return heard === views.length || (isLate && heard > views.length / 2);
+    };
+    address.hosts.forEach((host, i) => {
+      void firstAnswer(() => sentinelView(host, address)).then((view) => {
+        views[i] = view;
+        if (enough()) resolve();
+      });
+    });
+    setTimeout(() => {
+      isLate = true;
+      if (enough()) resolve();
+    }, ASK_MS);
+    setTimeout(resolve, LONGEST_MS);
+  });
+  return witnessesOf([...views], targetOf(writer));
+}
+
+/** @returns undefined when none of the attempts was answered */
+function firstAnswer<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const attempts = ATTEMPTS_MS.map((afterMs) =>
+      setTimeout(() => {
+        ask().then(
+          (answer) => {
+            attempts.forEach(clearTimeout);
+            resolve(answer);
+          },
+          () => undefined,
+        );
+      }, afterMs),
+    );
+    setTimeout(() => resolve(undefined), LONGEST_MS);
+  });
 }
 
 /**

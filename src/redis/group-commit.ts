@@ -75,6 +75,7 @@ export class GroupCommit {
   /** When all replicas were last waited for and did not confirm; performance.now(), ms. */
   #missedMs = -Infinity;
   readonly #clearance: Clearance;
+  #connecting: Promise<void> | undefined;
 
   constructor(
     readonly redis: Redis,
@@ -121,8 +122,10 @@ export class GroupCommit {
     const leftMs = (): number =>
       Math.max(SHORTEST_WAIT_MS, Math.round(timeoutMs * WAIT_SHARE - performance.now() + sinceMs));
     // without a connection in time the writes are refused, nothing was done, and they may come again (detours.ts)
-    if (this.redis.status !== 'ready')
-      await Promise.race([connectionAttempt(this.redis), sleep(CONNECT_MS, undefined, { ref: false })]);
+    if (this.redis.status !== 'ready') {
+      this.#connecting ??= connectionAttempt(this.redis).finally(() => (this.#connecting = undefined));
+      await Promise.race([this.#connecting, sleep(CONNECT_MS, undefined, { ref: false })]);
+    }
     if (!this.#isFollowed && needs().every > needs().enough) await this.#askHistory();
     const sentMs = performance.now();
     const writes = batch.map(({ write }) => settled(write(this.redis)));

@@ -1,6 +1,9 @@
 // A majority that follows a replaced primary is no majority: nothing acknowledged at `quorum` or `all` is lost, whoever starts the
 // fail-over and whenever the old primary wakes up; and what cannot be given is refused.
 import { expect } from 'chai';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask, infoField } from '../support/ask.js';
 import { endAllProcesses, startBrokerProcess } from '../support/process.js';
@@ -98,6 +101,39 @@ describe('the fence under Sentinels', function () {
     ).to.deep.equal([]);
     expect(acknowledged.length).to.be.above(20);
   }
+
+  it('asks a Sentinel again whose connection gets nowhere, as when a packet is lost', async () => {
+    let opened = 0;
+    let isLossy = false;
+    const proxies = await Promise.all(
+      stack.sentinels.map(async ({ port }) => {
+        const proxy = createServer((socket) => {
+          socket.on('error', () => undefined);
+          if (isLossy && opened++ % 2 === 0) return;
+          const sentinel = connect(port, '127.0.0.1').on('error', () => undefined);
+          socket.pipe(sentinel).pipe(socket);
+        }).listen(0, '127.0.0.1');
+        await once(proxy, 'listening');
+        return proxy;
+      }),
+    );
+    const hosts = proxies.map((proxy) => `127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+    const broker = await startBroker(stack, {
+      AIZUMI_REDIS_URL: `redis+sentinel://${hosts.join(',')}/mymaster`,
+      AIZUMI_DURABILITY_TIMEOUT_MS: '10000',
+    });
+    const primary = await stack.primary();
+    const hung = stack.nodes.find((node) => node !== primary)!;
+    hung.pause();
+    isLossy = true;
+    try {
+      for (let i = 0; i < 20; i++) expect((await send(broker, 'quorum')).status).to.equal(200);
+      expect(opened, 'Sentinels were asked').to.be.above(6);
+    } finally {
+      hung.resume();
+      proxies.forEach((proxy) => proxy.close());
+    }
+  });
 
   it('holds when the primary hangs and wakes up the moment another one is promoted', async () => {
     const broker = await startBroker(stack, { AIZUMI_REPLICATION_NODES: '3' });
