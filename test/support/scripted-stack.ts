@@ -153,7 +153,7 @@ export async function startScriptedStack({
   folders.add(discard);
 
   const localOf = (node: string): string => (byName ? `${net}.${100 + nodes.indexOf(node)}` : node);
-  const dataOf = (node: string, program: Program): string => join(folder, node, program);
+  const dataOf = (node: string, program: Program): string => join(folder, String(nodes.indexOf(node)), program);
   const envOf = (node: string, program: Program): NodeJS.ProcessEnv => ({
     PATH: `${folder}:${process.env.PATH}`,
     CONF: join(ROOT, 'src/redis'),
@@ -250,7 +250,7 @@ export async function startScriptedStack({
     log: (node, program) => readFileSync(join(dataOf(node, program), 'log'), 'utf8'),
     folder: dataOf,
     restart: (node, program = 'redis') => start(node, program),
-    claim: (node) => join(folder, node),
+    claim: (node) => dirname(dataOf(node, 'redis')),
     env: (node) => envOf(node, 'redis'),
     stop() {
       discard();
