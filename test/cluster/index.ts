@@ -5,6 +5,7 @@ import { install, remove } from './install.js';
 import { kubectl } from './kubectl.js';
 import { options } from './options.js';
 import type { Options } from './options.js';
+import { origin } from './origin.js';
 import { isRow } from './step.js';
 import type { Context } from './step.js';
 import { STEPS } from './steps.js';
@@ -54,7 +55,7 @@ if (chosen) {
       .finally(() => process.exit(130));
   });
   const results = await runAll(chosen);
-  console.log(`\n${markdown(results)}\n`);
+  console.log(`\n${markdown(results)}\n\n${await origin()}\n`);
   const broken = violations(results);
   for (const violation of broken) console.log(`BROKEN: ${violation}`);
   console.log(broken.length === 0 ? 'every promise was kept' : `${broken.length} promises were broken`);
