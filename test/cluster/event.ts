@@ -6,6 +6,7 @@ import { count, countIn, drain, startLoad } from './load.js';
 import type { LoadOptions, LoadResult } from './load.js';
 import { whole } from './pods.js';
 import type { Pod } from './pods.js';
+import type { Context } from './step.js';
 
 export interface Event {
   name: string;
@@ -53,13 +54,16 @@ export async function mendPending(): Promise<void> {
 }
 
 /** @throws Error when the deployment is not whole before, or its messages cannot be received afterwards */
-export async function measure(installed: Installed, event: Event, logsFolder?: string): Promise<Row> {
+export async function measure(
+  { installed, perSecond, logs }: Pick<Context, 'installed' | 'perSecond' | 'logs'>,
+  event: Event,
+): Promise<Row> {
   const { name, bound, prepare, strike, mend } = event;
   const address = nextAddress++;
   await prepare?.(await whole());
   const primary = await whole();
-  const load = await startLoad(installed, { address, exceptNode: primary.node, ...event.load });
-  const stopLogs = logsFolder === undefined ? undefined : followLogs(logsFolder, name);
+  const load = await startLoad(installed, { address, perSecond, exceptNode: primary.node, ...event.load });
+  const stopLogs = logs === undefined ? undefined : followLogs(logs, name);
   const faults: string[] = [];
   const tell = (error: unknown): unknown => faults.push((error as Error).message);
   await pause(WARM_UP_MS);

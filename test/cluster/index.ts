@@ -25,12 +25,12 @@ async function runStep(name: string, context: Context): Promise<Result[]> {
   return results;
 }
 
-async function runAll({ steps, image, overlay, tool, isAlone, keep, logs }: Options): Promise<Result[]> {
+async function runAll({ steps, image, overlay, tool, isAlone, keep, logs, perSecond }: Options): Promise<Result[]> {
   console.log(`cluster: ${await kubectl('config', 'current-context')}, ${new Date().toISOString()}`);
   const results: Result[] = [];
   try {
     const installed = await install(image, overlay);
-    const context = { installed, overlay, tool, isAlone, logs };
+    const context = { installed, overlay, tool, isAlone, logs, perSecond };
     for (const name of steps) {
       console.log(`${new Date().toISOString().slice(11, 19)} ${name}`);
       // one step that cannot be run is no reason to leave out the others

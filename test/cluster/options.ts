@@ -18,6 +18,8 @@ its nodes: kind load docker-image aizumi:0.1.0, or minikube image load aizumi:0.
   --alone           nobody else uses the cluster, although there are other namespaces
   --image NAME      what the test's own pods run: any image with Node; default aizumi:0.1.0
   --overlay FOLDER  default ${OVERLAY}: an overlay of yours may name another image
+  --per-second N    SENDs a second, over all connections, in each row; default 200: what is asked of a cluster on one small
+                    machine must leave it something to fail over with
   --logs FOLDER     keeps the logs of all pods during each event there
   --keep            leaves all that was installed; the next run uses it
 
@@ -31,6 +33,7 @@ export interface Options {
   image: string;
   overlay: string;
   keep: boolean;
+  perSecond: number;
   logs: string | undefined;
 }
 
@@ -44,6 +47,7 @@ export function options(args: readonly string[]): Options | undefined {
     args: [...args],
     options: {
       ...{ only: text, skip: text, cut: text, mend: text, alone: flag, keep: flag, list: flag, help: flag, logs: text },
+      'per-second': { ...text, default: '200' },
       image: { ...text, default: 'aizumi:0.1.0' },
       overlay: { ...text, default: OVERLAY },
     },
@@ -62,6 +66,7 @@ export function options(args: readonly string[]): Options | undefined {
     image: values.image,
     overlay: values.overlay,
     keep: values.keep,
+    perSecond: Number(values['per-second']),
     logs: values.logs,
   };
 }

@@ -17,6 +17,7 @@ export interface Pod {
 export const WORKERS = 'app.kubernetes.io/name=aizumi,app.kubernetes.io/component=worker';
 export const REDIS = 'app.kubernetes.io/name=redis';
 const REDIS_PODS = 3;
+const BREAK = '====';
 const FEWEST_WORKERS = 3;
 /** A node that was away for a while copies everything before it is ready; a container that died twice waits 20 s. */
 const WHOLE_MS = 240_000;
@@ -41,20 +42,18 @@ function podOf({ metadata, spec, status }: Doc): Pod {
   };
 }
 
-/** What a Redis in a pod says. */
-export const redisCli = (pod: string, ...command: string[]): Promise<string> =>
-  exec({ pod, container: 'redis' }, ['redis-cli', ...command], { withinMs: 10_000 });
-
-/** What a Sentinel in a pod says; it has no password. */
-export const sentinelCli = (pod: string, ...command: string[]): Promise<string> =>
-  exec(
-    { pod, container: 'sentinel' },
-    ['sh', '-c', 'unset REDISCLI_AUTH; exec redis-cli -p 26379 "$@"', '-', ...command],
-    { withinMs: 10_000 },
-  );
+/** What a pod's Redis and its Sentinel say, in one call: a call of kubectl is dear. The Sentinel has no password. */
+async function told(pod: string): Promise<{ role: string; master: string; replicas: string }> {
+  const sentinel = (command: string): string =>
+    `(unset REDISCLI_AUTH; redis-cli -p 26379 SENTINEL ${command} mymaster)`;
+  const script = ['redis-cli ROLE', sentinel('MASTER'), sentinel('REPLICAS')].join(`; echo ${BREAK}; `);
+  const text = await exec({ pod, container: 'redis' }, ['sh', '-c', script], { withinMs: 20_000 });
+  const [role = '', master = '', replicas = ''] = text.split(`${BREAK}\n`);
+  return { role, master, replicas };
+}
 
 /** Of a reply that is a name and a value, each on a line of its own. */
-export function field(reply: string, name: string): string | undefined {
+function field(reply: string, name: string): string | undefined {
   const lines = reply.split('\n').map((line) => line.trim());
   const at = lines.indexOf(name);
   return at < 0 ? undefined : lines[at + 1];
@@ -68,18 +67,16 @@ async function state(): Promise<{ lacks: string } | { primary: Pod }> {
     return { lacks: `${ready(redis)} of ${REDIS_PODS} pods of Redis are ready` };
   if (workers.length < FEWEST_WORKERS || ready(workers) < workers.length)
     return { lacks: `${ready(workers)} of ${Math.max(workers.length, FEWEST_WORKERS)} workers are ready` };
-  const roles = await Promise.all(redis.map(({ name }) => redisCli(name, 'ROLE')));
-  const primaries = redis.filter((_, i) => roles[i]!.startsWith('master'));
+  const views = await Promise.all(redis.map(({ name }) => told(name)));
+  const primaries = redis.filter((_, i) => views[i]!.role.startsWith('master'));
   if (primaries.length !== 1)
     return { lacks: `${primaries.length} primaries: ${primaries.map(({ name }) => name).join(', ')}` };
-  const views = await Promise.all(redis.map(({ name }) => sentinelCli(name, 'SENTINEL', 'MASTER', 'mymaster')));
-  const told = views.map((view) =>
-    ['ip', 'flags', 'num-slaves', 'num-other-sentinels'].map((name) => field(view, name)).join(' '),
+  const agreed = views.map(({ master }) =>
+    ['ip', 'flags', 'num-slaves', 'num-other-sentinels'].map((name) => field(master, name)).join(' '),
   );
-  const lacks = `the Sentinels do not agree that all is well: ${told.join(' | ')}`;
-  if (new Set(told).size > 1 || !told[0]!.endsWith(' master 2 2')) return { lacks };
-  const replicas = await Promise.all(redis.map(({ name }) => sentinelCli(name, 'SENTINEL', 'REPLICAS', 'mymaster')));
-  if (replicas.some((reply) => /s_down|o_down|disconnected/.test(reply)))
+  if (new Set(agreed).size > 1 || !agreed[0]!.endsWith(' master 2 2'))
+    return { lacks: `the Sentinels do not agree that all is well: ${agreed.join(' | ')}` };
+  if (views.some(({ replicas }) => /s_down|o_down|disconnected/.test(replicas)))
     return { lacks: 'a Sentinel counts a replica as down' };
   return { primary: primaries[0]! };
 }

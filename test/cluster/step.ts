@@ -19,6 +19,8 @@ export interface Context {
   installed: Installed;
   overlay: string;
   tool: Tool | undefined;
+  /** SENDs, over all connections, while something happens. */
+  perSecond: number;
   /** Whether nobody else uses the cluster, or so it was said. */
   isAlone: boolean;
   /** Where logs are kept; not at all without it. */

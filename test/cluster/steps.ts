@@ -48,7 +48,7 @@ const rows =
   (...events: ((context: Context) => Event)[]): Step['run'] =>
   async (context) => {
     const found = [];
-    for (const event of events) found.push(await measure(context.installed, event(context), context.logs));
+    for (const event of events) found.push(await measure(context, event(context)));
     return found;
   };
 
