@@ -1,7 +1,6 @@
 // One row of the table: something happens to a whole deployment under load, and what was acknowledged is looked for afterwards.
 import { setTimeout as pause } from 'node:timers/promises';
 import { followLogs } from './follow-logs.js';
-import type { Installed } from './install.js';
 import { count, countIn, drain, startLoad } from './load.js';
 import type { LoadOptions, LoadResult } from './load.js';
 import { whole } from './pods.js';
