@@ -283,7 +283,7 @@ export async function startScriptedStack({
 
   setAddresses(nodes);
   for (const node of nodes) {
-    mkdirSync(dataOf(node, 'sentinel'));
+    mkdirSync(dataOf(node, 'sentinel'), { recursive: true });
     prepare(dataOf(node, 'sentinel'), node);
     start(node, 'sentinel');
     start(node, 'redis');

@@ -13,6 +13,9 @@ import { sendRequest, statRequest } from '../support/requests.js';
 import { startClusterStack, startSentinelStack } from '../support/stacks.js';
 import type { Stack, StackNode } from '../support/stacks.js';
 import { until } from '../support/until.js';
+import { Membership } from '../../src/redis/membership.js';
+import { parseRedisAddress } from '../../src/redis-address.js';
+import type { SentinelAddress } from '../../src/redis-address.js';
 
 type Level = 'quorum' | 'all';
 const LEVELS: readonly Level[] = ['quorum', 'all'];
@@ -247,6 +250,80 @@ describe('the fence under Sentinels', function () {
     ]);
     await ask(replica.port, 'CONFIG', 'SET', 'appendonly', 'yes');
     await until('it is noticed', async () => (await send(broker, 'quorum')).status === 200, 20_000);
+  });
+});
+
+describe('the count of nodes under Sentinels', function () {
+  this.timeout(90_000);
+  const GONE_MS = 3_000;
+  let stack: Stack;
+  before(async () => (stack = await startSentinelStack()));
+  after(() => stack.stop());
+
+  it('falls when a replica is gone from the primary and from all Sentinels for long, and not before', async () => {
+    const address = parseRedisAddress(stack.url) as SentinelAddress;
+    const membership = new Membership(address, GONE_MS);
+    const primary = await stack.primary();
+    const look = async (): Promise<number | undefined> => {
+      membership.learnFromInfo(String(await ask(primary.port, 'INFO', 'replication')));
+      await membership.learnFromSentinels(address).catch(() => undefined);
+      return membership.nodes('');
+    };
+    const reset = (): Promise<unknown> =>
+      Promise.all(stack.sentinels.map(({ port }) => ask(port, 'SENTINEL', 'RESET', 'mymaster')));
+    const named = async (): Promise<number[]> =>
+      Promise.all(
+        stack.sentinels.map(
+          async ({ port }) => ((await ask(port, 'SENTINEL', 'REPLICAS', 'mymaster')) as unknown[]).length,
+        ),
+      );
+    const other = await startRedisServer({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+    try {
+      await until('four are counted', async () => (await look()) === 4, 30_000);
+      await other.kill9();
+      await until('the primary has noticed', async () => {
+        await look();
+        return (await infoField(primary.port, 'replication', 'connected_slaves')) === '2';
+      });
+      expect(await look(), 'dead, and known to the Sentinels').to.equal(4);
+      await reset();
+      await until(
+        'the Sentinels have found the others',
+        async () => (await named()).every((count) => count === 2),
+        30_000,
+      );
+      expect(await look(), 'not at once').to.equal(4);
+      const sinceMs = performance.now();
+      await until('it is forgotten', async () => (await look()) === 3, 30_000);
+      expect(performance.now() - sinceMs).to.be.above(GONE_MS - 1_000);
+      expect(membership.hosts('').map(({ port }) => port)).not.to.include(other.port);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('stays while a Sentinel does not answer, or the primary lists fewer than they name', async () => {
+    const address = parseRedisAddress(stack.url) as SentinelAddress;
+    const membership = new Membership(address, 0);
+    const primary = await stack.primary();
+    const info = String(await ask(primary.port, 'INFO', 'replication'));
+    const look = async (text: string): Promise<number | undefined> => {
+      membership.learnFromInfo(text);
+      await membership.learnFromSentinels(address);
+      return membership.nodes('');
+    };
+    membership.learnFromInfo(
+      info.replace(/^slave0/m, 'slave8:ip=127.0.0.9,port=1,state=online,offset=1,lag=1\nslave0'),
+    );
+    expect(membership.nodes('')).to.equal(4);
+    stack.sentinels[0]!.pause();
+    try {
+      expect(await look(info)).to.equal(4);
+    } finally {
+      stack.sentinels[0]!.resume();
+    }
+    expect(await look(info.replace(/^slave0.*$/m, ''))).to.equal(4);
+    expect(await look(info)).to.equal(3);
   });
 });
 
