@@ -10,8 +10,9 @@ const UP_MS = 240_000;
 /** Its window of 300 s, a minute for each pod, and the time to notice. */
 const DOWN_MS = 900_000;
 const ADDRESS = 4_294_965_000;
+const CONNECTIONS = 64;
 /** Little to send and much to do: each request is refused by itself, and Redis is not asked. */
-const BATCH = Array.from({ length: 100 }, () => ({ msg_type: 'MSG_PUSH_REQ' }));
+const BATCH = Array.from({ length: 1_000 }, () => ({ msg_type: 'MSG_PUSH_REQ' }));
 
 /** Why it cannot work here; undefined when it can. */
 export const noMetrics = (): Promise<string | undefined> =>
@@ -31,7 +32,7 @@ async function replicas(): Promise<{ wanted: number; least: number; utilization:
 
 export async function autoscaling(installed: Installed): Promise<Check[]> {
   const { least } = await replicas();
-  const load = await startLoad(installed, { address: ADDRESS, kept: 8, burden: BATCH });
+  const load = await startLoad(installed, { address: ADDRESS, kept: CONNECTIONS, burden: BATCH });
   let most = 0;
   const isUp = async (): Promise<boolean> => {
     await pause(2_000);
