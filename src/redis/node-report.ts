@@ -12,7 +12,10 @@ export interface NodeReport {
   history: History;
   /** Of a replica: it is connected to the primary that it follows. */
   isLinkUp: boolean;
-  /** It keeps an append-only file; undefined where it does not say. */
+  /**
+   * It keeps an append-only file; undefined where it does not say, and while it loads a full copy of its primary's data: Redis turns the
+   * file off for that, and confirms nothing meanwhile.
+   */
   isOnDisk: boolean | undefined;
 }
 
@@ -23,11 +26,14 @@ export const askInfo = (redis: Redis): Promise<string> =>
 /** @param info INFO replication and INFO persistence */
 export function reportIn(info: string): NodeReport {
   const aof = /^aof_enabled:(\d)/m.exec(info)?.[1];
+  const role = /^role:master/m.test(info) ? 'primary' : 'replica';
+  const isLinkUp = /^master_link_status:up/m.test(info);
+  const isLoading = /^loading:1/m.test(info) || (role === 'replica' && !isLinkUp);
   return {
-    role: /^role:master/m.test(info) ? 'primary' : 'replica',
+    role,
     history: historyIn(info),
-    isLinkUp: /^master_link_status:up/m.test(info),
-    isOnDisk: aof === undefined ? undefined : aof === '1',
+    isLinkUp,
+    isOnDisk: aof === undefined || (aof === '0' && isLoading) ? undefined : aof === '1',
   };
 }
 

@@ -116,7 +116,11 @@ describe('the fence: INFO of a node', () => {
       '',
     ].join('\r\n');
     expect(reportIn(text)).to.deep.equal({ ...node('replica', NOW, BEFORE, false) });
-    expect(reportIn(text.replace('aof_enabled:1', 'aof_enabled:0')).isOnDisk).to.equal(false);
+    const withoutFile = text.replace('aof_enabled:1', 'aof_enabled:0');
+    expect(reportIn(withoutFile).isOnDisk, 'while its link is down it may be loading a full copy').to.equal(undefined);
+    const inStep = withoutFile.replace('master_link_status:down', 'master_link_status:up');
+    expect(reportIn(inStep).isOnDisk).to.equal(false);
+    expect(reportIn(`${inStep}\r\nloading:1`).isOnDisk).to.equal(undefined);
     expect(reportIn('role:master').isOnDisk).to.equal(undefined);
   });
 });
