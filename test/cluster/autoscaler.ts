@@ -12,7 +12,7 @@ const DOWN_MS = 900_000;
 const ADDRESS = 4_294_965_000;
 const CONNECTIONS = 64;
 /** Little to send and much to do: each request is refused by itself, and Redis is not asked. */
-const BATCH = Array.from({ length: 1_000 }, () => ({ msg_type: 'MSG_PUSH_REQ' }));
+const BATCH = Array.from({ length: 100 }, () => ({ msg_type: 'MSG_PUSH_REQ' }));
 
 /** Why it cannot work here; undefined when it can. */
 export const noMetrics = (): Promise<string | undefined> =>
