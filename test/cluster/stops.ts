@@ -66,7 +66,7 @@ export function drainPrimary(): Event {
   return {
     name: "drain of the primary's node",
     bound: 'planned',
-    strike: async ({ name, node }) => {
+    strike: async ({ name, uid, node }) => {
       drained = node;
       await call(
         ['drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--force', `--timeout=${DRAIN_MS}ms`],
@@ -74,9 +74,12 @@ export function drainPrimary(): Event {
           withinMs: DRAIN_MS + 10_000,
         },
       );
-      const waits = (await pods(REDIS)).some((pod) => pod.name === name && !pod.isReady);
+      const successor = (): Promise<Pod | undefined> =>
+        pods(REDIS).then((all) => all.find((pod) => pod.name === name && pod.uid !== uid));
+      const next = await until(`a new ${name} is there`, successor, READY_MS);
       const other = (await pods(REDIS)).find((pod) => pod.name !== name)!;
-      if (waits && !(await isRefused(other)))
+      // where its volume can follow it, it may be ready elsewhere already
+      if (!next.isReady && !(await isRefused(other)))
         throw new Error(`${other.name} could be evicted while ${name} was not ready`);
     },
     mend: () => kubectl('uncordon', drained),
