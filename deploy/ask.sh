@@ -36,19 +36,47 @@ field() { printf '%s\n' "$2" | sed -n "/^$1\$/{n;p;q;}"; }
 # info FIELD TEXT: of a reply to INFO
 info() { printf '%s\n' "$2" | tr -d '\r' | sed -n "s/^$1://p"; }
 
-# A line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS` for each Sentinel that answers. The primary is the one that it gives to clients.
-# All are asked at once: silent ones cost 2 s.
+# is_node ADDRESS
+is_node() { case " $(echo $NODES) " in *" ${1:-none} "*) return 0 ;; esac; return 1; }
+
+# meant NAMED AT ANNOUNCED: the node that the Sentinel at this address means, or `-` where that is not certain. One that came up while
+# DNS was silent uses addresses of long ago, and shows it by the address that it announces. The address of no node means the one
+# that had it before. An address that several nodes had is clear only from a Sentinel that announces its own as it is now; of another one
+# nothing is, where what it announces is not known here from before: then addresses may have been exchanged unseen.
+meant() {
+  if [ -z "$NAMES" ]; then
+    is_node "$1" && echo "$1" || echo -
+    return
+  fi
+  printf '%s\n' "$ADDRESSES" | awk -v named="$1" -v at="$2" -v announced="${3:-$2}" \
+    -v names=" $(echo $NODES_AS_GIVEN) " -v nodes=" $(echo $NODES) " '
+    NF != 2 { next }
+    !($1 in now) { now[$1] = $2 }
+    $2 == announced { announced_by[$1] = 1 }
+    $2 == named && index(names, " " $1 " ") && !had[$1]++ { owners++; owner = $1 }
+    END {
+      recent = announced == at
+      for (name in announced_by) if (now[name] == at) known = 1
+      if (owners == 1 && (recent || known)) print now[owner]
+      else print recent && index(nodes, " " named " ") ? named : "-"
+    }'
+}
+
+# A line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS NAMED` for each Sentinel that answers. NAMED is the primary that it gives to clients,
+# PRIMARY the node that is meant by it, or `-`. All are asked at once: silent ones cost 2 s.
 survey() {
   for sentinel in $SENTINELS; do
     {
-      answer=$(printf "SENTINEL MASTER $NAME\nSENTINEL GET-MASTER-ADDR-BY-NAME $NAME\n" | to_sentinel "$sentinel")
+      answer=$(printf "SENTINEL MASTER $NAME\nSENTINEL CONFIG GET announce-ip\nSENTINEL GET-MASTER-ADDR-BY-NAME $NAME\n" |
+        to_sentinel "$sentinel")
       epoch=$(field config-epoch "$answer")
       case $epoch in
         '' | *[!0-9]*) ;; # an error, not an answer
         *)
           # a Sentinel of an older version gives names
           named=$(address_of "$(printf '%s\n' "$answer" | tail -n 2 | sed -n 1p)")
-          echo "$sentinel $named $epoch $(field num-slaves "$answer") $(field flags "$answer")"
+          node=$(meant "$named" "$sentinel" "$(address_of "$(field announce-ip "$answer")")")
+          echo "$sentinel $node $epoch $(field num-slaves "$answer") $(field flags "$answer") $named"
           ;;
       esac
     } &
@@ -59,25 +87,40 @@ survey() {
 # chosen_by_most SURVEY [EPOCH]: the primary that a majority of all Sentinels names, at that epoch or a later one; maybe nothing
 chosen_by_most() {
   printf '%s\n' "$1" | awk -v majority="$majority" -v since="${2:-0}" '
-    NF > 2 { votes[$2]++; if ($3 > epoch[$2]) epoch[$2] = $3 }
+    NF > 2 && $2 != "-" { votes[$2]++; if ($3 > epoch[$2]) epoch[$2] = $3 }
     END { for (each in votes) if (votes[each] >= majority && epoch[each] + 0 >= since) print each }'
 }
 
-# is_node ADDRESS
-is_node() { case " $(echo $NODES) " in *" ${1:-none} "*) return 0 ;; esac; return 1; }
-
-# Asks all Sentinels. Sets answered, how many did; primary, by the word of those that know of the latest fail-over, as the
-# workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over.
+# Asks all Sentinels. Sets answered, how many name a node; primary, by the word of those that know of the latest fail-over, as the
+# workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over. There is no primary, but a doubt,
+# where those that know of the latest fail-over name no node, or several and none by a majority.
 ask_sentinels() {
   answers=$(survey)
-  answered=$(printf '%s' "$answers" | grep -c .)
   failing_over=no
   case $answers in *failover_in_progress*) failing_over=yes ;; esac
-  latest=$(printf '%s\n' "$answers" | awk '
-    NF > 2 { votes[$3 " " $2]++; replicas[$3 " " $2] = $4 }
-    END { for (each in votes) print each, votes[each], replicas[each] }' | sort -k1,1nr -k3,3nr | sed -n 1p)
-  set -- $latest
-  primary=${2:-} replicas=${4:-0}
+  word=$(printf '%s\n' "$answers" | awk -v majority="$majority" '
+    NF > 2 {
+      if ($2 == "-") strange = strange " " $6; else answered++
+      if ($3 + 0 > latest + 0 || latest == "") latest = $3
+      lines[NR] = $0
+    }
+    END {
+      for (i in lines) {
+        split(lines[i], fields, " ")
+        if (fields[3] != latest || fields[2] == "-") continue
+        if (!votes[fields[2]]++) { chosen = fields[2]; all = all " " chosen; several++ }
+        if (fields[4] > replicas[fields[2]]) replicas[fields[2]] = fields[4]
+      }
+      if (several > 1) for (each in votes) if (votes[each] >= majority) { chosen = each; several = 1 }
+      print answered + 0
+      if (several == 1) print chosen, replicas[chosen] + 0; else print ""
+      if (several > 1) print "Sentinels disagree about the last fail-over:" all
+      else if (strange != "") print "Sentinels name what is the address of no node now:" strange
+    }')
+  answered=$(printf '%s\n' "$word" | sed -n 1p)
+  set -- $(printf '%s\n' "$word" | sed -n 2p)
+  primary=${1:-} replicas=${2:-0}
+  doubt=$(printf '%s\n' "$word" | sed -n 3p)
 }
 
 # Asks the other Redis nodes. Sets silent, how many tell nothing (dead, or still loading); electable: how many a fail-over may

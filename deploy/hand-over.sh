@@ -71,7 +71,7 @@ esac
 # The Sentinel that does it: one that sees the primary well and leads no fail-over. The one beside this node comes last, since
 # it may be stopping as well.
 chosen=$(printf '%s\n' "$answers" | awk -v self="$SELF" '
-  $5 == "master" && $2 == self { if ($1 == self) beside = $1; else if (other == "") other = $1 }
+  $5 == "master" && $2 == self && $6 == self { if ($1 == self) beside = $1; else if (other == "") other = $1 }
   END { print other != "" ? other : beside }')
 [ -n "$chosen" ] || fail 'no Sentinel is ready for a fail-over'
 
@@ -186,7 +186,7 @@ done
 # Sentinels tell the old primary to follow only 8 to 10 s later: its own role says nothing yet.
 until primary=$(to_sentinel "$chosen" -r 50 -i 0.01 SENTINEL GET-MASTER-ADDR-BY-NAME $NAME | while read -r named && read -r _; do
   named=$(address_of "$named")
-  [ "$named" = "$SELF" ] || { echo "$named" && break; }
+  [ "$named" = "$SELF" ] || ! is_node "$named" || { echo "$named" && break; }
 done) && [ -n "$primary" ]; do
   [ "$(now)" -lt "$deadline" ] || fail "the fail-over did not end within $limit_s s"
   primary=$(chosen_by_most "$(survey)")

@@ -35,9 +35,10 @@ may_lead() {
 waited=0 said=''
 while :; do
   ask_sentinels
-  if [ $answered -lt $majority ]; then
-    why="$answered Sentinels answer, $majority must"
+  if [ $answered -lt $majority ] || [ -z "$primary" ]; then
+    why="$answered Sentinels answer, $majority must${doubt:+; $doubt}"
     waited=-1 # a fail-over can only begin when they do
+    look_again && remember "$ADDRESSES" # they may have moved, or this node's own addresses be of long ago
   elif [ "$primary" != "$SELF" ] || may_lead; then
     break
   fi

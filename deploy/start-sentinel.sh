@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts one Sentinel. It keeps what it knows in its folder; without one it believes the others, and where nobody knows
-# anything, the first of NODES is the primary. What it kept has addresses, which are corrected where they are others now.
+# Starts one Sentinel. It keeps what it knows in its folder; without one it believes the others; where no Sentinel knows anything, the
+# node that leads, or that the others follow; and where there is none, the first of NODES is the primary. What it kept has addresses, which are corrected where they are others now.
 # Run by init.sh.
 # Environment: SELF, NODES, SENTINELS, REDISCLI_AUTH and DATA as in start-redis.sh; DOWN_AFTER_MS.
 set -u
@@ -15,7 +15,7 @@ marks() { printf '%s\n' "$ADDRESSES" | awk 'NF == 2 && !seen[$1]++ { print "# ad
 
 # Replaces whole words in the lines that have addresses, all in one pass, since an address may now be that of another node. Host names
 # are in a file of an older version. Two lines may have become the same, or a replica the primary: Sentinel would not start. What is
-# no node is an address of long ago; a replica that is there all the same is found again at once.
+# no node is an address of long ago; a replica that is there all the same is found again at once. Nor is it another one itself.
 # replace 'OLD=NEW ...' SETTING|SETTING...
 replace() {
   awk -v pairs="$1" -v settings="^($2)\$" -v nodes=" $(echo $NODES) " '
@@ -24,8 +24,23 @@ replace() {
       for (i = 3; i <= NF; i++) { word = $i; gsub(/"/, "", word); if (word in to) $i = to[word] }
     }
     $2 == "monitor" { primary = $4 }
+    $2 == "myid" { me = $3 }
+    $2 == "known-sentinel" && $6 == me { next }
     $2 ~ /^known-(replica|slave)$/ && ($4 == primary || seen[$4]++ || !index(nodes, " " $4 " ")) { next }
     { print }'
+}
+
+# The node that leads by its own word, or that most of those that answer follow. (All Sentinels have lost their folders.)
+followed() {
+  for node in $NODES; do
+    {
+      its=$(cli "$node" 6379 INFO replication)
+      case $its in
+        *role:master*) echo "$node" ;;
+        *role:slave*) meant "$(address_of "$(info master_host "$its")")" "$SELF" "$SELF" ;;
+      esac
+    } &
+  done | grep -v '^-$' | sort | uniq -c | sort -rn | awk 'NR == 1 { print $2 }'
 }
 
 if [ -s "$conf" ]; then
@@ -34,6 +49,13 @@ if [ -s "$conf" ]; then
     echo "$name=$now"
     sed -n "s/^# address $name \(.*\)/\1=$now/p" "$conf"
   done)
+  # Another Sentinel may have told it an address of long ago, as that of a later fail-over.
+  named=$(awk '$2 == "monitor" { print $4 }' "$conf")
+  case " $(echo $pairs)" in *" $named="*) ;; *)
+    now=$(meant "$named" "$SELF" "$SELF")
+    [ "$now" = - ] || pairs="$pairs $named=$now"
+    ;;
+  esac
   healed=$(grep -v -e '^# address ' -e '^sentinel [a-z]*-hostnames ' "$conf" |
     replace "$(echo $pairs)" 'monitor|announce-ip|known-replica|known-slave|known-sentinel')
   mine=$(printf '%s\n' "$healed" | awk '$2 == "monitor" { print $4 }')
@@ -49,7 +71,16 @@ if [ -s "$conf" ]; then
     printf '%s\n' "$healed"
   } >"$conf.new"
 else
-  ask_sentinels
+  said=''
+  while ask_sentinels && [ -z "$primary" ] && [ -n "$doubt" ]; do
+    # they are healed by their watch.sh, or decide by the nodes
+    case $doubt in *disagree*) break ;; esac
+    [ "$said" = "$doubt" ] || say "waiting: $doubt"
+    said=$doubt
+    sleep 1
+    look_again
+  done
+  [ -n "$primary" ] || primary=$(followed)
   [ -n "$primary" ] || primary=$(set -- $NODES && echo "$1")
   say "a new Sentinel: $primary is the primary"
   {

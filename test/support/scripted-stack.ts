@@ -50,8 +50,10 @@ export interface ScriptedStack {
   readonly nodes: readonly string[];
   /** The Services of these nodes are made anew: DNS has other addresses for them, and nothing listens at the old ones. */
   renew(nodes: readonly string[]): Promise<void>;
-  /** Whether DNS gives no answer at all. */
-  setSilent(silent: boolean): void;
+  /** The same where nothing runs: each node has the address of its place in the list. Without one: other addresses for all. */
+  readdress(addresses?: readonly string[]): void;
+  /** Whether DNS gives no answer at all; with a node, none to it. */
+  setSilent(silent: boolean, node?: string): void;
   /** Runs a script of deploy/ as on that node, as `docker compose exec` and `kubectl exec` do. */
   run(node: string, script: string, ...args: string[]): Promise<ScriptResult>;
   /** One command to a node's Redis, or to its Sentinel. */
@@ -104,8 +106,10 @@ function standIns(folder: string): void {
     // the settings of a Redis come on standard input, since it has a password
     'redis-server': [
       '#!/bin/bash',
-      '[ "$LOCAL" = "$SELF" ] && LOCAL=',
-      'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind $LOCAL "$SELF"',
+      // A Service leads to its node, whatever address the node believes to have.
+      `address=$(sed -n "s/^$NODE //p" '${folder}/names')`,
+      '[ "$LOCAL" = "$address" ] && LOCAL=',
+      'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind $LOCAL "$address"',
       // without a process that would be a child of the server
       `[ "$1" = - ] && exec ${program} "$@" <<<"$(sed "s#/etc/aizumi#$CONF#")"`,
       `exec ${program} "$@"`,
@@ -115,7 +119,7 @@ function standIns(folder: string): void {
     busybox: '#!/bin/sh\nexec "$@"\n',
     nslookup: [
       '#!/bin/sh',
-      `[ -e '${folder}/silent' ] && exec sleep 60`,
+      `[ -e '${folder}/silent' ] || [ -e "${folder}/silent-$NODE" ] && exec sleep 60`,
       `address=$(sed -n "s/^\${1%%.*} //p" '${folder}/names')`,
       '[ -n "$address" ] || exit 1',
       String.raw`printf 'Server:\t\t10.0.0.10\nAddress:\t10.0.0.10:53\n\nName:\t%s\nAddress: %s\n' "$1" "$address"`,
@@ -159,6 +163,7 @@ export async function startScriptedStack({
     CONF: join(ROOT, 'src/redis'),
     SELF: known[nodes.indexOf(node)],
     LOCAL: localOf(node),
+    NODE: NAMES[nodes.indexOf(node)],
     NODES: known.join(' '),
     SENTINELS: known.join(' '),
     REDISCLI_AUTH: PASSWORD,
@@ -213,9 +218,13 @@ export async function startScriptedStack({
         if (addresses[i] !== node) await stack.redis(node, 'CONFIG', 'SET', 'bind', `${localOf(node)} ${addresses[i]}`);
       setAddresses(addresses);
     },
-    setSilent(silent) {
-      if (silent) writeFileSync(join(folder, 'silent'), '');
-      else rmSync(join(folder, 'silent'), { force: true });
+    readdress(addresses = nodes.map(() => `${net}.${++lastAddress}`)) {
+      setAddresses(addresses);
+    },
+    setSilent(silent, node) {
+      const file = join(folder, node === undefined ? 'silent' : `silent-${NAMES[nodes.indexOf(node)]}`);
+      if (silent) writeFileSync(file, '');
+      else rmSync(file, { force: true });
     },
     async run(node, script, ...args) {
       const options = { env: envOf(node, 'redis'), timeout: START_MS };

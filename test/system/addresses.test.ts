@@ -1,11 +1,12 @@
 // Nodes and Sentinels that are given names know each other by addresses (deploy/addresses.sh), remember them for a DNS that is
 // silent, and heal by themselves what they wrote when a name has another address (deploy/watch.sh, deploy/start-sentinel.sh).
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { PASSWORD, REDIS_PORT, startScriptedStack } from '../support/scripted-stack.js';
+import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptedStack } from '../support/scripted-stack.js';
 import { until } from '../support/until.js';
 import { readWritten, startWriters } from '../support/writers.js';
@@ -99,6 +100,121 @@ describe('nodes that are given names', function () {
       await until('Sentinels know the new addresses alone', () => gone.every(isForgotten), HEALED_MS);
       await expectNothingLost();
     });
+
+  const PROGRAMS = ['sentinel', 'redis'] as const;
+  async function stopAll(): Promise<void> {
+    for (const node of stack.nodes) for (const program of PROGRAMS) stack.tell(node, program);
+    for (const node of stack.nodes) for (const program of PROGRAMS) await stack.ended(node, program);
+  }
+  const restartBoth = (node: string): void => PROGRAMS.forEach((program) => stack.restart(node, program));
+  /** What has been logged since this was called, whatever the node's address is then. */
+  const logFrom = (node: string, program: 'redis' | 'sentinel'): (() => string) => {
+    const { length } = stack.log(node, program);
+    const place = stack.nodes.indexOf(node);
+    return () => stack.log(stack.nodes[place]!, program).slice(length);
+  };
+
+  for (const late of [1, 2])
+    it(`come up where all Services and nodes are new at once, and DNS is late for ${late} of them`, async () => {
+      const place = stack.nodes.indexOf(await stack.whole());
+      writers = await startAnew();
+      await answersMore(writers);
+      await stopAll();
+      stack.readdress();
+      const leader = stack.nodes[place]!;
+      const [first, second] = otherThan(leader) as [string, string];
+      const isLate = late === 1 ? [first] : [first, second];
+      for (const node of isLate) stack.setSilent(true, node);
+      const log = logFrom(leader, 'redis');
+      // Of a majority one Sentinel says the old address.
+      for (const node of [leader, first]) restartBoth(node);
+      await until('it has decided', () => /start: (as |waiting: a fail-over)/.test(log()), 40_000);
+      for (const node of isLate) stack.setSilent(false, node);
+      restartBoth(second);
+      expect(await stack.whole(HEALED_MS), log()).to.equal(leader);
+      await expectNothingLost();
+    });
+
+  it('come up where they have exchanged their addresses while all were stopped, and DNS is late for one', async () => {
+    const place = stack.nodes.indexOf(await stack.whole());
+    writers = await startAnew();
+    await answersMore(writers);
+    await stopAll();
+    stack.readdress([1, 2, 0].map((i) => stack.nodes[i]!));
+    const leader = stack.nodes[place]!;
+    const [first, second] = otherThan(leader) as [string, string];
+    stack.setSilent(true, first);
+    const [log, itsLog] = [logFrom(leader, 'redis'), logFrom(first, 'sentinel')];
+    for (const node of [leader, first]) restartBoth(node);
+    await until('one uses what it remembers', () => itsLog().includes('+monitor'), 40_000);
+    await until('it has decided', () => /start: (as |waiting: .*no node)/.test(log()), 40_000);
+    stack.setSilent(false, first);
+    restartBoth(second);
+    expect(await stack.whole(HEALED_MS), log()).to.equal(leader);
+    await expectNothingLost();
+  });
+
+  const othersOf = async (node: string): Promise<string | undefined> =>
+    fieldsOf(await stack.sentinel(node, 'SENTINEL', 'MASTER', 'mymaster'))['num-other-sentinels'];
+  const namedBy = async (node: string): Promise<string | undefined> =>
+    ((await stack.sentinel(node, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster')) as string[])[0];
+
+  it('heal where a Sentinel takes itself for another one', async () => {
+    const leader = await stack.whole();
+    const [node] = otherThan(leader) as [string];
+    const id = String(await stack.sentinel(node, 'SENTINEL', 'MYID'));
+    await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', `${node},26379,${id},0,mymaster,${leader},6379,0`);
+    expect(await othersOf(node)).to.equal('3');
+    expect(await stack.whole(HEALED_MS)).to.equal(leader);
+  });
+
+  it('heal where a Sentinel was told an address of long ago as that of a later fail-over', async () => {
+    await stack.whole();
+    const before = stack.nodes;
+    await stack.renew(before);
+    const leader = await stack.whole(HEALED_MS);
+    const old = before[stack.nodes.indexOf(leader)]!;
+    const [node] = otherThan(leader) as [string];
+    const facts = fieldsOf(await stack.sentinel(node, 'SENTINEL', 'MASTER', 'mymaster'));
+    const epoch = Number(facts['config-epoch']) + 1;
+    const another = `${leader},26379,${String(await stack.sentinel(leader, 'SENTINEL', 'MYID'))}`;
+    await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', `${another},${epoch},mymaster,${old},6379,${epoch}`);
+    expect(await namedBy(node)).to.equal(old);
+    // It tells the others; all are started again, or promote another node.
+    await stack.whole(HEALED_MS);
+    expect(stack.nodes).to.include(await stack.named());
+  });
+
+  for (const [what, followed] of [
+    ['an address of nobody', (leader: string) => leader.replace(/\d+$/, '250')],
+    ['itself', (leader: string) => leader],
+    ['a node that follows it', (leader: string) => otherThan(leader)[0]!],
+  ] as const)
+    it(`lead again where the primary was made a replica of ${what}`, async () => {
+      const leader = await stack.whole();
+      writers = await startAnew();
+      await answersMore(writers);
+      // otherwise another one takes over
+      for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
+      await until('Sentinels know that', async () => {
+        const replies = await Promise.all(
+          stack.nodes.map((node) => stack.sentinel(node, 'SENTINEL', 'REPLICAS', 'mymaster')),
+        );
+        return replies.every((reply) =>
+          (reply as unknown[]).map(fieldsOf).every((replica) => replica['slave-priority'] === '0'),
+        );
+      });
+      const log = logFrom(leader, 'redis');
+      try {
+        await stack.redis(leader, 'REPLICAOF', followed(leader), REDIS_PORT);
+        await until('it leads', async () => (await stack.replication(leader)).role === 'master', HEALED_MS);
+      } finally {
+        for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
+      }
+      expect(log()).to.match(/watch: it follows .*: the server is restarted/);
+      expect(await stack.whole(HEALED_MS)).to.equal(leader);
+      await expectNothingLost();
+    });
 });
 
 describe('Sentinels of a version that knew names', function () {
@@ -142,6 +258,127 @@ function ofOldVersion(names: readonly string[], self: string, id: string): strin
   ].join('\n');
 }
 
+describe('deploy/watch.sh beside Redis', () => {
+  const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as const;
+  const NOBODY = '10.9.9.9';
+  let folder: string;
+  let child: ChildProcess;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'aizumi-watch-'))));
+  afterEach(() => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL');
+    rmSync(folder, { recursive: true });
+  });
+
+  const follower = (host: string, more = ''): string =>
+    `role:slave\nmaster_host:${host}\nmaster_link_status:down\nloading:0\nmaster_sync_in_progress:0\n${more}`;
+  interface Seen {
+    /** INFO of this node, A, each time that it is asked; the last one again and again. */
+    infos: string[];
+    /** Whom the Sentinels name; undefined: one is silent. */
+    named: (string | undefined)[];
+    /** What the others say that they are. */
+    roles?: Record<string, 'master' | 'slave'>;
+  }
+
+  /** What it said by the time that it was over, or had looked six times. */
+  async function watch({ infos, named, roles = {} }: Seen): Promise<string> {
+    const write = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o755 });
+    write('busybox', '#!/bin/sh\nshift 2\nexec "$@"\n');
+    write('sleep', `#!/bin/sh\necho >>'${folder}/looks'\nexec /bin/sleep 0.02\n`);
+    infos.forEach((info, i) => write(`info-${i + 1}`, info));
+    for (const [i, node] of [A, B, C].entries()) {
+      const facts = `flags\nmaster\nnum-slaves\n2\nconfig-epoch\n3\n${named[i]}\n6379\n`;
+      if (named[i] !== undefined) write(`${node}-26379`, facts);
+      if (roles[node] !== undefined) write(`${node}-6379`, `${roles[node]}\n`);
+    }
+    write(
+      'redis-cli',
+      [
+        '#!/bin/sh',
+        `cd '${folder}'`,
+        `if [ "$2" = 127.0.0.1 ]; then`,
+        `  i=$(grep -c '' looks); [ -e info-$i ] || i=${infos.length}; cat info-$i`,
+        'else cat "$2-$4" 2>/dev/null; fi',
+      ].join('\n'),
+    );
+    const init = `trap 'exit 0' USR1; sh deploy/watch.sh redis $$ & while :; do /bin/sleep 0.02; done`;
+    const nodes = [A, B, C].join(' ');
+    child = spawn('sh', ['-c', init], {
+      env: { PATH: `${folder}:/usr/bin:/bin`, DATA: folder, SELF: A, NODES: nodes, SENTINELS: nodes },
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
+    let output = '';
+    child.stdout!.on('data', (chunk) => (output += String(chunk)));
+    const looks = (): number => (existsSync(join(folder, 'looks')) ? readFileSync(join(folder, 'looks')).length : 0);
+    await until('it is over', () => child.exitCode !== null || looks() > 6, 20_000);
+    return output;
+  }
+
+  const stuck: Record<string, Seen> = {
+    'it follows nobody, and is the primary by most Sentinels': { infos: [follower(NOBODY)], named: [A, A, undefined] },
+    'it follows itself': { infos: [follower(A)], named: [B, B, C] },
+    'it follows a replica, and is the primary by most Sentinels': {
+      infos: [follower(B)],
+      named: [A, A, A],
+      roles: { [B]: 'slave' },
+    },
+    'it follows a replica that follows it, by links that are up': {
+      infos: [follower(B).replace('down', 'up')],
+      named: [A, A, A],
+      roles: { [B]: 'slave' },
+    },
+    'it follows nobody, and another one leads': {
+      infos: [follower(NOBODY)],
+      named: [B, B, B],
+      roles: { [B]: 'master' },
+    },
+  };
+  for (const [when, seen] of Object.entries(stuck))
+    it(`has the server started again where ${when}`, async () =>
+      expect(await watch(seen)).to.match(/^watch: it follows .*: the server is restarted\n$/));
+
+  const well: Record<string, Seen> = {
+    'it leads': { infos: ['role:master\nloading:0\n'], named: [A, A, A] },
+    'its link is up': { infos: [follower(NOBODY).replace('down', 'up')], named: [A, A, A] },
+    'its primary is hung or dead, and Sentinels have not chosen another': { infos: [follower(B)], named: [B, B, B] },
+    'a fail-over chose another node, and it was not told yet': {
+      infos: [follower(B)],
+      named: [C, C, B],
+      roles: { [C]: 'master' },
+    },
+    'it follows a replica, and a node leads that Sentinels do not name': {
+      infos: [follower(B)],
+      named: [A, A, A],
+      roles: { [B]: 'slave', [C]: 'master' },
+    },
+    'it is loading': { infos: [follower(NOBODY).replace('loading:0', 'loading:1')], named: [A, A, A] },
+    'it receives a full copy': {
+      infos: [follower(NOBODY).replace('in_progress:0', 'in_progress:1')],
+      named: [A, A, A],
+    },
+    'it waits for a full copy of a node that leads': {
+      infos: [follower(B)],
+      named: [A, A, A],
+      roles: { [B]: 'master' },
+    },
+    'the node that it follows is silent, and may have more': { infos: [follower(B)], named: [A, A, A] },
+    'it follows nobody, and the named node does not lead': {
+      infos: [follower(NOBODY)],
+      named: [B, B, B],
+      roles: { [B]: 'slave' },
+    },
+    'most Sentinels do not agree': { infos: [follower(NOBODY)], named: [A, B, undefined] },
+    'they name no node either': { infos: [follower(NOBODY)], named: [NOBODY, NOBODY, NOBODY] },
+    'it was seen once only, again and again': {
+      infos: [1, 2, 3].flatMap(() => [follower(NOBODY), follower(NOBODY).replace('down', 'up')]),
+      named: [A, A, A],
+    },
+  };
+  for (const [when, seen] of Object.entries(well))
+    it(`leaves it alone where ${when}`, async () => expect(await watch(seen)).to.equal(''));
+});
+
 describe('deploy/start-sentinel.sh', () => {
   let folder: string;
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'aizumi-sentinel-'))));
@@ -152,14 +389,26 @@ describe('deploy/start-sentinel.sh', () => {
     dns: Record<string, string>;
     /** A line of the others each, as survey makes them of their answers: primary and epoch. */
     others?: { primary: string; epoch: number }[];
+    /** What the Redis nodes say of themselves. */
+    nodes?: string[];
+    /** It is ended when it waits, and what it says is the result. */
+    waits?: boolean;
   }
 
+  const writeRemembered = (lines: string[]): void => {
+    mkdirSync(join(folder, 'data'), { recursive: true });
+    writeFileSync(join(folder, 'data/addresses'), `${lines.join('\n')}\n`);
+  };
+
   /** The file with which Sentinel starts, in which the addresses 10.0.0.* are these of `dns`. */
-  function start({ conf, dns, others = [] }: Case): string {
+  function start({ conf, dns, others = [], nodes = [], waits = false }: Case): string {
     const replies = others.map(({ primary, epoch }, i) => {
       const address = Object.values(dns)[i + 1];
       const facts = `name\nmymaster\nflags\nmaster\nnum-slaves\n2\nconfig-epoch\n${epoch}\n${primary}\n6379\n`;
-      return `[ "$2" = ${address} ] && printf '${facts.replaceAll('\n', '\\n')}'`;
+      return `[ "$2-$4" = ${address}-26379 ] && printf '${facts.replaceAll('\n', '\\n')}'`;
+    });
+    nodes.forEach((info, i) => {
+      replies.push(`[ "$2-$4" = ${Object.values(dns)[i]}-6379 ] && printf '${info.replaceAll('\n', '\\n')}'`);
     });
     const programs = {
       busybox: '#!/bin/sh\n[ "$1" = timeout ] && shift 2\n[ "$1" = busybox ] && shift\nexec "$@"\n',
@@ -174,7 +423,7 @@ describe('deploy/start-sentinel.sh', () => {
       'redis-cli': ['#!/bin/sh', ...replies].join('\n'),
       'redis-server': '#!/bin/sh\nexit 0\n',
       // that it asks itself again and again ends with it
-      sleep: '#!/bin/sh\nexit 1\n',
+      sleep: waits ? '#!/bin/sh\nkill -TERM $PPID\n' : '#!/bin/sh\nexit 1\n',
     };
     for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text, { mode: 0o755 });
     const data = join(folder, 'data');
@@ -182,7 +431,8 @@ describe('deploy/start-sentinel.sh', () => {
     if (conf !== undefined) writeFileSync(join(data, 'sentinel.conf'), conf);
     const names = 'redis-0 redis-1 redis-2';
     const env = { PATH: `${folder}:/usr/bin:/bin`, DATA: data, SELF: 'redis-0', NODES: names, SENTINELS: names };
-    const { status, stderr } = spawnSync('sh', ['deploy/start-sentinel.sh'], { env, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync('sh', ['deploy/start-sentinel.sh'], { env, encoding: 'utf8' });
+    if (waits) return stdout;
     expect(status, stderr).to.equal(0);
     expect(existsSync(join(data, 'addresses'))).to.equal(true);
     return readFileSync(join(data, 'sentinel.conf'), 'utf8');
@@ -255,6 +505,33 @@ describe('deploy/start-sentinel.sh', () => {
       [1, 2].map(() => ({ primary: '10.9.9.9', epoch: 3 })),
     ])
       expect(start({ conf: known, dns: DNS, others: not }).trim()).to.equal(known);
+  });
+
+  it('forgets itself among the others', () => {
+    const myid = `sentinel myid ${'9'.repeat(40)}`;
+    const conf = `${myid}\n${known}\nsentinel known-sentinel mymaster 10.0.0.1 26379 ${'9'.repeat(40)}\n`;
+    expect(linesOf(start({ conf, dns: DNS }), /known-sentinel/)).to.deep.equal(linesOf(known, /known-sentinel/));
+  });
+
+  it('replaces the address of long ago that another one told it', () => {
+    writeRemembered(['redis-1 10.0.9.2']);
+    const conf = start({ conf: known.replace('monitor mymaster 10.0.0.2', 'monitor mymaster 10.0.9.2'), dns: DNS });
+    expect(conf).to.include('monitor mymaster 10.0.0.2 ');
+  });
+
+  it('waits where others name what is no node, and does not make the first one the primary', () => {
+    const others = [1, 2].map(() => ({ primary: '10.9.9.9', epoch: 3 }));
+    expect(start({ conf: '', dns: DNS, others, waits: true })).to.match(/waiting: Sentinels name .* 10\.9\.9\.9/);
+  });
+
+  it('asks the nodes where no Sentinel knows anything', () => {
+    const follows = (host: string): string => `role:slave\nmaster_host:${host}\n`;
+    for (const nodes of [
+      [follows('10.0.0.3'), follows('10.0.0.3')],
+      ['', follows('10.0.0.3'), 'role:master\n'],
+    ])
+      expect(start({ conf: '', dns: DNS, nodes })).to.include('monitor mymaster 10.0.0.3 ');
+    expect(start({ conf: '', dns: DNS, nodes: [follows('10.9.9.9')] })).to.include('monitor mymaster 10.0.0.1 ');
   });
 
   it('understands others that name the primary by its name', () => {

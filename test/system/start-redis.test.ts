@@ -2,23 +2,25 @@
 // of a case, redis-server says what it would have started with. With real ones: npm run test:compose.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { until } from '../support/until.js';
 
 interface Case {
-  /** By Sentinel: whom it names, and the epoch; undefined: it does not answer. */
-  sentinels: ({ primary: string; epoch?: number; flags?: string } | undefined)[];
+  /** By Sentinel: whom it names, the epoch, and its own address as it announces it; undefined: it does not answer. */
+  sentinels: ({ primary: string; epoch?: number; flags?: string; announced?: string } | undefined)[];
   /** INFO of the others, by name; one that is not here does not answer. */
   nodes?: Record<string, string>;
   hasData: boolean;
   holdS?: number;
+  /** Nodes and Sentinels are redis-0, -1 and -2 and have the addresses A, B and C; what is remembered of them, a line each. */
+  remembered?: string[];
 }
 
 const STAND_INS = {
-  busybox: '#!/bin/sh\nshift 2\nexec "$@"\n',
+  busybox: '#!/bin/sh\n[ "$1" = timeout ] && shift 2\n[ "$1" = busybox ] && shift\nexec "$@"\n',
   // redis-cli -h HOST -p PORT [COMMAND...]
   'redis-cli': [
     '#!/bin/sh',
@@ -30,9 +32,19 @@ const STAND_INS = {
   ].join('\n'),
   'redis-server': '#!/bin/sh\necho "STARTED $*"\n',
   sleep: '#!/bin/sh\nexec /bin/sleep 0.05\n',
+  nslookup:
+    '#!/bin/sh\naddress=$(sed -n "s/^$1 //p" "$REPLIES/dns") && echo "Name: $1" && echo "Address: ${address:?}"\n',
 };
 const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
 const SENTINELS = ['10.0.1.1', '10.0.1.2', '10.0.1.3'];
+const DNS = `redis-0 ${A}\nredis-1 ${B}\nredis-2 ${C}\n`;
+/** No node's. */
+const NOBODY = '10.9.9.9';
+/** What the nodes had before. */
+const [OLD_A, OLD_B, OLD_C] = ['10.0.9.1', '10.0.9.2', '10.0.9.3'];
+const OLD = [`redis-0 ${OLD_A}`, `redis-1 ${OLD_B}`, `redis-2 ${OLD_C}`];
+/** They have exchanged their addresses. */
+const EXCHANGED = [`redis-0 ${B}`, `redis-1 ${C}`, `redis-2 ${A}`];
 const EMPTY = 'loading:0\nrole:slave\nslave_priority:0\n';
 const RESTARTED = `${EMPTY}db0:keys=5\n`;
 const ELECTABLE = 'loading:0\nrole:slave\nslave_priority:100\ndb0:keys=5\n';
@@ -51,26 +63,33 @@ describe('deploy/start-redis.sh', () => {
     rmSync(folder, { recursive: true });
   });
 
-  function start({ sentinels, nodes = {}, hasData, holdS = 60 }: Case): void {
+  const setDns = (text: string): void => writeFileSync(join(folder, 'dns'), text);
+
+  function start({ sentinels, nodes = {}, hasData, holdS = 60, remembered }: Case): void {
     for (const [name, text] of Object.entries(STAND_INS)) writeFileSync(join(folder, name), text, { mode: 0o755 });
     mkdirSync(join(folder, 'data/appendonlydir'), { recursive: true });
     if (hasData) writeFileSync(join(folder, 'data/appendonlydir/appendonly.aof.manifest'), '');
+    setDns(DNS);
+    if (remembered !== undefined) writeFileSync(join(folder, 'data/addresses'), `${remembered.join('\n')}\n`);
+    const addresses = remembered === undefined ? SENTINELS : [A, B, C];
     sentinels.forEach((word, i) => {
       if (word === undefined) return;
-      const { primary, epoch = 0, flags = 'master' } = word;
+      const { primary, epoch = 0, flags = 'master', announced = addresses[i] } = word;
       const facts = `name\nmymaster\nflags\n${flags}\nnum-slaves\n0\nconfig-epoch\n${epoch}\n`;
-      writeFileSync(join(folder, `${SENTINELS[i]}-26379-SENTINEL-MASTER`), facts);
-      writeFileSync(join(folder, `${SENTINELS[i]}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), `${primary}\n6379\n`);
+      writeFileSync(join(folder, `${addresses[i]}-26379-SENTINEL-MASTER`), facts);
+      writeFileSync(join(folder, `${addresses[i]}-26379-SENTINEL-CONFIG`), `announce-ip\n${announced}\n`);
+      writeFileSync(join(folder, `${addresses[i]}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), `${primary}\n6379\n`);
     });
+    const names = 'redis-0 redis-1 redis-2';
     for (const [name, info] of Object.entries(nodes)) writeFileSync(join(folder, `${name}-6379-INFO-`), info);
     child = spawn('sh', ['deploy/start-redis.sh', '--maxmemory', '1gb'], {
       env: {
         PATH: `${folder}:/usr/bin:/bin`,
         REPLIES: folder,
         DATA: join(folder, 'data'),
-        SELF: A,
-        NODES: `${A} ${B} ${C}`,
-        SENTINELS: SENTINELS.join(' '),
+        ...(remembered === undefined
+          ? { SELF: A, NODES: `${A} ${B} ${C}`, SENTINELS: SENTINELS.join(' ') }
+          : { SELF: 'redis-0', NODES: names, SENTINELS: names }),
         HOLD_S: String(holdS),
       },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -89,6 +108,33 @@ describe('deploy/start-redis.sh', () => {
       sentinels: [{ primary: A, epoch: 1 }, { primary: B, epoch: 2 }, undefined],
       hasData: true,
     },
+    'most Sentinels name another one at the same epoch': {
+      sentinels: [{ primary: A }, { primary: B }, { primary: B }],
+      hasData: true,
+    },
+    'one of those that know the latest fail-over names no node': {
+      sentinels: [
+        { primary: NOBODY, epoch: 2 },
+        { primary: B, epoch: 2 },
+        { primary: A, epoch: 1 },
+      ],
+      hasData: true,
+    },
+    'all Sentinels name the address that another one had before': {
+      sentinels: [OLD_A, OLD_B, OLD_C].map((announced) => ({ primary: OLD_B, announced })),
+      hasData: true,
+      remembered: OLD,
+    },
+    'a Sentinel has the latest fail-over from one with old addresses': {
+      sentinels: [{ primary: A, epoch: 1 }, { primary: OLD_B, epoch: 2 }, undefined],
+      hasData: true,
+      remembered: OLD,
+    },
+    'addresses were exchanged, and Sentinels know it': {
+      sentinels: [{ primary: B }, { primary: B }, { primary: C, announced: A }],
+      hasData: true,
+      remembered: EXCHANGED,
+    },
   };
   for (const [when, facts] of Object.entries(replicas))
     it(`starts a replica that may not be elected when ${when}`, async () => {
@@ -105,6 +151,12 @@ describe('deploy/start-redis.sh', () => {
       nodes: { [B]: RESTARTED, [C]: RESTARTED },
       hasData: true,
     },
+    'it is named by the address that it had before': {
+      sentinels: [{ primary: OLD_A, announced: OLD_A }, { primary: OLD_A, announced: OLD_B }, undefined],
+      nodes: { [B]: RESTARTED, [C]: RESTARTED },
+      hasData: true,
+      remembered: OLD,
+    },
     'no fail-over came in time': { sentinels: all(A), nodes: { [B]: ELECTABLE }, hasData: true, holdS: 2 },
   };
   for (const [when, facts] of Object.entries(primaries))
@@ -117,6 +169,29 @@ describe('deploy/start-redis.sh', () => {
     'most Sentinels are away': [
       { sentinels: [{ primary: B }, undefined, undefined], hasData: true },
       /1 Sentinels answer, 2 must/,
+    ],
+    'a Sentinel names no node, and another one is away': [
+      { sentinels: [{ primary: A }, { primary: NOBODY }, undefined], hasData: true, holdS: 0 },
+      /1 Sentinels answer, 2 must; Sentinels name what is the address of no node now: 10\.9\.9\.9/,
+    ],
+    'all name no node': [
+      { sentinels: all(NOBODY), hasData: true, holdS: 0 },
+      /0 Sentinels answer, 2 must; Sentinels name what is the address of no node now/,
+    ],
+    'the one that knows the latest fail-over names no node': [
+      {
+        sentinels: [
+          { primary: A, epoch: 1 },
+          { primary: A, epoch: 1 },
+          { primary: NOBODY, epoch: 2 },
+        ],
+        hasData: true,
+      },
+      /2 Sentinels answer, 2 must; Sentinels name what is the address of no node now/,
+    ],
+    'Sentinels disagree, none by a majority': [
+      { sentinels: [{ primary: C, epoch: 3 }, { primary: B, epoch: 3 }, undefined], hasData: true },
+      /Sentinels disagree about the last fail-over: 10\.0\.0\.[23] 10\.0\.0\.[23]/,
     ],
     'a replica may be elected': [
       { sentinels: all(A), nodes: { [B]: ELECTABLE, [C]: RESTARTED }, hasData: true },
@@ -161,6 +236,34 @@ describe('deploy/start-redis.sh', () => {
       }
       expect(await started()).to.include(`--replicaof ${C} 6379`);
     });
+
+  it('waits while Sentinels mean addresses that nodes have exchanged since', async () => {
+    const sentinels = [{ primary: A, announced: B }, { primary: A, announced: C }, { primary: B }];
+    start({ sentinels, hasData: true, remembered: EXCHANGED });
+    await until('it says what it waits for', () => /1 Sentinels answer.*no node now: 10\.0\.0\.1/.test(output), 10_000);
+    expect(output).not.to.include('STARTED');
+  });
+
+  it('remembers the addresses of before below those of now', async () => {
+    start({ sentinels: all(B), hasData: true, remembered: OLD });
+    await started();
+    const lines = readFileSync(join(folder, 'data/addresses'), 'utf8').trim().split('\n');
+    expect(lines).to.have.members([...DNS.trim().split('\n'), ...OLD]);
+    expect(lines.slice(3)).to.deep.equal(OLD);
+  });
+
+  it('looks names up again while it waits', async () => {
+    start({ sentinels: [{ primary: B }, undefined, undefined], hasData: true, remembered: OLD });
+    await until('it waits', () => output.includes('1 Sentinels answer'), 10_000);
+    // its own address as well
+    setDns(DNS.replace(A, '10.0.0.4').replace(C, '10.0.0.5'));
+    for (const what of ['MASTER', 'CONFIG', 'GET-MASTER-ADDR-BY-NAME']) {
+      const reply = readFileSync(join(folder, `${A}-26379-SENTINEL-${what}`), 'utf8');
+      for (const at of ['10.0.0.4', '10.0.0.5'])
+        writeFileSync(join(folder, `${at}-26379-SENTINEL-${what}`), reply.replace(A, at));
+    }
+    expect(await started()).to.include('--replica-announce-ip 10.0.0.4 ');
+  });
 });
 
 function killGroup({ pid }: ChildProcess): void {
