@@ -44,8 +44,8 @@ address_of() {
   printf '%s\n' "$ADDRESSES" | awk -v name="$1" '$1 == name { found = $2; exit } END { print found == "" ? name : found }'
 }
 
-# use_addresses TABLE: from here on SELF, NODES and SENTINELS are addresses; fails, with `unknown`, where one is missing. An address
-# that the table has first for two nodes is of the earlier one: the other's is from before they exchanged theirs.
+# use_addresses TABLE: from here on SELF, NODES and SENTINELS are addresses; fails, with `unknown`, where one is missing. An
+# address that the table has first for two nodes is of the earlier one: the other's is from before they exchanged theirs.
 use_addresses() {
   ADDRESSES=$1 unknown=''
   for name in $NAMES; do
@@ -68,8 +68,8 @@ look_again() {
 $(remembered)"
 }
 
-# At a start. What is remembered may be of long ago, and the first packets of a new pod are often lost: it is used only when DNS has not
-# answered for all names in three rounds. Without either it waits.
+# At a start. What is remembered may be of long ago, and the first packets of a new pod are often lost: it is used only when
+# DNS has not answered for all names in three rounds. Without either it waits.
 find_addresses() {
   said='' rounds=1
   until look_again && { [ $rounds -ge 3 ] || [ "$(printf '%s\n' "$found" | grep -c .)" = "$(count $NAMES)" ]; }; do

@@ -39,10 +39,11 @@ info() { printf '%s\n' "$2" | tr -d '\r' | sed -n "s/^$1://p"; }
 # is_node ADDRESS
 is_node() { case " $(echo $NODES) " in *" ${1:-none} "*) return 0 ;; esac; return 1; }
 
-# meant NAMED AT ANNOUNCED: the node that the Sentinel at this address means, or `-` where that is not certain. One that came up while
-# DNS was silent uses addresses of long ago, and shows it by the address that it announces. The address of no node means the one
-# that had it before. An address that several nodes had is clear only from a Sentinel that announces its own as it is now; of another one
-# nothing is, where what it announces is not known here from before: then addresses may have been exchanged unseen.
+# meant NAMED AT ANNOUNCED: the node that the Sentinel at this address means, or `-` where that is not certain. One that came
+# up while DNS was silent uses addresses of long ago, and shows it by the address that it announces. The address of no node
+# means the one that had it before. An address that several nodes had is clear only from a Sentinel that announces its own as
+# it is now; of another one nothing is, where what it announces is not known here from before: then addresses may have been
+# exchanged unseen.
 meant() {
   if [ -z "$NAMES" ]; then
     is_node "$1" && echo "$1" || echo -
@@ -62,8 +63,8 @@ meant() {
     }'
 }
 
-# A line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS NAMED` for each Sentinel that answers. NAMED is the primary that it gives to clients,
-# PRIMARY the node that is meant by it, or `-`. All are asked at once: silent ones cost 2 s.
+# A line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS NAMED` for each Sentinel that answers. NAMED is the primary that it gives to
+# clients, PRIMARY the node that is meant by it, or `-`. All are asked at once: silent ones cost 2 s.
 survey() {
   for sentinel in $SENTINELS; do
     {
@@ -91,9 +92,9 @@ chosen_by_most() {
     END { for (each in votes) if (votes[each] >= majority && epoch[each] + 0 >= since) print each }'
 }
 
-# Asks all Sentinels. Sets answered, how many name a node; primary, by the word of those that know of the latest fail-over, as the
-# workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over. There is no primary, but a doubt,
-# where those that know of the latest fail-over name no node, or several and none by a majority.
+# Asks all Sentinels. Sets answered, how many name a node; primary, by the word of those that know of the latest fail-over, as
+# the workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over. There is no primary,
+# but a doubt, where those that know of the latest fail-over name no node, or several and none by a majority.
 ask_sentinels() {
   answers=$(survey)
   failing_over=no

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Starts one Sentinel. It keeps what it knows in its folder; without one it believes the others; where no Sentinel knows anything, the
-# node that leads, or that the others follow; and where there is none, the first of NODES is the primary. What it kept has addresses, which are corrected where they are others now.
+# Starts one Sentinel. It keeps what it knows in its folder; without one it believes the others; where no Sentinel knows
+# anything, the node that leads, or that the others follow; and where there is none, the first of NODES is the primary. What it
+# kept has addresses, which are corrected where they are others now.
 # Run by init.sh.
 # Environment: SELF, NODES, SENTINELS, REDISCLI_AUTH and DATA as in start-redis.sh; DOWN_AFTER_MS.
 set -u
@@ -13,9 +14,10 @@ find_addresses
 # The addresses that the rest of the file was written with, as comments in it, since both must change in the same moment.
 marks() { printf '%s\n' "$ADDRESSES" | awk 'NF == 2 && !seen[$1]++ { print "# address", $1, $2 }' | sort; }
 
-# Replaces whole words in the lines that have addresses, all in one pass, since an address may now be that of another node. Host names
-# are in a file of an older version. Two lines may have become the same, or a replica the primary: Sentinel would not start. What is
-# no node is an address of long ago; a replica that is there all the same is found again at once. Nor is it another one itself.
+# Replaces whole words in the lines that have addresses, all in one pass, since an address may now be that of another node.
+# Host names are in a file of an older version. Two lines may have become the same, or a replica the primary: Sentinel would
+# not start. What is no node is an address of long ago; a replica that is there all the same is found again at once. Nor is it
+# another one itself.
 # replace 'OLD=NEW ...' SETTING|SETTING...
 replace() {
   awk -v pairs="$1" -v settings="^($2)\$" -v nodes=" $(echo $NODES) " '

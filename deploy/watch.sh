@@ -1,6 +1,7 @@
 #!/bin/sh
 # Beside a server, in the background. It looks the names of the nodes up again, since a Service that was made anew has another
-# address, keeps Sentinel as it should be, and ends the wait of a Redis that follows nobody. What it sees twice in a row it acts on; that DNS is silent means nothing.
+# address, keeps Sentinel as it should be, and ends the wait of a Redis that follows nobody. What it sees twice in a row it
+# acts on; that DNS is silent means nothing.
 # usage: watch.sh redis|sentinel PID: who restarts the server on SIGUSR1 (init.sh); start-redis.sh and start-sentinel.sh do the rest
 set -u
 . "$(dirname "$0")/ask.sh"
@@ -65,7 +66,8 @@ watch_knowledge() {
   [ "$2" = "$6" ] || ! is_node "$2" || stray="$stray it names $6 for $2"
   # What it sends to a Sentinel at an address that is its own now, it receives, and then counts itself twice.
   printf "SENTINEL MYID\nSENTINEL SENTINELS $NAME\n" | to_sentinel "$SELF" |
-    awk 'NR == 1 { me = $0 } NR > 1 && $0 == me { found = 1 } END { exit !found }' && stray="$stray it takes itself for another one"
+    awk 'NR == 1 { me = $0 } NR > 1 && $0 == me { found = 1 } END { exit !found }' &&
+    stray="$stray it takes itself for another one"
   for ghost in $(to_sentinel "$SELF" SENTINEL REPLICAS $NAME | awk '
     last == "ip" { address = $0 } last == "flags" && /s_down/ { print address } { last = $0 }'); do
     is_node "$ghost" || stray="$stray no node is $ghost"
@@ -73,10 +75,10 @@ watch_knowledge() {
   [ -z "$stray" ] || [ "$stray" != "$before" ] || restart "$stray"
 }
 
-# A Redis that follows nobody, or a ring of nodes of which none leads (its links may be up), and that nobody will tell to follow another
-# one: Sentinels do so only while the primary that they name says that it leads, and only to replicas that they know. start-redis.sh
-# decides anew. Not in a fail-over: there the followed address is a node's, and Sentinels name a promoted node only when it says that
-# it leads. Nor during a full copy.
+# A Redis that follows nobody, or a ring of nodes of which none leads (its links may be up), and that nobody will tell to
+# follow another one: Sentinels do so only while the primary that they name says that it leads, and only to replicas that they
+# know. start-redis.sh decides anew. Not in a fail-over: there the followed address is a node's, and Sentinels name a promoted
+# node only when it says that it leads. Nor during a full copy.
 stuck=''
 watch_following() {
   before=$stuck stuck=''

@@ -108,6 +108,7 @@ function standIns(folder: string): void {
       '#!/bin/bash',
       // A Service leads to its node, whatever address the node believes to have.
       `address=$(sed -n "s/^$NODE //p" '${folder}/names')`,
+      ': "${address:=$SELF}"', // none of the nodes: a job that uses these programs
       '[ "$LOCAL" = "$address" ] && LOCAL=',
       'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind $LOCAL "$address"',
       // without a process that would be a child of the server
