@@ -4,6 +4,7 @@ import type { Host, RedisAddress } from '../redis-address.js';
 import { nodeName } from './cluster.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { historyIn } from './history.js';
+import { IdleConnections } from './idle-connections.js';
 import { nodeLogin } from './login.js';
 import type { History } from './history.js';
 
@@ -69,24 +70,25 @@ export const offsetIn = (info: string): number => Number(/^master_repl_offset:(\
 /** lost: it does not answer within ASK_MS. unclear: it answers, but does not let us ask. */
 export type Answer = NodeReport | 'lost' | 'unclear';
 
-/** Asks one node, on a connection for this question alone. Never rejects. */
+const connections = new IdleConnections();
+
+/** Asks one node, on a connection that nobody else uses meanwhile. Never rejects. */
 export async function askNode(host: Host, address: RedisAddress): Promise<Answer> {
-  const redis = new Redis({
-    ...(FAIL_FAST as typeof FAIL_FAST & { replyMapping: 'legacy' }),
-    ...host,
-    ...nodeLogin(address),
-    connectionName: 'aizumi-check',
-    enableOfflineQueue: true,
-    enableReadyCheck: false,
-    retryStrategy: () => null,
-    connectTimeout: ASK_MS,
-    commandTimeout: ASK_MS,
-  }).on('error', () => undefined);
+  const open = (): Redis =>
+    new Redis({
+      ...(FAIL_FAST as typeof FAIL_FAST & { replyMapping: 'legacy' }),
+      ...host,
+      ...nodeLogin(address),
+      connectionName: 'aizumi-check',
+      enableOfflineQueue: true,
+      enableReadyCheck: false,
+      retryStrategy: () => null,
+      connectTimeout: ASK_MS,
+      commandTimeout: ASK_MS,
+    });
   try {
-    return reportIn(await askInfo(redis));
+    return reportIn(await connections.ask(nodeName(host), open, askInfo));
   } catch (error) {
     return error instanceof Error && error.name === 'ReplyError' ? 'unclear' : 'lost';
-  } finally {
-    redis.disconnect();
   }
 }

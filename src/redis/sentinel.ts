@@ -2,7 +2,9 @@
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { Host, SentinelAddress } from '../redis-address.js';
+import { nodeName } from './cluster.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';
+import { IdleConnections } from './idle-connections.js';
 import { sentinelLogin } from './login.js';
 
 /** What one Sentinel takes for the primary. With each fail-over the epoch rises: the highest is the latest. */
@@ -73,21 +75,11 @@ async function askForPrimary(sentinel: Redis, { primary }: SentinelAddress): Pro
 /** A flat list of names and values, as RESP2 has it. */
 const field = (facts: string[], name: string): string => facts[facts.indexOf(name) + 1] ?? '';
 
-async function askSentinel<T>(
-  host: Host,
-  address: SentinelAddress,
-  question: (sentinel: Redis) => Promise<T>,
-): Promise<T> {
-  const sentinel = openSentinel(host, address, { retryStrategy: () => null, commandTimeout: ASK_MS });
-  let broken: Error | undefined;
-  sentinel.on('error', (error) => (broken = error));
-  try {
-    return await question(sentinel);
-  } catch (error) {
-    throw broken ?? error; // the command only says that the connection was closed
-  } finally {
-    sentinel.disconnect();
-  }
+const connections = new IdleConnections();
+
+function askSentinel<T>(host: Host, address: SentinelAddress, question: (sentinel: Redis) => Promise<T>): Promise<T> {
+  const open = (): Redis => openSentinel(host, address, { retryStrategy: () => null, commandTimeout: ASK_MS });
+  return connections.ask(nodeName(host), open, question);
 }
 
 /** A connection to a Sentinel itself. */

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask, infoField } from '../support/ask.js';
 import { endAllProcesses, startBrokerProcess } from '../support/process.js';
@@ -108,10 +108,11 @@ describe('the fence under Sentinels', function () {
   it('asks a Sentinel again whose connection gets nowhere, as when a packet is lost', async () => {
     let opened = 0;
     let isLossy = false;
+    const sockets: Socket[] = [];
     const proxies = await Promise.all(
       stack.sentinels.map(async ({ port }) => {
         const proxy = createServer((socket) => {
-          socket.on('error', () => undefined);
+          sockets.push(socket.on('error', () => undefined));
           if (isLossy && opened++ % 2 === 0) return;
           const sentinel = connect(port, '127.0.0.1').on('error', () => undefined);
           socket.pipe(sentinel).pipe(socket);
@@ -129,9 +130,10 @@ describe('the fence under Sentinels', function () {
     const hung = stack.nodes.find((node) => node !== primary)!;
     hung.pause();
     isLossy = true;
+    sockets.forEach((socket) => socket.destroy());
     try {
       for (let i = 0; i < 20; i++) expect((await send(broker, 'quorum')).status).to.equal(200);
-      expect(opened, 'Sentinels were asked').to.be.above(6);
+      expect(opened, 'Sentinels were asked').to.be.above(3);
     } finally {
       hung.resume();
       proxies.forEach((proxy) => proxy.close());
