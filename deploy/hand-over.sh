@@ -143,9 +143,9 @@ wait_for_pick() {
 candidates=$others
 wait_for_pick "$(info master_repl_offset "$mine")"
 # Sentinel notices the promotion by INFO, which it sends during a fail-over when the last one is 1 s old: on average writes would
-# be paused for that long. So all replicas are asked at once and then not again, and the fail-over begins when 0.75 s have
-# passed: SLAVEOF NO ONE follows within 0.3 s (three rounds of Sentinel's timer), and the round before it comes within 0.2 s, so
-# that INFO is sent just behind SLAVEOF NO ONE. Where this does not work out, the pause is longer by up to 1 s.
+# be paused for that long. So all replicas are asked at once and then not again, and the fail-over begins when 0.6 s have
+# passed: SLAVEOF NO ONE follows within 0.3 s (three rounds of Sentinel's timer), before that INFO. Where it does not, the pause is
+# longer by 1 s: on a busy machine it needs the 0.1 s that are to spare.
 info_period 1
 sleep 0.25
 info_period 1000
@@ -153,7 +153,7 @@ measured=$(now)
 age=$(to_sentinel "$chosen" SENTINEL REPLICAS $NAME | sed -n '/^info-refresh$/{n;p;}' | sort -n | sed -n 1p)
 pick_is_safe
 took=$(($(now) - measured)) # about as long as what comes between the pause and the fail-over
-rest=$((75 - ${age:-750} / 10 - took * 2))
+rest=$((60 - ${age:-600} / 10 - took * 2))
 [ $rest -le 0 ] || sleep "0.$(printf %02d $rest)"
 
 # The paused server asks its replicas for no acknowledgement: a client whose WAIT came in the same moment would have no answer,
