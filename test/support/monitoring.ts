@@ -41,6 +41,11 @@ const read = (file: string): string => readFileSync(file, 'utf8');
 
 export const readRules = (): { groups: { name: string; rules: Rule[] }[] } => parse(read(RULES));
 export const allRules = (): Rule[] => readRules().groups.flatMap(({ rules }) => rules);
+/** On backups, of components/backup-alerts: on metrics of kube-state-metrics, not of ours. */
+export const backupRules = (): Rule[] =>
+  (parse(read('k8s/components/backup-alerts/rules.yaml')) as { groups: { rules: Rule[] }[] }).groups.flatMap(
+    ({ rules }) => rules,
+  );
 export const readDashboard = (): Dashboard => JSON.parse(read('k8s/components/monitoring/dashboard.json'));
 
 const METRIC = /\b(?:aizumi|process|nodejs)_\w+/g;

@@ -162,7 +162,7 @@ export async function startScriptedStack({
   const envOf = (node: string, program: Program): NodeJS.ProcessEnv => ({
     PATH: `${folder}:${process.env.PATH}`,
     CONF: join(ROOT, 'src/redis'),
-    SELF: known[nodes.indexOf(node)],
+    SELF: known[nodes.indexOf(node)] ?? node,
     LOCAL: localOf(node),
     NODE: NAMES[nodes.indexOf(node)],
     NODES: known.join(' '),

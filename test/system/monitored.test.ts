@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { allRules, metricsIn, readDashboard, readRules } from '../support/monitoring.js';
+import { allRules, backupRules, metricsIn, readDashboard, readRules } from '../support/monitoring.js';
 import { endAllProcesses, startBrokerProcess } from '../support/process.js';
 import { recvRequest, sendRequest } from '../support/requests.js';
 import { metricOf, scrape } from '../support/scrape.js';
@@ -80,7 +80,8 @@ describe('what is said of metrics', function () {
       alert,
       severity,
     ]);
-    expect(documented).to.deep.equal(allRules().map(({ alert, labels: { severity } }) => [alert, severity]));
+    const rules = [...allRules(), ...backupRules()];
+    expect(documented).to.deep.equal(rules.map(({ alert, labels: { severity } }) => [alert, severity]));
     const tests = readFileSync('test/monitoring/alerts.yaml', 'utf8');
     for (const { alert, annotations } of allRules()) {
       const [file, anchor] = annotations.runbook!.split('#');
