@@ -7,6 +7,7 @@ import { within } from '../within.js';
 import { nodeName } from './cluster.js';
 import { connectionAttempt } from './connect.js';
 import { offsetIn, replicasOf } from './node-report.js';
+import { NOT_SENT } from './steady-primary.js';
 
 /** How many replicas must have a write, besides the primary. */
 export interface Needs {
@@ -50,6 +51,8 @@ interface Pending {
 /** Part of the time allowed that WAIT may use; the rest is for its answer to arrive. */
 const WAIT_SHARE = 0.85;
 const SHORTEST_WAIT_MS = 20;
+/** A write that is this old when it comes was refused before. */
+const RETRIED_MS = 20;
 /** A batch waits for a connection for this long: in the next there may be one that has less time left. */
 const CONNECT_MS = 100;
 /** So long replicas beyond those that are needed are waited for. */
@@ -104,8 +107,22 @@ export class GroupCommit {
     return new Promise((resolve, reject) => {
       const pending = { write, sinceMs, resolve, reject };
       this.#queue.push(pending as Pending);
+      if (performance.now() - sinceMs > RETRIED_MS) this.#expire(pending as Pending);
       if (!this.#committing) this.#next();
     });
+  }
+
+  /** A write that is retried has less time left than the batch before it may take. */
+  #expire(pending: Pending): void {
+    const leftMs = pending.sinceMs + this.options.timeoutMs * WAIT_SHARE - performance.now();
+    setTimeout(
+      () => {
+        if (!this.#queue.includes(pending)) return;
+        this.#queue = this.#queue.filter((each) => each !== pending);
+        pending.reject(new Error(NOT_SENT));
+      },
+      Math.max(0, leftMs),
+    ).unref();
   }
 
   #next(): void {

@@ -4,7 +4,7 @@ import { Command, Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 
 /** How ioredis refuses a command that it cannot send; failure.ts knows these words. */
-const NOT_SENT = "Stream isn't writeable";
+export const NOT_SENT = "Stream isn't writeable";
 
 /**
  * Errors after which the same command may soon be accepted: the node has been demoted (READONLY), or is a new primary without its
