@@ -31,8 +31,6 @@ export const VERSION = (
 
 /** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request waits for Redis to take it; the rest is for the answer. */
 const KEEP_SHARE = 0.85;
-/** The same for SENDs at `quorum` and `all`, which have to be confirmed after that. */
-const COMMIT_AGAIN_SHARE = 0.3;
 /** Redis counts as away when it does not answer a scrape by then. */
 const SCRAPE_PING_MS = 1_000;
 
@@ -57,7 +55,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     access,
     scripts: QUEUE_SCRIPTS,
     timeoutMs: config.durabilityTimeoutMs,
-    keepMs: Math.round(config.durabilityTimeoutMs * COMMIT_AGAIN_SHARE),
+    keepMs,
     nodes: config.replicationNodes,
     maxLagMs: config.replicaMaxLagMs,
     keyPrefix: config.keyPrefix,

@@ -1,7 +1,7 @@
 // Commands that a Cluster node refused because their slot is being moved: retried, in their order, until the move lets them through.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerError } from '../errors.js';
-import { isPassing } from './steady-primary.js';
+import { NOT_SENT, isPassing } from './steady-primary.js';
 
 /** The node has done nothing. It names the node to go to, or cannot say yet. */
 export interface Redirection {
@@ -92,14 +92,26 @@ export class Detours {
   join<T>(name: string, attempt: Attempt<T>, refusal?: unknown, sinceMs = performance.now()): Promise<T> {
     return new Promise((resolve, reject) => {
       const untilMs = sinceMs + this.retryMs;
-      this.#add(name, { attempt, untilMs, refusal, resolve: resolve as (value: unknown) => void, reject });
+      const waiting = { attempt, untilMs, refusal, resolve: resolve as (value: unknown) => void, reject };
+      this.#add(name, waiting);
+      setTimeout(() => this.#expire(name, waiting), Math.max(0, untilMs - performance.now())).unref();
     });
+  }
+
+  /** Ends one that still waits for its turn: the first, which is being tried, may take longer than it has. */
+  #expire(name: string, waiting: Waiting): void {
+    const line = this.#lines.get(name) ?? [];
+    const at = line.indexOf(waiting);
+    if (at < 1) return;
+    line.splice(at, 1);
+    waiting.reject(waiting.refusal ?? line[0]?.refusal ?? new Error(NOT_SENT));
   }
 
   #add(name: string, waiting: Waiting): void {
     const line = this.#lines.get(name);
     if (line !== undefined) {
-      line.push(waiting);
+      if (waiting.untilMs > performance.now()) line.push(waiting);
+      else waiting.reject(waiting.refusal);
       return;
     }
     const opened = [waiting];
@@ -114,11 +126,6 @@ export class Detours {
       if (asked !== false) {
         this.#release(name, line, asked);
         return;
-      }
-      // of those behind it some may have to end with it, not tried once
-      while (line[0] !== undefined && line[0].untilMs < performance.now()) {
-        const { reject, refusal: own = first.refusal } = line.shift() as Waiting;
-        reject(own);
       }
     }
     this.#lines.delete(name);
@@ -155,7 +162,7 @@ export class Detours {
     for (const waiting of line) {
       waiting.attempt(asked).then(waiting.resolve, (error: unknown) => {
         if (redirectionIn(error) === undefined) waiting.reject(error);
-        else this.#add(name, { ...waiting, refusal: error });
+        else this.#add(name, Object.assign(waiting, { refusal: error }));
       });
     }
   }
