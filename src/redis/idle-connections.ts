@@ -1,6 +1,9 @@
 // Connections for single questions, kept for a while: while a node is missing, the fence asks the same Sentinels and nodes several
 // times a second, and a new connection for each question costs a busy machine more than the question.
-import type { Redis } from 'ioredis';
+import { Redis } from 'ioredis';
+import type { Host, RedisAddress } from '../redis-address.js';
+import { FAIL_FAST } from './connection-options.js';
+import { nodeLogin } from './login.js';
 
 const KEPT_MS = 5_000;
 
@@ -59,3 +62,17 @@ export class IdleConnections {
     this.#idle.set(name, { redis, timer });
   }
 }
+
+/** A connection for one question, which does not reconnect. @param timeoutMs for the connection, and for the answer */
+export const openToAsk = (target: Host | { path: string }, address: RedisAddress, timeoutMs: number): Redis =>
+  new Redis({
+    ...(FAIL_FAST as typeof FAIL_FAST & { replyMapping: 'legacy' }),
+    ...target,
+    ...nodeLogin(address),
+    connectionName: 'aizumi-check',
+    enableOfflineQueue: true,
+    enableReadyCheck: false,
+    retryStrategy: () => null,
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
+  }).on('error', () => undefined); // the command fails with it

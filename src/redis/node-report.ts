@@ -1,11 +1,10 @@
 // What one Redis node says of itself: INFO replication and INFO persistence.
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { Host, RedisAddress } from '../redis-address.js';
 import { nodeName } from './cluster.js';
-import { ASK_MS, FAIL_FAST } from './connection-options.js';
+import { ASK_MS } from './connection-options.js';
 import { historyIn } from './history.js';
-import { IdleConnections } from './idle-connections.js';
-import { nodeLogin } from './login.js';
+import { IdleConnections, openToAsk } from './idle-connections.js';
 import type { History } from './history.js';
 
 export interface NodeReport {
@@ -74,18 +73,7 @@ const connections = new IdleConnections();
 
 /** Asks one node, on a connection that nobody else uses meanwhile. Never rejects. */
 export async function askNode(host: Host, address: RedisAddress): Promise<Answer> {
-  const open = (): Redis =>
-    new Redis({
-      ...(FAIL_FAST as typeof FAIL_FAST & { replyMapping: 'legacy' }),
-      ...host,
-      ...nodeLogin(address),
-      connectionName: 'aizumi-check',
-      enableOfflineQueue: true,
-      enableReadyCheck: false,
-      retryStrategy: () => null,
-      connectTimeout: ASK_MS,
-      commandTimeout: ASK_MS,
-    });
+  const open = (): Redis => openToAsk(host, address, ASK_MS);
   try {
     return reportIn(await connections.ask(nodeName(host), open, askInfo));
   } catch (error) {

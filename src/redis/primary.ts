@@ -1,10 +1,10 @@
 // A connection to the one primary there is: of a single Redis, or the one that the Sentinels name.
-import { Redis } from 'ioredis';
-import type { RedisOptions } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import type { Host, RedisAddress, SentinelAddress, SingleAddress } from '../redis-address.js';
 import { FAIL_FAST, SILENCE_MS } from './connection-options.js';
+import { openToAsk } from './idle-connections.js';
 import { joinWrites } from './join-writes.js';
-import { keepLogin, loginOptions, nodeLogin } from './login.js';
+import { keepLogin, loginOptions } from './login.js';
 import { PrimaryConnector } from './primary-connector.js';
 import { watchSilence } from './silence.js';
 import { SteadyPrimary } from './steady-primary.js';
@@ -43,17 +43,10 @@ function openSingle(address: SingleAddress, options: RedisOptions, keepMs: numbe
 
 /** Whether the node at the other end answers elsewhere: a refusal is an answer too. */
 async function isAlive({ options, stream }: Redis, address: RedisAddress): Promise<boolean> {
-  const redis = new Redis({
-    ...(FAIL_FAST as typeof FAIL_FAST & { replyMapping: 'legacy' }),
-    ...(options.path ? { path: options.path } : { host: stream.remoteAddress ?? '', port: stream.remotePort ?? 0 }),
-    ...nodeLogin(address),
-    connectionName: 'aizumi-check',
-    enableOfflineQueue: true,
-    enableReadyCheck: false,
-    retryStrategy: () => null,
-    connectTimeout: ASIDE_MS,
-    commandTimeout: ASIDE_MS,
-  }).on('error', () => undefined);
+  const target = options.path
+    ? { path: options.path }
+    : { host: stream.remoteAddress ?? '', port: stream.remotePort ?? 0 };
+  const redis = openToAsk(target, address, ASIDE_MS);
   try {
     await redis.ping();
     return true;

@@ -1,13 +1,16 @@
 // Clients that write as fast as they can to whatever leads, and remember what was answered; for fail-overs that must lose nothing.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { until } from './until.js';
 
 /** In a Cluster it is in the shard of slot 0. */
-const LIST = 'writes';
+export const LIST = 'writes';
 /** Of each kind: those that wait for replicas (WAIT 1), and those that do not. */
 const CONNECTIONS = 2;
 const WAIT_MS = 900;
 const RETRY_MS = 10;
+/** Of writes before and after a fault. */
+const ENOUGH = 50;
 
 export interface Address {
   host: string;
@@ -67,6 +70,12 @@ export function startWriters(primary: () => Promise<Address | undefined>): Write
       await Promise.all(running);
     },
   };
+}
+
+/** Resolves when enough of them have been answered since this was called. */
+export function answersMore({ answered }: Writers, withinMs: number): Promise<true> {
+  const before = answered.length;
+  return until('more writes are answered', () => answered.length > before + ENOUGH, withinMs);
 }
 
 /** What is there of all that was written. */

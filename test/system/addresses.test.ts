@@ -8,11 +8,14 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptedStack } from '../support/scripted-stack.js';
+import { otherThan, startAnew, wrongOf } from '../support/stack-writers.js';
 import { until } from '../support/until.js';
-import { readWritten, startWriters } from '../support/writers.js';
-import type { Address, Writers } from '../support/writers.js';
+import { answersMore } from '../support/writers.js';
+import type { Writers } from '../support/writers.js';
 
 const HEALED_MS = 90_000;
+/** Writes are answered again within this time. */
+const ANSWERED_MS = 40_000;
 
 describe('nodes that are given names', function () {
   this.timeout(150_000);
@@ -28,23 +31,11 @@ describe('nodes that are given names', function () {
     writers = undefined;
   });
 
-  const optionsOf = (host: string): Address => ({ host, port: REDIS_PORT, password: PASSWORD });
-  const primary = async (): Promise<Address | undefined> => {
-    const node = await stack.named();
-    return node === undefined ? undefined : optionsOf(node);
-  };
-  const startAnew = async (): Promise<Writers> => {
-    await stack.redis(await stack.whole(), 'DEL', 'writes');
-    return startWriters(primary);
-  };
-  const otherThan = (node: string): string[] => stack.nodes.filter((each) => each !== node);
   const confOf = (node: string): string => readFileSync(join(stack.folder(node, 'sentinel'), 'sentinel.conf'), 'utf8');
 
   async function expectNothingLost(): Promise<void> {
-    await answersMore(writers!);
-    await writers!.stop();
-    const written = await readWritten(optionsOf(await stack.whole()));
-    expect(writers!.answered.filter((id) => !written.has(id))).to.deep.equal([]);
+    await answersMore(writers!, ANSWERED_MS);
+    expect((await wrongOf(stack, writers!)).lost).to.deep.equal([]);
   }
 
   it('write no name into what Sentinel reads, and know each other by addresses', async () => {
@@ -60,12 +51,12 @@ describe('nodes that are given names', function () {
 
   it('fail over while DNS is silent, and start again with what they remember', async () => {
     const old = await stack.whole();
-    writers = await startAnew();
-    await answersMore(writers);
+    writers = await startAnew(stack);
+    await answersMore(writers, ANSWERED_MS);
     stack.setSilent(true);
     stack.signal(old, 'redis', 'SIGKILL');
     stack.signal(old, 'sentinel', 'SIGKILL');
-    await until('another leads', async () => otherThan(old).includes((await stack.named()) ?? ''), 20_000);
+    await until('another leads', async () => otherThan(stack, old).includes((await stack.named()) ?? ''), 20_000);
     stack.restart(old, 'sentinel');
     stack.restart(old);
     expect(await stack.whole(60_000)).not.to.equal(old);
@@ -77,20 +68,20 @@ describe('nodes that are given names', function () {
     const old = await stack.whole();
     stack.tell(old, 'redis');
     expect(await stack.ended(old, 'redis')).to.equal(0);
-    expect(await stack.named()).to.be.oneOf(otherThan(old));
+    expect(await stack.named()).to.be.oneOf(otherThan(stack, old));
     stack.restart(old);
     await stack.whole();
   });
 
   for (const [what, renewed] of [
-    ['of a replica', (leader: string) => [otherThan(leader)[0]!]],
+    ['of a replica', (leader: string) => [otherThan(stack, leader)[0]!]],
     ['of the primary', (leader: string) => [leader]],
     ['of all nodes', () => stack.nodes],
   ] as const)
     it(`heal when a Service is made anew: ${what}`, async () => {
       const leader = await stack.whole();
-      writers = await startAnew();
-      await answersMore(writers);
+      writers = await startAnew(stack);
+      await answersMore(writers, ANSWERED_MS);
       const before = stack.nodes;
       await stack.renew(renewed(leader));
       const gone = before.filter((address) => !stack.nodes.includes(address));
@@ -117,12 +108,12 @@ describe('nodes that are given names', function () {
   for (const late of [1, 2])
     it(`come up where all Services and nodes are new at once, and DNS is late for ${late} of them`, async () => {
       const place = stack.nodes.indexOf(await stack.whole());
-      writers = await startAnew();
-      await answersMore(writers);
+      writers = await startAnew(stack);
+      await answersMore(writers, ANSWERED_MS);
       await stopAll();
       stack.readdress();
       const leader = stack.nodes[place]!;
-      const [first, second] = otherThan(leader) as [string, string];
+      const [first, second] = otherThan(stack, leader) as [string, string];
       const isLate = late === 1 ? [first] : [first, second];
       for (const node of isLate) stack.setSilent(true, node);
       const log = logFrom(leader, 'redis');
@@ -137,12 +128,12 @@ describe('nodes that are given names', function () {
 
   it('come up where they have exchanged their addresses while all were stopped, and DNS is late for one', async () => {
     const place = stack.nodes.indexOf(await stack.whole());
-    writers = await startAnew();
-    await answersMore(writers);
+    writers = await startAnew(stack);
+    await answersMore(writers, ANSWERED_MS);
     await stopAll();
     stack.readdress([1, 2, 0].map((i) => stack.nodes[i]!));
     const leader = stack.nodes[place]!;
-    const [first, second] = otherThan(leader) as [string, string];
+    const [first, second] = otherThan(stack, leader) as [string, string];
     stack.setSilent(true, first);
     const [log, itsLog] = [logFrom(leader, 'redis'), logFrom(first, 'sentinel')];
     for (const node of [leader, first]) restartBoth(node);
@@ -161,7 +152,7 @@ describe('nodes that are given names', function () {
 
   it('heal where a Sentinel takes itself for another one', async () => {
     const leader = await stack.whole();
-    const [node] = otherThan(leader) as [string];
+    const [node] = otherThan(stack, leader) as [string];
     const id = String(await stack.sentinel(node, 'SENTINEL', 'MYID'));
     await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', `${node},26379,${id},0,mymaster,${leader},6379,0`);
     expect(await othersOf(node)).to.equal('3');
@@ -174,7 +165,7 @@ describe('nodes that are given names', function () {
     await stack.renew(before);
     const leader = await stack.whole(HEALED_MS);
     const old = before[stack.nodes.indexOf(leader)]!;
-    const [node] = otherThan(leader) as [string];
+    const [node] = otherThan(stack, leader) as [string];
     const facts = fieldsOf(await stack.sentinel(node, 'SENTINEL', 'MASTER', 'mymaster'));
     const epoch = Number(facts['config-epoch']) + 1;
     const another = `${leader},26379,${String(await stack.sentinel(leader, 'SENTINEL', 'MYID'))}`;
@@ -188,14 +179,14 @@ describe('nodes that are given names', function () {
   for (const [what, followed] of [
     ['an address of nobody', (leader: string) => leader.replace(/\d+$/, '250')],
     ['itself', (leader: string) => leader],
-    ['a node that follows it', (leader: string) => otherThan(leader)[0]!],
+    ['a node that follows it', (leader: string) => otherThan(stack, leader)[0]!],
   ] as const)
     it(`lead again where the primary was made a replica of ${what}`, async () => {
       const leader = await stack.whole();
-      writers = await startAnew();
-      await answersMore(writers);
+      writers = await startAnew(stack);
+      await answersMore(writers, ANSWERED_MS);
       // otherwise another one takes over
-      for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
+      for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
       await until('Sentinels know that', async () => {
         const replies = await Promise.all(
           stack.nodes.map((node) => stack.sentinel(node, 'SENTINEL', 'REPLICAS', 'mymaster')),
@@ -209,7 +200,7 @@ describe('nodes that are given names', function () {
         await stack.redis(leader, 'REPLICAOF', followed(leader), REDIS_PORT);
         await until('it leads', async () => (await stack.replication(leader)).role === 'master', HEALED_MS);
       } finally {
-        for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
+        for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
       }
       expect(log()).to.match(/watch: it follows .*: the server is restarted/);
       expect(await stack.whole(HEALED_MS)).to.equal(leader);
@@ -540,8 +531,3 @@ describe('deploy/start-sentinel.sh', () => {
     expect(start({ conf: '', dns: DNS, others })).to.include('monitor mymaster 10.0.0.3 ');
   });
 });
-
-function answersMore({ answered }: Writers): Promise<true> {
-  const before = answered.length;
-  return until('more writes are answered', () => answered.length > before + 50, 40_000);
-}

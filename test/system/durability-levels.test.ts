@@ -343,7 +343,7 @@ describe('durability levels', function () {
       );
       await cutting;
       expect(cuts).to.be.above(5);
-      expect(replies.flat().length).to.be.above(100);
+      expect(replies.flat().length).to.be.above(32); // each of them more than once
       for (const { status, text, tookMs } of replies.flat()) {
         expect(status, text).to.equal(503);
         expect(tookMs).to.be.below(ANSWERED_MS);

@@ -3,19 +3,20 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { ask } from '../support/ask.js';
-import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
+import { PASSWORD, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptedStack } from '../support/scripted-stack.js';
+import { optionsOf, otherThan, startAnew, startWritersOn, wrongOf } from '../support/stack-writers.js';
 import { endAllProcesses, startBrokerProcess } from '../support/process.js';
 import { sendRequest } from '../support/requests.js';
 import { startClusterStack } from '../support/stacks.js';
 import type { StackNode } from '../support/stacks.js';
 import { until } from '../support/until.js';
-import { readWritten, startWriters } from '../support/writers.js';
+import { answersMore, readWritten, startWriters } from '../support/writers.js';
 import type { Address, Writers } from '../support/writers.js';
 
 const ROUNDS = 2;
-/** Of writes before and after a fail-over. */
-const ENOUGH = 50;
+/** Writes are answered again within this time. */
+const ANSWERED_MS = 15_000;
 
 describe('a planned fail-over', function () {
   this.timeout(60_000);
@@ -30,38 +31,24 @@ describe('a planned fail-over', function () {
     writers = undefined;
   });
 
-  const optionsOf = (node: string): Address => ({ host: node, port: REDIS_PORT, password: PASSWORD });
-  const primary = async (): Promise<Address | undefined> => {
-    const node = await stack.named();
-    return node === undefined ? undefined : optionsOf(node);
-  };
-  /** Writes from here on; their numbers begin anew. */
-  const startAnew = async (): Promise<Writers> => {
-    await stack.redis(await stack.whole(), 'DEL', 'writes');
-    return startWriters(primary);
-  };
-  const otherThan = (node: string): string[] => stack.nodes.filter((each) => each !== node);
-
   async function handOver(old: string): Promise<void> {
     const { code, output } = await stack.run(old, 'hand-over.sh', '20');
     expect(code, output).to.equal(0);
   }
 
   async function expectNothingLost(): Promise<void> {
-    await writers!.stop();
-    const written = await readWritten(optionsOf(await stack.whole()));
-    expect(writers!.answered.filter((id) => !written.has(id))).to.deep.equal([]);
+    expect((await wrongOf(stack, writers!)).lost).to.deep.equal([]);
   }
 
   it('by hand-over.sh loses nothing that was answered, and no write is left unclear', async () => {
-    writers = await startAnew();
+    writers = await startAnew(stack);
     for (let round = 0; round < ROUNDS; round++) {
       const old = await stack.whole();
-      await answersMore(writers);
+      await answersMore(writers, ANSWERED_MS);
       await handOver(old);
       expect((await stack.replication(old)).role).to.equal('slave'); // at once, not when a Sentinel gets round to it
-      expect(await stack.named()).to.be.oneOf(otherThan(old));
-      await answersMore(writers);
+      expect(await stack.named()).to.be.oneOf(otherThan(stack, old));
+      await answersMore(writers, ANSWERED_MS);
     }
     await expectNothingLost();
     const written = await readWritten(optionsOf(await stack.whole()));
@@ -119,7 +106,7 @@ describe('a planned fail-over', function () {
 
   it('does nothing on a node that does not lead', async () => {
     const leader = await stack.whole();
-    for (const node of otherThan(leader)) {
+    for (const node of otherThan(stack, leader)) {
       const { code, output } = await stack.run(node, 'hand-over.sh');
       expect([code, output]).to.deep.equal([0, 'hand-over: this node does not lead: nothing to do\n']);
     }
@@ -129,14 +116,14 @@ describe('a planned fail-over', function () {
   it('picks the replica that has everything when another one hangs', async () => {
     const old = await stack.whole();
     await stack.redis(old, 'DEL', 'writes'); // numbers begin anew
-    const [hung, well] = otherThan(old) as [string, string];
+    const [hung, well] = otherThan(stack, old) as [string, string];
     stack.signal(hung, 'redis', 'SIGSTOP');
     try {
-      writers = startWriters(primary);
-      await answersMore(writers);
+      writers = startWritersOn(stack);
+      await answersMore(writers, ANSWERED_MS);
       await handOver(old);
       expect(await stack.named()).to.equal(well);
-      await answersMore(writers);
+      await answersMore(writers, ANSWERED_MS);
     } finally {
       stack.signal(hung, 'redis', 'SIGCONT');
     }
@@ -145,14 +132,14 @@ describe('a planned fail-over', function () {
 
   it('is refused when no replica may be elected, and writes go on', async () => {
     const leader = await stack.whole();
-    for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
+    for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
     try {
       const { code, output } = await stack.run(leader, 'hand-over.sh', '3');
       expect(code).to.equal(1);
       expect(output).to.include('no replica can be promoted without loss');
       expect(await stack.redis(leader, 'SET', 'goes', 'on')).to.equal('OK');
     } finally {
-      for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
+      for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
     }
     expect(await stack.whole()).to.equal(leader);
   });
@@ -175,7 +162,7 @@ describe('a planned fail-over', function () {
     it('is won by the replica that got more just before the primary was lost', async () => {
       for (let round = 0; round < ROUNDS; round++) {
         const old = await stack.whole();
-        const runIds = await Promise.all(otherThan(old).map(runId));
+        const runIds = await Promise.all(otherThan(stack, old).map(runId));
         // offsets that are the same are decided by the run id: it would win by what Sentinel knew before
         const [behind, ahead] = runIds.sort((a, b) => (a.runId < b.runId ? -1 : 1)) as [Known, Known];
         stack.signal(behind.node, 'redis', 'SIGSTOP');
@@ -216,11 +203,6 @@ describe('a planned fail-over', function () {
   });
 });
 
-function answersMore({ answered }: Writers): Promise<true> {
-  const before = answered.length;
-  return until('more writes are answered', () => answered.length > before + ENOUGH, 15_000);
-}
-
 function downAfterInKubernetes(): string | undefined {
   return /DOWN_AFTER_MS, value: '(\d+)'/.exec(shipped('k8s/overlays/production/redis.yaml'))?.[1];
 }
@@ -245,10 +227,10 @@ describe('a planned fail-over in a Cluster', function () {
     try {
       const primary = async (): Promise<Address> => ({ host: '127.0.0.1', port: (await stack.primary()).port });
       writers = startWriters(primary);
-      await answersMore(writers);
+      await answersMore(writers, ANSWERED_MS);
       const replica = await stack.replica();
       await until('the replica leads', () => leads(replica), 30_000);
-      await answersMore(writers);
+      await answersMore(writers, ANSWERED_MS);
       await writers.stop();
       await stack.whole();
       const written = await readWritten(await primary());

@@ -7,14 +7,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
+import { fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
 import type { ScriptedStack } from '../support/scripted-stack.js';
+import { otherThan, startAnew, wrongOf } from '../support/stack-writers.js';
 import { until } from '../support/until.js';
-import { readWritten, startWriters } from '../support/writers.js';
-import type { Address, Writers } from '../support/writers.js';
+import { answersMore } from '../support/writers.js';
+import type { Writers } from '../support/writers.js';
 
 const KILLED_BY_TERM = 128 + 15;
 const KILLED = 128 + 9;
+/** Writes are answered again within this time. */
+const ANSWERED_MS = 40_000;
 
 describe('a node that is told to stop', function () {
   this.timeout(90_000);
@@ -29,17 +32,6 @@ describe('a node that is told to stop', function () {
     writers = undefined;
   });
 
-  const optionsOf = (node: string): Address => ({ host: node, port: REDIS_PORT, password: PASSWORD });
-  const primary = async (): Promise<Address | undefined> => {
-    const node = await stack.named();
-    return node === undefined ? undefined : optionsOf(node);
-  };
-  /** Writes from here on; their numbers begin anew. */
-  const startAnew = async (): Promise<Writers> => {
-    await stack.redis(await stack.whole(), 'DEL', 'writes');
-    return startWriters(primary);
-  };
-  const otherThan = (node: string): string[] => stack.nodes.filter((each) => each !== node);
   /** What a program has logged since this was called. */
   const logOf = (node: string, program: 'redis' | 'sentinel'): (() => string) => {
     const { length } = stack.log(node, program);
@@ -47,20 +39,16 @@ describe('a node that is told to stop', function () {
   };
 
   async function expectNothingLost(): Promise<void> {
-    await writers!.stop();
-    const written = await readWritten(optionsOf(await stack.whole()));
-    expect(writers!.answered.filter((id) => !written.has(id))).to.deep.equal([]);
-    const refused = [...writers!.refused].filter(([, message]) => /^(READONLY|NOREPLICAS)/.test(message));
-    expect(refused.filter(([id]) => written.has(id))).to.deep.equal([]);
+    expect(await wrongOf(stack, writers!)).to.deep.equal({ lost: [], doneAllTheSame: [] });
   }
 
   /** No replica may be elected meanwhile: a hand-over of this node tries until half of its time is up. */
   async function whileNoneMayBeElected(leader: string, action: () => Promise<void>): Promise<void> {
-    for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
+    for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
     try {
       await action();
     } finally {
-      for (const node of otherThan(leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
+      for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100);
     }
   }
 
@@ -74,16 +62,16 @@ describe('a node that is told to stop', function () {
 
   it('hands over first where it leads: nothing is lost, and it is a replica when it comes back', async () => {
     const old = await stack.whole();
-    writers = await startAnew();
-    await answersMore(writers);
+    writers = await startAnew(stack);
+    await answersMore(writers, ANSWERED_MS);
     const log = logOf(old, 'redis');
     stack.tell(old, 'redis');
     expect(await stack.ended(old, 'redis'), log()).to.equal(0);
     expect(log())
       .to.match(/hand-over: \S+ leads, after \d+ ms without writes/)
       .and.not.include('WARNING');
-    expect(await stack.named()).to.be.oneOf(otherThan(old));
-    await answersMore(writers);
+    expect(await stack.named()).to.be.oneOf(otherThan(stack, old));
+    await answersMore(writers, ANSWERED_MS);
     stack.restart(old);
     expect(await stack.whole()).not.to.equal(old);
     expect(log()).to.include('start: as a replica of');
@@ -92,16 +80,16 @@ describe('a node that is told to stop', function () {
 
   it('hands over together with its Sentinel, as a pod does', async () => {
     const old = await stack.whole();
-    writers = await startAnew();
-    await answersMore(writers);
+    writers = await startAnew(stack);
+    await answersMore(writers, ANSWERED_MS);
     stack.tell(old, 'sentinel');
     stack.tell(old, 'redis');
     expect(await stack.ended(old, 'sentinel')).to.equal(0);
     // it stayed for as long as that: the workers' fence asks for it
     expect((await stack.replication(old)).role).not.to.equal('master');
     expect(await stack.ended(old, 'redis')).to.equal(0);
-    expect(await stack.named()).to.be.oneOf(otherThan(old));
-    await answersMore(writers);
+    expect(await stack.named()).to.be.oneOf(otherThan(stack, old));
+    await answersMore(writers, ANSWERED_MS);
     stack.restart(old, 'sentinel');
     stack.restart(old);
     await expectNothingLost();
@@ -109,7 +97,7 @@ describe('a node that is told to stop', function () {
 
   it('ends at once where it does not lead', async () => {
     const leader = await stack.whole();
-    const [replica] = otherThan(leader) as [string];
+    const [replica] = otherThan(stack, leader) as [string];
     const log = logOf(replica, 'redis');
     stack.tell(replica, 'redis');
     expect(await stack.ended(replica, 'redis')).to.equal(0);
@@ -181,7 +169,7 @@ describe('a node that is told to stop', function () {
 
   it('ends while it waits for the others', async () => {
     const leader = await stack.whole();
-    const [replica] = otherThan(leader) as [string];
+    const [replica] = otherThan(stack, leader) as [string];
     // the one beside the primary stays, until it is told a second time
     for (let times = 0; times < 2; times++) for (const node of stack.nodes) stack.tell(node, 'sentinel');
     for (const node of stack.nodes) expect(await stack.ended(node, 'sentinel')).to.equal(0);
@@ -203,8 +191,8 @@ describe('a node that is told to stop', function () {
   ] as const)
     it(`gives up at once where nobody can take over: ${what}`, async () => {
       const leader = await stack.whole();
-      writers = await startAnew();
-      await answersMore(writers);
+      writers = await startAnew(stack);
+      await answersMore(writers, ANSWERED_MS);
       const log = logOf(leader, 'redis');
       for (const node of stack.nodes) for (const program of programs) stack.tell(node, program);
       for (const node of stack.nodes) expect(await stack.ended(node, 'redis')).to.equal(0);
@@ -214,7 +202,7 @@ describe('a node that is told to stop', function () {
         for (const node of stack.nodes) stack.restart(node, program);
       }
       await stack.whole(60_000);
-      await answersMore(writers);
+      await answersMore(writers, ANSWERED_MS);
       await expectNothingLost();
     });
 
@@ -306,11 +294,6 @@ describe('deploy/init.sh as PID 1', () => {
       });
     });
 });
-
-function answersMore({ answered }: Writers): Promise<true> {
-  const before = answered.length;
-  return until('more writes are answered', () => answered.length > before + 50, 40_000);
-}
 
 function environmentOf(pid: number): string {
   try {
