@@ -160,7 +160,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     async stop() {
       draining = true;
       // in this order: those who wait are told that this worker takes no new connections
-      const drained = drain(server);
+      const drained = drain(server, config.drainIdleMs);
       waiting.stop();
       await drained;
       await undos.settled();

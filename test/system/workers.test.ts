@@ -273,6 +273,18 @@ describe('several workers', function () {
     expect(broker.lines('aizumi stops')).to.have.length(1);
   });
 
+  it('serve what comes on idle connections for AIZUMI_DRAIN_IDLE_MS while they stop', async () => {
+    const broker = await startBrokerProcess({ ...settings, AIZUMI_DRAIN_IDLE_MS: '5000' });
+    const [used, idle] = [client(broker.url), client(broker.url)];
+    for (const each of [used, idle]) await each.post(statRequest(1));
+    broker.signal('SIGTERM');
+    await until('it no longer listens', () => refuses(broker));
+    await pause(600); // twice what they get without the setting
+    expect(await used.post(statRequest(1))).to.include({ kind: 'replied', status: 200, connection: 'close' });
+    expect(await broker.exited).to.equal(0);
+    expect((await idle.post(statRequest(1))).kind).to.equal('refused');
+  });
+
   describe('told to stop during the start', () => {
     let temp: string;
     let dataDir: string;
