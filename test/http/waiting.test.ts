@@ -438,7 +438,7 @@ describe('http/waiting', () => {
       const replies = await Promise.all(waiters.map(({ answered }) => answered));
       expect(replies.map(({ status }) => status)).to.deep.equal(Array(20).fill(404));
       await stopped;
-      expect(performance.now() - startMs).to.be.below(5_000);
+      expect(performance.now() - startMs).to.be.below(8_500);
       address += 3;
     });
   });

@@ -1,4 +1,11 @@
 // Loaded by mocha before all tests (.mocharc.json); with --parallel by each of its processes, and afterAll is after each file.
+import { patient } from './patience.js';
 import { stopSharedRedis } from './shared-redis.js';
 
-export const mochaHooks = { afterAll: stopSharedRedis };
+export const mochaHooks: Mocha.RootHookObject = {
+  beforeEach(this: Mocha.Context) {
+    const { currentTest } = this;
+    currentTest?.timeout(patient(currentTest.timeout()));
+  },
+  afterAll: stopSharedRedis,
+};

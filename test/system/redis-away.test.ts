@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import type { Reply } from '../support/broker.js';
 import { openClient } from '../support/keep-alive-client.js';
+import { patient } from '../support/patience.js';
 import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
 import type { BrokerProcess } from '../support/process.js';
 import { startRedisServer } from '../support/redis-server.js';
@@ -14,7 +15,7 @@ import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRe
 import { until } from '../support/until.js';
 
 /** Every request is answered, and service resumes, within this time. */
-const PROMISED_MS = 1_000;
+const PROMISED_MS = patient(1_000);
 const PASSWORD = 'open/sesame&=42';
 /** A user with a password; the default user, of the tests, needs none. */
 const USER = ['--user', 'aizumi', 'on', `>${PASSWORD}`, '~*', '&*', '+@all'];

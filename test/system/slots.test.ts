@@ -17,6 +17,7 @@ import {
 import type { SlotMove } from '../support/slots.js';
 import { startClusterStack } from '../support/stacks.js';
 import type { Stack, StackNode } from '../support/stacks.js';
+import { patient } from '../support/patience.js';
 import { until } from '../support/until.js';
 import { QueueLoad } from '../support/queue-load.js';
 
@@ -111,8 +112,7 @@ describe('a slot of a Cluster that moves', function () {
           async (reply) => ({ status: reply.status, json: await reply.json() }) as Reply,
         ),
       ]);
-      // a request of a second, on a machine that is busy
-      expect(performance.now() - startedMs).to.be.below(3_000);
+      expect(performance.now() - startedMs).to.be.below(patient(1_000));
       const notDone = '503 unavailable not_done';
       expect(replies.map(outcome)).to.deep.equal([200, 200, ...Array.from({ length: 7 }, () => notDone)]);
       await moveKeys(move);
@@ -171,8 +171,7 @@ describe('a slot of a Cluster that moves', function () {
         if (moved.length > 0) await moveNamed(move, moved.map(key));
         const startedMs = performance.now();
         const reply = await request('FREE', address, { id: 7 });
-        // a request of a second, on a machine that is busy
-        expect(performance.now() - startedMs).to.be.below(2_000);
+        expect(performance.now() - startedMs).to.be.below(patient(1_000));
         await moveKeys(move);
         await endMove(move, primaries);
         move = { ...move, from: move.to, to: move.from };
