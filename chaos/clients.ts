@@ -38,7 +38,7 @@ export interface Load {
 }
 
 /** A client gives up on a request then; more than the checker allows, so that a hanging one is seen. */
-const TIMEOUT_MS = 4_000;
+const TIMEOUT_MS = 8_000;
 const SENDERS = 12;
 const RECEIVERS_PER_QUEUE = 2;
 /** About what a sender pauses between two messages. */

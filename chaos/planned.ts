@@ -1,7 +1,5 @@
 // Fail-overs of a primary that is well: one that stalls until it is replaced, and each way in which an operator can ask for one.
-import { execFile } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { ask, infoField } from '../test/support/ask.js';
 import type { Stack, StackNode } from '../test/support/stacks.js';
 import { until } from '../test/support/until.js';
@@ -13,8 +11,6 @@ const NAME = 'mymaster';
 const ACCEPTED_MS = 10_000;
 /** Where Sentinels have to notice by themselves, it takes down-after and two periods of INFO before they begin. */
 const NOTICED_MS = 20_000;
-/** A program that hands the primary over, as deploy/ has it. Environment: PRIMARY_PORT, NODE_PORTS, SENTINEL_PORTS. */
-const HAND_OVER = process.env.AIZUMI_CHAOS_HAND_OVER;
 
 /**
  * Asks for a fail-over again and again until the servers agree to it, and waits for it. Who was silent wakes at the promotion.
@@ -103,21 +99,6 @@ export const PLANNED = {
   'CLUSTER FAILOVER': { kind: 'other', unknown: needsCluster, strike: byReplica() },
   'CLUSTER FAILOVER FORCE': { kind: 'failover', unknown: needsCluster, strike: byReplica('FORCE') },
   'CLUSTER FAILOVER TAKEOVER': { kind: 'failover', unknown: needsCluster, strike: byReplica('TAKEOVER') },
-  'hand-over script': {
-    kind: 'other',
-    unknown: () => Promise.resolve(HAND_OVER === undefined ? 'AIZUMI_CHAOS_HAND_OVER names none' : undefined),
-    strike: (victims) =>
-      failOver(victims, (_, primary) =>
-        promisify(execFile)(HAND_OVER!, {
-          env: {
-            ...process.env,
-            PRIMARY_PORT: String(primary.port),
-            NODE_PORTS: victims.stack.nodes.map(({ port }) => port).join(' '),
-            SENTINEL_PORTS: victims.stack.sentinels.map(({ port }) => port).join(' '),
-          },
-        }),
-      ),
-  },
 } satisfies Record<string, Fault>;
 
 /** Longer than a replica may be silent (AIZUMI_REPLICA_MAX_LAG_MS, 3 s) before it does not count as in sync. */

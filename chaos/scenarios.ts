@@ -52,7 +52,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'cluster-failover-force': { faults: ['CLUSTER FAILOVER FORCE'], needs: 'cluster', replicasEach: 2 },
   'cluster-failover-takeover': { faults: ['CLUSTER FAILOVER TAKEOVER'], needs: 'cluster', replicasEach: 2 },
   'cluster-failover-idle': { faults: ['CLUSTER FAILOVER FORCE'], needs: 'cluster', replicasEach: 2, idle: true },
-  'hand-over': { faults: ['hand-over script'], replicasEach: 2 },
   'sentinel-reset': { faults: ['SENTINEL RESET, replicas hung'], needs: 'sentinel' },
   'replicas-in-turn': { faults: ['each replica kill -9 in turn'], replicasEach: 2 },
   reshard: { faults: ['slots moved', 'slots moved'], needs: 'cluster' },

@@ -19,12 +19,19 @@ export interface ChaosWorker {
 
 const CLOCK_JUMP = fileURLToPath(new URL('./clock-jump.mjs', import.meta.url));
 
-/** @param jumpingClocks preloads a module into every worker that shifts its clock by hours every second */
-export async function startWorkers(
-  count: number,
-  { redisUrl, leaseMs, jumpingClocks }: { redisUrl: string; leaseMs: number; jumpingClocks: boolean },
-): Promise<ChaosWorker[]> {
-  const env = {
+export interface WorkersOptions {
+  redisUrl: string;
+  leaseMs: number;
+  /** Preloads a module into every worker that shifts its clock by hours every second. */
+  jumpingClocks?: boolean;
+  /** AIZUMI_DURABILITY_TIMEOUT_MS; default: the broker's. */
+  durabilityTimeoutMs?: number;
+}
+
+export async function startWorkers(count: number, options: WorkersOptions): Promise<ChaosWorker[]> {
+  const { redisUrl, leaseMs, jumpingClocks, durabilityTimeoutMs } = options;
+  const env: Record<string, string> = {
+    ...(durabilityTimeoutMs !== undefined && { AIZUMI_DURABILITY_TIMEOUT_MS: String(durabilityTimeoutMs) }),
     AIZUMI_REDIS_URL: redisUrl,
     AIZUMI_KEY_PREFIX: `chaos${randomBytes(4).toString('hex')}`,
     AIZUMI_VISIBILITY_TIMEOUT_MS: String(leaseMs),

@@ -163,7 +163,9 @@ describe('durability levels', function () {
       });
 
       it('quorum does without one replica; all too, once that is no longer in sync, and waits for it again when it is back', async () => {
-        const broker = await startBroker({ AIZUMI_REPLICA_MAX_LAG_MS: SHORTEST_LAG_MS });
+        // a busy machine needs its time to show that the hung one does not lead
+        const env = { AIZUMI_REPLICA_MAX_LAG_MS: SHORTEST_LAG_MS, AIZUMI_DURABILITY_TIMEOUT_MS: '2500' };
+        const broker = await startBroker(env);
         const [one, other] = redis.replicas;
         expectDone(await send(broker, { durability: 'all' }));
         other.pause();
@@ -408,7 +410,8 @@ describe('durability levels', function () {
       await redis.whole();
       await until('served again', async () => (await send(broker, { durability: 'quorum' })).status === 200, 10_000);
       hung.pause();
-      const later = await startBroker(env);
+      // a busy machine needs its time to show that the hung one does not lead
+      const later = await startBroker({ ...env, AIZUMI_DURABILITY_TIMEOUT_MS: '10000' });
       expectDone(await send(later, { durability: 'quorum' }));
     });
 

@@ -89,7 +89,7 @@ async function resumed(load: Load, addresses: readonly number[], sinceMs: number
       .flatMap((to) => LEVELS.map((level) => `${to} ${level}`))
       .filter((sender) => (load.lastDone.get(sender) ?? 0) <= Math.max(sinceMs, load.lastFailed.get(sender) ?? 0));
   await until('every sender is served', () => missing().length === 0, withinMs).catch((error: unknown) => {
-    throw new Error(`${String(error)}; not: ${missing().join(', ')}`);
+    throw new Error(`${String(error)}; not: ${missing().join(', ')}; ${[...load.excuses].join('; ')}`);
   });
   return performance.now() - sinceMs;
 }

@@ -214,7 +214,8 @@ describe('when Redis is away', function () {
       expectUnavailable(reply, ['not_done']);
       expect((reply.json.error as { message: string }).message).to.match(/read-only/);
     }
-    expect((await broker.post(statRequest(100))).status, 'STAT changes nothing').to.equal(200);
+    const stat = await broker.post(statRequest(100));
+    expect(stat.status, `STAT changes nothing: ${stat.text}`).to.equal(200);
     expect(await dataset(raw)).to.deep.equal(before);
     await raw.replicaof('NO', 'ONE');
     expect(await serving()).to.be.below(PROMISED_MS);

@@ -216,7 +216,7 @@ describe('the checker of histories', () => {
     ],
     ['overtaken by a message sent at the same time: nothing', concurrent(), {}],
     ['overtaken while it was not acknowledged: nothing', story().send(1, 'unknown').send(2).recv(2).recv(1), {}],
-    ['a request that hangs: slow', story().send(1, 'done', 'all', 3_500).recv(1), { slow: 1 }],
+    ['a request that hangs: slow', story().send(1, 'done', 'all', 6_500).recv(1), { slow: 1 }],
     ['a request to a worker that was stopped: nothing', story().send(1, 'unknown', 'all', 3_500).during('worker'), {}],
   ];
   for (const [what, told, faults] of cases) it(what, () => expect(faultsIn(told.history)).to.deep.equal(faults));
