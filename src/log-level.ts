@@ -4,36 +4,36 @@ import type { Worker } from 'node:cluster';
 import type { Logger } from 'pino';
 
 /** SIGUSR1 is Node's own: it opens the debugger. */
-const SIGNAL = 'SIGUSR2';
 const EVERYTHING = 'debug';
 
 interface Order {
   aizumiLogLevel: string;
 }
 
-/** From now on the signal changes the level of `log`. In a forked worker its supervisor's order does, so that all have the same. */
-export function switchLevelOnSignal(log: Logger): void {
+/**
+ * @returns what changes the level of `log` at the signal; nothing in a forked worker, which gets it too when it is sent to the group:
+ * there its supervisor's order does, so that all have the same
+ */
+export function levelSwitch(log: Logger): () => void {
   const usual = log.level;
   const other = usual === EVERYTHING ? 'info' : EVERYTHING;
   if (cluster.isWorker) {
-    // sent to the whole group it comes here too, and would end the process
-    process.on(SIGNAL, () => undefined);
     process.on('message', (message: unknown) => {
       if (isOrder(message)) log.level = message.aizumiLogLevel;
     });
-    return;
+    return () => undefined;
   }
   const order = (worker: Worker | undefined): unknown =>
     worker?.send({ aizumiLogLevel: log.level } satisfies Order, () => undefined);
-  process.on(SIGNAL, () => {
-    const level = log.level === usual ? other : usual;
-    if (level === EVERYTHING) log.level = level;
-    log.info({ logLevel: level }, `the log's level is ${level} now; ${SIGNAL} changes it back`);
-    log.level = level;
-    Object.values(cluster.workers ?? {}).forEach(order);
-  });
   // not before: a message that nobody listens for yet is lost
   cluster.on('listening', order);
+  return () => {
+    const level = log.level === usual ? other : usual;
+    if (level === EVERYTHING) log.level = level;
+    log.info({ logLevel: level }, `the log's level is ${level} now; SIGUSR2 changes it back`);
+    log.level = level;
+    Object.values(cluster.workers ?? {}).forEach(order);
+  };
 }
 
 const isOrder = (message: unknown): message is Order =>

@@ -18,8 +18,8 @@ export interface Settings {
   JWT_JWKS_URL: string | undefined;
   JWT_PUBLIC_KEY_FILE: string | undefined;
   WORKERS: number;
-  /** A worker that stops keeps idle connections for so long: a balancer must have noticed by then that it takes no new ones. */
-  DRAIN_IDLE_MS: number;
+  /** A worker that is told to stop goes on for so long, while GET /readyz says 503: a balancer has noticed by then. */
+  DRAIN_DELAY_MS: number;
   /** A port for /livez and /readyz alone, plain HTTP; undefined: on PORT only. */
   PROBE_PORT: number | undefined;
   /** PEM files of TLS for clients; undefined: plain HTTP. */
@@ -101,7 +101,7 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
       otherwise: Joi.number().integer().min(1).max(1024),
     })
     .default(1),
-  DRAIN_IDLE_MS: Joi.number().integer().min(0).max(8_000).default(300),
+  DRAIN_DELAY_MS: Joi.number().integer().min(0).max(60_000).default(0),
   PROBE_PORT: Joi.number().integer().min(1).max(65535),
   TLS_CERT_FILE: readableFile(),
   TLS_KEY_FILE: readableFile(),

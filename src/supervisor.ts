@@ -3,11 +3,12 @@ import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
+import type { Config } from './config.js';
 
 /** A worker that dies within this time of its start is replaced only after RESTART_MS: no fork storm. */
 const QUICK_DEATH_MS = 1_000;
 const RESTART_MS = 500;
-/** Workers get this long to drain before they are killed; they need at most 9 s (http/server). */
+/** Workers get this long to drain, behind AIZUMI_DRAIN_DELAY_MS, before they are killed; they need at most 9 s (http/server). */
 const STOP_MS = 9_500;
 
 export interface Supervisor {
@@ -22,16 +23,15 @@ export const fromSupervisor = (): { startedAtMs: number; embeddedUrl: string } =
 };
 
 /**
- * Forks `count` workers.
+ * Forks the workers.
  * @returns once all of them listen
  * @throws Error when one dies before it listens for the first time
  */
 export async function superviseWorkers(
-  count: number,
+  { workers: count, probePort, drainDelayMs }: Config,
   startedAtMs: number,
   embeddedUrl: string,
   log: Logger,
-  probePort?: number,
 ): Promise<Supervisor> {
   cluster.setupPrimary({ args: [String(startedAtMs), embeddedUrl] });
   let replacing = false;
@@ -56,23 +56,23 @@ export async function superviseWorkers(
       port: ports[0] as number,
       async stop() {
         replacing = false;
-        await endWorkers('SIGTERM');
+        await endWorkers('SIGTERM', drainDelayMs + STOP_MS);
       },
     };
   } catch (error) {
-    await endWorkers('SIGKILL');
+    await endWorkers('SIGKILL', STOP_MS);
     throw error;
   }
 }
 
-/** Resolves when all workers are gone; those that outlive {@link STOP_MS} are killed. */
-async function endWorkers(signal: NodeJS.Signals): Promise<void> {
+/** Resolves when all workers are gone; those that live longer than `withinMs` are killed. */
+async function endWorkers(signal: NodeJS.Signals, withinMs: number): Promise<void> {
   const workers = Object.values(cluster.workers ?? {}).filter(
     (worker) => worker !== undefined && !worker.isDead(),
   ) as Worker[];
   const gone = workers.map((worker) => once(worker, 'exit'));
   workers.forEach((worker) => worker.process.kill(signal));
-  const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), STOP_MS);
+  const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), withinMs);
   await Promise.all(gone);
   clearTimeout(kill);
 }

@@ -1,6 +1,7 @@
 // One worker: redis → app → listen → drain. Holds no state; any number may share one Redis.
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { openGate } from './access/gate.js';
 import type { Config } from './config.js';
@@ -159,8 +160,9 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     }),
     async stop() {
       draining = true;
+      await pause(config.drainDelayMs);
       // in this order: those who wait are told that this worker takes no new connections
-      const drained = drain(server, config.drainIdleMs);
+      const drained = drain(server);
       waiting.stop();
       await drained;
       await undos.settled();

@@ -96,7 +96,19 @@ export function paths(maxBatch: number): object {
     '/queues': { get: queueList() },
     '/queues/{address}': { get: oneQueue() },
     '/livez': { get: probe('livez', 'Whether the worker lives', []) },
-    '/readyz': { get: probe('readyz', 'Whether Redis answers', ['unavailable', 'draining']) },
+    '/readyz': {
+      get: {
+        ...probe('readyz', 'Whether Redis answers, and the worker is not told to stop', ['unavailable', 'draining']),
+        parameters: [
+          {
+            name: 'exclude',
+            in: 'query',
+            description: '`redis`: whether Redis answers does not matter',
+            schema: { type: 'string', enum: ['redis'] },
+          },
+        ],
+      },
+    },
   };
 }
 

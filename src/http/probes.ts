@@ -1,4 +1,5 @@
-// Probes for orchestrators: /livez tells a dead worker, /readyz an absent Redis.
+// Probes for orchestrators and balancers: /livez tells a dead worker, /readyz an absent Redis or a worker that is to stop. As in Kubernetes'
+// own API server, ?exclude= leaves out a check: /readyz?exclude=redis tells only the latter.
 import type Router from '@koa/router';
 import { BrokerError } from '../errors.js';
 import { reply } from './reply.js';
@@ -17,7 +18,7 @@ export function addProbes(router: Router, { ping, isDraining }: Probes): void {
   });
   router.get('/readyz', async (ctx) => {
     if (isDraining()) throw new BrokerError('draining', 'this worker is stopping: use another', { retryAfterS: 1 });
-    await ping();
+    if (ctx.query.exclude !== 'redis') await ping();
     reply(ctx, 200, OK);
   });
 }

@@ -17,6 +17,8 @@ const REQUEST_MS = 15_000;
 const KEEP_ALIVE_MS = 65_000;
 /** How often Node looks for connections that are over the limits. */
 const CHECK_MS = 1_000;
+/** A client that has something to send has sent it by then; connections still idle are closed. */
+const IDLE_MS = 300;
 /** Requests under way get this long to finish once a stop is asked for. */
 const DRAIN_MS = 9_000;
 
@@ -81,15 +83,14 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number, 
  * Stops accepting, lets the requests under way finish, and cuts what is left after {@link DRAIN_MS}.
  * Connections that are idle are closed last: a request may be on its way on any of them, and its reply says
  * Connection: close (http/reply), which is the only end of a connection that a client cannot miss.
- * @param idleMs when those that are still idle are closed
  */
-export async function drain(server: Server, idleMs: number): Promise<void> {
+export async function drain(server: Server): Promise<void> {
   // http.Server's own close() would cut the idle connections at once
   const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
   const idle = setTimeout(() => {
     server.closeIdleConnections();
     cutHandshakes(server);
-  }, idleMs);
+  }, IDLE_MS);
   const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
   await closed;
   clearTimeout(idle);

@@ -1,11 +1,11 @@
 // Several workers, in one process and in several, behave as one broker: under load, when one is killed, and when they stop.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -274,16 +274,19 @@ describe('several workers', function () {
     expect(broker.lines('aizumi stops')).to.have.length(1);
   });
 
-  it('serve what comes on idle connections for AIZUMI_DRAIN_IDLE_MS while they stop', async () => {
-    const broker = await startBrokerProcess({ ...settings, AIZUMI_DRAIN_IDLE_MS: '5000' });
-    const [used, idle] = [client(broker.url), client(broker.url)];
-    for (const each of [used, idle]) await each.post(statRequest(1));
+  it('go on for AIZUMI_DRAIN_DELAY_MS when they are told to stop, and say so to a balancer', async () => {
+    const broker = await startBrokerProcess({ ...settings, AIZUMI_DRAIN_DELAY_MS: '3000' });
+    const probe = async (): Promise<number> => (await fetch(`${broker.url}readyz?exclude=redis`)).status;
+    const kept = client(broker.url);
+    await kept.post(statRequest(1));
+    expect(await probe()).to.equal(200);
+    const toldMs = performance.now();
     broker.signal('SIGTERM');
-    await until('it no longer listens', () => refuses(broker));
-    await pause(600); // twice what they get without the setting
-    expect(await used.post(statRequest(1))).to.include({ kind: 'replied', status: 200, connection: 'close' });
+    await until('it says that it stops', async () => (await probe()) === 503);
+    expect(await kept.post(statRequest(1))).to.include({ kind: 'replied', status: 200, connection: 'keep-alive' });
+    expect(await client(broker.url).post(statRequest(1))).to.include({ kind: 'replied', status: 200 });
     expect(await broker.exited).to.equal(0);
-    expect((await idle.post(statRequest(1))).kind).to.equal('refused');
+    expect(performance.now() - toldMs).to.be.above(3_000);
   });
 
   describe('told to stop during the start', () => {
@@ -294,6 +297,24 @@ describe('several workers', function () {
       dataDir = join(temp, 'data');
     });
     afterEach(() => rm(temp, { recursive: true, force: true }));
+
+    /** Whether it has a handler for the signal, from /proc. */
+    const hears = ({ pid }: BrokerProcess, signal: number): boolean => {
+      const [, caught = '0'] = /^SigCgt:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+      return (BigInt(`0x${caught}`) >> BigInt(signal - 1)) % 2n === 1n;
+    };
+
+    it('by SIGHUP as soon as it hears signals, obey when they have started; SIGUSR2 does no harm', async () => {
+      const broker = spawnBroker({ AIZUMI_DATA_DIR: dataDir, AIZUMI_REDIS_SERVER: testServerProgram });
+      await until('it hears SIGUSR2', () => hears(broker, constants.signals.SIGUSR2), 20_000);
+      expect(broker.output, 'nothing of it is loaded').to.equal('');
+      broker.signal('SIGUSR2');
+      broker.signal('SIGHUP');
+      expect(await broker.exited, broker.output).to.equal(0);
+      expect(broker.lines('aizumi stops')).to.have.length(1);
+      expect(broker.lines('level is debug')).to.have.length(1);
+      expect(redisPidsOn(dataDir)).to.deep.equal([]);
+    });
 
     const moments: [string, (broker: BrokerProcess) => unknown][] = [
       ['it has the data folder', () => existsSync(join(dataDir, 'run'))],
