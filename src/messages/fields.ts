@@ -89,7 +89,11 @@ export const integer = (min: number, max: number): Joi.NumberSchema =>
         }),
     });
 
-const address = integer(0, 0xffff_ffff);
+const MAX_ADDRESS = 0xffff_ffff;
+const address = integer(0, MAX_ADDRESS);
+
+export const isAddress = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_ADDRESS;
 
 /** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
 export const messageId = integer(0, Number.MAX_SAFE_INTEGER);
