@@ -48,6 +48,8 @@ export interface MessageType {
   readonly reply: string;
   /** What the client must be allowed to do as, or with, the address in each field. */
   readonly needs: Readonly<Partial<Record<'saddr' | 'daddr', Action>>>;
+  /** Of saddr, as good as what it needs. */
+  readonly orNeeds?: Action;
   /** Without one the request is answered whatever its fields are. */
   readonly schema?: Joi.ObjectSchema;
   /**

@@ -22,7 +22,7 @@ export const peek = {
   number: 19,
   request: 'MSG_PEEK_REQ',
   reply: 'MSG_PEEK_ACK',
-  needs: { saddr: 'administer' },
+  needs: { saddr: 'look' },
   schema: requestSchema({
     state: Joi.valid(...STATES).required(),
     max: integer(1, MOST_AT_ONCE).optional(),

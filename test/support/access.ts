@@ -13,7 +13,7 @@ import type { Entry } from '../../src/access/keys-file.js';
 import type { Grants } from '../../src/access/permissions.js';
 
 /** May do everything. */
-export const ALL: Grants = { send: ['*'], to: ['*'], receive: ['*'], administer: ['*'] };
+export const ALL: Grants = { send: ['*'], to: ['*'], receive: ['*'], look: ['*'], administer: ['*'] };
 
 export interface KeysFile {
   readonly folder: string;

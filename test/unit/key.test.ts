@@ -70,7 +70,7 @@ describe('key', function () {
   });
 
   const wrong: Record<string, [args: string[], words: RegExp]> = {
-    'no permission': [['--name', 'a'], /^give --send, --receive or --administer/],
+    'no permission': [['--name', 'a'], /^give --send, --receive, --look or --administer/],
     'no name': [['--send', '1'], /name must be/],
     'a bad range': [['--name', 'a', '--send', '9-8'], /send\[0\] must be an address/],
     'a bad date': [['--name', 'a', '--send', '1', '--expires', 'soon'], /expires must be a date/],
