@@ -59,7 +59,7 @@ describe('key', function () {
     });
 
   it('leaves what is in the file as it is', async () => {
-    writeFileSync(at('keys.yaml'), `# ours\nkeys:\n  - name: old # since 2026\n    sha256: ${'ab'.repeat(32)}\n`, {
+    writeFileSync(at('keys.yaml'), `# ours\nkeys:\n  - name: old # since 2026\n    sha256: ${'ab'.repeat(32)}\n...\n`, {
       mode: 0o644,
     });
     await make('--name', 'a', '--send', '1', '--file', at('keys.yaml'));
@@ -67,6 +67,16 @@ describe('key', function () {
     expect(text).to.include('# ours\nkeys:\n  - name: old # since 2026\n');
     expect(readKeys(text).size).to.equal(2);
     expect(statSync(at('keys.yaml')).mode & 0o777).to.equal(0o644);
+  });
+
+  it('ends what it writes, and adds to no file that may be cut short', async () => {
+    const { stderr } = await make('--name', 'a', '--look', '1');
+    expect(stderr).to.match(/\n\.\.\.\n+$/);
+    const cut = `keys:\n  - name: old\n    sha256: ${'ab'.repeat(32)}\n`;
+    writeFileSync(at('keys.yaml'), cut);
+    const { code, stderr: refused } = await make('--name', 'a', '--send', '1', '--file', at('keys.yaml'));
+    expect([code, readFileSync(at('keys.yaml'), 'utf8')]).to.deep.equal([1, cut]);
+    expect(refused).to.include('its last line must be ...');
   });
 
   const wrong: Record<string, [args: string[], words: RegExp]> = {
