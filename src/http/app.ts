@@ -54,6 +54,8 @@ export function createApp(options: AppOptions): Koa {
     const access = admission instanceof Promise ? await admission : admission;
     const text = await readBody(ctx.req, maxBodyBytes, inFlight);
     const client = new HttpClient(ctx.req.socket, access, limits?.countAddress);
+    client.log = log;
+    client.res = ctx.res;
     client.traceparent = traceparentOf(ctx.req.headers.traceparent);
     try {
       limits?.admitText(text);

@@ -1,5 +1,6 @@
 // Request text, or a batch of them → the message type's handler → reply text. The table of message types is here.
 import type Joi from 'joi';
+import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import { back } from './back.js';
 import { drop } from './drop.js';
@@ -166,15 +167,17 @@ function validate(request: string, schema: Joi.ObjectSchema, fields: Fields): vo
 /** @throws BrokerError forbidden */
 function permit({ request, needs, orNeeds }: MessageType, { saddr, daddr }: Fields, { access }: Client): void {
   if (needs.saddr && !access.may(needs.saddr, saddr as number))
-    if (orNeeds === undefined) throw forbidden(request, needs.saddr, 'saddr', saddr);
+    if (orNeeds === undefined) throw forbidden(request, needs.saddr, 'saddr', saddr, access);
     else if (!access.may(orNeeds, saddr as number))
-      throw forbidden(request, `${needs.saddr} or ${orNeeds}`, 'saddr', saddr);
-  if (needs.daddr && !access.may(needs.daddr, daddr as number)) throw forbidden(request, needs.daddr, 'daddr', daddr);
+      throw forbidden(request, `${needs.saddr} or ${orNeeds}`, 'saddr', saddr, access);
+  if (needs.daddr && !access.may(needs.daddr, daddr as number))
+    throw forbidden(request, needs.daddr, 'daddr', daddr, access);
 }
 
-function forbidden(request: string, action: string, field: string, address: unknown): BrokerError {
+function forbidden(request: string, action: string, field: string, address: unknown, { name }: Access): BrokerError {
   const message = `${request} needs the permission ${action} for the address ${String(address)}, which your credentials do not give`;
-  return new BrokerError('forbidden', message, { details: [{ field, message }] });
+  const about = { who: name, request, address: address as number };
+  return new BrokerError('forbidden', message, { details: [{ field, message }], about });
 }
 
 function inReplyTo(type: MessageType, error: unknown): BrokerError {

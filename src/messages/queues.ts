@@ -35,7 +35,9 @@ const PARAMETERS = Joi.object<{ prefix: string; cursor: number; limit: number }>
 export async function listQueues(parameters: unknown, { queues }: Broker, access: Access): Promise<string> {
   const among = access.ranges('look');
   if (among.length === 0)
-    throw new BrokerError('forbidden', 'GET /queues needs the permission look, which your credentials do not give');
+    throw new BrokerError('forbidden', 'GET /queues needs the permission look, which your credentials do not give', {
+      about: { who: access.name, request: 'GET /queues' },
+    });
   const checked = PARAMETERS.validate(parameters);
   if (checked.error) {
     const { error } = checked;
@@ -62,7 +64,8 @@ export async function showQueue(text: string, { queues }: Broker, access: Access
   }
   if (!access.may('look', Number(text))) {
     const message = `GET /queues/${text} needs the permission look for this address, which your credentials do not give`;
-    throw new BrokerError('forbidden', message);
+    const about = { who: access.name, request: 'GET /queues/:address', address: Number(text) };
+    throw new BrokerError('forbidden', message, { about });
   }
   const address = Number(text);
   const found = (await report(queues, address)) ?? noQueueAt(address);
