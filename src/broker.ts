@@ -85,9 +85,14 @@ async function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> 
   return worker;
 }
 
-/** The settings as they are in force; of the URL only what is no secret. */
+/** The settings as they are in force; of URLs only what is no secret, as a query may be. */
 function effective(config: Config): Partial<Config> {
-  return config.redisUrl === undefined ? config : { ...config, redisUrl: describeAddress(config.redisUrl) };
+  const { redisUrl, jwtJwksUrl } = config;
+  return {
+    ...config,
+    ...(redisUrl !== undefined && { redisUrl: describeAddress(redisUrl) }),
+    ...(jwtJwksUrl !== undefined && { jwtJwksUrl: jwtJwksUrl.replace(/[?#].*$/s, '?…') }),
+  };
 }
 
 /**

@@ -39,7 +39,15 @@ interface Extra {
   retryAfterS?: number;
   /** Whether the request may have taken effect all the same; only for `rate_limited` and for 5xx. */
   outcome?: 'not_done' | 'unknown';
+  /** For the audit log: who asked for what. */
+  about?: About;
   cause?: unknown;
+}
+
+export interface About {
+  who: string;
+  request: string;
+  address?: number;
 }
 
 /** A failure that the client is told about. `message` says what to do. */
@@ -48,17 +56,19 @@ export class BrokerError extends Error {
   readonly details: readonly Fault[];
   readonly retryAfterS: number | undefined;
   readonly outcome: 'not_done' | 'unknown' | undefined;
+  readonly about: About | undefined;
   /** The reply that the client would have got, for example MSG_SEND_ACK; undefined while it cannot be told. */
   msgType: string | undefined;
 
   constructor(
     readonly reason: Reason,
     message: string,
-    { details = [], retryAfterS, outcome, cause }: Extra = {},
+    { details = [], retryAfterS, outcome, about, cause }: Extra = {},
   ) {
     super(message, { cause });
     this.details = details;
     this.retryAfterS = retryAfterS;
     this.outcome = outcome;
+    this.about = about;
   }
 }

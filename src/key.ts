@@ -6,13 +6,15 @@ import { addEntry, entryText } from './access/key-entries.js';
 import type { Entry } from './access/keys-file.js';
 import { ACTIONS } from './access/permissions.js';
 
-const USAGE = `usage: key --name NAME [--send LIST] [--to LIST] [--receive LIST] [--administer LIST] [--expires DATE] [--file FILE]
+const USAGE = `usage: key --name NAME [--send LIST] [--to LIST] [--receive LIST] [--look LIST] [--administer LIST]
+           [--expires DATE] [--file FILE]
 
 NAME is the client's; it may have several keys at a time. A LIST is of addresses and ranges, such as 100,200-299; "*" is all.
   --send        as whom it may SEND
   --to          to whom; everybody if not given
   --receive     as whom it may RECV, FREE, KEEP, BACK, HELO, STAT, GBYE
-  --administer  whose messages it may PEEK, MOVE, DROP, and whose queue it may see at GET /queues
+  --look        whose messages it may PEEK, and whose queue it may see with STAT and at GET /queues
+  --administer  whose messages it may MOVE and DROP; it may look at them, too
   --expires     2027-01-31 or 2027-01-31T12:00:00Z: the key is good until then; for ever if not given
   --file        AIZUMI_API_KEYS_FILE: the key is added there, which aizumi notices by itself; made if it is not there
 
@@ -24,11 +26,11 @@ function make(args: string[]): { key: string; entry: Entry; file: string | undef
   const options = { name: { type: 'string' }, expires: { type: 'string' }, file: { type: 'string' } } as const;
   const { values } = parseArgs({
     args,
-    options: { ...options, send: list, to: list, receive: list, administer: list },
+    options: { ...options, send: list, to: list, receive: list, look: list, administer: list },
   });
   const { name = '', expires, file } = values;
-  if (!values.send && !values.receive && !values.administer)
-    throw new AccessError('give --send, --receive or --administer: a key without them is good for nothing');
+  if (!values.send && !values.receive && !values.look && !values.administer)
+    throw new AccessError('give --send, --receive, --look or --administer: a key without them is good for nothing');
   const grants = ACTIONS.flatMap((action) => {
     const given = values[action];
     return given ? [[action, given.join(',').split(',').map(asWritten)]] : [];

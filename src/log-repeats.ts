@@ -12,6 +12,9 @@ const MOST_WORDS = 1_000;
 const WARN = 40;
 const FATAL = 60;
 
+/** A line at any level that has it repeats those that have the same, whatever its words are. It is not written. */
+export const REPEATS_AS = Symbol('repeats as');
+
 interface Repeated {
   written: number;
   lastMs: number;
@@ -30,15 +33,15 @@ interface Line {
 type Hook = (this: Logger, args: Arguments, method: LogFn, level: number) => void;
 
 /**
- * A hook for pino. Of warnings and errors in the same words the first are written as they come, then one each second: the
+ * A hook for pino. Of warnings and errors in the same words, and of others that ask for it, the first are written as they come, then one each second: the
  * latest, with how many it stands for in `repeated`.
  */
 export function limitRepeats(): Hook {
   const known = new Map<string, Repeated>();
 
   return function hook(args, method, level) {
-    const words = wordsOf(args);
-    if (level < WARN || level >= FATAL || words === undefined) {
+    const words = kindOf(args) ?? (level < WARN ? undefined : wordsOf(args));
+    if (level >= FATAL || words === undefined) {
       method.apply(this, args);
       return;
     }
@@ -52,6 +55,10 @@ export function limitRepeats(): Hook {
     if (line.suppressed++ === 0) setTimeout(tell, TELL_MS, line).unref();
     line.latest = { log: this, args, method };
   };
+}
+
+function kindOf([first]: Arguments): string | undefined {
+  return typeof first === 'object' ? (first as { [REPEATS_AS]?: string } | null)?.[REPEATS_AS] : undefined;
 }
 
 /** The message that a line has: what is told apart by it. */

@@ -5,7 +5,7 @@ import { limitRepeats } from './log-repeats.js';
 
 /** In whoever's words it is. */
 const SECRETS: readonly [RegExp, string][] = [
-  [/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1…@'],
+  [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]*@/gi, '$1…@'],
   [/([?&](?:password|username)=)[^\s&]*/gi, '$1…'],
   [/\b(Bearer|Basic)\s+[^\s,]+/gi, '$1 …'],
   // Redis repeats the arguments of a command that it does not know

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { openGate } from './access/gate.js';
+import { OPEN_GATE, openGate } from './access/gate.js';
 import type { Config } from './config.js';
 import { createQueueMetrics } from './metrics/queue-metrics.js';
 import { createWorkerMetrics } from './metrics/worker-metrics.js';
@@ -11,6 +11,7 @@ import type { ReadMetrics } from './metrics/worker-metrics.js';
 import { BusiestQueues } from './queue/busiest.js';
 import { createApp } from './http/app.js';
 import { createLimits } from './http/limits.js';
+import { createCheckLocal } from './http/local-only.js';
 import { createProbeApp } from './http/probe-server.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { startTls } from './http/tls.js';
@@ -111,6 +112,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     maxBodyBytes: config.maxBodyBytes,
     maxBatch: config.maxBatch,
     maxBytesInFlight: config.maxBytesInFlight,
+    checkLocal: gate === OPEN_GATE && !config.allowAnonymous ? createCheckLocal() : undefined,
     limits,
     probes,
     undos,

@@ -1,4 +1,5 @@
 // Who is let in: the text of a request's Authorization → what that client may do.
+import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { digestOf } from './api-key.js';
 import { unauthenticated } from './credentials.js';
@@ -51,9 +52,27 @@ export async function openGate(settings: GateSettings, log: Logger): Promise<Gat
   }
 }
 
-/** Opens it and closes it again. @throws AccessError with what keeps it from opening */
+/** Opens it and closes it again, once for all workers. @throws AccessError with what keeps it from opening */
 export async function tryGate(settings: GateSettings, log: Logger): Promise<void> {
   (await openGate(settings, log)).close();
+  if (settings.apiKeysFile !== undefined) await warnOfOpenFile(settings.apiKeysFile, log);
+}
+
+/** Bits of a file's mode: what others than its user and its group may do. */
+const OTHERS_READ = 0o004;
+const OTHERS_WRITE = 0o002;
+
+async function warnOfOpenFile(path: string, log: Logger): Promise<void> {
+  const mode = await stat(path).then(
+    (found) => found.mode,
+    () => 0,
+  );
+  const may = mode & OTHERS_WRITE ? 'write' : mode & OTHERS_READ ? 'read' : undefined;
+  if (may !== undefined)
+    log.warn(
+      { path },
+      `every user of this machine may ${may} AIZUMI_API_KEYS_FILE: it says who may do what; chmod o-rwx`,
+    );
 }
 
 /** The scheme in any case, as RFC 9110 has it; of a token neither the form nor the length says anything yet. */

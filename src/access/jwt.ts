@@ -2,8 +2,8 @@
 import { createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import Joi from 'joi';
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
-import type { JWTPayload, JWTVerifyGetKey } from 'jose';
+import { createRemoteJWKSet, customFetch, errors, jwtVerify } from 'jose';
+import type { FetchImplementation, JWTHeaderParameters, JWTPayload, JWTVerifyGetKey } from 'jose';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import { AccessError, unauthenticated } from './credentials.js';
@@ -50,6 +50,13 @@ const KNOWN_MS = 60_000;
 /** The issuer's keys are fetched so often, beside when a token names one that is not known, ms. */
 const REFRESH_MS = 300_000;
 const FETCH_MS = 3_000;
+/** After a fetch that failed there is none for so long, ms; after one that did not, for a key that is not known. */
+const FAILED_COOL_DOWN_MS = 2_000;
+const UNKNOWN_KEY_COOL_DOWN_MS = 30_000;
+/** A token must end within this time: one that lives for years can never be withdrawn, s. */
+const LONGEST_LIFE_S = 366 * 24 * 3_600;
+/** What `typ` may be, in any case; RFC 7515 lets it be shortened by application/. */
+const TYPES = ['jwt', 'at+jwt'];
 
 const CLAIM = 'aizumi';
 // in an object of its own, so that a fault's place begins with its name
@@ -68,9 +75,10 @@ export async function openTokens(settings: JwtSettings, log: Logger): Promise<To
   async function verify(token: string, digest: string): Promise<Access> {
     const { issuer, audience } = settings;
     const options = { issuer, audience, algorithms: ALGORITHMS, requiredClaims: ['exp', 'sub'] };
-    const { payload } = await jwtVerify(token, keys.get, options).catch((error: unknown) => {
+    const { payload, protectedHeader } = await jwtVerify(token, keys.get, options).catch((error: unknown) => {
       throw refusal(error);
     });
+    checkUse(protectedHeader, payload);
     const access = accessIn(payload);
     const untilMs = Math.min((payload.exp as number) * 1000, Date.now() + KNOWN_MS);
     known.delete(digest);
@@ -123,11 +131,21 @@ function publicKeyIn(pem: string): KeyObject {
  * but one whose token names a key that is not known.
  */
 function remoteKeys(url: string, log: Logger): IssuerKeys {
-  const keys = createRemoteJWKSet(new URL(url), { timeoutDuration: FETCH_MS, cacheMaxAge: Infinity });
-  const refresh = (): void =>
-    void keys
-      .reload()
-      .catch((error: unknown) => log.warn({ error }, 'the keys of AIZUMI_JWT_JWKS_URL cannot be fetched'));
+  let notBeforeMs = 0;
+  const keys = createRemoteJWKSet(new URL(url), {
+    timeoutDuration: FETCH_MS,
+    cacheMaxAge: Infinity,
+    cooldownDuration: UNKNOWN_KEY_COOL_DOWN_MS,
+    // jose has one fetch under way at most, which all wait for, but begins the next as soon as one has failed
+    [customFetch]: (...asked: Parameters<FetchImplementation>) =>
+      performance.now() < notBeforeMs ? Promise.reject(new CoolingDown()) : fetch(...asked),
+  });
+  const failed = (error: unknown): void => {
+    if (error instanceof CoolingDown) return;
+    notBeforeMs = performance.now() + FAILED_COOL_DOWN_MS;
+    log.warn({ error }, 'the keys of AIZUMI_JWT_JWKS_URL cannot be fetched');
+  };
+  const refresh = (): void => void keys.reload().catch(failed);
   // not for one that is opened only to see whether it can be
   const first = setImmediate(refresh);
   const timer = setInterval(refresh, REFRESH_MS).unref();
@@ -136,6 +154,7 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
       return await keys(header, token);
     } catch (error) {
       if (OF_THE_TOKEN.some((kind) => error instanceof kind)) throw error;
+      failed(error);
       throw new BrokerError('unavailable', "the keys of the token's issuer cannot be fetched: try again", {
         retryAfterS: 1,
         outcome: 'not_done',
@@ -150,8 +169,19 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
   return { get, stop };
 }
 
+class CoolingDown extends Error {}
+
 /** What jose throws when the keys are there, and none of them is the token's. */
 const OF_THE_TOKEN = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported];
+
+/** Of a token whose signature is right: whether it is one for requests, and for a time that somebody can mean. */
+function checkUse({ typ }: JWTHeaderParameters, { exp }: JWTPayload): void {
+  const type = typ?.toLowerCase().replace('application/', '');
+  if (type !== undefined && !TYPES.includes(type))
+    throw unauthenticated('this token is for something else: its typ must be JWT or at+jwt, or missing');
+  if ((exp as number) - Date.now() / 1_000 > LONGEST_LIFE_S)
+    throw unauthenticated('this token lives too long: its claim exp must be within a year');
+}
 
 /** What jose says of a token, in this protocol's words. */
 function refusal(error: unknown): BrokerError {

@@ -33,6 +33,7 @@ function withEntry(text: string, entry: Entry): Document {
   document.addIn(['keys'], nodeOf(document, entry));
   const keys = document.get('keys');
   if (isSeq(keys) && keys.items.length === 1) keys.flow = false;
+  document.directives.docEnd = true;
   readKeys(document.toString());
   return document;
 }

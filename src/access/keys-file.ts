@@ -1,7 +1,8 @@
 // The text of AIZUMI_API_KEYS_FILE → the keys that are known, and who has which.
 import { timingSafeEqual } from 'node:crypto';
 import Joi from 'joi';
-import { LineCounter, parseDocument } from 'yaml';
+import { LineCounter, isMap, isSeq, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
 import { withoutKeys } from './api-key.js';
 import { AccessError, unauthenticated } from './credentials.js';
 import { GRANTS, accessOf } from './permissions.js';
@@ -78,13 +79,35 @@ const schema = Joi.object<{ keys: Entry[] }>({
     },
   });
 
+/** The last line of a file in YAML, which has no other end. */
+export const END = '...';
+
+const NO_END =
+  `its last line must be ${END} (three dots, YAML's end of a document): a file cut short could allow more than the whole one. ` +
+  `If it is whole, add that line: echo ${END} >>FILE`;
+
+/**
+ * Whether the text is certain to be the whole file. JSON, and lists in brackets, end with a bracket that closes; without it they
+ * are not valid. A file of lines is valid wherever it is cut between two of them, and says more without its last `to` or
+ * `expires`.
+ */
+function hasEnd(text: string, { contents }: Document): boolean {
+  if (text.trimEnd().endsWith(`\n${END}`)) return true;
+  if (!isMap(contents)) return false;
+  const keys = contents.get('keys', true);
+  return contents.flow === true || (contents.items.length === 1 && isSeq(keys) && keys.flow === true);
+}
+
 /**
  * Reads keys as docs/security.md describes them, in YAML or JSON.
  * @throws AccessError; a line for each fault, which says where it is and never what stands there: it might be a key
  */
 export function readKeys(text: string): Keys {
-  const result = schema.validate(parse(text));
+  const document = parse(text);
+  const result = schema.validate(valueOf(document));
   if (result.error) throw new AccessError(result.error.details.map(({ message }) => withoutKeys(message)).join('\n'));
+  // last: what is no file of keys at all has other faults
+  if (!hasEnd(text, document)) throw new AccessError(NO_END);
   const { keys } = result.value;
   const byStart = new Map<string, Known[]>();
   for (const { name, sha256, expires, ...grants } of keys) {
@@ -112,19 +135,21 @@ function find(candidates: readonly Known[] | undefined, digest: string): Access 
   return known.access;
 }
 
-function parse(text: string): unknown {
+function parse(text: string): Document {
   const lines = new LineCounter();
   const document = parseDocument(text, { prettyErrors: false, lineCounter: lines });
-  if (document.errors.length === 0) {
-    try {
-      return document.toJS();
-    } catch {
-      throw new AccessError('an alias in it leads nowhere, or too far: write "*" in quotation marks');
-    }
-  }
+  if (document.errors.length === 0) return document;
   const faults = document.errors.map(({ code, pos }) => {
     const { line, col } = lines.linePos(pos[0]);
     return `line ${line}, column ${col}: not valid YAML (${code})`;
   });
   throw new AccessError(faults.join('\n'));
+}
+
+function valueOf(document: Document): unknown {
+  try {
+    return document.toJS();
+  } catch {
+    throw new AccessError('an alias in it leads nowhere, or too far: write "*" in quotation marks');
+  }
 }

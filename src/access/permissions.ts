@@ -2,7 +2,7 @@
 import Joi from 'joi';
 
 /** `to`: whom a SEND may be addressed to. What each allows is in docs/security.md. */
-export const ACTIONS = ['send', 'to', 'receive', 'administer'] as const;
+export const ACTIONS = ['send', 'to', 'receive', 'look', 'administer'] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** Addresses from the first to the last, both included. */
@@ -45,14 +45,22 @@ export const GRANTS: Joi.PartialSchemaMap = Object.fromEntries(ACTIONS.map((acti
 
 /** @param grants valid by {@link GRANTS} */
 export function accessOf(name: string, grants: Grants): Access {
-  const ranges = Object.fromEntries(
-    ACTIONS.map((action) => [action, merged(grants[action] ?? (action === 'to' ? ['*'] : []))]),
-  ) as Record<Action, readonly Range[]>;
+  const ranges = Object.fromEntries(ACTIONS.map((action) => [action, merged(entriesOf(action, grants))])) as Record<
+    Action,
+    readonly Range[]
+  >;
   return {
     name,
     may: (action, address) => isIn(ranges[action], address),
     ranges: (action) => ranges[action],
   };
+}
+
+/** Who may change a queue may look at it. */
+function entriesOf(action: Action, grants: Grants): readonly (number | string)[] {
+  const { to = ['*'], look = [], administer = [] } = grants;
+  if (action === 'to') return to;
+  return action === 'look' ? [...look, ...administer] : (grants[action] ?? []);
 }
 
 function rangeOf(value: unknown): Range | undefined {

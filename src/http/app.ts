@@ -16,6 +16,7 @@ import { BytesInFlight } from './bytes-in-flight.js';
 import { HttpClient } from './client.js';
 import { fail } from './failure.js';
 import type { Limits } from './limits.js';
+import type { CheckLocal } from './local-only.js';
 import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
@@ -31,6 +32,8 @@ export interface AppOptions {
   maxBodyBytes: number;
   maxBatch: number;
   maxBytesInFlight: number;
+  /** Undefined: whoever reaches it is let through. */
+  checkLocal?: CheckLocal | undefined;
   /** Undefined: none. */
   limits?: Limits | undefined;
   probes: Probes;
@@ -38,7 +41,7 @@ export interface AppOptions {
 }
 
 export function createApp(options: AppOptions): Koa {
-  const { broker, gate, log, maxBodyBytes, maxBatch, limits, probes, undos } = options;
+  const { broker, gate, log, maxBodyBytes, maxBatch, checkLocal, limits, probes, undos } = options;
   const inFlight = new BytesInFlight(Math.max(options.maxBytesInFlight, maxBodyBytes));
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
@@ -51,6 +54,8 @@ export function createApp(options: AppOptions): Koa {
     const access = admission instanceof Promise ? await admission : admission;
     const text = await readBody(ctx.req, maxBodyBytes, inFlight);
     const client = new HttpClient(ctx.req.socket, access, limits?.countAddress);
+    client.log = log;
+    client.res = ctx.res;
     client.traceparent = traceparentOf(ctx.req.headers.traceparent);
     try {
       limits?.admitText(text);
@@ -77,6 +82,7 @@ export function createApp(options: AppOptions): Koa {
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
+      checkLocal?.(ctx.req);
       if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
       else if (ctx.req.method === 'POST') await answerPost(ctx);
       else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');

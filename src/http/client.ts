@@ -1,8 +1,10 @@
 // Who sent a request, as long as it is not answered: whether there is still somebody to answer, and what that one may do.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
 import type { Access } from '../access/permissions.js';
-import type { Client } from '../messages/fields.js';
+import type { Client, Deed } from '../messages/fields.js';
+import { auditDone } from './audit.js';
 import { Connection, isWithheld } from './connection.js';
 import type { Undos } from './undos.js';
 
@@ -10,6 +12,9 @@ export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
   #undos: (() => Promise<void>)[] = [];
   traceparent: string | undefined;
+  /** For the audit log; undefined: none is written. */
+  log: Logger | undefined;
+  res: ServerResponse | undefined;
   /** Of the reply, beyond the usual; undefined: none. */
   headers: Record<string, string> | undefined;
 
@@ -32,6 +37,10 @@ export class HttpClient implements Client {
 
   onUnanswered(undo: () => Promise<void>): void {
     this.#undos.push(undo);
+  }
+
+  audit(deed: Deed): void {
+    if (this.log && this.res) auditDone(this.log, this.res, this.access, deed);
   }
 
   answerTraceparent(traceparent: string): void {

@@ -5,6 +5,7 @@ import type { Context } from 'koa';
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 import type { Reason } from '../errors.js';
+import { auditRefused } from './audit.js';
 import { ClientGone } from './body.js';
 import { JSON_TYPE, reply } from './reply.js';
 import { requestIdOf } from './request-id.js';
@@ -100,6 +101,7 @@ export function failureHeaders(
   headers['X-Request-Id'] = requestId;
   const logged = new Set<string>();
   for (const failure of failures) {
+    auditRefused(log, req, requestId, failure);
     const code = STATUS_OF[failure.reason];
     if (code < 500 || NOT_LOGGED.has(failure.reason)) {
       // its message may repeat the request's own words

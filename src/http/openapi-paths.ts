@@ -78,7 +78,7 @@ export function paths(maxBatch: number): object {
         responses: {
           200: {
             description: 'Done; of a batch: all of it',
-            headers: { traceparent: ref('headers', 'traceparent') },
+            headers: { traceparent: ref('headers', 'traceparent'), 'X-Request-Id': ref('headers', 'X-Request-Id') },
             content: json(
               { anyOf: [schema('Reply'), schema('Replies')] },
               replies(EXAMPLES.filter(({ reply }) => reply.code === 200)),

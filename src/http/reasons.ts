@@ -7,7 +7,8 @@ export const REASONS: Readonly<Record<Reason, string>> = {
   invalid_request: 'correct what details names',
   unknown_msg_type: 'msg_type is in no row of the table of requests',
   unauthenticated: 'send a key or a token that is known, valid and not expired',
-  forbidden: 'your credentials do not give the permission that details name',
+  forbidden:
+    'your credentials do not give the permission that is needed; or, without keys, Host or Origin is of elsewhere',
   queue_empty: 'RECV finds no message: ask again later',
   not_delivered: 'FREE, KEEP or BACK of a message that the address does not hold',
   not_found: 'no such path',

@@ -11,5 +11,13 @@ export function givenRequestId({ headers }: IncomingMessage): string | undefined
   return typeof given === 'string' && SANE.test(given) ? given : undefined;
 }
 
-/** The client's, or a new one. */
-export const requestIdOf = (req: IncomingMessage): string => givenRequestId(req) ?? randomUUID();
+const made = new WeakMap<IncomingMessage, string>();
+
+/** The client's, or a new one: of one request always the same. */
+export function requestIdOf(req: IncomingMessage): string {
+  const known = givenRequestId(req) ?? made.get(req);
+  if (known !== undefined) return known;
+  const id = randomUUID();
+  made.set(req, id);
+  return id;
+}

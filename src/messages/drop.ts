@@ -1,8 +1,8 @@
 // MSG_DROP_REQ: the receiver saddr deletes messages of its queue.
 import Joi from 'joi';
 import { drop as remove } from '../queue/drop.js';
-import { MOST_AT_ONCE, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import { MOST_AT_ONCE, audited, messageIds, replyHead, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 type Request = Addressed & { state: 'waiting' | 'delayed' | 'dead'; ids?: number[] };
 
@@ -14,7 +14,9 @@ export const drop = {
   reply: 'MSG_DROP_ACK',
   needs: { saddr: 'administer' },
   schema: requestSchema({ state: Joi.valid('waiting', 'delayed', 'dead').required(), ids: messageIds }),
-  async handle({ saddr, state, ids }: Request, { queues }: Broker): Promise<string> {
-    return `${REPLY_HEAD},"count":${await remove(queues, saddr, state, ids, MOST_AT_ONCE)}}`;
+  async handle({ saddr, state, ids }: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
+    const act = (): Promise<number> => remove(queues, saddr, state, ids, MOST_AT_ONCE);
+    const count = await audited(client, { request: 'MSG_DROP_REQ', address: saddr }, act);
+    return `${REPLY_HEAD},"count":${count}}`;
   },
 } satisfies MessageType;

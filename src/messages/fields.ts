@@ -24,6 +24,17 @@ export interface Broker {
   readonly traces?: Traces | undefined;
 }
 
+/** What is written down of a request: an operator may ask later who has done it. */
+export interface Deed {
+  readonly request: string;
+  readonly address: number;
+  /** Messages that it was about, or settings. */
+  readonly count?: number;
+  /** It may have been done, in part or wholly. */
+  readonly outcome?: 'unknown';
+  readonly settings?: object;
+}
+
 /** Who sent the request. */
 export interface Client extends Caller {
   readonly access: Access;
@@ -33,6 +44,8 @@ export interface Client extends Caller {
   answerTraceparent(traceparent: string): void;
   /** What is to be done when there is nobody left to be answered. */
   onUnanswered(undo: () => Promise<void>): void;
+  /** Writes the audit log; undefined: there is none. */
+  audit?(deed: Deed): void;
   /** Counts a valid request of this address; undefined without a limit. @throws BrokerError rate_limited */
   readonly count?: ((saddr: number) => void) | undefined;
 }
@@ -48,6 +61,8 @@ export interface MessageType {
   readonly reply: string;
   /** What the client must be allowed to do as, or with, the address in each field. */
   readonly needs: Readonly<Partial<Record<'saddr' | 'daddr', Action>>>;
+  /** Of saddr, as good as what it needs. */
+  readonly orNeeds?: Action;
   /** Without one the request is answered whatever its fields are. */
   readonly schema?: Joi.ObjectSchema;
   /**
@@ -89,7 +104,11 @@ export const integer = (min: number, max: number): Joi.NumberSchema =>
         }),
     });
 
-const address = integer(0, 0xffff_ffff);
+const MAX_ADDRESS = 0xffff_ffff;
+const address = integer(0, MAX_ADDRESS);
+
+export const isAddress = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_ADDRESS;
 
 /** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
 export const messageId = integer(0, Number.MAX_SAFE_INTEGER);
@@ -162,3 +181,24 @@ export const replyHead = (reply: string): string => `{"code":200,"status":"OK","
 
 /** A successful reply without further fields. */
 export const plainReply = (reply: string): string => `${replyHead(reply)}}`;
+
+/**
+ * Carries out what is to be audited.
+ * @param act returns how many messages it was about, or settings
+ * @param isWorthIt whether that many are worth a line; what may have been done always is
+ */
+export async function audited(
+  client: Pick<Client, 'audit'>,
+  deed: Deed,
+  act: () => Promise<number>,
+  isWorthIt = (count: number): boolean => count >= 0,
+): Promise<number> {
+  try {
+    const count = await act();
+    if (isWorthIt(count)) client.audit?.({ ...deed, count });
+    return count;
+  } catch (error) {
+    if (error instanceof BrokerError && error.outcome === 'unknown') client.audit?.({ ...deed, outcome: 'unknown' });
+    throw error;
+  }
+}

@@ -1,7 +1,8 @@
 // MSG_GBYE_REQ: the client saddr leaves; what it holds goes back to its queue.
 import { gbye as leave } from '../queue/gbye.js';
-import { plainReply, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import { countHeld } from '../queue/held.js';
+import { audited, plainReply, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 const REPLY = plainReply('MSG_GBYE_ACK');
 
@@ -11,8 +12,13 @@ export const gbye = {
   reply: 'MSG_GBYE_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema(),
-  async handle({ saddr }: Addressed, { queues }: Broker): Promise<string> {
-    await leave(queues, saddr);
+  async handle({ saddr }: Addressed, { queues }: Broker, _payload: string, client: Client): Promise<string> {
+    // whose leases they are nobody knows: several clients may receive at an address
+    const act = async (): Promise<number> => {
+      const [held] = await Promise.all([countHeld(queues, saddr), leave(queues, saddr)]);
+      return held;
+    };
+    await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act, (held) => held > 0);
     return REPLY;
   },
 } satisfies MessageType;

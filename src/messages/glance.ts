@@ -6,59 +6,81 @@ import type { Fields } from './fields.js';
 export type Glance = (fields: Fields) => boolean;
 
 /** What is understood of Joi's description of a schema (https://joi.dev/api/#anydescribe). */
-interface Description {
+export interface Description {
   type: string;
-  flags?: { presence?: string; only?: boolean };
+  flags?: { presence?: string; only?: boolean; unknown?: boolean };
   rules?: { name: string; args?: { limit?: number } }[];
   allow?: unknown[];
-}
-
-interface ObjectDescription {
-  keys: Record<string, Description>;
+  /** Of an object's fields. */
+  keys?: Record<string, Description>;
+  /** Of an array's elements. */
+  items?: Description[];
   dependencies?: { rel: string; key?: string; peers: string[] }[];
 }
 
-const NEVER = (): boolean => false;
+export const describe = (schema: Joi.Schema): Description => schema.describe() as Description;
+
+export const NEVER = (): boolean => false;
 
 /**
  * Made from what the schema tells of itself, so that every rule stands in one place. A field that it does not understand must be
- * absent for it to say yes, and so must one that excludes others.
+ * absent for it to say yes.
  * @param schema of an object, with the preference `convert: false`
  */
 export function glanceOf(schema: Joi.ObjectSchema): Glance {
-  const description = schema.describe();
+  const description = describe(schema);
   if (!isMadeOf(description, ['type', 'keys', 'dependencies', 'preferences'])) return NEVER;
-  const { keys, dependencies = [] } = description as unknown as ObjectDescription;
+  const { keys = {}, dependencies = [] } = description;
   const checks = new Map(Object.entries(keys).map(([name, field]) => [name, checkOf(field)]));
   const required = Object.keys(keys)
     .filter((name) => keys[name]?.flags?.presence === 'required')
     .map((name) => [name]);
+  const apart: [name: string, others: string[]][] = [];
   for (const { rel, key = '', peers } of dependencies) {
     if (rel === 'or') required.push(peers);
-    else if (rel === 'without') checks.set(key, NEVER);
+    else if (rel === 'without') apart.push([key, peers]);
     else return NEVER;
   }
+  const isThere = (fields: Fields, names: string[]): boolean => names.some((name) => fields[name] !== undefined);
   return (fields) => {
     for (const name in fields) if (!checks.get(name)?.(fields[name])) return false;
-    return required.every((names) => names.some((name) => fields[name] !== undefined));
+    for (const names of required) if (!isThere(fields, names)) return false;
+    for (const [name, others] of apart) if (fields[name] !== undefined && isThere(fields, others)) return false;
+    return true;
   };
 }
 
-function checkOf(field: Description): (value: unknown) => boolean {
-  const { type, flags = {}, rules = [], allow } = field;
+/** @returns a check that says yes to valid values alone; {@link NEVER} for a field that is not understood */
+export function checkOf(field: Description): (value: unknown) => boolean {
+  const { type, flags = {}, rules = [], allow, items } = field;
   const isPlain =
-    isMadeOf(field, ['type', 'flags', 'rules', 'allow', 'alterations']) && isMadeOf(flags, ['presence', 'only']);
+    isMadeOf(field, ['type', 'flags', 'rules', 'allow', 'alterations', 'items']) &&
+    isMadeOf(flags, ['presence', 'only']);
   if (!isPlain || flags.presence === 'forbidden') return NEVER;
   if (type === 'any' && flags.only && allow) return (value) => allow.includes(value);
   if (allow) return NEVER;
   if (type === 'any' && rules.length === 0) return () => true;
   if (type === 'boolean' && rules.length === 0) return (value) => typeof value === 'boolean';
-  if (type !== 'number' || !rules.every(({ name }) => ['integer', 'min', 'max'].includes(name))) return NEVER;
+  const hasOnly = (...names: string[]): boolean => rules.every(({ name }) => names.includes(name));
   const limit = (rule: string): number | undefined => rules.find(({ name }) => name === rule)?.args?.limit;
+  if (type === 'string' && rules.length === 1 && hasOnly('max')) {
+    const max = limit('max') ?? Infinity;
+    return (value) => typeof value === 'string' && value.length > 0 && value.length <= max;
+  }
+  if (type === 'array' && hasOnly('min', 'max') && items?.length === 1)
+    return listCheck(limit, items[0] as Description);
+  if (type !== 'number' || !hasOnly('integer', 'min', 'max')) return NEVER;
   const min = limit('min') ?? Number.MIN_SAFE_INTEGER;
   const max = limit('max') ?? Number.MAX_SAFE_INTEGER;
   // asks for an integer where the schema may allow others: those are Joi's
   return (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+}
+
+/** The length first: elements of a list that is too long are not looked at. */
+function listCheck(limit: (rule: string) => number | undefined, item: Description): (value: unknown) => boolean {
+  const [min = 0, max = Infinity] = [limit('min'), limit('max')];
+  const isGood = checkOf(item);
+  return (value) => Array.isArray(value) && value.length >= min && value.length <= max && value.every(isGood);
 }
 
 const isMadeOf = (description: object, names: string[]): boolean =>

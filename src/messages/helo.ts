@@ -2,8 +2,8 @@
 import Joi from 'joi';
 import { helo as makeQueue } from '../queue/helo.js';
 import type { OwnSettings } from '../queue/helo.js';
-import { integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import { audited, integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
 
@@ -21,8 +21,18 @@ export const helo = {
   reply: 'MSG_HELO_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema({ settings }),
-  async handle({ saddr, settings }: Addressed & { settings?: OwnSettings }, { queues }: Broker): Promise<string> {
-    await makeQueue(queues, saddr, settings);
+  async handle(
+    { saddr, settings }: Addressed & { settings?: OwnSettings },
+    { queues }: Broker,
+    _payload: string,
+    client: Client,
+  ): Promise<string> {
+    const act = async (): Promise<number> => {
+      await makeQueue(queues, saddr, settings);
+      return Object.keys(settings ?? {}).length;
+    };
+    if (settings === undefined) await act();
+    else await audited(client, { request: 'MSG_HELO_REQ', address: saddr, settings }, act);
     return REPLY;
   },
 } satisfies MessageType;

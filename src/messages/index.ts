@@ -1,11 +1,11 @@
 // Request text, or a batch of them → the message type's handler → reply text. The table of message types is here.
 import type Joi from 'joi';
-import type { Action } from '../access/permissions.js';
+import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
-import type { Fault } from '../errors.js';
 import { back } from './back.js';
 import { drop } from './drop.js';
-import { EXPLAINED, requestSchema } from './fields.js';
+import { faultsOf, sentenceOf } from './faults.js';
+import { isAddress, requestSchema } from './fields.js';
 import type { Broker, Client, Fields, MessageType } from './fields.js';
 import { free } from './free.js';
 import { gbye } from './gbye.js';
@@ -111,8 +111,7 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
   const { observer } = broker;
   const sinceMs = observer === undefined ? 0 : performance.now();
   try {
-    if (type.schema && !GLANCES.get(type.schema)?.(fields)) validate(type.request, type.schema, fields);
-    permit(type, fields, client);
+    check(type, fields, client);
     if (type.schema) client.count?.(fields.saddr as number);
     const text = await carryOut(type, fields, broker, payload ?? '', client);
     observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(type, fields));
@@ -142,51 +141,43 @@ function typeOf(fields: Fields): MessageType {
   if (type !== undefined) return type;
   const missing = given === undefined;
   const fault = missing ? 'msg_type is required' : 'msg_type is not a request that this broker knows';
-  const details = [{ field: 'msg_type', message: fault }, ...faultsOf(ANY_REQUEST, fields)];
+  const details = [{ field: 'msg_type', message: fault }, ...(faultsOf(ANY_REQUEST, fields)?.told ?? [])];
   throw new BrokerError(missing ? 'invalid_request' : 'unknown_msg_type', `${fault}: use ${KNOWN}`, { details });
 }
 
+/**
+ * Whether the client may comes before what is wrong: who may not costs no search for faults. Only of an address that is none
+ * nobody can say whether he may.
+ */
+function check(type: MessageType, fields: Fields, client: Client): void {
+  const { request, schema, needs } = type;
+  const isPlain = schema === undefined || GLANCES.get(schema)?.(fields) === true;
+  const isKnown = isPlain || ((!needs.saddr || isAddress(fields.saddr)) && (!needs.daddr || isAddress(fields.daddr)));
+  if (isKnown) permit(type, fields, client);
+  if (!isPlain) validate(request, schema, fields);
+  if (!isKnown) permit(type, fields, client);
+}
+
 function validate(request: string, schema: Joi.ObjectSchema, fields: Fields): void {
-  const details = faultsOf(schema, fields);
-  // JSON.parse makes it a field like any other; Joi passes over it
-  if (Object.hasOwn(fields, '__proto__'))
-    details.push({ field: '__proto__', message: '__proto__ is not a field of this request' });
-  if (details.length === 0) return;
-  const all = details.map(({ message }) => message).join('; ');
-  throw new BrokerError('invalid_request', `${request} is not valid: ${all}`, { details });
+  const faults = faultsOf(schema, fields);
+  if (faults === undefined) return;
+  throw new BrokerError('invalid_request', `${request} is not valid: ${sentenceOf(faults)}`, { details: faults.told });
 }
 
 /** @throws BrokerError forbidden */
-function permit({ request, needs }: MessageType, { saddr, daddr }: Fields, { access }: Client): void {
-  if (needs.saddr && !access.may(needs.saddr, saddr as number)) throw forbidden(request, needs.saddr, 'saddr', saddr);
-  if (needs.daddr && !access.may(needs.daddr, daddr as number)) throw forbidden(request, needs.daddr, 'daddr', daddr);
+function permit({ request, needs, orNeeds }: MessageType, { saddr, daddr }: Fields, { access }: Client): void {
+  if (needs.saddr && !access.may(needs.saddr, saddr as number))
+    if (orNeeds === undefined) throw forbidden(request, needs.saddr, 'saddr', saddr, access);
+    else if (!access.may(orNeeds, saddr as number))
+      throw forbidden(request, `${needs.saddr} or ${orNeeds}`, 'saddr', saddr, access);
+  if (needs.daddr && !access.may(needs.daddr, daddr as number))
+    throw forbidden(request, needs.daddr, 'daddr', daddr, access);
 }
 
-function forbidden(request: string, action: Action, field: string, address: unknown): BrokerError {
+function forbidden(request: string, action: string, field: string, address: unknown, { name }: Access): BrokerError {
   const message = `${request} needs the permission ${action} for the address ${String(address)}, which your credentials do not give`;
-  return new BrokerError('forbidden', message, { details: [{ field, message }] });
-}
-
-function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Fault[] {
-  if (schema.validate(fields).error === undefined) return [];
-  const details = explained(schema).validate(fields).error?.details ?? [];
-  const faults = details.map((detail) => ({ field: fieldOf(detail), message: detail.message }));
-  // a number can break two rules that are told in the same words
-  return faults.filter((fault, i) => faults[i - 1]?.message !== fault.message);
-}
-
-/** A rule of the whole request has no path; it tells the fields that it is about. */
-function fieldOf({ path, context }: Joi.ValidationErrorItem): string {
-  const { peers = [], peer = peers[0] } = (context ?? {}) as { peers?: string[]; peer?: string };
-  return path.join('.') || (peer ?? '');
-}
-
-const explanations = new WeakMap<Joi.Schema, Joi.Schema>();
-
-function explained(schema: Joi.Schema): Joi.Schema {
-  const known = explanations.get(schema) ?? schema.tailor(EXPLAINED);
-  explanations.set(schema, known);
-  return known;
+  const about = { who: name, request, address: address as number };
+  return new BrokerError('forbidden', message, { details: [{ field, message }], about });
 }
 
 function inReplyTo(type: MessageType, error: unknown): BrokerError {

@@ -114,7 +114,10 @@ function findPayload(text: string): string | undefined {
         break;
       }
       case COLON:
-        if (depth === 1 && valueStart < 0 && isPayload(lastString)) valueStart = i + 1;
+        if (depth === 1 && valueStart < 0) {
+          if (isPayload(lastString)) valueStart = i + 1;
+          lastString = ''; // looked at once, however many colons follow it in what is no JSON
+        }
         break;
       case OPEN_BRACE:
       case OPEN_BRACKET:

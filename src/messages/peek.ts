@@ -1,6 +1,7 @@
 // MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
 import Joi from 'joi';
-import { STATES, peek as look, receiptOf } from '../queue/peek.js';
+import { BrokerError } from '../errors.js';
+import { STATES, isCursor, peek as look, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
 import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
 import type { Addressed, Broker, MessageType } from './fields.js';
@@ -10,27 +11,38 @@ type Request = Addressed & { state: State; max?: number; cursor?: string | null 
 const REPLY_HEAD = replyHead('MSG_PEEK_ACK');
 const DEFAULT_MAX = 10;
 
+const NO_CURSOR = 'must be one that PEEK has returned';
+
 const cursor = Joi.string()
   .pattern(/^[1-4]\.\d{1,16}\.[\d:-]{1,41}$/)
   .allow(null)
-  .alter({ [EXPLAINED]: (schema) => schema.messages({ '*': '{{#label}} must be one that PEEK has returned' }) });
+  .alter({ [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} ${NO_CURSOR}` }) });
 
 export const peek = {
   number: 19,
   request: 'MSG_PEEK_REQ',
   reply: 'MSG_PEEK_ACK',
-  needs: { saddr: 'administer' },
+  needs: { saddr: 'look' },
   schema: requestSchema({
     state: Joi.valid(...STATES).required(),
     max: integer(1, MOST_AT_ONCE).optional(),
     cursor,
   }),
   async handle({ saddr, state, max, cursor }: Request, { queues }: Broker): Promise<string> {
+    if (cursor && !isCursor(state, cursor)) throw noCursor();
     const page = await look(queues, saddr, state, max ?? DEFAULT_MAX, cursor ?? '');
     const messages = page.messages.map((message) => textOf(message, saddr, state)).join(',');
     return `${REPLY_HEAD},"messages":[${messages}],"cursor":${page.cursor === '' ? 'null' : `"${page.cursor}"`}}`;
   },
 } satisfies MessageType;
+
+/** It may have the form of one, and be of another state. */
+function noCursor(): BrokerError {
+  const message = `cursor ${NO_CURSOR}`;
+  return new BrokerError('invalid_request', `MSG_PEEK_REQ is not valid: ${message}`, {
+    details: [{ field: 'cursor', message }],
+  });
+}
 
 function textOf(message: Seen, receiver: number, state: State): string {
   const { saddr, id, payload, sentAtMs, attempts, atMs, cause } = message;

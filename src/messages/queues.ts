@@ -29,22 +29,21 @@ const PARAMETERS = Joi.object<{ prefix: string; cursor: number; limit: number }>
 
 /**
  * @param parameters of the URL's query
- * @returns a page of the queues that the client may administer, JSON text
+ * @returns a page of the queues that the client may look at, JSON text
  * @throws BrokerError invalid_request, forbidden, unavailable
  */
 export async function listQueues(parameters: unknown, { queues }: Broker, access: Access): Promise<string> {
+  const among = access.ranges('look');
+  if (among.length === 0)
+    throw new BrokerError('forbidden', 'GET /queues needs the permission look, which your credentials do not give', {
+      about: { who: access.name, request: 'GET /queues' },
+    });
   const checked = PARAMETERS.validate(parameters);
   if (checked.error) {
     const { error } = checked;
     const details = error.details.map(({ path, message }) => ({ field: path.join('.'), message }));
     throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
   }
-  const among = access.ranges('administer');
-  if (among.length === 0)
-    throw new BrokerError(
-      'forbidden',
-      'GET /queues needs the permission administer, which your credentials do not give',
-    );
   const { prefix, cursor: after, limit } = checked.value;
   const { reports, last } = await list(queues, { prefix, after, limit, among });
   const cursor = last === undefined ? null : String(last);
@@ -63,9 +62,10 @@ export async function showQueue(text: string, { queues }: Broker, access: Access
       details: [{ field: 'address', message }],
     });
   }
-  if (!access.may('administer', Number(text))) {
-    const message = `GET /queues/${text} needs the permission administer for this address, which your credentials do not give`;
-    throw new BrokerError('forbidden', message);
+  if (!access.may('look', Number(text))) {
+    const message = `GET /queues/${text} needs the permission look for this address, which your credentials do not give`;
+    const about = { who: access.name, request: 'GET /queues/:address', address: Number(text) };
+    throw new BrokerError('forbidden', message, { about });
   }
   const address = Number(text);
   const found = (await report(queues, address)) ?? noQueueAt(address);

@@ -11,6 +11,7 @@ export const stat = {
   request: 'MSG_STAT_REQ',
   reply: 'MSG_STAT_ACK',
   needs: { saddr: 'receive' },
+  orNeeds: 'look',
   schema: requestSchema(),
   async handle({ saddr }: Addressed, { queues, id, version, startedAtMs }: Broker): Promise<string> {
     const { queue, queues: total } = await count(queues, saddr);

@@ -20,6 +20,29 @@ export interface Seen extends Message {
 
 const FIELDS = 9;
 
+/** As peek.lua makes them: score and mark, by the place; numbers that Redis takes, so that none of them is an error there. */
+const LEASES = String.raw`\d{1,16}\.[\d-]{24}:\d{16}`;
+const BACKED = String.raw`\d{1,16}\.[\d-]{24}`;
+const DELAYED = String.raw`\d{1,16}\.\d{16}`;
+const STREAM = String.raw`0\.\d{1,19}-\d{1,19}`;
+
+/** The places of each state, in the order in which peek.lua numbers them. */
+const PLACES: Readonly<Record<State, readonly string[]>> = {
+  waiting: [LEASES, BACKED, STREAM, DELAYED],
+  leased: [LEASES],
+  delayed: [DELAYED, BACKED],
+  dead: [STREAM],
+};
+const CURSORS = Object.fromEntries(
+  STATES.map((state) => {
+    const places = PLACES[state].map((place, i) => String.raw`${i + 1}\.(0\.0|${place})`);
+    return [state, new RegExp(`^(${places.join('|')})$`)];
+  }),
+) as Record<State, RegExp>;
+
+/** Whether {@link peek} may have returned it for this state. */
+export const isCursor = (state: State, cursor: string): boolean => CURSORS[state].test(cursor);
+
 /**
  * @param max most messages to look at: that many are returned at most
  * @param cursor what an earlier call returned; empty: from the start

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { ACTIONS } from '../../src/access/permissions.js';
-import type { Action } from '../../src/access/permissions.js';
+import type { Action, Grants } from '../../src/access/permissions.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
@@ -25,11 +25,11 @@ const NEEDS: Readonly<Record<string, readonly Action[]>> = {
   MSG_PUSH_REQ: [],
   MSG_PUSH_ACK: [],
   MSG_HELO_REQ: ['receive'],
-  MSG_STAT_REQ: ['receive'],
+  MSG_STAT_REQ: ['receive'], // or look: below
   MSG_GBYE_REQ: ['receive'],
   MSG_KEEP_REQ: ['receive'],
   MSG_BACK_REQ: ['receive'],
-  MSG_PEEK_REQ: ['administer'],
+  MSG_PEEK_REQ: ['look'],
   MSG_MOVE_REQ: ['administer'],
   MSG_DROP_REQ: ['administer'],
 };
@@ -40,6 +40,14 @@ const MORE: Readonly<Record<string, object>> = {
   MSG_DROP_REQ: { state: 'waiting' },
 };
 const requestOf = (name: string): object => ({ ...sendRequest(200, 1, 'hello', 100), ...MORE[name], msg_type: name });
+
+/** Everything, but of this action only `list`; and nothing that would do instead. */
+const allBut = (action: Action, list: (number | string)[]): Grants => ({
+  ...ALL,
+  ...(action === 'look' && { administer: [] }),
+  ...(action === 'receive' && { look: [], administer: [] }),
+  [action]: list,
+});
 
 const reasonOf = ({ json }: Reply): unknown => (json.error as { reason: string } | undefined)?.reason;
 
@@ -136,7 +144,10 @@ describe('http: access', () => {
         const only = file.add(
           Object.fromEntries(ACTIONS.map((action) => [action, needs.includes(action) ? ['*'] : []])),
         );
-        const without = ACTIONS.map((action) => [action, file.add({ ...ALL, [action]: [] })] as const);
+        const without = ACTIONS.map(
+          (action) =>
+            [action, file.add(needs.includes(action) ? allBut(action, []) : { ...ALL, [action]: [] })] as const,
+        );
         await start();
         const allowed = await ask(only, requestOf(name));
         expect(allowed.status, 'with what it needs').to.be.oneOf([200, 404, 501]);
@@ -157,7 +168,7 @@ describe('http: access', () => {
       for (const action of needs)
         it(`${name} needs ${action} of the very address`, async () => {
           const address = action === 'to' ? 200 : 100;
-          const near = file.add({ ...ALL, [action]: [address - 1, `${address + 1}-4294967295`] });
+          const near = file.add(allBut(action, [address - 1, `${address + 1}-4294967295`]));
           const exact = file.add({ ...ALL, [action]: [address] });
           await start();
           expect((await ask(near, requestOf(name))).status).to.equal(403);
@@ -189,11 +200,54 @@ describe('http: access', () => {
     });
   });
 
+  describe('look', () => {
+    const LOOKS = [statRequest(100), requestOf('MSG_PEEK_REQ')];
+    const [receiver, administrator, looker] = [{ receive: [100] }, { administer: [100] }, { look: [100] }];
+
+    it('lets a key see how a queue is and what is in it, and change nothing', async () => {
+      const [key, all] = [file.add(looker), file.add(ALL)];
+      await start();
+      await ask(all, sendRequest(100, 1));
+      for (const request of LOOKS) expect((await ask(key, request)).status).to.equal(200);
+      for (const path of ['queues', 'queues/100']) expect((await get(path, key)).status, path).to.equal(200);
+      for (const { request } of MESSAGE_TYPES.filter(({ needs }) => Object.keys(needs).length > 0))
+        if (!['MSG_STAT_REQ', 'MSG_PEEK_REQ'].includes(request))
+          expect((await ask(key, requestOf(request))).status, request).to.equal(403);
+      for (const request of [statRequest(101), { ...requestOf('MSG_PEEK_REQ'), saddr: 101 }])
+        expect((await ask(key, request)).status).to.equal(403);
+      expect((await get('queues/101', key)).status).to.equal(403);
+    });
+
+    it('is what administer gives too, and STAT is what receive gives', async () => {
+      const [one, other] = [file.add(administrator), file.add(receiver)];
+      await start();
+      for (const request of LOOKS) expect((await ask(one, request)).status).to.equal(200);
+      expect((await get('queues/100', one)).status).to.equal(200);
+      expect((await ask(other, statRequest(100))).status).to.equal(200);
+      expect((await ask(other, requestOf('MSG_PEEK_REQ'))).status).to.equal(403);
+      expect((await get('queues/100', other)).status).to.equal(403);
+    });
+
+    it('is told of as one of two ways to STAT', async () => {
+      const key = file.add({ send: ['*'] });
+      await start();
+      expect((await ask(key, statRequest(100))).text).to.include(
+        'needs the permission receive or look for the address 100',
+      );
+    });
+
+    it('comes before the parameters of GET /queues', async () => {
+      const key = file.add({ send: ['*'] });
+      await start();
+      expect((await get('queues?limit=x&other=1', key)).status).to.equal(403);
+    });
+  });
+
   describe('GET /queues', () => {
-    it('lists those that the key may administer, a page at a time', async () => {
+    it('lists those that the key may look at, a page at a time', async () => {
       const all = file.add(ALL);
-      const some = file.add({ administer: ['100-199', 300] });
-      const none = file.add({ ...ALL, administer: [] });
+      const some = file.add({ look: ['100-199'], administer: [300] });
+      const none = file.add(allBut('look', []));
       await start();
       for (const address of [99, 100, 150, 200, 300]) await ask(all, heloRequest(address));
       const addresses = async (key: string, query = ''): Promise<unknown> =>
@@ -205,8 +259,8 @@ describe('http: access', () => {
       expect((await get('queues', none)).status).to.equal(403);
     });
 
-    it('shows one that the key may administer, and tells of no other whether it is there', async () => {
-      const key = file.add({ administer: [100], receive: ['*'] });
+    it('shows one that the key may look at, and tells of no other whether it is there', async () => {
+      const key = file.add({ look: [100], receive: ['*'] });
       await start();
       for (const address of [100, 101]) await ask(key, heloRequest(address));
       expect((await get('queues/100', key)).status).to.equal(200);

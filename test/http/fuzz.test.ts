@@ -50,10 +50,64 @@ const NAMES = [
     'receipt',
     'count',
     'state',
+    'cursor',
+    'traceparent',
     '__proto__',
     'constructor',
   ],
 ];
+
+const digits = (most: number): fc.Arbitrary<string> =>
+  fc.string({ unit: fc.constantFrom('0', '1', '2', '5', '8', '9'), minLength: 1, maxLength: most });
+/** Of a stream id: ms, or sequence. */
+const part = fc.oneof(
+  digits(25),
+  fc.constantFrom('0', '1795627006899', '0000000000', '18446744073709551615', '18446744073709551616', '9'.repeat(23)),
+);
+const entry = fc.tuple(part, part).map((parts) => parts.join('-'));
+const stamped = fc.tuple(entry, digits(17)).map((parts) => parts.join(':'));
+const half = fc.constantFrom('\ud83d', '\ude00', 'a\ud800b', '😀');
+const long = fc.oneof(fc.constantFrom(63, 64, 65, 1_000, 1_001, 20_000), fc.nat(70));
+const text = fc.oneof(
+  half,
+  fc.string({ unit: 'binary' }),
+  long.map((length) => 'x'.repeat(length)),
+);
+/** What looks like the broker's own words, and lists and objects beyond their bounds. */
+const words = {
+  state: fc.constantFrom('waiting', 'leased', 'delayed', 'dead'),
+  cursor: fc
+    .tuple(
+      fc.constantFrom(0, 1, 1, 2, 3, 3, 4, 5),
+      fc.oneof(fc.constant('0'), digits(18)),
+      fc.oneof(entry, stamped, digits(20), fc.constantFrom('0', '-', ':', '0-0')),
+    )
+    .map((parts) => parts.join('.')),
+  receipt: fc.oneof(
+    stamped,
+    fc.tuple(digits(17), entry).map((parts) => parts.join(':')),
+    text,
+  ),
+  attempt_id: text,
+  ids: fc.oneof(
+    fc
+      .tuple(long, fc.constantFrom(0, '', -1, null, 2 ** 53, []))
+      .map(([length, id]) => Array<unknown>(length).fill(id)),
+    fc.array(fc.oneof(fc.nat(50), odd)),
+  ),
+  settings: fc.oneof(
+    fc.dictionary(
+      fc.constantFrom('visibility_timeout_ms', 'max_deliveries', 'ttl_ms', '__proto__', 'x'),
+      fc.oneof(fc.nat(2_000), fc.constant(null), odd),
+    ),
+    long.map((length) => Object.fromEntries(Array.from({ length }, (_, i) => [`a${i}`, i]))),
+  ),
+  traceparent: text,
+  visibility_timeout_ms: fc.nat(100),
+  details: fc.boolean(),
+  max: fc.nat(1_001),
+};
+const bent = fc.record(words, { requiredKeys: [] });
 
 /** Requests that are right, more or less: each is made of a type's fields, and then some are exchanged. */
 const request = fc
@@ -72,17 +126,47 @@ const request = fc
       { maxKeys: 2 },
     ),
     fc.dictionary(fc.constantFrom(...NAMES), odd, { maxKeys: 1 }),
+    fc.oneof({ weight: 5, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: bent }),
   )
-  .map(([msgType, plain, more, wrong]) => ({ msg_type: msgType, ...plain, ...more, ...wrong }));
+  .map(([msgType, plain, more, wrong, some]) => ({ msg_type: msgType, ...plain, ...more, ...some, ...wrong }));
+
+/** PEEKs, FREEs, KEEPs and BACKs that nothing is wrong with but the broker's own words in them. */
+const own = fc
+  .tuple(fc.constantFrom(5, 15, 17, 19, 19, 3, 9), address, fc.nat(50), fc.record(words))
+  .map(([msgType, saddr, id, { state, cursor, receipt, attempt_id, settings }]) => ({
+    msg_type: msgType,
+    saddr,
+    daddr: 5000,
+    id,
+    ...(msgType === 19 && { state, cursor }),
+    ...([5, 15, 17].includes(msgType) && { receipt }),
+    ...(msgType === 15 && { visibility_timeout_ms: 0 }),
+    ...(msgType === 3 && { attempt_id, details: true }),
+    ...(msgType === 9 && { settings }),
+  }));
+
+const rightSend = fc
+  .tuple(address, fc.nat(50), fc.jsonValue(), address)
+  .map(([daddr, id, payload, saddr]) => sendRequest(daddr, id, payload, saddr));
+
+/** Arrays in arrays, and objects in objects. */
+const nested = fc
+  .tuple(fc.constantFrom(2, 63, 64, 65, 5_000), fc.constantFrom(['[', ']'] as const, ['{"a":', '}'] as const), request)
+  .map(([depth, brackets, inner]) => {
+    const [open, close] = brackets;
+    return open.repeat(depth) + JSON.stringify(inner) + close.repeat(depth);
+  });
 
 const json = fc.oneof(
   { weight: 5, arbitrary: request },
-  { weight: 2, arbitrary: fc.array(request, { maxLength: 5 }) },
+  { weight: 3, arbitrary: own },
+  { weight: 1, arbitrary: rightSend },
+  { weight: 2, arbitrary: fc.array(fc.oneof(request, own, fc.array(request, { maxLength: 2 })), { maxLength: 5 }) },
   { weight: 1, arbitrary: fc.jsonValue() },
 );
 
 /** JSON, and JSON that something has bitten. */
-const body = fc
+const bitten = fc
   .tuple(json, fc.option(fc.tuple(fc.nat(), fc.nat(5), fc.string({ unit: 'binary', maxLength: 4 })), { freq: 3 }))
   .map(([value, bite]) => {
     const text = JSON.stringify(value);
@@ -90,6 +174,8 @@ const body = fc
     const at = bite[0] % (text.length + 1);
     return text.slice(0, at) + bite[2] + text.slice(at + bite[1]);
   });
+
+const body = fc.oneof({ weight: 9, arbitrary: bitten }, { weight: 1, arbitrary: nested });
 
 const headers = fc.dictionary(
   fc.constantFrom(

@@ -85,12 +85,27 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect(faultsOf(await broker.post(peekRequest(address, {})))).to.deep.equal(['state is required']);
     });
 
-    for (const cursor of ['4.0.x', '4.0.-', '3.9999999999999999.:::', '4.9.99999999-1', '1.0.0'])
-      it(`is not upset by a cursor that is not its own: ${cursor}`, async () => {
+    const broken = ['4.0.x', '4.0.-', '3.9999999999999999.:::', '4.9.99999999-1', '3.0.99999999999999999999999-5'];
+    for (const cursor of [...broken, '3.0.5-18446744073709551616', '1.0.1-1-1', '5.0.0', '1.0.', '1.0.0\n', '1.00.0'])
+      it(`refuses a cursor that is none: ${JSON.stringify(cursor)}`, async () => {
         await broker.post(sendRequest(address, 1));
-        for (const state of ['waiting', 'leased', 'delayed', 'dead'])
-          expect((await broker.post(peekRequest(address, { state, cursor }))).status).to.be.oneOf([200, 400]);
+        for (const state of ['waiting', 'leased', 'delayed', 'dead']) {
+          const { status, json } = await broker.post(peekRequest(address, { state, cursor }));
+          expect([status, (json.error as { details: unknown }).details], state).to.deep.equal([
+            400,
+            [{ field: 'cursor', message: 'cursor must be one that PEEK has returned' }],
+          ]);
+        }
       });
+
+    it('refuses a cursor of another state', async () => {
+      for (const id of [1, 2]) await broker.post(sendRequest(address, id));
+      const { cursor } = page(await broker.post(peekRequest(address, { state: 'waiting', max: 1 })));
+      const status = async (state: string): Promise<number> =>
+        (await broker.post(peekRequest(address, { state, cursor }))).status;
+      expect(await status('waiting')).to.equal(200);
+      for (const state of ['leased', 'delayed', 'dead']) expect(await status(state), state).to.equal(400);
+    });
   });
 
   describe('MOVE', () => {

@@ -47,10 +47,34 @@ describe('http: JSON Web Tokens', () => {
     expect((await ask(await issuer.token(undefined))).status, 'without the claim').to.equal(403);
   });
 
+  for (const typ of ['JWT', 'jwt', 'at+jwt', 'application/at+jwt', undefined])
+    it(`may say of themselves that they are ${typ ?? 'nothing'}`, async () => {
+      await start();
+      expect((await ask(await issuer.token(ALL, {}, undefined, { typ }))).status).to.equal(200);
+    });
+
+  /** With a claim that jose's own maker of tokens would not take. */
+  function signed(claims: object): Promise<string> {
+    const { AIZUMI_JWT_ISSUER: iss, AIZUMI_JWT_AUDIENCE: aud } = issuer.env;
+    return issuer.token(ALL, { iss, aud, ...claims });
+  }
+
   const bad: Record<string, [token: () => Promise<string>, message: RegExp]> = {
     'that has expired': [() => issuer.token(ALL, { exp: nowS() - 1 }), /^this token has expired/],
     'that never expires': [() => issuer.token(ALL, { exp: undefined }), /its claim exp is missing/],
     'that is not good yet': [() => issuer.token(ALL, { nbf: nowS() + 60 }), /its claim nbf /],
+    'that ends in more than a year': [
+      () => issuer.token(ALL, { exp: nowS() + 367 * 86_400 }),
+      /exp must be within a year/,
+    ],
+    'that ends after all else': [() => issuer.token(ALL, { exp: 1e300 }), /exp must be within a year/],
+    'whose end is no number': [() => signed({ exp: String(nowS() + 60) }), /its claim exp /],
+    'whose end is no time': [() => signed({ exp: null }), /its claim exp /],
+    'that logs somebody out': [
+      () => issuer.token(ALL, {}, undefined, { typ: 'logout+jwt' }),
+      /its typ must be JWT or at\+jwt, or missing$/,
+    ],
+    'that proves a key': [() => issuer.token(ALL, {}, undefined, { typ: 'dpop+jwt' }), /its typ must be /],
     'of another issuer': [() => issuer.token(ALL, { iss: 'https://other.test/' }), /its claim iss /],
     'for somebody else': [() => issuer.token(ALL, { aud: 'other' }), /its claim aud /],
     'of nobody': [() => issuer.token(ALL, { sub: undefined }), /its claim sub is missing/],
@@ -143,6 +167,50 @@ describe('http: JSON Web Tokens', () => {
       issuer.rotate();
       for (let i = 0; i < 5; i++) expect((await ask(await issuer.token(ALL))).status).to.equal(401);
       expect(issuer.asked, 'a token that names another key makes nobody ask again at once').to.equal(1);
+    });
+  });
+
+  describe('whose issuer fails', () => {
+    for (const [what, status] of [
+      ['away', undefined],
+      ['broken', 500],
+    ] as const)
+      it(`by being ${what}, are not fetched for each that names a key that nobody knows`, async () => {
+        const known = await issuer.token(ALL);
+        if (status === undefined) {
+          await issuer.close();
+          await start({ ...issuer.env, AIZUMI_JWT_JWKS_URL: `${issuer.env.AIZUMI_JWT_JWKS_URL!}?secret=x` });
+        } else {
+          issuer.answer(status);
+          await start();
+        }
+        const sinceMs = performance.now();
+        for (let round = 0; round < 10; round++) {
+          const tokens = await Promise.all(
+            Array.from({ length: 20 }, (_, i) => issuer.token(ALL, {}, undefined, { kid: `none-${round}-${i}` })),
+          );
+          for (const answer of await Promise.all(tokens.map((token) => ask(token))))
+            expect(answer.status).to.equal(503);
+        }
+        // one at the start, one for the first token perhaps, and one after each cool-down
+        if (status !== undefined)
+          expect(issuer.asked).to.be.at.most(2 + Math.ceil((performance.now() - sinceMs) / 2_000));
+        if (status === undefined) await issuer.open();
+        else issuer.answer(200);
+        await until('it is fetched again', async () => (await ask(known)).status === 200, 10_000);
+      });
+
+    it('stay good where their key is known, whatever others name', async () => {
+      await start();
+      const known = await issuer.token(ALL);
+      expect((await ask(known)).status).to.equal(200);
+      issuer.answer(500);
+      for (let i = 0; i < 5; i++) {
+        const stranger = await ask(await issuer.token(ALL, {}, undefined, { kid: `none-${i}` }));
+        expect(stranger.status).to.be.oneOf([401, 503]);
+        expect((await ask(await issuer.token(ALL, { sub: `other-${i}` }))).status).to.equal(200);
+      }
+      expect(issuer.asked).to.be.at.most(2);
     });
   });
 

@@ -20,7 +20,7 @@ describe('KEDA’s scaler', function () {
   let keys: KeysFile;
   let broker: TestBroker;
   let all: string;
-  let administrator: string;
+  let looker: string;
   let receiver: string;
 
   before(async () => {
@@ -31,8 +31,8 @@ describe('KEDA’s scaler', function () {
     redis = await startRedisServer();
     keys = keysFile();
     all = keys.add(ALL);
-    administrator = keys.add({ administer: [100] });
-    receiver = keys.add({ receive: [100], administer: [101] });
+    looker = keys.add({ look: [100] });
+    receiver = keys.add({ receive: [100], look: [101] });
     broker = await startBroker({ AIZUMI_REDIS_URL: redis.url, ...keys.env });
   });
   afterEach(async () => {
@@ -63,22 +63,22 @@ describe('KEDA’s scaler', function () {
   }
 
   it('gets the messages that wait: none before the first and none after the last', async () => {
-    expect(await scalerValue(administrator)).to.equal(0);
+    expect(await scalerValue(looker)).to.equal(0);
     for (const id of [1, 2, 3]) await post(sendRequest(100, id));
-    expect(await scalerValue(administrator)).to.equal(3);
+    expect(await scalerValue(looker)).to.equal(3);
     await post(recvRequest(100));
-    expect(await scalerValue(administrator)).to.equal(2);
+    expect(await scalerValue(looker)).to.equal(2);
     await post(freeRequest(100, 1));
     for (const id of [2, 3]) {
       await post(recvRequest(100));
       await post(freeRequest(100, id));
     }
-    expect(await scalerValue(administrator)).to.equal(0);
+    expect(await scalerValue(looker)).to.equal(0);
     await post(gbyeRequest(100));
-    expect(await scalerValue(administrator)).to.equal(0);
+    expect(await scalerValue(looker)).to.equal(0);
   });
 
-  it('fails without a key, with one that is not known, and with one that may not administer the address', async () => {
+  it('fails without a key, with one that is not known, and with one that may not look at the address', async () => {
     expect(await failure(receiver)).to.equal('api returned 403');
     expect(await failure()).to.equal('api returned 401');
     expect(await failure('aizumi_of_nobody')).to.equal('api returned 401');

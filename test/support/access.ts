@@ -13,7 +13,7 @@ import type { Entry } from '../../src/access/keys-file.js';
 import type { Grants } from '../../src/access/permissions.js';
 
 /** May do everything. */
-export const ALL: Grants = { send: ['*'], to: ['*'], receive: ['*'], administer: ['*'] };
+export const ALL: Grants = { send: ['*'], to: ['*'], receive: ['*'], look: ['*'], administer: ['*'] };
 
 export interface KeysFile {
   readonly folder: string;
@@ -67,7 +67,14 @@ export interface Issuer {
   /** Of requests for its keys. */
   readonly asked: number;
   /** @param changes claims that are other than they should be; undefined: left out */
-  token(aizumi: unknown, changes?: Record<string, unknown>, key?: KeyObject): Promise<string>;
+  token(
+    aizumi: unknown,
+    changes?: Record<string, unknown>,
+    key?: KeyObject,
+    header?: Record<string, unknown>,
+  ): Promise<string>;
+  /** What requests for its keys are answered from now on. */
+  answer(status: number): void;
   /** Signs with another key from now on. */
   rotate(): void;
   /** Its keys cannot be fetched until it opens again. */
@@ -83,8 +90,10 @@ export async function startIssuer(): Promise<Issuer> {
   let pair = newPair();
   let generation = 1;
   let asked = 0;
+  let status = 200;
   const server = createServer((_, res) => {
     asked++;
+    res.statusCode = status;
     void exportJWK(pair.publicKey).then((jwk) =>
       res.end(JSON.stringify({ keys: [{ ...jwk, kid: `key-${generation}`, alg: 'ES256' }] })),
     );
@@ -107,10 +116,13 @@ export async function startIssuer(): Promise<Issuer> {
     get asked() {
       return asked;
     },
-    token(aizumi, changes = {}, key = pair.privateKey) {
+    token(aizumi, changes = {}, key = pair.privateKey, header = {}) {
       const nowS = Math.floor(Date.now() / 1000);
       const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'somebody', exp: nowS + 60, aizumi, ...changes };
-      return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: `key-${generation}` }).sign(key);
+      return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: `key-${generation}`, ...header }).sign(key);
+    },
+    answer(given) {
+      status = given;
     },
     rotate() {
       pair = newPair();

@@ -90,7 +90,7 @@ export function httpRequest(
 ): Buffer {
   const bytes = Buffer.from(body as string);
   const all: Record<string, string | number | undefined> = {
-    Host: 'aizumi',
+    Host: '127.0.0.1',
     'Content-Type': 'application/json',
     'Content-Length': bytes.length,
     ...headers,

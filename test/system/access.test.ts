@@ -1,6 +1,8 @@
 // Keys as an operator meets them: what keeps a process from starting, and what never comes out of one.
 import { execFileSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
 import { expect } from 'chai';
+import { digestOf, newKey } from '../../src/access/api-key.js';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
 import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
@@ -65,6 +67,35 @@ describe('a process with keys', function () {
       }
     });
   }
+
+  it('warns once of a file that every user of the machine may read or write', async () => {
+    file.add(ALL);
+    const warnings = async (mode: number): Promise<string[]> => {
+      chmodSync(file.path, mode);
+      const broker = await startBrokerProcess({ ...env, AIZUMI_WORKERS: '2' });
+      await broker.stop();
+      return broker.lines('every user of this machine may').map(({ msg }) => /may (\w+)/.exec(msg)![1]!);
+    };
+    expect(await warnings(0o640)).to.deep.equal([]);
+    expect(await warnings(0o644)).to.deep.equal(['read']);
+    expect(await warnings(0o662)).to.deep.equal(['write']);
+  });
+
+  it('keeps what a file said that is cut short', async () => {
+    const key = newKey();
+    const text = `keys:\n  - name: a\n    sha256: ${digestOf(key)}\n    send: ["*"]\n    to: [1]\n`;
+    file.write(`${text}...\n`);
+    const broker = await startBrokerProcess(env);
+    const status = async (): Promise<number> => (await broker.post(sendRequest(2, 1), bearer(key))).status;
+    expect(await status()).to.equal(403);
+    file.write(text.replace('    to: [1]\n', ''));
+    await until('it says so', () => broker.lines('its last line must be ...').length > 0, 10_000);
+    expect(await status()).to.equal(403);
+    await broker.stop();
+    const anew = spawnBroker(env);
+    expect(await anew.exited).to.equal(78);
+    expect(anew.stderr).to.include('its last line must be ...');
+  });
 
   it('listens for everybody when it has keys, or when it is told that this is meant', async () => {
     const { AIZUMI_API_KEYS_FILE: path, ...without } = env;

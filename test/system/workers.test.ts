@@ -360,7 +360,7 @@ async function halfSent({ url }: BrokerProcess, daddr: number): Promise<HalfSent
   socket.on('error', () => undefined); // told by 'close' and by what came until then
   const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(text)));
   await once(socket, 'connect');
-  const head = `POST / HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
+  const head = `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
   // Expect: the server's "100 Continue" tells that it has the request
   socket.write(`${head}Expect: 100-continue\r\n\r\n`);
   await until('the request has arrived', () => text.includes('100 Continue'));

@@ -59,7 +59,7 @@ describe('key', function () {
     });
 
   it('leaves what is in the file as it is', async () => {
-    writeFileSync(at('keys.yaml'), `# ours\nkeys:\n  - name: old # since 2026\n    sha256: ${'ab'.repeat(32)}\n`, {
+    writeFileSync(at('keys.yaml'), `# ours\nkeys:\n  - name: old # since 2026\n    sha256: ${'ab'.repeat(32)}\n...\n`, {
       mode: 0o644,
     });
     await make('--name', 'a', '--send', '1', '--file', at('keys.yaml'));
@@ -69,8 +69,18 @@ describe('key', function () {
     expect(statSync(at('keys.yaml')).mode & 0o777).to.equal(0o644);
   });
 
+  it('ends what it writes, and adds to no file that may be cut short', async () => {
+    const { stderr } = await make('--name', 'a', '--look', '1');
+    expect(stderr).to.match(/\n\.\.\.\n+$/);
+    const cut = `keys:\n  - name: old\n    sha256: ${'ab'.repeat(32)}\n`;
+    writeFileSync(at('keys.yaml'), cut);
+    const { code, stderr: refused } = await make('--name', 'a', '--send', '1', '--file', at('keys.yaml'));
+    expect([code, readFileSync(at('keys.yaml'), 'utf8')]).to.deep.equal([1, cut]);
+    expect(refused).to.include('its last line must be ...');
+  });
+
   const wrong: Record<string, [args: string[], words: RegExp]> = {
-    'no permission': [['--name', 'a'], /^give --send, --receive or --administer/],
+    'no permission': [['--name', 'a'], /^give --send, --receive, --look or --administer/],
     'no name': [['--send', '1'], /name must be/],
     'a bad range': [['--name', 'a', '--send', '9-8'], /send\[0\] must be an address/],
     'a bad date': [['--name', 'a', '--send', '1', '--expires', 'soon'], /expires must be a date/],

@@ -22,7 +22,7 @@ const withEntry = (entry: object): string => JSON.stringify({ keys: [{ name: 'a'
 describe('the file of keys', () => {
   it('finds a key by its digest, in YAML and in JSON', () => {
     const key = newKey();
-    const yaml = `# ours\nkeys:\n  - name: billing\n    sha256: ${digestOf(key).toUpperCase()}\n    send: [100, 200-299]\n    receive:\n      - "*"\n`;
+    const yaml = `# ours\nkeys:\n  - name: billing\n    sha256: ${digestOf(key).toUpperCase()}\n    send: [100, 200-299]\n    receive:\n      - "*"\n...\n`;
     const json = JSON.stringify({
       keys: [{ name: 'billing', sha256: digestOf(key), send: [100, '200-299'], receive: ['*'] }],
     });
@@ -66,6 +66,33 @@ describe('the file of keys', () => {
       expect(until(future)(), future).not.to.equal(undefined);
     for (const past of ['2020-01-31', new Date(Date.now() - 1).toISOString()])
       expect(until(past), past).to.throw(BrokerError, /^this key expired at 20/);
+  });
+
+  describe('cut short', () => {
+    const entry = (indent: string): string =>
+      `name: billing\n${indent}sha256: ${DIGEST}\n${indent}send: [100]\n${indent}to:\n${indent}  - 200\n${indent}expires: 2027-01-01\n`;
+    const whole: Record<string, string> = {
+      'in lines': `# ours\nkeys:\n  - ${entry('    ')}...\n`,
+      'in lines of two entries': `keys:\n- ${entry('  ')}- name: b\n  sha256: ${'cd'.repeat(32)}\n  send: [1]\n  to: []\n...\n`,
+      'in lines that end as in DOS': `keys:\n  - ${entry('    ')}...\n`.replaceAll('\n', '\r\n'),
+      'in JSON': JSON.stringify({
+        keys: [{ name: 'a', sha256: DIGEST, send: [100], to: [200], expires: '2027-01-01' }],
+      }),
+      'in JSON of many lines': `${JSON.stringify({ keys: [{ name: 'a', sha256: DIGEST, send: [100], to: [200] }] }, undefined, 2)}\n`,
+      'in brackets': `keys: [\n  { name: a, sha256: ${DIGEST}, send: [100], to: [200] },\n  { name: b, sha256: ${'cd'.repeat(32)} }\n]\n`,
+    };
+    for (const [how, text] of Object.entries(whole))
+      it(`is refused wherever it is cut, ${how}`, () => {
+        expect(readKeys(text).size).to.be.greaterThan(0);
+        const { length } = text.trimEnd();
+        for (let cut = 0; cut < length; cut++) expect(faults(text.slice(0, cut)), text.slice(0, cut)).not.to.be.empty;
+      });
+
+    it('is told what to do, as is a file of before there was an end', () => {
+      const [fault, ...more] = faults(`keys:\n  - ${entry('    ')}`);
+      expect(fault).to.include('its last line must be ...').and.to.include('echo ... >>FILE');
+      expect(more).to.deep.equal([]);
+    });
   });
 
   it('may have no key at all', () => expect(readKeys('keys: []').size).to.equal(0));

@@ -26,6 +26,23 @@ describe('permissions', () => {
     }
   });
 
+  it('let look at what they let administer, and not the other way round', () => {
+    const access = accessOf('a', { look: [1], administer: [2, '4-5'], receive: [3] });
+    for (const [address, look, administer] of [
+      [1, true, false],
+      [2, true, true],
+      [3, false, false],
+      [5, true, true],
+    ] as const) {
+      expect(access.may('look', address), String(address)).to.equal(look);
+      expect(access.may('administer', address), String(address)).to.equal(administer);
+    }
+    expect(access.ranges('look')).to.deep.equal([
+      [1, 2],
+      [4, 5],
+    ]);
+  });
+
   it('say their ranges in order and without overlaps', () => {
     const ranges = accessOf('a', { administer: ['30-40', 5, '35-50', 4, '51-52', '30-31'] }).ranges('administer');
     expect(ranges).to.deep.equal([

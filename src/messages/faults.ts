@@ -1,0 +1,126 @@
+// What is wrong with a request, in this protocol's words: the first faults, and how many more there are. Joi decides what is a
+// fault, but it gathers all there are: so it is shown no more of a request than can be told.
+import type Joi from 'joi';
+import type { Fault } from '../errors.js';
+import { EXPLAINED } from './fields.js';
+import type { Fields } from './fields.js';
+import { NEVER, checkOf, describe } from './glance.js';
+import type { Description } from './glance.js';
+
+/** Faults of one request that are told; the rest is counted. */
+export const MOST_TOLD = 20;
+/** Characters of a field's name that are repeated to whoever sent it. */
+const LONGEST_NAME = 64;
+const PROTO = '__proto__';
+
+export interface Faults {
+  readonly told: readonly Fault[];
+  /** Beyond those. */
+  readonly more: number;
+}
+
+/** @returns undefined for a request that is valid */
+export function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Faults | undefined {
+  const { plain, explained, description } = variantsOf(schema);
+  const excerpt = new Excerpt();
+  const shown = excerpt.of(fields, description, '');
+  if (excerpt.unknown.length === 0 && plain.validate(shown).error === undefined) return undefined;
+  const details = explained.validate(shown).error?.details ?? [];
+  const faults = details
+    .map((detail) => ({ field: fieldOf(detail), message: detail.message }))
+    // a number can break two rules that are told in the same words
+    .filter((fault, i, all) => all[i - 1]?.message !== fault.message)
+    .concat(excerpt.unknown);
+  const told = faults.slice(0, MOST_TOLD);
+  return { told, more: faults.length - told.length + excerpt.more };
+}
+
+/** In one sentence. */
+export function sentenceOf({ told, more }: Faults): string {
+  const faults = told.map(({ message }) => message);
+  if (more > 0) faults.push(`and ${more.toLocaleString('en-US')} more`);
+  return faults.join('; ');
+}
+
+/**
+ * As much of a request as Joi needs to see to find the faults that are told. What is left out is at fault for certain, and
+ * counted here.
+ */
+class Excerpt {
+  /** Fields that the schema does not have; Joi is not shown them. */
+  readonly unknown: Fault[] = [];
+  more = 0;
+
+  of(value: unknown, description: Description, path: string): unknown {
+    if (typeof value !== 'object' || value === null) return value;
+    if (description.type === 'object' && description.keys && !Array.isArray(value))
+      return this.#object(value as Fields, description, path);
+    if (description.type === 'array' && Array.isArray(value)) return this.#array(value, description);
+    return value;
+  }
+
+  #object(value: Fields, { keys = {}, flags }: Description, path: string): Fields {
+    const shown: Record<string, unknown> = {};
+    for (const name of Object.keys(value)) {
+      const field = Object.hasOwn(keys, name) ? keys[name] : undefined;
+      if (field) shown[name] = this.of(value[name], field, `${path}${name}.`);
+      else if (flags?.unknown !== true && name !== PROTO) this.#addUnknown(name, path);
+    }
+    // JSON.parse makes it a field like any other; Joi passes over it
+    if (flags?.unknown !== true && Object.hasOwn(value, PROTO)) this.#addUnknown(PROTO, path);
+    return shown;
+  }
+
+  #addUnknown(name: string, path: string): void {
+    if (this.unknown.length === MOST_TOLD) {
+      this.more += 1;
+      return;
+    }
+    const told = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
+    this.unknown.push({ field: path + told, message: `${told} is not a field of this request` });
+  }
+
+  /** Its length before its elements: a list that is too long is as wrong as an empty one, in the same words. */
+  #array(value: readonly unknown[], { rules = [], items = [] }: Description): readonly unknown[] {
+    if (value.length > (rules.find(({ name }) => name === 'max')?.args?.limit ?? Infinity)) return [];
+    const isGood = items[0] ? checkOf(items[0]) : NEVER;
+    if (isGood === NEVER) return value;
+    let bad = 0;
+    let end = value.length;
+    value.forEach((element, i) => {
+      if (isGood(element)) return;
+      bad += 1;
+      if (bad === MOST_TOLD) end = i + 1;
+    });
+    this.more += Math.max(0, bad - MOST_TOLD);
+    return value.slice(0, end);
+  }
+}
+
+/** A rule of the whole request has no path; it tells the fields that it is about. */
+function fieldOf({ path, context }: Joi.ValidationErrorItem): string {
+  const { peers = [], peer = peers[0] } = (context ?? {}) as { peers?: string[]; peer?: string };
+  return path.join('.') || (peer ?? '');
+}
+
+interface Variants {
+  /** Stops at the first fault. */
+  readonly plain: Joi.Schema;
+  readonly explained: Joi.Schema;
+  readonly description: Description;
+}
+
+const known = new WeakMap<Joi.Schema, Variants>();
+
+function variantsOf(schema: Joi.ObjectSchema): Variants {
+  let variants = known.get(schema);
+  if (variants === undefined) {
+    variants = {
+      plain: schema.prefs({ abortEarly: true }),
+      explained: schema.tailor(EXPLAINED),
+      description: describe(schema),
+    };
+    known.set(schema, variants);
+  }
+  return variants;
+}
