@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Access } from '../access/permissions.js';
 import type { Client } from '../messages/fields.js';
 import { Connection, isWithheld } from './connection.js';
+import { nameOf } from './limits.js';
 import type { Undos } from './undos.js';
 
 export class HttpClient implements Client {
@@ -18,6 +19,10 @@ export class HttpClient implements Client {
     readonly access: Access,
     readonly count?: Client['count'],
   ) {}
+
+  get name(): string {
+    return nameOf(this.access, this.socket);
+  }
 
   /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
   get isGone(): boolean {

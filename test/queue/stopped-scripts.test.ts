@@ -15,6 +15,7 @@ import { STATES, peek } from '../../src/queue/peek.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import type { QueueRedis, Queues } from '../../src/queue/queues.js';
 import { QueueLengths } from '../../src/queue/queue-lengths.js';
+import { Shares } from '../../src/queue/shares.js';
 import { UsedAddresses } from '../../src/queue/used-addresses.js';
 import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
@@ -98,6 +99,7 @@ class Failing {
       settings,
       lengths: new QueueLengths(),
       used: new UsedAddresses(),
+      shares: new Shares(settings, undefined),
       observer: undefined,
     };
   }
