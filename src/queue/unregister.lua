@@ -11,8 +11,12 @@ local queues, owners, made = KEYS[1], KEYS[2], KEYS[3]
 local address = ARGV[1]
 
 local client = redis.call('HGET', owners, address)
-redis.call('ZREM', queues, address)
-if not client then return '' end
-redis.call('HDEL', owners, address)
+if not client then
+  redis.call('ZREM', queues, address)
+  return ''
+end
+-- the count first: a script that stops half-way is repeated, and leaves it too low, never too high
 if redis.call('HINCRBY', made, client, -1) < 1 then redis.call('HDEL', made, client) end
+redis.call('HDEL', owners, address)
+redis.call('ZREM', queues, address)
 return client
