@@ -78,6 +78,13 @@ describe('docs/data-model.md', () => {
   });
 });
 
+describe('docs/tls.md', () => {
+  it('gives the user that aizumi needs the rights that docker compose gives it', () => {
+    const [, rights] = /^user aizumi on >change-me (.*)$/m.exec(read('docs/tls.md')) ?? [];
+    expect(read('deploy/aizumi.acl')).to.equal(`${rights}\n`);
+  });
+});
+
 describe('docs/lifecycle.md', () => {
   it('says where every reason for an error arises', () => {
     const text = read('docs/lifecycle.md');
