@@ -81,7 +81,8 @@ describe('docs/data-model.md', () => {
 describe('docs/tls.md', () => {
   it('gives the user that aizumi needs the rights that docker compose gives it', () => {
     const [, rights] = /^user aizumi on >change-me (.*)$/m.exec(read('docs/tls.md')) ?? [];
-    expect(read('deploy/aizumi.acl')).to.equal(`${rights}\n`);
+    // config|get would show it the password of the nodes
+    expect(read('deploy/aizumi.acl')).to.equal(rights!.replace(' +config|get', '\n'));
   });
 });
 
