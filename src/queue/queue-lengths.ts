@@ -37,7 +37,11 @@ export class QueueLengths {
     }
     const before = this.#seen.get(address);
     if (before === undefined || bytes !== undefined) {
-      const measured = { bytes: bytes ?? 0, measuredAtMs: nowMs, added: 0 };
+      // forgotten while it was asked for: the next SEND measures it
+      const measured =
+        bytes === undefined
+          ? { bytes: 0, measuredAtMs: -Infinity, added: Infinity }
+          : { bytes, measuredAtMs: nowMs, added: 0 };
       this.#seen.set(address, { length, maxLength, atMs: nowMs, maxBytes, ...measured });
     } else Object.assign(before, { length, maxLength, atMs: nowMs, maxBytes });
   }

@@ -24,7 +24,7 @@ export interface QueueSettings {
   readonly dedupWindowMs: number;
 }
 
-type SendLimits = [maxBytes: number, measures: 0 | 1, mayMake: 0 | 1];
+type SendLimits = [maxBytes: number, room: 0 | 1 | 2 | 3, mayMake: 0 | 1];
 
 type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, bytes: number, maxBytes: number];
 
@@ -224,7 +224,7 @@ export function createQueues(
     settings,
     lengths: new QueueLengths(),
     used: new UsedAddresses(),
-    shares: new Shares(settings, observer),
+    shares: new Shares(settings),
     observer,
   };
 }

@@ -20,17 +20,18 @@
 -- ARGV[7]  traceparent; '': none
 -- ARGV[8]  window, ms
 -- ARGV[9]  most bytes the queue may take, where it has no lower limit of its own
--- ARGV[10]  1: the queue's bytes are to be measured
+-- ARGV[10]  1: the queue's bytes are to be measured; 0: there is room; 2: there is none, as it was measured just now; 3: the
+--          client has stored as many bytes as it may
 -- ARGV[11]  1: the client may make a queue; 0: it has as many as it may
 -- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; 1 if the queue is new, 0 if
 --          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown; bytes without the message, -1: not
 --          measured; the most bytes it may take
--- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_QUEUES, ID_CONFLICT (sent before with another payload): nothing was added
+-- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_BYTES, CLIENT_QUEUES, ID_CONFLICT (sent before with another payload): nothing was added
 local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ended0, ended1, dead = KEYS[5], KEYS[6], KEYS[7]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local trace, window_ms = ARGV[7], tonumber(ARGV[8])
-local max_bytes, measures, may_make = ARGV[9], ARGV[10], ARGV[11]
+local max_bytes, room, may_make = ARGV[9], ARGV[10], ARGV[11]
 
 local own = redis.call('HMGET', settings, 'max_queue_length', 'ttl_ms', 'max_queue_bytes')
 max_length, max_bytes = math.min(max_length, own[1] or max_length), math.min(max_bytes, own[3] or max_bytes)
@@ -90,7 +91,9 @@ local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
 local bytes = -1
-if measures == '1' then
+if room == '2' then return redis.error_reply('QUEUE_BYTES the queue was full just now') end
+if room == '3' then return redis.error_reply('CLIENT_BYTES the client has stored as many as it may') end
+if room == '1' then
   bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
     + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
     + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)

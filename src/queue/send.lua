@@ -13,7 +13,7 @@
 -- ARGV[6]  time to live, ms; '': no end
 -- ARGV[7]  traceparent; '': none
 -- ARGV[8]  most bytes the queue may take, where it has no lower limit of its own
--- ARGV[9]  1: the queue's bytes are to be measured
+-- ARGV[9]  1: the queue's bytes are to be measured; 0: there is room
 -- ARGV[10]  1: the client may make a queue; 0: it has as many as it may
 -- Returns  {the queue's length with the message, the most it may be}, counts; 1 if the queue is new, 0 if not; 1 if the ids of
 --          its entries are ahead of the clock, 0 if not, -1: unknown; bytes without the message, -1: not measured; the most
@@ -21,7 +21,7 @@
 -- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_QUEUES: nothing was added
 local queue, delayed, settings, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local trace, max_bytes, measures, may_make = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local trace, max_bytes, room, may_make = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 local own = redis.call('HMGET', settings, 'max_queue_length', 'max_queue_bytes')
 max_length, max_bytes = math.min(max_length, own[1] or max_length), math.min(max_bytes, own[2] or max_bytes)
@@ -29,7 +29,7 @@ local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
 local bytes = -1
-if measures == '1' then
+if room == '1' then
   bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
     + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
     + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)

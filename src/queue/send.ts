@@ -44,20 +44,25 @@ export async function send(
   const isPlain = !options.dedup && !options.delayMs;
   const nowMs = performance.now();
   const bytes = Buffer.byteLength(message.payload) + ENTRY_BYTES;
-  if (client !== undefined) {
-    measureQueuesOf(queues, client, nowMs);
-    shares.store(client, address, bytes);
-  }
+  if (client !== undefined) measureQueuesOf(queues, client, nowMs);
+  const mayStore = client === undefined || shares.store(client, address, bytes);
+  const giveBack = (): void => {
+    if (client !== undefined && mayStore) shares.unstore(client, address, bytes);
+  };
+  // of a message that was sent before a repeat is answered even so: only Redis knows
+  if (!mayStore && !options.dedup) throw clientFull(queues);
   try {
     if (isPlain && lengths.hasRoom(address, nowMs, bytes) && !lengths.isAhead(address)) {
       lengths.add(address, bytes);
       if (await add(queues, address, message, options)) return;
     }
-    if (lengths.isFull(address, nowMs, bytes)) throw bytesFull(queues);
-    await addWithCare(queues, address, message, bytes, options, client);
+    const isFull = lengths.isFull(address, nowMs, bytes);
+    if (isFull && !options.dedup) throw bytesFull(queues);
+    const room = !mayStore ? 3 : isFull ? 2 : lengths.mustMeasure(address, bytes) ? 1 : 0;
+    if (!(await addWithCare(queues, address, message, { bytes, room, client }, options))) giveBack();
   } catch (error) {
     const refused = refusal(queues, error, address, client);
-    if (refused && client !== undefined) shares.unstore(client, address, bytes);
+    if (refused) giveBack();
     throw refused ?? redisFailure(error);
   }
 }
@@ -84,14 +89,21 @@ async function add(
   return added !== null;
 }
 
+interface Share {
+  bytes: number;
+  /** As send-once.lua has it. */
+  room: 0 | 1 | 2 | 3;
+  client: string | undefined;
+}
+
+/** @returns false when it was a repeat, and nothing was added */
 async function addWithCare(
   queues: Queues,
   address: number,
   message: Message,
-  bytes: number,
+  { bytes, room, client }: Share,
   options: SendOptions,
-  client: string | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const { durable, settings, lengths, shares } = queues;
   const { keyPrefix, maxQueueLength, maxQueueBytes, dedupWindowMs } = settings;
   const { saddr, id, payload, traceparent = '' } = message;
@@ -105,8 +117,7 @@ async function addWithCare(
   ] as const;
   const dead = deadKey(keyPrefix, address);
   const known = lengths.knows(address);
-  const measures = lengths.mustMeasure(address, bytes) ? 1 : 0;
-  const limits = [maxQueueBytes, measures, shares.making(client, address) ? 1 : 0] as const;
+  const limits = [maxQueueBytes, room, shares.making(client, address) ? 1 : 0] as const;
   try {
     const [length, limit, isNew, isAhead, measured, bytesLimit] = await durable.commit(key, options.durability, (to) =>
       options.dedup
@@ -122,6 +133,7 @@ async function addWithCare(
     if (isNew === 1 || !known)
       // the message is in: that is what the sender is told. An address not known is registered with its next message.
       await register(queues, address, isNew === 1 ? client : undefined).catch(() => lengths.forget(address));
+    return length > 0;
   } finally {
     shares.made(client, address);
   }
@@ -136,6 +148,13 @@ function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
       (found) => shares.learnBytes(address, found?.stat.bytes ?? 0),
       () => undefined, // asked again with one of the next SENDs
     );
+}
+
+function clientFull({ observer, settings }: Queues): BrokerError {
+  observer?.limited('client_bytes');
+  return noRoom(
+    `you have ${settings.maxClientBytes} bytes in queues, as many as a client may (AIZUMI_MAX_CLIENT_BYTES): try again when receivers have freed some`,
+  );
 }
 
 function bytesFull({ observer }: Queues): BrokerError {
@@ -154,11 +173,12 @@ function refusal(queues: Queues, error: unknown, address: number, client: string
     observer?.limited('queue_length');
     return noRoom('the receiver has too many messages waiting: try again when it has freed some');
   }
-  const [, bytes, most] = /^QUEUE_BYTES (\d+) of (\d+)/.exec(error.message) ?? [];
-  if (bytes !== undefined) {
-    lengths.learnFull(address, performance.now(), Number(bytes), Number(most));
+  if (error.message.startsWith('QUEUE_BYTES')) {
+    const [, bytes, most] = /(\d+) of (\d+)/.exec(error.message) ?? [];
+    if (bytes !== undefined) lengths.learnFull(address, performance.now(), Number(bytes), Number(most));
     return bytesFull(queues);
   }
+  if (error.message.startsWith('CLIENT_BYTES')) return clientFull(queues);
   if (client !== undefined && error.message.startsWith('CLIENT_QUEUES')) return tooManyQueues(queues, client);
   if (error.message.startsWith('ID_CONFLICT'))
     return new BrokerError(

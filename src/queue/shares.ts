@@ -1,5 +1,4 @@
 // What each client has of the broker, as far as this worker knows: bytes that it has stored, and queues that it has made.
-import type { Observer } from '../observer.js';
 import { BrokerError } from '../errors.js';
 
 interface Share {
@@ -36,25 +35,14 @@ export class Shares {
   /** Address → who has stored something there. */
   readonly #senders = new Map<number, Set<Share>>();
 
-  constructor(
-    private readonly limits: ShareLimits,
-    private readonly observer: Observer | undefined,
-  ) {}
+  constructor(private readonly limits: ShareLimits) {}
 
-  /**
-   * Counts bytes that a client sends to an address.
-   * @throws BrokerError queue_full, when it has stored as many as it may
-   */
-  store(client: string, address: number, bytes: number): void {
+  /** Counts bytes that a client sends to an address. @returns false, and nothing is counted: it would have more than it may */
+  store(client: string, address: number, bytes: number): boolean {
     const share = this.#of(client);
-    const { maxClientBytes } = this.limits;
-    if (share.stored + bytes > maxClientBytes) {
-      this.observer?.limited('client_bytes');
-      throw noRoom(
-        `you have ${maxClientBytes} bytes in queues, as many as a client may (AIZUMI_MAX_CLIENT_BYTES): try again when receivers have freed some`,
-      );
-    }
+    if (share.stored + bytes > this.limits.maxClientBytes) return false;
     this.#change(share, address, bytes);
+    return true;
   }
 
   /** Takes back what was counted for a SEND that was not done. */

@@ -155,6 +155,18 @@ describe('queue/shares', () => {
       expect(taken).to.be.within(8, 10);
     });
 
+    it('do not refuse a repeat of a message that is there', async () => {
+      const queues = await opened({ maxQueueBytes: 500_000 });
+      const again = (id: number) =>
+        answered(send(queues, 100, { saddr: 1, id, payload: LARGE }, OFTEN['a SEND with dedup']));
+      let id = 1;
+      while ((await again(id)) === undefined && id < 10) id += 1;
+      for (let i = 0; i < 2; i++) {
+        expect(await again(id)).to.equal('AIZUMI_MAX_QUEUE_BYTES');
+        expect(await again(1)).to.equal(undefined);
+      }
+    });
+
     it('have a limit of the queue’s own, under the operator’s', async () => {
       const queues = await opened({ maxQueueBytes: 1_000_000 });
       await helo(queues, 100, { max_queue_bytes: 250_000 });
@@ -206,6 +218,16 @@ describe('queue/shares', () => {
         expect(await put(queues, 'a', 100, LARGE)).to.equal(undefined);
         await free(queues, 100, (await recv(queues, 100))!.id);
       }
+    });
+
+    it('are not more with each repeat of a message', async () => {
+      const queues = await opened({ maxClientBytes: 300_000 });
+      const again = (id: number) =>
+        answered(send(queues, 100, { saddr: 1, id, payload: LARGE }, { ...PLAIN, dedup: true }, 'a'));
+      for (let i = 0; i < 10; i++) expect(await again(1)).to.equal(undefined);
+      expect(await again(2)).to.equal(undefined);
+      expect(await again(3)).to.equal('AIZUMI_MAX_CLIENT_BYTES');
+      expect(await again(2), 'it is there').to.equal(undefined);
     });
 
     it('that were not stored do not count', async () => {

@@ -100,7 +100,7 @@ class Failing {
       settings,
       lengths: new QueueLengths(),
       used: new UsedAddresses(),
-      shares: new Shares(settings, undefined),
+      shares: new Shares(settings),
       observer: undefined,
     };
   }
