@@ -11,7 +11,7 @@ import { freeRequest, heloRequest, recvRequest, sendRequest } from '../support/r
 
 const BATCH = 1_000;
 /** Room for 20,000 queues, the default limit, and not for 24,000. */
-const MEMORY = '112mb';
+const MEMORY = '104mb';
 
 interface Answer {
   code: number;
