@@ -90,21 +90,24 @@ end
 local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
-local bytes = -1
 if room == '2' then return redis.error_reply('QUEUE_BYTES the queue was full just now') end
 if room == '3' then return redis.error_reply('CLIENT_BYTES the client has stored as many as it may') end
-if room == '1' then
+local is_new = entries == 0 and redis.call('EXISTS', queue) == 0 and 1 or 0
+if is_new == 1 and may_make == '0' then
+  return redis.error_reply('CLIENT_QUEUES the client has made as many as it may')
+end
+local bytes = -1
+if is_new == 1 then
+  bytes = 0
+elseif room == '1' then
   bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
     + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
     + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)
-  if bytes + #payload > max_bytes then
-    return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', bytes, max_bytes))
-  end
 end
-local is_new = 0
-if entries == 0 and redis.call('EXISTS', queue) == 0 then
-  is_new = 1
-  if may_make == '0' then return redis.error_reply('CLIENT_QUEUES the client has made as many as it may') end
+if bytes >= 0 and bytes + #payload > max_bytes then
+  return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', bytes, max_bytes))
+end
+if is_new == 1 then
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
 local is_ahead = -1

@@ -28,19 +28,22 @@ max_length, max_bytes = math.min(max_length, own[1] or max_length), math.min(max
 local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
+local is_new = entries == 0 and redis.call('EXISTS', queue) == 0 and 1 or 0
+if is_new == 1 and may_make == '0' then
+  return redis.error_reply('CLIENT_QUEUES the client has made as many as it may')
+end
 local bytes = -1
-if room == '1' then
+if is_new == 1 then
+  bytes = 0
+elseif room == '1' then
   bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
     + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
     + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)
-  if bytes + #payload > max_bytes then
-    return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', bytes, max_bytes))
-  end
 end
-local is_new = 0
-if entries == 0 and redis.call('EXISTS', queue) == 0 then
-  is_new = 1
-  if may_make == '0' then return redis.error_reply('CLIENT_QUEUES the client has made as many as it may') end
+if bytes >= 0 and bytes + #payload > max_bytes then
+  return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', bytes, max_bytes))
+end
+if is_new == 1 then
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
 local time, is_ahead = redis.call('TIME'), -1
