@@ -23,8 +23,9 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY --from=build /app/dist dist
-# a volume that is mounted there is its user's, who may write a first key
-RUN mkdir /keys /first-key && chown 1000:1000 /keys /first-key
+# a volume that is mounted there is its user's, who may write a first key and passwords
+RUN mkdir -p /keys /first-key /passwords/redis /passwords/aizumi \
+  && chown 1000:1000 /keys /first-key /passwords/redis /passwords/aizumi
 # the image's user `node`, as a number: Kubernetes does not believe a name that it is not root
 USER 1000:1000
 EXPOSE 8080

@@ -1,6 +1,6 @@
 // npm run bench [-- --quick] [--markdown] [--replicated] [--worker dist/index.js]: what a request costs, in CPU time, beside the
 // least that a Node broker could cost (bench/floor.mjs) and beside native Redis commands (bench/native.mjs). --replicated: only
-// what durability and a Cluster cost.
+// what durability and a Cluster cost. `npm run bench -- isolation`: what one client does to another, see isolation.ts.
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { BATCH_CONNECTIONS, measureBatches } from './batches.js';
 import { compareCycles, type Contender } from './cycle.js';
 import { residentMb } from './measure.js';
 import { waitingMessagesMb } from './memory.js';
+import { measureIsolation } from './isolation.js';
 import { measureReplicated } from './replicated.js';
 import { machineLines, replicatedReport, report, type Results } from './report.js';
 import { folder, startPeer, startRedis, startWorker } from './servers.js';
@@ -75,16 +76,32 @@ async function measureMemory(program: string, size: Size): Promise<number> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
       markdown: { type: 'boolean', default: false },
       replicated: { type: 'boolean', default: false },
       worker: { type: 'string', default: join(repository, 'dist/index.js') },
+      seconds: { type: 'string', default: '20' },
+      quiet: { type: 'string', default: '5' },
+      only: { type: 'string', default: '' },
     },
+    allowPositionals: true,
   });
   const program = resolve(values.worker);
   if (!existsSync(program)) throw new Error(`${program} is not there: npm run build makes it`);
+  if (positionals[0] === 'isolation') {
+    const table = await measureIsolation({
+      program,
+      conf: REDIS_CONF,
+      seconds: Number(values.seconds),
+      quietSeconds: Number(values.quiet),
+      only: values.only.split(',').filter(Boolean),
+      say,
+    });
+    console.log([...machineLines(repository, program, folder), '', table].join('\n'));
+    return;
+  }
   const size = values.quick ? QUICK : FULL;
   setTimeout(
     () => fail(new Error(`not done within ${size.withinMinutes} minutes`)),

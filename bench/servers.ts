@@ -64,21 +64,24 @@ export async function startRedis(name: string, conf: string | undefined, args: s
   };
 }
 
+/** @param onDeath when it ends by itself; without it that ends the benchmark */
 export async function startWorker(
   program: string,
   redis: RedisServer,
   settings: Record<string, string> = {},
+  onDeath?: () => void,
 ): Promise<HttpServer> {
   const port = await freePort();
   const env = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
-  return startHttp('worker', port, '/readyz', [program], {
+  const all = {
     ...Object.fromEntries(env),
     AIZUMI_REDIS_URL: redis.url,
     AIZUMI_PORT: String(port),
     AIZUMI_WORKERS: '1',
     ...settings,
     NODE_ENV: 'production',
-  });
+  };
+  return startHttp('worker', port, '/readyz', [program], all, onDeath);
 }
 
 /** floor.mjs or native.mjs. */
@@ -111,20 +114,31 @@ async function startHttp(
   probe: string,
   args: string[],
   env: NodeJS.ProcessEnv,
+  onDeath?: () => void,
 ): Promise<HttpServer> {
-  const child = start(name, process.execPath, args, env);
+  const child = start(name, process.execPath, args, env, onDeath);
   const url = `http://127.0.0.1:${port}`;
   await ready(name, async () => (await fetch(url + probe)).ok);
   return { pid: pidOf(child), url, stop: () => end(child, 'SIGTERM') };
 }
 
-export function start(name: string, command: string, args: string[], env: NodeJS.ProcessEnv): ChildProcess {
+export function start(
+  name: string,
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  onDeath?: () => void,
+): ChildProcess {
   const logFile = join(folder, `${name}.log`);
   const log = openSync(logFile, 'a');
   const child = spawn(command, args, { cwd: folder, env, stdio: ['ignore', log, log] });
   running.add(child);
   const failed = (how: string): void => {
     if (!running.delete(child)) return; // ended by us
+    if (onDeath) {
+      onDeath();
+      return;
+    }
     console.error(`${name} ${how}\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
     process.exit(1);
   };

@@ -2,6 +2,7 @@
 # SENTINELS and NODES: names or addresses, separated by blanks; SELF: this one's. addresses.sh makes addresses of names.
 
 . "$(dirname "$0")/addresses.sh"
+. "$(dirname "$0")/password.sh"
 
 NAME=mymaster
 

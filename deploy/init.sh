@@ -7,6 +7,7 @@ set -u
 here=$(dirname "$0")
 kind=$1
 shift
+. "$here/password.sh"
 
 # The limit of a hand-over, and when it is interrupted, after which it may need 8 s more where nobody answers. With Redis's own wait
 # for its replicas (10 s at most) this fits into the 40 s of terminationGracePeriodSeconds and stop_grace_period.

@@ -3,7 +3,7 @@
 # and as the primary only where nothing can be lost by it. docs/operations.md tells the reasons as a table. Run by init.sh.
 # usage: start-redis.sh [more redis-server arguments]
 # Environment: SELF, this node's address as others see it; NODES, of all Redis nodes; SENTINELS, of all Sentinels (each may be a
-# name that DNS knows); REDISCLI_AUTH, optional: the password of all Redis nodes; DATA, the folder, /data by default.
+# name that DNS knows); REDISCLI_AUTH or the files of password.sh, optional: passwords; DATA, the folder, /data by default.
 set -u
 . "$(dirname "$0")/ask.sh"
 
@@ -73,12 +73,11 @@ else
   # not as a child of the server, which would log that it does not know it
   (allow_election &)
 fi
-if [ -n "${REDISCLI_AUTH:-}" ]; then
-  # on standard input, where no list of processes shows it
+login=$(login_conf)
+if [ -n "$login" ]; then
   exec redis-server - "$@" <<END
 include /etc/aizumi/redis.conf
-requirepass "$REDISCLI_AUTH"
-masterauth "$REDISCLI_AUTH"
+$login
 END
 fi
 exec redis-server /etc/aizumi/redis.conf "$@"

@@ -58,7 +58,8 @@ if [ -s "$conf" ]; then
     [ "$now" = - ] || pairs="$pairs $named=$now"
     ;;
   esac
-  healed=$(grep -v -e '^# address ' -e '^sentinel [a-z]*-hostnames ' "$conf" |
+  # the password is the one that there is now
+  healed=$(grep -v -e '^# address ' -e '^sentinel [a-z]*-hostnames ' -e '^sentinel auth-pass ' "$conf" |
     replace "$(echo $pairs)" 'monitor|announce-ip|known-replica|known-slave|known-sentinel')
   mine=$(printf '%s\n' "$healed" | awk '$2 == "monitor" { print $4 }')
   epoch=$(printf '%s\n' "$healed" | awk '$2 == "config-epoch" { print $4 }')
@@ -71,6 +72,7 @@ if [ -s "$conf" ]; then
   {
     marks
     printf '%s\n' "$healed"
+    [ -z "${REDISCLI_AUTH:-}" ] || echo "sentinel auth-pass $NAME $REDISCLI_AUTH"
   } >"$conf.new"
 else
   said=''

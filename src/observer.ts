@@ -13,12 +13,18 @@ export interface Observer {
   answered(msgType: string, reason: Reason | undefined, tookMs: number, isWait: boolean): void;
   /** A request was refused before its type was known. */
   refused(reason: Reason): void;
+  /** A limit refused a client. */
+  limited(limit: Limit): void;
   /** A look at a queue took these, and moved `died` others to the dead stream. */
   delivered(deliveries: readonly { readonly attempt: number }[], died: number): void;
   /** A batch of writes was confirmed by one WAIT, or was not; `tookMs`: how long that waited. */
   committed(writes: number, tookMs: number): void;
   readonly connections: Readonly<Record<ConnectionName, ConnectionObserver>>;
 }
+
+/** What a 429 was for; each is a setting, AIZUMI_MAX_CLIENT_QUEUES of client_queues. */
+export type Limit =
+  'client_requests' | 'address_requests' | 'client_queues' | 'client_bytes' | 'queue_length' | 'queue_bytes';
 
 /** main: most commands; durable: SENDs at `quorum` and `all`; waiting: looks for RECVs that wait. */
 export type ConnectionName = 'main' | 'durable' | 'waiting';

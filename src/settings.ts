@@ -51,6 +51,10 @@ export interface Settings {
   VISIBILITY_TIMEOUT_MS: number;
   MAX_DELIVERIES: number;
   MAX_QUEUE_LENGTH: number;
+  MAX_QUEUE_BYTES: number;
+  /** Of a client: queues that it may have made, through any worker, and bytes that it may have stored, through each. */
+  MAX_CLIENT_QUEUES: number;
+  MAX_CLIENT_BYTES: number;
   MAX_BODY_BYTES: number;
   /** Requests in one body. */
   MAX_BATCH: number;
@@ -131,6 +135,10 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   VISIBILITY_TIMEOUT_MS: Joi.number().integer().min(0).max(MAX_VISIBILITY_TIMEOUT_MS).default(30_000),
   MAX_DELIVERIES: Joi.number().integer().min(1).max(1_000_000).default(20),
   MAX_QUEUE_LENGTH: Joi.number().integer().min(1).default(1_000_000),
+  // a queue of one message takes 5 KB: less would be no limit but an end
+  MAX_QUEUE_BYTES: Joi.number().integer().min(65_536).default(1_073_741_824),
+  MAX_CLIENT_QUEUES: Joi.number().integer().min(1).default(20_000),
+  MAX_CLIENT_BYTES: Joi.number().integer().min(65_536).default(1_073_741_824),
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
   MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
   MAX_BYTES_IN_FLIGHT: Joi.number().integer().min(1024).default(134_217_728),

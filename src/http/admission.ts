@@ -2,9 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Admission } from '../access/credentials.js';
 import type { Gate } from '../access/gate.js';
-import { ANYTHING } from '../access/permissions.js';
 import type { Access } from '../access/permissions.js';
-import { clientOf } from './limits.js';
+import { clientOf, nameOf } from './limits.js';
 import type { Limits } from './limits.js';
 
 /** @throws BrokerError overloaded, unauthenticated, rate_limited, unavailable */
@@ -15,7 +14,7 @@ export function createAdmit(gate: Gate, limits: Limits | undefined): Admit {
   return (req) => {
     limits.checkPressure();
     const admitted = (access: Access): Access => {
-      limits.count(whoIs(access, req));
+      limits.count(nameOf(access, req.socket));
       return access;
     };
     // guesses count for the machine that makes them
@@ -32,7 +31,3 @@ export function createAdmit(gate: Gate, limits: Limits | undefined): Admit {
     return admission instanceof Promise ? admission.then(admitted, refused) : admitted(admission);
   };
 }
-
-/** For whom a request counts: who its credentials belong to; without any, the machine that it comes from. */
-export const whoIs = (access: Access, { socket }: IncomingMessage): string =>
-  access === ANYTHING ? clientOf(socket) : `key ${access.name}`;

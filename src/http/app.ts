@@ -8,7 +8,7 @@ import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
-import { createAdmit, whoIs } from './admission.js';
+import { createAdmit } from './admission.js';
 import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
 import { readBody, sizeOf } from './body.js';
@@ -60,7 +60,7 @@ export function createApp(options: AppOptions): Koa {
     try {
       limits?.admitText(text);
       if (isBatch(text)) {
-        const answers = together(() => answerAll(text, client, ctx), ctx.req, log, broker.observer);
+        const answers = together(() => answerAll(text, client), ctx.req, log, broker.observer);
         const { code, text: all, headers } = await answers;
         replyOrUndo(client, undos, ctx, code, all, headers);
       } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
@@ -73,9 +73,9 @@ export function createApp(options: AppOptions): Koa {
     }
   };
 
-  const answerAll = (text: string, client: HttpClient, { req }: Context): Promise<string>[] => {
+  const answerAll = (text: string, client: HttpClient): Promise<string>[] => {
     const answers = answerBatch(text, broker, client, maxBatch);
-    limits?.countBatch(whoIs(client.access, req), answers.length);
+    limits?.countBatch(client.name, answers.length);
     return answers;
   };
 

@@ -6,6 +6,7 @@ import type { Access } from '../access/permissions.js';
 import type { Client, Deed } from '../messages/fields.js';
 import { auditDone } from './audit.js';
 import { Connection, isWithheld } from './connection.js';
+import { nameOf } from './limits.js';
 import type { Undos } from './undos.js';
 
 export class HttpClient implements Client {
@@ -23,6 +24,10 @@ export class HttpClient implements Client {
     readonly access: Access,
     readonly count?: Client['count'],
   ) {}
+
+  get name(): string {
+    return nameOf(this.access, this.socket);
+  }
 
   /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
   get isGone(): boolean {

@@ -1,9 +1,12 @@
 // What a request must pass on its way in, where limits are set. Each worker counts for itself.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BrokerError } from '../errors.js';
 import type { Logger } from 'pino';
+import { ANYTHING } from '../access/permissions.js';
+import type { Access } from '../access/permissions.js';
 import type { Config } from '../config.js';
+import { BrokerError } from '../errors.js';
+import type { Observer } from '../observer.js';
 import { Pressure } from './pressure.js';
 import { Rate } from './rate.js';
 
@@ -11,13 +14,19 @@ import { Rate } from './rate.js';
  * @param unanswered how many commands wait for Redis's answer
  * @returns undefined when no limit is set
  */
-export function createLimits(config: Config, unanswered: () => number, log: Logger): Limits | undefined {
+export function createLimits(
+  config: Config,
+  unanswered: () => number,
+  log: Logger,
+  observer: Observer | undefined,
+): Limits | undefined {
   const { maxClientRequestsPerS, maxAddressRequestsPerS, maxEventLoopDelayMs, maxUnansweredCommands } = config;
   const needsPressure = maxEventLoopDelayMs !== undefined || maxUnansweredCommands !== undefined;
   if (!needsPressure && maxClientRequestsPerS === undefined && maxAddressRequestsPerS === undefined) return undefined;
   return new Limits({
     clientPerS: maxClientRequestsPerS,
     addressPerS: maxAddressRequestsPerS,
+    observer,
     pressure: needsPressure
       ? new Pressure({ maxDelayMs: maxEventLoopDelayMs, maxUnanswered: maxUnansweredCommands, unanswered, log })
       : undefined,
@@ -29,6 +38,7 @@ interface LimitsOptions {
   clientPerS?: number | undefined;
   addressPerS?: number | undefined;
   pressure?: Pressure | undefined;
+  observer?: Observer | undefined;
 }
 
 /** A refused client is answered after this time: one that does not wait by itself is made to. */
@@ -41,17 +51,20 @@ export class Limits {
   readonly #pressure: Pressure | undefined;
   /** For {@link Client.count}; undefined without a limit per address. @throws BrokerError rate_limited */
   readonly countAddress: ((saddr: number) => void) | undefined;
+  readonly #observer: Observer | undefined;
   #held = 0;
 
-  constructor({ clientPerS, addressPerS, pressure }: LimitsOptions) {
+  constructor({ clientPerS, addressPerS, pressure, observer }: LimitsOptions) {
+    this.#observer = observer;
     this.#clients = clientPerS === undefined ? undefined : new Rate(clientPerS);
     this.#pressure = pressure;
     if (addressPerS === undefined) return;
     const addresses = new Rate(addressPerS);
     this.countAddress = (saddr) => {
       const waitMs = addresses.take(saddr);
-      if (waitMs > 0)
-        throw rateLimited(`the address ${saddr} sends more than ${addressPerS} requests a second`, waitMs, 'ADDRESS');
+      if (waitMs <= 0) return;
+      observer?.limited('address_requests');
+      throw rateLimited(`the address ${saddr} sends more than ${addressPerS} requests a second`, waitMs, 'ADDRESS');
     };
   }
 
@@ -63,7 +76,9 @@ export class Limits {
   /** Before its body is read. @throws BrokerError rate_limited */
   count(client: string): void {
     const waitMs = this.#clients?.take(client) ?? 0;
-    if (waitMs > 0) throw rateLimited('you send more requests a second than a client may', waitMs, 'CLIENT');
+    if (waitMs <= 0) return;
+    this.#observer?.limited('client_requests');
+    throw rateLimited('you send more requests a second than a client may', waitMs, 'CLIENT');
   }
 
   /** Before the body is parsed. @throws BrokerError overloaded */
@@ -99,6 +114,10 @@ function rateLimited(what: string, waitMs: number, setting: 'CLIENT' | 'ADDRESS'
     { retryAfterS, outcome: 'not_done' },
   );
 }
+
+/** For whom a request counts: who its credentials belong to; without any, the machine that it comes from. */
+export const nameOf = (access: Access, socket: Pick<Socket, 'remoteAddress'>): string =>
+  access === ANYTHING ? clientOf(socket) : `key ${access.name}`;
 
 /** Who is at the other end: an IPv4 address, or the network of an IPv6 one, of which everybody has 2^64. */
 export function clientOf(socket: Pick<Socket, 'remoteAddress'>): string {

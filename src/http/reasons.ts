@@ -18,7 +18,7 @@ export const REASONS: Readonly<Record<Reason, string>> = {
   unsupported_media_type: 'send Content-Type: application/json, without Content-Encoding',
   id_conflict: 'a SEND with dedup and an id used before with another payload: take a new id',
   lease_lost: 'the receipt is of a delivery that is over',
-  queue_full: 'wait as long as Retry-After says, and until the receiver has freed some',
+  queue_full: 'wait as long as Retry-After says, and until receivers have freed some, or said GBYE',
   rate_limited: 'wait as long as Retry-After says: nothing was done',
   headers_too_large: 'send less, on a new connection',
   internal: "look for the X-Request-Id in aizumi's log",

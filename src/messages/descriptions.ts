@@ -54,6 +54,7 @@ const SETTINGS = object({
   'visibility_timeout_ms?': count('instead of AIZUMI_VISIBILITY_TIMEOUT_MS'),
   'max_deliveries?': count('instead of AIZUMI_MAX_DELIVERIES'),
   'max_queue_length?': count('instead of AIZUMI_MAX_QUEUE_LENGTH'),
+  'max_queue_bytes?': count('instead of AIZUMI_MAX_QUEUE_BYTES'),
   'ttl_ms?': count('of messages that were sent without one'),
 });
 
@@ -65,6 +66,7 @@ export const QUEUE = {
   dead: count('messages delivered too often'),
   expired: count('messages thrown away because their time to live was over'),
   oldest_ms: count('age of the first message, ms'),
+  bytes: count('that its messages take in Redis, the dead included'),
   settings: SETTINGS,
 };
 

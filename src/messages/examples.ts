@@ -104,6 +104,7 @@ export const EXAMPLES: readonly Example[] = [
           dead: 0,
           expired: 0,
           oldest_ms: 20,
+          bytes: 5128,
           settings: { max_deliveries: 5 },
         },
       },

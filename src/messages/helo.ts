@@ -1,17 +1,21 @@
 // MSG_HELO_REQ: the client saddr arrives; its queue is made if it has none, and gets settings of its own.
 import Joi from 'joi';
+import { BrokerError } from '../errors.js';
 import { helo as makeQueue } from '../queue/helo.js';
-import type { OwnSettings } from '../queue/helo.js';
+import { ceilings } from '../queue/own-settings.js';
+import type { OwnSettings } from '../queue/own-settings.js';
+import type { QueueSettings } from '../queue/queues.js';
 import { audited, integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
 
-/** The bounds of the AIZUMI_ variables; of ttl_ms that of SEND. */
+/** The bounds of the AIZUMI_ variables; of ttl_ms that of SEND. The operator's own settings may be lower. */
 const settings = Joi.object({
   visibility_timeout_ms: visibilityTimeoutMs.optional().allow(null),
   max_deliveries: integer(1, 1_000_000).optional().allow(null),
   max_queue_length: integer(1, Number.MAX_SAFE_INTEGER).optional().allow(null),
+  max_queue_bytes: integer(65_536, Number.MAX_SAFE_INTEGER).optional().allow(null),
   ttl_ms: ttlMs.optional().allow(null),
 });
 
@@ -28,7 +32,8 @@ export const helo = {
     client: Client,
   ): Promise<string> {
     const act = async (): Promise<number> => {
-      await makeQueue(queues, saddr, settings);
+      if (settings) checkCeilings(settings, queues.settings);
+      await makeQueue(queues, saddr, settings, client.name);
       return Object.keys(settings ?? {}).length;
     };
     if (settings === undefined) await act();
@@ -36,3 +41,16 @@ export const helo = {
     return REPLY;
   },
 } satisfies MessageType;
+
+/** @throws BrokerError invalid_request */
+function checkCeilings(asked: OwnSettings, settings: QueueSettings): void {
+  const details = ceilings(settings)
+    .filter(({ name, most }) => (asked[name] ?? 0) > most)
+    .map(({ name, most, setting }) => ({
+      field: `settings.${name}`,
+      message: `settings.${name} must be at most ${most} here (${setting})`,
+    }));
+  if (details.length === 0) return;
+  const all = details.map(({ message }) => message).join('; ');
+  throw new BrokerError('invalid_request', `MSG_HELO_REQ is not valid: ${all}`, { details });
+}

@@ -84,6 +84,7 @@ const noQueueAt = (address: number): QueueReport => ({
   dead: 0,
   expired: 0,
   oldestMs: 0,
+  bytes: 0,
   settings: {},
   rates: { send: null, receive: null, free: null, overMs: null },
 });
@@ -96,6 +97,7 @@ const fieldsOf = ({ address, oldestMs, rates, ...queue }: QueueReport): object =
   dead: queue.dead,
   expired: queue.expired,
   oldest_ms: oldestMs,
+  bytes: queue.bytes,
   settings: queue.settings,
   rates: { send: rates.send, receive: rates.receive, free: rates.free, over_ms: rates.overMs },
 });

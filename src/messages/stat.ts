@@ -25,6 +25,7 @@ export const stat = {
         dead: queue.dead,
         expired: queue.expired,
         oldest_ms: queue.oldestMs,
+        bytes: queue.bytes,
         settings: queue.settings,
       },
     };

@@ -29,6 +29,12 @@ export function createObserver(registry: Registry): Observer {
     registers,
   });
   const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
+  const refusals = new Counter({
+    name: 'aizumi_limit_refusals_total',
+    help: 'Requests answered 429, by the limit that they were over',
+    labelNames: ['limit'],
+    registers,
+  });
   const deliveries = counter('aizumi_deliveries_total', 'Messages delivered');
   const redeliveries = counter('aizumi_redeliveries_total', 'Messages delivered that had been delivered before');
   const deaths = counter('aizumi_dead_letters_total', 'Messages moved to dead streams');
@@ -51,6 +57,7 @@ export function createObserver(registry: Registry): Observer {
       else durationOf(msgType).observe(tookMs / 1e3);
     },
     refused: (reason) => answered('none', reason),
+    limited: (limit) => refusals.inc({ limit }),
     delivered(taken, died) {
       const again = taken.filter(({ attempt }) => attempt > 1).length;
       if (taken.length > 0) deliveries.inc(taken.length);

@@ -2,13 +2,16 @@
 -- Makes a queue, empty, unless it is there, and sets or takes back its own settings.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, max_queue_length, ttl_ms
+-- KEYS[2]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, max_queue_length, max_queue_bytes, ttl_ms
 -- ARGV[1]  JSON: settings to change, an object; null takes one back
--- Returns  0
--- Errors   those of Redis only
+-- ARGV[2]  1: the client may make a queue; 0: it has as many as it may
+-- Returns  1 if the queue is new, 0 if not
+-- Errors   CLIENT_QUEUES: nothing was done
 local queue, settings = KEYS[1], KEYS[2]
-local changes = ARGV[1]
+local changes, may_make = ARGV[1], ARGV[2]
 
+local is_new = 1 - redis.call('EXISTS', queue)
+if is_new == 1 and may_make == '0' then return redis.error_reply('CLIENT_QUEUES the client has made as many as it may') end
 -- pcall: the group is there, or it is made, also for a stream that has lost it
 local made = redis.pcall('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 if made.err and string.sub(made.err, 1, 9) ~= 'BUSYGROUP' then return made end
@@ -16,4 +19,4 @@ for name, value in pairs(cjson.decode(changes)) do
   if value == cjson.null then redis.call('HDEL', settings, name)
   else redis.call('HSET', settings, name, string.format('%.0f', value)) end
 end
-return 0
+return is_new

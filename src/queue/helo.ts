@@ -1,33 +1,31 @@
 // HELO: makes a queue ahead of its first message, and gives it settings of its own.
 import { redisFailure } from '../redis/failure.js';
-import { queueKey, registryKey, settingsKey } from './keys.js';
+import { queueKey, settingsKey } from './keys.js';
+import type { OwnSettings } from './own-settings.js';
 import type { Queues } from './queues.js';
-
-/** What a queue may have of its own; null: back to the broker's default. */
-export interface OwnSettings {
-  visibility_timeout_ms?: number | null;
-  max_deliveries?: number | null;
-  max_queue_length?: number | null;
-  ttl_ms?: number | null;
-}
+import { put, tooManyQueues } from './register.js';
 
 /**
  * Makes the queue of `address` if need be, and changes those of its settings that are given.
- * @throws BrokerError unavailable
+ * @param client for whom a new queue counts; undefined: for nobody
+ * @throws BrokerError queue_full, unavailable
  */
-export async function helo(
-  { redis, settings, lengths, used }: Queues,
-  address: number,
-  changes: OwnSettings = {},
-): Promise<void> {
+export async function helo(queues: Queues, address: number, changes: OwnSettings = {}, client?: string): Promise<void> {
+  const { redis, settings, lengths, used, shares } = queues;
   const { keyPrefix: prefix } = settings;
   used.note(address);
+  const mayMake = shares.making(client, address) ? 1 : 0;
+  const keys = [queueKey(prefix, address), settingsKey(prefix, address)] as const;
   try {
-    await redis.aizumiHelo(queueKey(prefix, address), settingsKey(prefix, address), JSON.stringify(changes));
+    const isNew = await redis.aizumiHelo(...keys, JSON.stringify(changes), mayMake);
     lengths.forget(address); // its limit may be another now
     // after the queue: see register.ts
-    await redis.zadd(registryKey(prefix), address, address);
+    await put(queues, address, isNew === 1 ? client : undefined);
   } catch (error) {
+    if (client !== undefined && error instanceof Error && error.message.startsWith('CLIENT_QUEUES'))
+      throw tooManyQueues(queues, client);
     throw redisFailure(error);
+  } finally {
+    shares.made(client, address);
   }
 }

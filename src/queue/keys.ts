@@ -25,3 +25,6 @@ export const sampleKey = (prefix: string, address: number): string => `${prefix}
 
 /** Every address that has a queue, member and score both the address. One key for the whole broker. */
 export const registryKey = (prefix: string): string => `${prefix}:queues`;
+/** Who made each queue, and how many of these each client has made: of the register's slot in a Cluster, by its hash tag. */
+export const ownersKey = (prefix: string): string => `${prefix}:{${registryKey(prefix)}}:owners`;
+export const madeKey = (prefix: string): string => `${prefix}:{${registryKey(prefix)}}:made`;

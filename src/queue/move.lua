@@ -7,13 +7,13 @@
 -- KEYS[3]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[4]  aizumi:{address}:settings  hash: max_queue_length, where this queue has one of its own
 -- ARGV[1]  JSON: ids in the dead stream
--- ARGV[2]  most messages the queue may hold, where it has no limit of its own, count
+-- ARGV[2]  most messages the queue may hold, where it has no lower limit of its own, count
 -- Returns  {how many were put back, 1 if the queue was full before the last of them, else 0}
 -- Errors   those of Redis only
 local queue, delayed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local stream_ids, max_length = ARGV[1], ARGV[2]
 
-max_length = tonumber(redis.call('HGET', settings, 'max_queue_length') or max_length)
+max_length = math.min(max_length, redis.call('HGET', settings, 'max_queue_length') or max_length)
 local room = max_length - redis.call('XLEN', queue) - redis.call('ZCARD', delayed)
 if redis.call('EXISTS', queue) == 0 then redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM') end
 

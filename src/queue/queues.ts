@@ -4,6 +4,7 @@ import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
+import { Shares } from './shares.js';
 import { UsedAddresses } from './used-addresses.js';
 
 export interface QueueSettings {
@@ -14,9 +15,18 @@ export interface QueueSettings {
   readonly maxDeliveries: number;
   /** Messages that a queue may hold, waiting, leased and delayed together. */
   readonly maxQueueLength: number;
+  /** Bytes that a queue may take in Redis, its dead messages included. */
+  readonly maxQueueBytes: number;
+  /** Queues that a client may have made, and bytes that it may have stored through this worker. */
+  readonly maxClientQueues: number;
+  readonly maxClientBytes: number;
   /** How long a deduplicated message is remembered after its end, ms. */
   readonly dedupWindowMs: number;
 }
+
+type SendLimits = [maxBytes: number, room: 0 | 1 | 2 | 3, mayMake: 0 | 1];
+
+type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, bytes: number, maxBytes: number];
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
@@ -25,6 +35,7 @@ export interface QueueCommands {
       queue: string,
       delayed: string,
       settings: string,
+      dead: string,
       maxLength: number,
       saddr: number,
       id: number,
@@ -32,8 +43,9 @@ export interface QueueCommands {
       delayMs: number,
       ttlMs: number | '',
       traceparent: string,
+      ...limits: SendLimits,
     ]
-  ): Promise<[length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1]>;
+  ): Promise<Sent>;
   aizumiSendOnce(
     ...args: [
       queue: string,
@@ -42,6 +54,7 @@ export interface QueueCommands {
       seen: string,
       ended0: string,
       ended1: string,
+      dead: string,
       maxLength: number,
       saddr: number,
       id: number,
@@ -50,8 +63,9 @@ export interface QueueCommands {
       ttlMs: number | '',
       traceparent: string,
       windowMs: number,
+      ...limits: SendLimits,
     ]
-  ): Promise<[length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1]>;
+  ): Promise<Sent>;
   aizumiRecv(
     ...args: [
       queue: string,
@@ -136,7 +150,11 @@ export interface QueueCommands {
     ]
   ): Promise<[...counters: number[], settings: string[], sample: string[]] | null>;
   aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
-  aizumiHelo(...args: [queue: string, settings: string, changes: string]): Promise<0>;
+  aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
+  aizumiRegister(
+    ...args: [register: string, owners: string, made: string, address: number, client: string]
+  ): Promise<number>;
+  aizumiUnregister(...args: [register: string, owners: string, made: string, address: number]): Promise<string>;
   aizumiPeek(
     ...args: [
       queue: string,
@@ -180,6 +198,7 @@ export interface Queues {
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
   readonly used: UsedAddresses;
+  readonly shares: Shares;
   readonly observer: Observer | undefined;
 }
 
@@ -205,6 +224,7 @@ export function createQueues(
     settings,
     lengths: new QueueLengths(),
     used: new UsedAddresses(),
+    shares: new Shares(settings),
     observer,
   };
 }
@@ -216,8 +236,8 @@ const script = (file: string, numberOfKeys: number): Script => ({
 
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
-  aizumiSend: script('./send.lua', 3),
-  aizumiSendOnce: script('./send-once.lua', 6),
+  aizumiSend: script('./send.lua', 4),
+  aizumiSendOnce: script('./send-once.lua', 7),
   aizumiRecv: script('./recv.lua', 12),
   aizumiFree: script('./free.lua', 8),
   aizumiKeep: script('./keep.lua', 2),
@@ -227,6 +247,8 @@ export const QUEUE_SCRIPTS = {
   aizumiStat: script('./stat.lua', 8),
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),
+  aizumiRegister: script('./register.lua', 3),
+  aizumiUnregister: script('./unregister.lua', 3),
   aizumiPeek: script('./peek.lua', 6),
   aizumiMove: script('./move.lua', 4),
   aizumiDrop: script('./drop.lua', 11),

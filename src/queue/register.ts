@@ -1,26 +1,52 @@
 // The register of all addresses that have a queue: how an address gets into it, out of it, and back when it was lost. The
 // register and a queue are in different slots of a Redis Cluster, so no script can keep the two in step.
+import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { BrokerError } from '../errors.js';
 import { lookEvery } from '../look-every.js';
-import { queueKey, registryKey } from './keys.js';
+import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
 import type { Queues } from './queues.js';
+import { noRoom } from './shares.js';
 
 /**
  * Adds `address` if it has a queue; after the queue was made, never before it: a GBYE in between takes it out and then looks
  * whether the queue is back.
  */
-export async function register({ redis, settings }: Queues, address: number): Promise<void> {
-  const { keyPrefix } = settings;
+export async function register(queues: Queues, address: number, maker?: string): Promise<void> {
   // the queue may be gone already: after a GBYE, or because this was a repeat of a message that was freed
-  if ((await redis.exists(queueKey(keyPrefix, address))) > 0)
-    await redis.zadd(registryKey(keyPrefix), address, address);
+  if ((await queues.redis.exists(queueKey(queues.settings.keyPrefix, address))) > 0) await put(queues, address, maker);
 }
+
+/** Adds `address`. @param maker the client that has made its queue; undefined: it was there before */
+export async function put({ redis, settings, shares }: Queues, address: number, maker?: string): Promise<void> {
+  const made = await redis.aizumiRegister(...keysOf(settings.keyPrefix), address, fieldOf(maker ?? ''));
+  if (maker !== undefined) shares.learnMade(maker, made, performance.now());
+}
+
+/** A token's subject may be long, and stands in Redis for each of its queues. */
+const fieldOf = (client: string): string =>
+  client.length <= 64 ? client : createHash('sha256').update(client).digest('hex');
+
+const keysOf = (prefix: string): [string, string, string] => [registryKey(prefix), ownersKey(prefix), madeKey(prefix)];
 
 /** Removes `address`, whose queue is gone; puts it back if a SEND has made the queue anew meanwhile. */
 export async function unregister(queues: Queues, address: number): Promise<void> {
-  await queues.redis.zrem(registryKey(queues.settings.keyPrefix), address);
-  await register(queues, address);
+  const maker = await queues.redis.aizumiUnregister(...keysOf(queues.settings.keyPrefix), address);
+  await register(queues, address, maker === '' ? undefined : maker);
+}
+
+/** What a client is told that has made as many queues as it may. Asks Redis, for the next time, whether that is still so. */
+export function tooManyQueues({ redis, settings, shares, observer }: Queues, client: string): BrokerError {
+  observer?.limited('client_queues');
+  if (shares.mustCount(client, performance.now()))
+    redis.hget(madeKey(settings.keyPrefix), fieldOf(client)).then(
+      (made) => shares.learnMade(client, Number(made ?? 0), performance.now()),
+      () => undefined, // asked again with one of the next refusals
+    );
+  return noRoom(
+    `you have made ${settings.maxClientQueues} queues, as many as a client may (AIZUMI_MAX_CLIENT_QUEUES): GBYE removes one that is empty`,
+  );
 }
 
 /** Addresses that are looked up in one command, and how long Redis is left alone after it, ms. */

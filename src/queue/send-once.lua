@@ -5,12 +5,13 @@
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
--- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, ttl_ms, those that this queue has of its own
+-- KEYS[3]  aizumi:{address}:settings  hash: max_queue_length, max_queue_bytes, ttl_ms, those that this queue has of its own
 -- KEYS[4]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, or sha1:stamp:ttl while it is delayed, and ;trace
 -- KEYS[5]  aizumi:{address}:ended0    hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
 --          until: when the hash expires, ms
 -- KEYS[6]  aizumi:{address}:ended1    hash: the same of odd windows
--- ARGV[1]  most messages the queue may hold, where it has no limit of its own, count
+-- KEYS[7]  aizumi:{address}:dead      stream: messages delivered too often, which count for its bytes
+-- ARGV[1]  most messages the queue may hold, where it has no lower limit of its own, count
 -- ARGV[2]  saddr
 -- ARGV[3]  message id
 -- ARGV[4]  payload, JSON text
@@ -18,16 +19,22 @@
 -- ARGV[6]  time to live, ms; '': no end
 -- ARGV[7]  traceparent; '': none
 -- ARGV[8]  window, ms
+-- ARGV[9]  most bytes the queue may take, where it has no lower limit of its own
+-- ARGV[10]  1: the queue's bytes are to be measured; 0: there is room; 2: there is none, as it was measured just now; 3: the
+--          client has stored as many bytes as it may
+-- ARGV[11]  1: the client may make a queue; 0: it has as many as it may
 -- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; 1 if the queue is new, 0 if
---          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown
--- Errors   QUEUE_FULL, ID_CONFLICT (sent before with another payload): nothing was added
+--          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown; bytes without the message, -1: not
+--          measured; the most bytes it may take
+-- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_BYTES, CLIENT_QUEUES, ID_CONFLICT (sent before with another payload): nothing was added
 local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local ended0, ended1 = KEYS[5], KEYS[6]
+local ended0, ended1, dead = KEYS[5], KEYS[6], KEYS[7]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local trace, window_ms = ARGV[7], tonumber(ARGV[8])
+local max_bytes, room, may_make = ARGV[9], ARGV[10], ARGV[11]
 
-local own = redis.call('HMGET', settings, 'max_queue_length', 'ttl_ms')
-max_length = tonumber(own[1] or max_length)
+local own = redis.call('HMGET', settings, 'max_queue_length', 'ttl_ms', 'max_queue_bytes')
+max_length, max_bytes = math.min(max_length, own[1] or max_length), math.min(max_bytes, own[3] or max_bytes)
 local time = redis.call('TIME')
 local stamp = time[1] * 1000000 + time[2]
 local now_ms = math.floor(stamp / 1000)
@@ -77,15 +84,30 @@ local key, value = sent_before()
 if key then
   if string.sub(value, 1, 40) ~= digest then return redis.error_reply('ID_CONFLICT this id was sent with another payload') end
   redis.call('HSET', key, field, value)
-  return { 0, max_length, 0, -1 }
+  return { 0, max_length, 0, -1, -1, max_bytes }
 end
 
 local entries = redis.call('XLEN', queue)
 local length = entries + redis.call('ZCARD', delayed)
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
-local is_new = 0
-if entries == 0 and redis.call('EXISTS', queue) == 0 then
-  is_new = 1
+if room == '2' then return redis.error_reply('QUEUE_BYTES the queue was full just now') end
+if room == '3' then return redis.error_reply('CLIENT_BYTES the client has stored as many as it may') end
+local is_new = entries == 0 and redis.call('EXISTS', queue) == 0 and 1 or 0
+if is_new == 1 and may_make == '0' then
+  return redis.error_reply('CLIENT_QUEUES the client has made as many as it may')
+end
+local bytes = -1
+if is_new == 1 then
+  bytes = 0
+elseif room == '1' then
+  bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
+    + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
+    + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)
+end
+if bytes >= 0 and bytes + #payload > max_bytes then
+  return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', bytes, max_bytes))
+end
+if is_new == 1 then
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
 end
 local is_ahead = -1
@@ -118,4 +140,4 @@ else
   redis.call('HSET', seen, field, digest .. ':' .. sent .. ':' .. ttl_ms .. suffix)
   redis.call('ZADD', delayed, due_ms, sent .. ':' .. field .. ':' .. ttl_ms .. ':1' .. suffix .. ':' .. payload)
 end
-return { length + 1, max_length, is_new, is_ahead }
+return { length + 1, max_length, is_new, is_ahead, bytes, max_bytes }

@@ -3,11 +3,16 @@ import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
-import { delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
+import { deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
-import { register } from './register.js';
+import { register, tooManyQueues } from './register.js';
+import { noRoom } from './shares.js';
+import { look } from './stat.js';
 
-const RETRY_AFTER_S = 1;
+/** What an entry takes in Redis beside its payload, bytes. */
+const ENTRY_BYTES = 130;
+/** Queues of a client that are measured at a time. */
+const MEASURED_AT_ONCE = 50;
 
 export interface SendOptions {
   /** When the message counts as sent. */
@@ -24,18 +29,41 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
 
 /**
  * Adds `message` to the queue of `address`, which comes into being if need be.
+ * @param client for whom it counts; undefined: for nobody
  * @throws BrokerError queue_full, id_conflict; unavailable, not_durable (outcome unknown: the message may have been added)
  */
-export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
-  queues.used.note(address);
+export async function send(
+  queues: Queues,
+  address: number,
+  message: Message,
+  options = PLAIN,
+  client?: string,
+): Promise<void> {
+  const { lengths, shares, used } = queues;
+  used.note(address);
   const isPlain = !options.dedup && !options.delayMs;
-  const { lengths } = queues;
-  const hasRoom = isPlain && lengths.hasRoom(address, performance.now()) && !lengths.isAhead(address);
+  const nowMs = performance.now();
+  const bytes = Buffer.byteLength(message.payload) + ENTRY_BYTES;
+  if (client !== undefined) measureQueuesOf(queues, client, nowMs);
+  const mayStore = client === undefined || shares.store(client, address, bytes);
+  const giveBack = (): void => {
+    if (client !== undefined && mayStore) shares.unstore(client, address, bytes);
+  };
+  // of a message that was sent before a repeat is answered even so: only Redis knows
+  if (!mayStore && !options.dedup) throw clientFull(queues);
   try {
-    if (hasRoom && (await add(queues, address, message, options))) return;
-    await addWithCare(queues, address, message, options);
+    if (isPlain && lengths.hasRoom(address, nowMs, bytes) && !lengths.isAhead(address)) {
+      lengths.add(address, bytes);
+      if (await add(queues, address, message, options)) return;
+    }
+    const isFull = lengths.isFull(address, nowMs, bytes);
+    if (isFull && !options.dedup) throw bytesFull(queues);
+    const room = !mayStore ? 3 : isFull ? 2 : lengths.mustMeasure(address, bytes) ? 1 : 0;
+    if (!(await addWithCare(queues, address, message, { bytes, room, client }, options))) giveBack();
   } catch (error) {
-    throw refusal(error) ?? redisFailure(error);
+    const refused = refusal(queues, error, address, client);
+    if (refused) giveBack();
+    throw refused ?? redisFailure(error);
   }
 }
 
@@ -61,9 +89,23 @@ async function add(
   return added !== null;
 }
 
-async function addWithCare(queues: Queues, address: number, message: Message, options: SendOptions): Promise<void> {
-  const { durable, settings, lengths } = queues;
-  const { keyPrefix, maxQueueLength, dedupWindowMs } = settings;
+interface Share {
+  bytes: number;
+  /** As send-once.lua has it. */
+  room: 0 | 1 | 2 | 3;
+  client: string | undefined;
+}
+
+/** @returns false when it was a repeat, and nothing was added */
+async function addWithCare(
+  queues: Queues,
+  address: number,
+  message: Message,
+  { bytes, room, client }: Share,
+  options: SendOptions,
+): Promise<boolean> {
+  const { durable, settings, lengths, shares } = queues;
+  const { keyPrefix, maxQueueLength, maxQueueBytes, dedupWindowMs } = settings;
   const { saddr, id, payload, traceparent = '' } = message;
   const key = queueKey(keyPrefix, address);
   const keys = [key, delayedKey(keyPrefix, address), settingsKey(keyPrefix, address)] as const;
@@ -73,29 +115,71 @@ async function addWithCare(queues: Queues, address: number, message: Message, op
     ended0Key(keyPrefix, address),
     ended1Key(keyPrefix, address),
   ] as const;
+  const dead = deadKey(keyPrefix, address);
   const known = lengths.knows(address);
-  const [length, limit, isNew, isAhead] = await durable.commit(key, options.durability, (to) =>
-    options.dedup
-      ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, ...what, dedupWindowMs)
-      : (to as QueueRedis).aizumiSend(...keys, ...what),
-  );
-  if (length > 0) lengths.learn(address, length, performance.now(), limit);
-  if (isAhead >= 0) lengths.learnAhead(address, isAhead === 1);
-  if (isNew === 1 || !known)
-    // the message is in: that is what the sender is told. An address not known is registered with its next message.
-    await register(queues, address).catch(() => lengths.forget(address));
+  const limits = [maxQueueBytes, room, shares.making(client, address) ? 1 : 0] as const;
+  try {
+    const [length, limit, isNew, isAhead, measured, bytesLimit] = await durable.commit(key, options.durability, (to) =>
+      options.dedup
+        ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, dead, ...what, dedupWindowMs, ...limits)
+        : (to as QueueRedis).aizumiSend(...keys, dead, ...what, ...limits),
+    );
+    if (length > 0) {
+      lengths.learn(address, length, performance.now(), limit, measured < 0 ? undefined : measured, bytesLimit);
+      lengths.add(address, bytes);
+      if (measured >= 0) shares.learnBytes(address, measured + bytes);
+    }
+    if (isAhead >= 0) lengths.learnAhead(address, isAhead === 1);
+    if (isNew === 1 || !known)
+      // the message is in: that is what the sender is told. An address not known is registered with its next message.
+      await register(queues, address, isNew === 1 ? client : undefined).catch(() => lengths.forget(address));
+    return length > 0;
+  } finally {
+    shares.made(client, address);
+  }
 }
 
-function refusal(error: unknown): BrokerError | undefined {
-  if (!(error instanceof Error)) return undefined;
-  if (error.message.startsWith('QUEUE_FULL'))
-    return new BrokerError(
-      'queue_full',
-      'the receiver has too many messages waiting: try again when it has freed some',
-      {
-        retryAfterS: RETRY_AFTER_S,
-      },
+/** Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored. */
+function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
+  const { shares } = queues;
+  const addresses = shares.toBeMeasured(client, nowMs, MEASURED_AT_ONCE);
+  for (const address of addresses ?? [])
+    look(queues, address).then(
+      (found) => shares.learnBytes(address, found?.stat.bytes ?? 0),
+      () => undefined, // asked again with one of the next SENDs
     );
+}
+
+function clientFull({ observer, settings }: Queues): BrokerError {
+  observer?.limited('client_bytes');
+  return noRoom(
+    `you have ${settings.maxClientBytes} bytes in queues, as many as a client may (AIZUMI_MAX_CLIENT_BYTES): try again when receivers have freed some`,
+  );
+}
+
+function bytesFull({ observer }: Queues): BrokerError {
+  observer?.limited('queue_bytes');
+  return noRoom(
+    'the messages of the receiver take as many bytes as they may (AIZUMI_MAX_QUEUE_BYTES or its own max_queue_bytes): try again when it has freed some',
+  );
+}
+
+/** @returns undefined when it is not Redis's or the scripts' refusal of this message */
+function refusal(queues: Queues, error: unknown, address: number, client: string | undefined): BrokerError | undefined {
+  if (error instanceof BrokerError) return error.reason === 'queue_full' ? error : undefined;
+  if (!(error instanceof Error)) return undefined;
+  const { lengths, observer } = queues;
+  if (error.message.startsWith('QUEUE_FULL')) {
+    observer?.limited('queue_length');
+    return noRoom('the receiver has too many messages waiting: try again when it has freed some');
+  }
+  if (error.message.startsWith('QUEUE_BYTES')) {
+    const [, bytes, most] = /(\d+) of (\d+)/.exec(error.message) ?? [];
+    if (bytes !== undefined) lengths.learnFull(address, performance.now(), Number(bytes), Number(most));
+    return bytesFull(queues);
+  }
+  if (error.message.startsWith('CLIENT_BYTES')) return clientFull(queues);
+  if (client !== undefined && error.message.startsWith('CLIENT_QUEUES')) return tooManyQueues(queues, client);
   if (error.message.startsWith('ID_CONFLICT'))
     return new BrokerError(
       'id_conflict',

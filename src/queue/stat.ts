@@ -11,6 +11,7 @@ import {
   sampleKey,
   settingsKey,
 } from './keys.js';
+import { underCeilings } from './own-settings.js';
 import type { Queues } from './queues.js';
 
 export interface QueueStat {
@@ -22,6 +23,8 @@ export interface QueueStat {
   expired: number;
   /** Age of the oldest message that waits or is leased, ms; 0 when there is none. */
   oldestMs: number;
+  /** That the messages take in Redis, the dead included: measured, and estimated beyond some 600,000 messages. */
+  bytes: number;
   /** What HELO set, by its name on the wire. */
   settings: Record<string, number>;
 }
@@ -47,18 +50,27 @@ export async function look(
   ];
   const found = await redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts, sample);
   if (found === null) return undefined;
-  const [ownSettings, lastSample] = found.slice(10) as [string[], string[]];
-  const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone] = found as unknown as [
-    ...Tuple10,
+  const [ownSettings, lastSample] = found.slice(11) as [string[], string[]];
+  const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone, bytes] = found as unknown as [
+    ...Tuple11,
   ];
   return {
-    stat: { waiting, leased, delayed: delays, dead: deaths, expired, oldestMs, settings: numbers(ownSettings) },
+    stat: {
+      waiting,
+      leased,
+      delayed: delays,
+      dead: deaths,
+      expired,
+      oldestMs,
+      bytes,
+      settings: underCeilings(numbers(ownSettings), settings),
+    },
     counters: { at, sent, received, gone },
     sample: numbers(lastSample),
   };
 }
 
-type Tuple10 = [number, number, number, number, number, number, number, number, number, number];
+type Tuple11 = [number, number, number, number, number, number, number, number, number, number, number];
 
 /** HGETALL's flat list → an object */
 const numbers = (flat: string[]): Record<string, number> =>

@@ -103,6 +103,36 @@ describe('docker-compose', function () {
     }
   });
 
+  it('lets nobody into Redis without a password, workers only with the rights that they need', async () => {
+    const plain = ['exec', '--no-TTY', 'redis-1', 'redis-cli'];
+    expect(await compose(...plain, 'PING')).to.contain('NOAUTH');
+    const clients = await redis(await primary(), 'CLIENT', 'LIST');
+    const workers = clients.split('\n').filter((line) => line.includes('name=aizumi'));
+    expect(workers).not.to.deep.equal([]);
+    for (const line of workers) expect(line).to.contain('user=aizumi');
+    const password = await compose('exec', '--no-TTY', 'redis-1', 'cat', '/passwords/aizumi/password');
+    for (const command of [['FLUSHALL'], ['CONFIG', 'GET', 'requirepass'], ['GET', 'of-others']])
+      expect(await compose(...plain, '--user', 'aizumi', '--pass', password, ...command)).to.contain('NOPERM');
+    const logs = await compose('--profile', '*', 'logs', '--no-color');
+    const ofNodes = await compose('exec', '--no-TTY', 'redis-1', 'cat', '/passwords/redis/password');
+    for (const secret of [password, ofNodes]) {
+      expect(secret).to.match(/^[0-9a-f]{64}$/);
+      expect(logs).not.to.include(secret);
+    }
+  });
+
+  it('keeps Redis where only the workers reach it', async () => {
+    const networksOf = async (service: string): Promise<string[]> => {
+      const format = '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}';
+      return (await docker('inspect', '--format', format, await container(service))).trim().split(' ').sort();
+    };
+    expect(await networksOf('balancer')).to.deep.equal(['aizumi-test_clients']);
+    expect(await networksOf('aizumi')).to.deep.equal(['aizumi-test_clients', 'aizumi-test_redis']);
+    for (const service of ['redis-1', 'sentinel-1'])
+      expect(await networksOf(service)).to.deep.equal(['aizumi-test_redis']);
+    expect(await docker('network', 'inspect', '--format', '{{.Internal}}', 'aizumi-test_redis')).to.equal('true');
+  });
+
   it('loses nothing when the primary, a worker and a Sentinel are killed', async () => {
     const killed: string[] = [];
     const result = await watch(

@@ -65,8 +65,10 @@ export async function healthy(id: string, withinMs = 30_000): Promise<void> {
 export const REDIS_NODES = ['redis-1', 'redis-2', 'redis-3'];
 
 /** One command to a Redis node or a Sentinel, by the client in its container. */
-export const redis = (service: string, ...args: string[]): Promise<string> =>
-  compose('exec', '--no-TTY', service, 'redis-cli', '-p', service.startsWith('sentinel') ? '26379' : '6379', ...args);
+export const redis = (service: string, ...args: string[]): Promise<string> => {
+  const cli = service.startsWith('sentinel') ? ['redis-cli', '-p', '26379'] : ['sh', '/opt/aizumi/cli.sh'];
+  return compose('exec', '--no-TTY', service, ...cli, ...args);
+};
 
 /** The service that most Sentinels name as the primary. */
 export async function primary(): Promise<string> {

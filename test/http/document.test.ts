@@ -112,7 +112,7 @@ const NOT_SHOWN: Partial<Record<Reason, string>> = {
 
 /** What may differ from one run to the next, or between versions of Node.js. */
 const MAY_DIFFER: [RegExp, string][] = [
-  [/"(uptime_ms|oldest_ms)":[1-9]\d*/g, '"$1":…'],
+  [/"(uptime_ms|oldest_ms|bytes)":[1-9]\d*/g, '"$1":…'],
   [/"version":"[^"]*"/g, '"version":"…"'],
   [/"(sent_at_ms|lease_until_ms|due_at_ms|died_at_ms)":1\d{12}/g, '"$1":…'],
   [/"receipt":"\d{16}:\d{13}-\d{10}"/g, '"receipt":"…"'],

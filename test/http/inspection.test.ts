@@ -154,13 +154,13 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
 
     it('keeps them for every worker, changes those that are given, and takes back what is null', async () => {
       const helo = (changes: object): Promise<Reply> => broker.post({ ...heloRequest(address), settings: changes });
-      const all = { visibility_timeout_ms: 0, max_deliveries: 2, max_queue_length: 9007199254740991, ttl_ms: 1 };
+      const all = { visibility_timeout_ms: 0, max_deliveries: 2, max_queue_length: 1_000_000, ttl_ms: 1 };
       expect((await helo(all)).text).to.equal('{"code":200,"status":"OK","msg_type":"MSG_HELO_ACK"}');
       expect(await settings(other)).to.deep.equal(all);
       await helo({ max_deliveries: null, ttl_ms: 5 });
       expect(await settings(other)).to.deep.equal({
         visibility_timeout_ms: 0,
-        max_queue_length: 9007199254740991,
+        max_queue_length: 1_000_000,
         ttl_ms: 5,
       });
       await broker.post(heloRequest(address));
@@ -179,6 +179,23 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       ]);
       const { json } = await broker.post(statRequest(address));
       expect((json.payload as { queue: unknown }).queue).to.equal(null);
+    });
+
+    it('refuses what is above the operator’s own limits, and sets nothing', async () => {
+      const most = { max_deliveries: 20, max_queue_length: 1_000_000, max_queue_bytes: 1_073_741_824 };
+      const over = { max_deliveries: 21, max_queue_length: Number.MAX_SAFE_INTEGER, max_queue_bytes: 1_073_741_825 };
+      const reply = await broker.post({ ...heloRequest(address), settings: over });
+      expect([reply.status, reply.json.msg_type]).to.deep.equal([400, 'MSG_HELO_ACK']);
+      expect(reply.json.error).to.include({ reason: 'invalid_request' });
+      expect(faultsOf(reply)).to.deep.equal([
+        'settings.max_deliveries must be at most 20 here (AIZUMI_MAX_DELIVERIES)',
+        'settings.max_queue_length must be at most 1000000 here (AIZUMI_MAX_QUEUE_LENGTH)',
+        'settings.max_queue_bytes must be at most 1073741824 here (AIZUMI_MAX_QUEUE_BYTES)',
+      ]);
+      const { json } = await broker.post(statRequest(address));
+      expect((json.payload as { queue: unknown }).queue).to.equal(null);
+      expect((await broker.post({ ...heloRequest(address), settings: most })).status).to.equal(200);
+      expect(await settings(broker)).to.deep.equal(most);
     });
 
     it('bounds the queue from the next SEND on', async () => {

@@ -15,7 +15,7 @@ const requestsOf = (broker: TestBroker, path: string): Promise<Response> => fetc
 
 /** Those that one may wait long for, or that are no request's: of the reasons that some path has. */
 const MASK: [RegExp, string][] = [
-  [/"(uptime_ms|oldest_ms|sent_at_ms|lease_until_ms|due_at_ms)":\d+/g, '"$1":0'],
+  [/"(uptime_ms|oldest_ms|bytes|sent_at_ms|lease_until_ms|due_at_ms)":\d+/g, '"$1":0'],
   [/"version":"[^"]*"/g, '"version":""'],
   [/"receipt":"\d{16}:\d{13}-\d{10}"/g, '"receipt":""'],
 ];

@@ -33,10 +33,10 @@ describe('http: GET /queues', () => {
     const response = await get('queues/42');
     expect(response.status).to.equal(200);
     expect(response.headers.get('content-type')).to.equal('application/json; charset=utf-8');
-    const text = (await response.text()).replace(/"oldest_ms":\d+/, '"oldest_ms":…');
+    const text = (await response.text()).replace(/"(oldest_ms|bytes)":\d+/g, '"$1":…');
     expect(text).to.equal(
       '{"code":200,"status":"OK","queue":{"address":42,"waiting":2,"leased":1,"delayed":0,"dead":0,"expired":0,' +
-        '"oldest_ms":…,"settings":{},"rates":{"send":null,"receive":null,"free":null,"over_ms":null}}}',
+        '"oldest_ms":…,"bytes":…,"settings":{},"rates":{"send":null,"receive":null,"free":null,"over_ms":null}}}',
     );
   });
 
@@ -45,7 +45,7 @@ describe('http: GET /queues', () => {
     expect(response.status).to.equal(200);
     expect(await response.text()).to.equal(
       '{"code":200,"status":"OK","queue":{"address":43,"waiting":0,"leased":0,"delayed":0,"dead":0,"expired":0,' +
-        '"oldest_ms":0,"settings":{},"rates":{"send":null,"receive":null,"free":null,"over_ms":null}}}',
+        '"oldest_ms":0,"bytes":0,"settings":{},"rates":{"send":null,"receive":null,"free":null,"over_ms":null}}}',
     );
     expect((await listed('?prefix=43')).queues).to.deep.equal([]);
   });

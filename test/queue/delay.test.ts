@@ -76,8 +76,9 @@ describe('queue: a message with a delay', () => {
   it('stays two messages when two are alike in everything, to the microsecond', async () => {
     queues = await openQueues();
     const lua = QUEUE_SCRIPTS.aizumiSend.lua.replace("redis.call('TIME')", "{ '1795386797', '039340' }");
-    const keys = ['queue', 'delayed', 'settings'].map(key);
-    for (let i = 0; i < 3; i++) await queues.raw.eval(lua, 3, ...keys, 10, 1, 7, '"a"', 60_000, '', '');
+    const keys = ['queue', 'delayed', 'settings', 'dead'].map(key);
+    const args = [10, 1, 7, '"a"', 60_000, '', '', 1_000_000, 0, 1];
+    for (let i = 0; i < 3; i++) await queues.raw.eval(lua, 4, ...keys, ...args);
     expect(await queues.raw.zrange(key('delayed'), '0', '-1')).to.deep.equal(
       ['1795386797039340', '1795386797039341', '1795386797039342'].map((stamp) => `${stamp}:1:7:::"a"`),
     );

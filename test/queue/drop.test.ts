@@ -139,13 +139,14 @@ describe('queue/move', () => {
   });
 
   it('does not overfill the queue, by its own limit too; delayed messages count', async () => {
-    queues = await openQueues({ maxDeliveries: 1, maxQueueLength: 3 });
+    queues = await openQueues({ maxDeliveries: 1, maxQueueLength: 4 });
+    await helo(queues, 100, { max_queue_length: 3 });
     await kill(1, 2, 3);
     await put(4, { delayMs: 60_000 });
     expect(await move(queues, 100, undefined, 1_000)).to.equal(2);
     expect(await idsOf('dead')).to.deep.equal([3]);
     expect(await move(queues, 100, undefined, 1_000)).to.equal(0);
-    await helo(queues, 100, { max_queue_length: 4 });
+    await helo(queues, 100, { max_queue_length: null });
     expect(await move(queues, 100, undefined, 1_000)).to.equal(1);
   });
 

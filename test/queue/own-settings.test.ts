@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { BrokerError } from '../../src/errors.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
+import { stat } from '../../src/queue/stat.js';
 import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';
@@ -49,6 +50,16 @@ describe("queue: settings of a queue's own", () => {
     expect(await queues.raw.xlen(key('dead'))).to.equal(1);
   });
 
+  it("max_deliveries that an older version stored above the worker's counts as the worker's", async () => {
+    queues = await openQueues({ maxDeliveries: 1 });
+    await set('max_deliveries', 1_000_000);
+    await sendAll(1);
+    await recv(queues, 100);
+    await makeDue(queues, 'leases');
+    expect(await receive(queues, 100)).to.deep.equal({ messages: [], againMs: 0 });
+    expect(await queues.raw.xlen(key('dead'))).to.equal(1);
+  });
+
   it('ttl_ms is for messages that have none of their own', async () => {
     queues = await openQueues();
     await set('ttl_ms', 30);
@@ -61,19 +72,20 @@ describe("queue: settings of a queue's own", () => {
     expect(await queues.raw.hget(key('counts'), 'expired')).to.equal('1');
   });
 
-  for (const [limit, of] of [
-    [3, 'lower'],
-    [7, 'higher'],
+  for (const [stored, limit, says] of [
+    [3, 3, "wins over the worker's when it is lower"],
+    [7, 5, "that an older version stored above the worker's counts as the worker's"],
   ] as const)
-    it(`max_queue_length wins over the worker's: a ${of} one`, async () => {
+    it(`max_queue_length ${says}`, async () => {
       queues = await openQueues({ maxQueueLength: 5 });
-      await set('max_queue_length', limit);
+      await set('max_queue_length', stored);
       for (let id = 1; id <= limit; id++) await sendAll(id);
       expect(await refused(99)).to.equal(true);
       const options = { durability: 'primary', dedup: true } as const;
       const once = send(queues, 100, { saddr: 1, id: 99, payload: '1' }, options).catch((error: unknown) => error);
       expect(await once).to.have.property('reason', 'queue_full');
       expect(await queues.raw.xlen(key('queue'))).to.equal(limit);
+      expect((await stat(queues, 100)).queue?.settings).to.deep.equal({ max_queue_length: limit });
     });
 
   it('max_queue_length that is set later is learned along with the SENDs', async () => {

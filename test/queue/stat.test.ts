@@ -20,7 +20,10 @@ describe('queue/stat', () => {
     queues = await openQueues();
     await helo(queues, 100);
     await helo(queues, 100);
-    expect(await stat(queues, 100)).to.deep.equal({
+    const { queue, queues: count } = await stat(queues, 100);
+    const { bytes, ...rest } = queue!;
+    expect(bytes).to.be.within(100, 2_000);
+    expect({ queue: rest, queues: count }).to.deep.equal({
       queue: { waiting: 0, leased: 0, delayed: 0, dead: 0, expired: 0, oldestMs: 0, settings: {} },
       queues: 1,
     });
@@ -34,10 +37,10 @@ describe('queue/stat', () => {
     const members = await queues.raw.zrange(leases, '0', '-1');
     await queues.raw.zadd(leases, 1, members[0] as string, 1, members[1] as string);
     await send(queues, 200, { saddr: 1, id: 1, payload: '1' });
-    const { oldestMs: _, ...before } = (await stat(queues, 100)).queue!;
+    const { oldestMs: _, bytes: ___, ...before } = (await stat(queues, 100)).queue!;
     expect(before).to.deep.equal({ waiting: 3, leased: 1, delayed: 0, dead: 0, expired: 0, settings: {} });
     await recv(queues, 100); // 1 and 2 die, 4 is delivered
-    const { oldestMs: __, ...after } = (await stat(queues, 100)).queue!;
+    const { oldestMs: __, bytes: ____, ...after } = (await stat(queues, 100)).queue!;
     expect(after).to.deep.equal({ waiting: 0, leased: 2, delayed: 0, dead: 2, expired: 0, settings: {} });
     expect((await stat(queues, 100)).queues).to.equal(2);
   });
@@ -53,6 +56,20 @@ describe('queue/stat', () => {
     await makeDue(queues, 'delayed');
     await makeDue(queues, 'backed');
     expect((await stat(queues, 100)).queue).to.include({ waiting: 2, leased: 0, delayed: 0 });
+  });
+
+  it('tells the bytes of what waits, of what is delayed and of the dead', async () => {
+    queues = await openQueues({ maxDeliveries: 1, visibilityTimeoutMs: 0 });
+    const payload = `"${'x'.repeat(100_000)}"`;
+    const bytes = async (): Promise<number> => (await stat(queues, 100)).queue?.bytes ?? 0;
+    await send(queues, 100, { saddr: 1, id: 1, payload });
+    expect(await bytes()).to.be.within(100_000, 150_000);
+    const options = { durability: 'primary', dedup: false, delayMs: 60_000 } as const;
+    await send(queues, 100, { saddr: 1, id: 2, payload }, options);
+    expect(await bytes()).to.be.within(200_000, 300_000);
+    for (let i = 0; i < 2; i++) await recv(queues, 100);
+    expect((await stat(queues, 100)).queue).to.include({ waiting: 0, dead: 1 });
+    expect(await bytes()).to.be.within(200_000, 300_000);
   });
 
   it('tells what HELO set, and how many messages have expired', async () => {

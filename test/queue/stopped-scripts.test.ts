@@ -15,7 +15,9 @@ import { STATES, peek } from '../../src/queue/peek.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import type { QueueRedis, Queues } from '../../src/queue/queues.js';
 import { QueueLengths } from '../../src/queue/queue-lengths.js';
+import { Shares } from '../../src/queue/shares.js';
 import { UsedAddresses } from '../../src/queue/used-addresses.js';
+import { put } from '../../src/queue/register.js';
 import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
@@ -98,6 +100,7 @@ class Failing {
       settings,
       lengths: new QueueLengths(),
       used: new UsedAddresses(),
+      shares: new Shares(settings),
       observer: undefined,
     };
   }
@@ -353,6 +356,14 @@ const REQUESTS: Request[] = [
   { name: 'BACK without a receipt', ask: (q, a) => back(q, a, 3), mayGiveBack: [3] },
   { name: 'GBYE', ask: (q, a) => gbye(q, a), mayGiveBack: LEASED },
   { name: 'GBYE of an empty queue', state: 'empty', ask: (q, a) => gbye(q, a) },
+  {
+    name: 'GBYE of an empty queue that a client has made',
+    state: 'empty',
+    async ask(q, a) {
+      for (let i = 0; i < 2; i++) await put(q, a, `client ${a}`);
+      await gbye(q, a);
+    },
+  },
   { name: 'HELO', ask: (q, a) => helo(q, a, { ttl_ms: null, max_queue_length: 1_000 }) },
   { name: 'HELO', state: 'none', ask: (q, a) => helo(q, a, { max_queue_length: 1_000 }) },
   { name: 'GET /queues', ask: (q, a) => report(q, a) },

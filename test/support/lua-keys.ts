@@ -27,6 +27,7 @@ function keysOf([command = '', ...args]: string[]): string[] {
     case "'DEL'":
     case "'UNLINK'":
       return args;
+    case "'MEMORY'":
     case "'XGROUP'":
     case "'XINFO'":
       return [args[1] ?? ''];

@@ -20,7 +20,15 @@ export interface TestQueues extends Queues {
   close(): void;
 }
 
-const DEFAULTS = { visibilityTimeoutMs: 30_000, maxDeliveries: 20, maxQueueLength: 1_000_000, dedupWindowMs: 300_000 };
+const DEFAULTS = {
+  visibilityTimeoutMs: 30_000,
+  maxDeliveries: 20,
+  maxQueueLength: 1_000_000,
+  maxQueueBytes: 1_073_741_824,
+  maxClientQueues: 20_000,
+  maxClientBytes: 1_073_741_824,
+  dedupWindowMs: 300_000,
+};
 
 const DURABLE = { timeoutMs: 1_000, keepMs: 850, nodes: undefined, maxLagMs: 3_000 };
 const log = pino({ level: 'silent' });

@@ -85,6 +85,31 @@ describe('metrics', function () {
     expect(found.value('aizumi_request_duration_seconds_sum', { msg_type: 'MSG_SEND_REQ' })).to.be.within(1e-5, 5);
   });
 
+  it('count what was over each limit', async () => {
+    const most = { QUEUES: '2', REQUESTS_PER_S: '13', BYTES: '300000' };
+    const env = Object.entries(most).map(([name, value]) => [`AIZUMI_MAX_CLIENT_${name}`, value]);
+    const ofAddress = { AIZUMI_MAX_QUEUE_LENGTH: '2', AIZUMI_MAX_QUEUE_BYTES: '200000' };
+    await start({
+      ...(Object.fromEntries(env) as Record<string, string>),
+      ...ofAddress,
+      AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '11',
+    });
+    const large = 'x'.repeat(120_000);
+    const batch = [
+      ...[1, 2, 3].map((id) => sendRequest(100, id)),
+      sendRequest(101, 1, large),
+      sendRequest(101, 2, large),
+      sendRequest(101, 3, large),
+      heloRequest(102),
+      heloRequest(103),
+    ];
+    await broker.post(batch);
+    for (let i = 0; i < 3; i++) await broker.post([1, 2, 3, 4, 5, 6].map((id) => sendRequest(100, id)));
+    const limited = (now: Scrape, limit: string): number => now.value('aizumi_limit_refusals_total', { limit }) ?? 0;
+    const all = ['client_requests', 'address_requests', 'client_queues', 'client_bytes', 'queue_length', 'queue_bytes'];
+    await shown('each is counted', (now) => all.every((limit) => limited(now, limit) > 0));
+  });
+
   it('count deliveries, those that are not the first, and dead letters', async () => {
     await start({ AIZUMI_MAX_DELIVERIES: '2' });
     for (const id of [1, 2]) await broker.post(sendRequest(100, id));

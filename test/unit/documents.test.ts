@@ -80,6 +80,14 @@ describe('docs/data-model.md', () => {
   });
 });
 
+describe('docs/tls.md', () => {
+  it('gives the user that aizumi needs the rights that docker compose gives it', () => {
+    const [, rights] = /^user aizumi on >change-me (.*)$/m.exec(read('docs/tls.md')) ?? [];
+    // config|get would show it the password of the nodes
+    expect(read('deploy/aizumi.acl')).to.equal(rights!.replace(' +config|get', '\n'));
+  });
+});
+
 describe('docs/lifecycle.md', () => {
   it('says where every reason for an error arises', () => {
     const text = read('docs/lifecycle.md');

@@ -1,0 +1,45 @@
+// The process of the client that floods, so that its work does not delay the one that is measured.
+// Arguments: the input's name, the broker's URL, its key, `prepare` or `flood`. Ends when it is told to, or when it is prepared.
+import { Agent, request } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
+import { INPUTS } from './isolation-inputs.js';
+import type { Attacker } from './isolation-inputs.js';
+
+const [name, url = '', key = '', what] = process.argv.slice(2);
+const agent = new Agent({ keepAlive: true });
+
+const attacker: Attacker = {
+  url,
+  key,
+  ask: (body, as = key) =>
+    new Promise((done) => {
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${as}` };
+      const sent = request(url, { method: 'POST', agent, headers }, (response) => {
+        const parts: Buffer[] = [];
+        response
+          .on('data', (part: Buffer) => parts.push(part))
+          .once('error', () => done({ status: 0, text: '' }))
+          .once('end', () => done({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
+      });
+      sent.once('error', () => done({ status: 0, text: '' }));
+      sent.end(typeof body === 'string' ? body : JSON.stringify(body));
+    }),
+};
+
+const input = INPUTS.find((one) => one.name === name);
+if (!input) throw new Error(`there is no input ${name}`);
+
+async function again(connection: number): Promise<never> {
+  for (let nth = 0; ; nth++) {
+    await input?.flood(attacker, nth, connection);
+    // also where the broker is gone, the parent's message must be heard
+    await setImmediate();
+  }
+}
+
+if (what === 'prepare') {
+  await input.prepare?.(attacker);
+  process.exit(0);
+}
+process.on('disconnect', () => process.exit(0));
+await Promise.all(Array.from({ length: input.connections }, (_, connection) => again(connection)));
