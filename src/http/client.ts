@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Access } from '../access/permissions.js';
 import type { Client } from '../messages/fields.js';
+import { whoIs } from './admission.js';
 import { Connection, isWithheld } from './connection.js';
 import type { Undos } from './undos.js';
 
@@ -14,7 +15,7 @@ export class HttpClient implements Client {
   headers: Record<string, string> | undefined;
 
   constructor(
-    private readonly socket: Socket,
+    readonly socket: Socket,
     readonly access: Access,
     readonly count?: Client['count'],
   ) {}
@@ -25,8 +26,16 @@ export class HttpClient implements Client {
     return !this.socket.writable || (mayBeLeft && Connection.isLeft(this.socket));
   }
 
+  get who(): string {
+    return whoIs(this.access, this);
+  }
+
+  get hasLeft(): boolean {
+    return this.socket.readableEnded || this.socket.destroyed;
+  }
+
   onLeave(leave: () => void): void {
-    if (this.socket.readableEnded || this.socket.destroyed) leave();
+    if (this.hasLeft) leave();
     else if (this.#leaves.push(leave) === 1) Connection.of(this.socket).onLeave(this.#left);
   }
 

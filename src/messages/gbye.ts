@@ -1,7 +1,7 @@
 // MSG_GBYE_REQ: the client saddr leaves; what it holds goes back to its queue.
 import { gbye as leave } from '../queue/gbye.js';
 import { plainReply, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 const REPLY = plainReply('MSG_GBYE_ACK');
 
@@ -11,8 +11,8 @@ export const gbye = {
   reply: 'MSG_GBYE_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema(),
-  async handle({ saddr }: Addressed, { queues }: Broker): Promise<string> {
-    await leave(queues, saddr);
+  async handle({ saddr }: Addressed, { queues }: Broker, _payload: string, client: Client): Promise<string> {
+    await leave(queues, saddr, client);
     return REPLY;
   },
 } satisfies MessageType;

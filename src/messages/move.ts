@@ -1,7 +1,7 @@
 // MSG_MOVE_REQ: the receiver saddr puts dead messages back into its queue.
 import { move as putBack } from '../queue/move.js';
 import { MOST_AT_ONCE, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 const REPLY_HEAD = replyHead('MSG_MOVE_ACK');
 
@@ -11,7 +11,12 @@ export const move = {
   reply: 'MSG_MOVE_ACK',
   needs: { saddr: 'administer' },
   schema: requestSchema({ ids: messageIds }),
-  async handle({ saddr, ids }: Addressed & { ids?: number[] }, { queues }: Broker): Promise<string> {
-    return `${REPLY_HEAD},"count":${await putBack(queues, saddr, ids, MOST_AT_ONCE)}}`;
+  async handle(
+    { saddr, ids }: Addressed & { ids?: number[] },
+    { queues }: Broker,
+    _payload: string,
+    client: Client,
+  ): Promise<string> {
+    return `${REPLY_HEAD},"count":${await putBack(queues, saddr, ids, MOST_AT_ONCE, client)}}`;
   },
 } satisfies MessageType;

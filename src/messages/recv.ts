@@ -44,7 +44,7 @@ export const recv = {
     const [message] = messages;
     if (message === undefined) throw new BrokerError('queue_empty', 'no message waits for you: ask again later');
     traces?.received(messages);
-    client.onUnanswered(() => giveBack(queues, receiver, messages, attempt_id));
+    client.onUnanswered(() => giveBack(queues, receiver, messages, attempt_id, client.who));
     if (max === undefined) {
       if (message.traceparent !== undefined) client.answerTraceparent(message.traceparent);
       return `${REPLY_HEAD},${fieldsOf(message, receiver, details)}}`;

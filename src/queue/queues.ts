@@ -1,9 +1,11 @@
 // What every operation on a queue needs: the connection, the names of keys, and the limits.
 import { readFileSync } from 'node:fs';
+import { nodeOf } from '../redis/cluster.js';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
+import { Turns } from './turns.js';
 import { UsedAddresses } from './used-addresses.js';
 
 export interface QueueSettings {
@@ -17,6 +19,31 @@ export interface QueueSettings {
   /** How long a deduplicated message is remembered after its end, ms. */
   readonly dedupWindowMs: number;
 }
+
+type RecvArguments = [
+  queue: string,
+  leases: string,
+  held: string,
+  delayed: string,
+  backed: string,
+  dead: string,
+  seen: string,
+  settings: string,
+  counts: string,
+  attempts: string,
+  ended0: string,
+  ended1: string,
+  visibilityTimeoutMs: number,
+  maxDeliveries: number,
+  windowMs: number,
+  max: number,
+  requestedTimeoutMs: number | '',
+  attemptId: string,
+  mostText: number,
+  slice: number,
+  goesOn: string,
+];
+type RecvReply = [againMs: number, ...taken: (string | number)[]];
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
@@ -52,28 +79,8 @@ export interface QueueCommands {
       windowMs: number,
     ]
   ): Promise<[length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1]>;
-  aizumiRecv(
-    ...args: [
-      queue: string,
-      leases: string,
-      held: string,
-      delayed: string,
-      backed: string,
-      dead: string,
-      seen: string,
-      settings: string,
-      counts: string,
-      attempts: string,
-      ended0: string,
-      ended1: string,
-      visibilityTimeoutMs: number,
-      maxDeliveries: number,
-      windowMs: number,
-      max: number,
-      requestedTimeoutMs: number | '',
-      attemptId: string,
-    ]
-  ): Promise<[againMs: number, ...taken: (string | number)[]]>;
+  aizumiRecv(...args: RecvArguments): Promise<RecvReply>;
+  aizumiRecvRemembering(...args: RecvArguments): Promise<RecvReply>;
   aizumiFree(
     ...args: [
       queue: string,
@@ -148,6 +155,8 @@ export interface QueueCommands {
       state: string,
       max: number,
       cursor: string,
+      mostText: number,
+      returnsPayloads: 0 | 1,
     ]
   ): Promise<[cursor: string, ...found: (string | number)[]]>;
   aizumiMove(
@@ -180,6 +189,7 @@ export interface Queues {
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
   readonly used: UsedAddresses;
+  readonly turns: Turns;
   readonly observer: Observer | undefined;
 }
 
@@ -205,6 +215,8 @@ export function createQueues(
     settings,
     lengths: new QueueLengths(),
     used: new UsedAddresses(),
+    // while a Cluster's map of slots is not known, commands fail at once
+    turns: new Turns((key) => nodeOf(redis, key) ?? ''),
     observer,
   };
 }
@@ -214,11 +226,15 @@ const script = (file: string, numberOfKeys: number): Script => ({
   numberOfKeys,
 });
 
+const recvScript = script('./recv.lua', 12);
+
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 3),
   aizumiSendOnce: script('./send-once.lua', 6),
-  aizumiRecv: script('./recv.lua', 12),
+  aizumiRecv: recvScript,
+  /** The same, refused by Redis as a whole while it is short of memory: without the flags of its first line. */
+  aizumiRecvRemembering: { ...recvScript, lua: recvScript.lua.replace(/^#!lua.*/, '#!lua') },
   aizumiFree: script('./free.lua', 8),
   aizumiKeep: script('./keep.lua', 2),
   aizumiBack: script('./back.lua', 5),
