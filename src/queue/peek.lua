@@ -12,9 +12,9 @@
 -- ARGV[3]  cursor, as an earlier call returned it; '': from the start
 -- ARGV[4]  no more are looked at once payloads have this length together, bytes
 -- ARGV[5]  1: payloads are returned, 0: '' instead
--- Returns  {cursor, '' at the end, …}, and of each message place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause:
---          all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its lease ends, it is
---          due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
+-- Returns  {cursor, '' at the end, how many were looked at, …}, and of each message place, name, saddr, id, payload, sent_ms,
+--          attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its
+--          lease ends, it is due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
 -- Errors   those of Redis only
 --
 -- A state is in several places, one after the other. A cursor is number of the place.score.mark: the mark is the start of the
@@ -32,7 +32,7 @@ local PLACES = {
 local time = redis.call('TIME')
 local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
-local found, looked, text, longest, at_once = { '' }, 0, 0, 1, 0
+local found, looked, text, longest, at_once = { '', 0 }, 0, 0, 1, 0
 
 -- how many to read: one, two, four … while they are short, since what was read has been copied, whether it fits or not
 local function next_count()
@@ -171,4 +171,5 @@ for i = tonumber(number or 1), #places do
   end
   score, mark = nil, nil
 end
+found[2] = looked
 return found

@@ -43,7 +43,7 @@ export async function peek(
   let next = cursor;
   do {
     const most = { messages: Math.min(max - looked, SLICE_MESSAGES), bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes) };
-    let page: Page;
+    let page: SlicePage;
     try {
       page = await peekSlice(queues, address, { state, ...most, cursor: next, hasPayloads: true }, asker, looked > 0);
     } catch (error) {
@@ -56,7 +56,7 @@ export async function peek(
       bytes += message.payload.length;
     }
     next = page.cursor;
-    looked += most.messages;
+    looked += page.looked;
   } while (next !== '' && looked < max && bytes < MOST_BYTES);
   return { messages, cursor: next };
 }
@@ -64,6 +64,11 @@ export async function peek(
 interface Page {
   messages: Seen[];
   cursor: string;
+}
+
+interface SlicePage extends Page {
+  /** How many messages were looked at. */
+  looked: number;
 }
 
 interface PageOptions {
@@ -81,11 +86,11 @@ function peekSlice(
   { state, messages: max, bytes, cursor, hasPayloads }: PageOptions,
   asker: Asker,
   isBegun: boolean,
-): Promise<Page> {
+): Promise<SlicePage> {
   const key = queueKey(prefix, address);
   return turns.take({ key, size: max, asker, isBegun }, async () => {
     try {
-      const [next, ...found] = await redis.aizumiPeek(
+      const [next, looked, ...found] = await redis.aizumiPeek(
         key,
         leasesKey(prefix, address),
         delayedKey(prefix, address),
@@ -101,7 +106,7 @@ function peekSlice(
       const messages = Array.from({ length: found.length / FIELDS }, (_, i) =>
         seen(found.slice(FIELDS * i, FIELDS * (i + 1))),
       );
-      return { messages, cursor: next };
+      return { messages, cursor: next, looked };
     } catch (error) {
       throw redisFailure(error);
     }

@@ -158,7 +158,7 @@ export interface QueueCommands {
       mostText: number,
       returnsPayloads: 0 | 1,
     ]
-  ): Promise<[cursor: string, ...found: (string | number)[]]>;
+  ): Promise<[cursor: string, looked: number, ...found: (string | number)[]]>;
   aizumiMove(
     ...args: [queue: string, delayed: string, dead: string, settings: string, streamIds: string, maxLength: number]
   ): Promise<[count: number, isFull: 0 | 1]>;

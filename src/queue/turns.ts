@@ -26,7 +26,6 @@ export interface Slice {
 
 /** Messages that are on their way at a time: two slices, so that Redis has the next one when it is done with one. */
 const MOST_UNDER_WAY = 2 * SLICE_MESSAGES;
-/** What could not begin for so long is refused. */
 const PATIENCE_MS = 10_000;
 /** Slices of one client that wait; what comes then is refused. */
 const MOST_WAITING = 20_000;
@@ -42,8 +41,14 @@ interface Waiting extends Slice {
 export class Turns {
   readonly #lanes = new Map<string, Lane>();
 
-  /** @param nodeOf the Redis that has a key */
-  constructor(private readonly nodeOf: (key: string) => string) {}
+  /**
+   * @param nodeOf the Redis that has a key
+   * @param patienceMs what could not begin for so long is refused
+   */
+  constructor(
+    private readonly nodeOf: (key: string) => string,
+    private readonly patienceMs = PATIENCE_MS,
+  ) {}
 
   /**
    * Carries `act` out when it is its turn; at once, if nobody waits.
@@ -52,7 +57,7 @@ export class Turns {
   take<T>(slice: Slice, act: () => Promise<T>): Promise<T> {
     const node = this.nodeOf(slice.key);
     let lane = this.#lanes.get(node);
-    if (lane === undefined) this.#lanes.set(node, (lane = new Lane()));
+    if (lane === undefined) this.#lanes.set(node, (lane = new Lane(this.patienceMs)));
     return lane.take(slice, act);
   }
 
@@ -71,6 +76,8 @@ class Lane {
   readonly #queues = new Map<string, Waiting[]>();
   #timer: NodeJS.Timeout | undefined;
 
+  constructor(private readonly patienceMs: number) {}
+
   get waiting(): number {
     let waiting = 0;
     for (const queue of this.#queues.values()) waiting += queue.length;
@@ -81,7 +88,7 @@ class Lane {
     if (this.#queues.size === 0 && this.#fits(slice)) return this.#start(slice, act);
     return new Promise<T>((resolve, reject) => {
       const start = (): void => void this.#start(slice, act).then(resolve, reject);
-      this.#add({ ...slice, asker: slice.asker, untilMs: performance.now() + PATIENCE_MS, start, refuse: reject });
+      this.#add({ ...slice, asker: slice.asker, untilMs: performance.now() + this.patienceMs, start, refuse: reject });
     });
   }
 
