@@ -75,7 +75,7 @@ export function createApp(options: AppOptions): Koa {
 
   const answerAll = (text: string, client: HttpClient): Promise<string>[] => {
     const answers = answerBatch(text, broker, client, maxBatch);
-    limits?.countBatch(client.name, answers.length);
+    limits?.countBatch(client.who, answers.length);
     return answers;
   };
 

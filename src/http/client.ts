@@ -25,18 +25,22 @@ export class HttpClient implements Client {
     readonly count?: Client['count'],
   ) {}
 
-  get name(): string {
-    return nameOf(this.access, this.socket);
-  }
-
   /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
   get isGone(): boolean {
     const mayBeLeft = this.#leaves.length > 0 || this.#undos.length > 0;
     return !this.socket.writable || (mayBeLeft && Connection.isLeft(this.socket));
   }
 
+  get who(): string {
+    return nameOf(this.access, this.socket);
+  }
+
+  get hasLeft(): boolean {
+    return this.socket.readableEnded || this.socket.destroyed;
+  }
+
   onLeave(leave: () => void): void {
-    if (this.socket.readableEnded || this.socket.destroyed) leave();
+    if (this.hasLeft) leave();
     else if (this.#leaves.push(leave) === 1) Connection.of(this.socket).onLeave(this.#left);
   }
 

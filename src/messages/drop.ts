@@ -15,7 +15,7 @@ export const drop = {
   needs: { saddr: 'administer' },
   schema: requestSchema({ state: Joi.valid('waiting', 'delayed', 'dead').required(), ids: messageIds }),
   async handle({ saddr, state, ids }: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
-    const act = (): Promise<number> => remove(queues, saddr, state, ids, MOST_AT_ONCE);
+    const act = (): Promise<number> => remove(queues, saddr, state, ids, MOST_AT_ONCE, client);
     const count = await audited(client, { request: 'MSG_DROP_REQ', address: saddr }, act);
     return `${REPLY_HEAD},"count":${count}}`;
   },

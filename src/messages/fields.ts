@@ -38,8 +38,6 @@ export interface Deed {
 /** Who sent the request. */
 export interface Client extends Caller {
   readonly access: Access;
-  /** For whom its requests count: who its credentials belong to; without any, the machine that it comes from. */
-  readonly name: string;
   /** What came with the HTTP request, if it is a valid one. */
   readonly traceparent?: string | undefined;
   /** A message's, for the reply's header; has no effect in a batch. */

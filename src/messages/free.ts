@@ -1,7 +1,7 @@
 // MSG_FREE_REQ: the receiver saddr has dealt with the message id, or with the messages ids.
 import { freeMany, free as freeMessage } from '../queue/free.js';
 import { messageId, messageIds, notDelivered, plainReply, receipt, replyHead, requestSchema } from './fields.js';
-import type { Broker, Held, MessageType } from './fields.js';
+import type { Broker, Client, Held, MessageType } from './fields.js';
 
 type Request = Held & { ids?: number[] };
 
@@ -21,12 +21,17 @@ export const free = {
       'object.missing': 'id is required, or ids',
       'object.without': 'receipt is of one delivery: it cannot be used with ids',
     }),
-  async handle({ saddr, id, ids, receipt }: Request, { queues }: Broker): Promise<string> {
+  async handle(
+    { saddr, id, ids, receipt }: Request,
+    { queues }: Broker,
+    _payload: string,
+    client: Client,
+  ): Promise<string> {
     if (ids === undefined) {
       if (await freeMessage(queues, saddr, id, receipt)) return REPLY;
       throw notDelivered();
     }
-    const missing = await freeMany(queues, saddr, ids);
+    const missing = await freeMany(queues, saddr, ids, client);
     if (missing.length === ids.length) throw notDelivered();
     return `${REPLY_HEAD},"freed":${ids.length - missing.length},"missing":[${missing.join(',')}]}`;
   },

@@ -15,7 +15,7 @@ export const gbye = {
   async handle({ saddr }: Addressed, { queues }: Broker, _payload: string, client: Client): Promise<string> {
     // whose leases they are nobody knows: several clients may receive at an address
     const act = async (): Promise<number> => {
-      const [held] = await Promise.all([countHeld(queues, saddr), leave(queues, saddr)]);
+      const [held] = await Promise.all([countHeld(queues, saddr), leave(queues, saddr, client)]);
       return held;
     };
     await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act, (held) => held > 0);

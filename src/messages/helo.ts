@@ -33,7 +33,7 @@ export const helo = {
   ): Promise<string> {
     const act = async (): Promise<number> => {
       if (settings) checkCeilings(settings, queues.settings);
-      await makeQueue(queues, saddr, settings, client.name);
+      await makeQueue(queues, saddr, settings, client.who);
       return Object.keys(settings ?? {}).length;
     };
     if (settings === undefined) await act();

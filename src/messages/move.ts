@@ -17,7 +17,7 @@ export const move = {
     _payload: string,
     client: Client,
   ): Promise<string> {
-    const act = (): Promise<number> => putBack(queues, saddr, ids, MOST_AT_ONCE);
+    const act = (): Promise<number> => putBack(queues, saddr, ids, MOST_AT_ONCE, client);
     const count = await audited(client, { request: 'MSG_MOVE_REQ', address: saddr }, act);
     return `${REPLY_HEAD},"count":${count}}`;
   },

@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.js';
 import { STATES, isCursor, peek as look, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
 import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 type Request = Addressed & { state: State; max?: number; cursor?: string | null };
 
@@ -28,9 +28,14 @@ export const peek = {
     max: integer(1, MOST_AT_ONCE).optional(),
     cursor,
   }),
-  async handle({ saddr, state, max, cursor }: Request, { queues }: Broker): Promise<string> {
+  async handle(
+    { saddr, state, max, cursor }: Request,
+    { queues }: Broker,
+    _payload: string,
+    client: Client,
+  ): Promise<string> {
     if (cursor && !isCursor(state, cursor)) throw noCursor();
-    const page = await look(queues, saddr, state, max ?? DEFAULT_MAX, cursor ?? '');
+    const page = await look(queues, saddr, state, max ?? DEFAULT_MAX, cursor ?? '', client);
     const messages = page.messages.map((message) => textOf(message, saddr, state)).join(',');
     return `${REPLY_HEAD},"messages":[${messages}],"cursor":${page.cursor === '' ? 'null' : `"${page.cursor}"`}}`;
   },

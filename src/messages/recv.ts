@@ -3,6 +3,7 @@ import Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
+import { SLICE_MESSAGES } from '../queue/slices.js';
 import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
@@ -40,11 +41,13 @@ export const recv = {
   ): Promise<string> {
     const { saddr: receiver, wait_ms = 0, max, details = false, visibility_timeout_ms, attempt_id } = request;
     const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id };
+    // it may take as long as one that waits
+    if (max !== undefined && max > SLICE_MESSAGES) client.onLeave(() => undefined);
     const messages = await waiting.recv(receiver, options, wait_ms, client);
     const [message] = messages;
     if (message === undefined) throw new BrokerError('queue_empty', 'no message waits for you: ask again later');
     traces?.received(messages);
-    client.onUnanswered(() => giveBack(queues, receiver, messages, attempt_id));
+    client.onUnanswered(() => giveBack(queues, receiver, messages, attempt_id, client.who));
     if (max === undefined) {
       if (message.traceparent !== undefined) client.answerTraceparent(message.traceparent);
       return `${REPLY_HEAD},${fieldsOf(message, receiver, details)}}`;

@@ -41,7 +41,7 @@ export const send = {
     const { saddr, daddr, id, durability = broker.durability, dedup = false, delay_ms, ttl_ms } = request;
     const { traceparent = client.traceparent } = request;
     const options = { durability, dedup, delayMs: delay_ms, ttlMs: ttl_ms };
-    await sendMessage(broker.queues, daddr, { saddr, id, payload, traceparent }, options, client.name);
+    await sendMessage(broker.queues, daddr, { saddr, id, payload, traceparent }, options, client.who);
     return REPLY;
   },
   /** The connection depends on the durability, the command on the rest. */

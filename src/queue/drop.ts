@@ -13,14 +13,15 @@ import {
   seenKey,
   settingsKey,
 } from './keys.js';
-import { forEachPage } from './peek.js';
+import { forEachSlice } from './peek.js';
 import type { State } from './peek.js';
 import type { Queues } from './queues.js';
+import { NOBODY } from './turns.js';
 
 /**
  * @param ids only messages with one of these, of whatever sender; all if undefined
  * @returns how many were deleted, `most` at most
- * @throws BrokerError unavailable (some may have been deleted)
+ * @throws BrokerError unavailable, overloaded (some may have been deleted, unless the outcome is not_done)
  */
 export function drop(
   queues: Queues,
@@ -28,10 +29,11 @@ export function drop(
   state: Exclude<State, 'leased'>,
   ids: readonly number[] | undefined,
   most: number,
+  asker = NOBODY,
 ): Promise<number> {
   const { redis, settings } = queues;
   const { keyPrefix: prefix, dedupWindowMs } = settings;
-  return forEachPage(queues, address, state, ids, most, async (messages) => {
+  return forEachSlice(queues, address, { state, ids, most, asker }, async (messages) => {
     try {
       const done = await redis.aizumiDrop(
         queueKey(prefix, address),

@@ -2,6 +2,8 @@
 import { attemptsKey, ended0Key, ended1Key, heldKey, leasesKey, queueKey, seenKey, settingsKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
+import { SLICE_MESSAGES, partlyDone } from './slices.js';
+import { NOBODY } from './turns.js';
 
 /**
  * Frees the message with this id that `address` holds; of several the one delivered first.
@@ -15,12 +17,31 @@ export async function free(queues: Queues, address: number, id: number, receipt?
 }
 
 /**
- * Frees, for each id, the message with this id that `address` holds.
+ * Frees, for each id, the message with this id that `address` holds; a slice at a time.
  * @returns the ids of which none was held
- * @throws BrokerError unavailable (outcome unknown: some or all may be freed)
+ * @throws BrokerError unavailable (outcome unknown: some or all may be freed), overloaded
  */
-export async function freeMany(queues: Queues, address: number, ids: readonly number[]): Promise<number[]> {
-  return (await freeEach(queues, address, ids.join(' '))).map(Number);
+export async function freeMany(
+  queues: Queues,
+  address: number,
+  ids: readonly number[],
+  asker = NOBODY,
+): Promise<number[]> {
+  if (ids.length === 1) return (await freeEach(queues, address, ids.join(' '))).map(Number);
+  const key = queueKey(queues.settings.keyPrefix, address);
+  const missing: number[] = [];
+  for (let i = 0; i < ids.length; i += SLICE_MESSAGES) {
+    const some = ids.slice(i, i + SLICE_MESSAGES);
+    try {
+      const notHeld = await queues.turns.take({ key, size: some.length, asker, isBegun: i > 0 }, () =>
+        freeEach(queues, address, some.join(' ')),
+      );
+      for (const id of notHeld) missing.push(Number(id));
+    } catch (error) {
+      throw i === 0 ? error : partlyDone(error);
+    }
+  }
+  return missing;
 }
 
 async function freeEach({ redis, settings }: Queues, address: number, ids: string, receipt = ''): Promise<string[]> {

@@ -14,16 +14,15 @@ import {
 } from './keys.js';
 import type { Queues } from './queues.js';
 import { unregister } from './register.js';
-
-/** Given back per script call, so that a receiver with very many leases does not stop Redis for everybody. */
-const AT_ONCE = 1000;
+import { SLICE_MESSAGES, partlyDone } from './slices.js';
+import { NOBODY } from './turns.js';
 
 /**
  * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.
- * @throws BrokerError unavailable (part of the messages may have been given back: repeat it)
+ * @throws BrokerError unavailable, overloaded (part of the messages may have been given back: repeat it)
  */
-export async function gbye(queues: Queues, address: number): Promise<void> {
-  const { redis, settings, lengths, used } = queues;
+export async function gbye(queues: Queues, address: number, asker = NOBODY): Promise<void> {
+  const { redis, settings, lengths, turns, used } = queues;
   const { keyPrefix: prefix } = settings;
   const queue = queueKey(prefix, address);
   const keys = [
@@ -38,15 +37,17 @@ export async function gbye(queues: Queues, address: number): Promise<void> {
     attemptsKey(prefix, address),
     seenKey(prefix, address),
   ] as const;
+  let isBegun = false;
   try {
-    let held: number;
-    do held = await redis.aizumiGbye(...keys, AT_ONCE);
-    while (held > 0);
+    for (let held = Infinity; held > 0; isBegun = true)
+      held = await turns.take({ key: queue, size: SLICE_MESSAGES, asker, isBegun }, () =>
+        redis.aizumiGbye(...keys, SLICE_MESSAGES),
+      );
     lengths.forget(address);
     if ((await redis.exists(queue, keys[4])) > 0) return;
     used.forget(address);
     await unregister(queues, address);
   } catch (error) {
-    throw redisFailure(error);
+    throw isBegun ? partlyDone(redisFailure(error)) : redisFailure(error);
   }
 }

@@ -3,35 +3,39 @@ import { redisFailure } from '../redis/failure.js';
 import { attemptsKey, heldKey, leasesKey, queueKey } from './keys.js';
 import type { Queues } from './queues.js';
 import type { Delivery } from './recv.js';
-
-/** Given back per script call, so that Redis is not stopped for long. */
-const AT_ONCE = 100;
+import { SLICE_MESSAGES } from './slices.js';
+import { NOBODY } from './turns.js';
 
 /**
  * Gives back what a RECV returned and nobody was told, at once; it does not count as a delivery. What somebody else was told
  * too, who asked with the same attempt_id, stays as it is.
  * @param deliveries all that this RECV returned
  * @param attemptId that it had
+ * @param who whose turn it shares
  * @throws BrokerError unavailable: then the messages come back when their leases end
  */
 export async function giveBack(
-  { redis, settings }: Queues,
+  { redis, settings, turns }: Queues,
   address: number,
   deliveries: readonly Delivery[],
   attemptId = '',
+  who = NOBODY.who,
 ): Promise<void> {
   const { keyPrefix: prefix } = settings;
-  const keys = [
-    queueKey(prefix, address),
-    leasesKey(prefix, address),
-    heldKey(prefix, address),
-    attemptsKey(prefix, address),
-  ] as const;
+  const key = queueKey(prefix, address);
+  // its client has left, and it must be done all the same
+  const asker = { who, hasLeft: false };
+  const keys = [key, leasesKey(prefix, address), heldKey(prefix, address), attemptsKey(prefix, address)] as const;
   try {
-    for (let i = 0; i < deliveries.length; i += AT_ONCE) {
-      const some = deliveries.slice(i, i + AT_ONCE).map(({ receipt, leaseUntilMs }) => `${receipt} ${leaseUntilMs}`);
+    for (let i = 0; i < deliveries.length; i += SLICE_MESSAGES) {
+      const some = deliveries.slice(i, i + SLICE_MESSAGES);
+      const text = some.map(({ receipt, leaseUntilMs }) => `${receipt} ${leaseUntilMs}`).join(' ');
       // the first call ends the attempt: from then on nobody can be told of these deliveries
-      if ((await redis.aizumiGiveBack(...keys, some.join(' '), i === 0 ? attemptId : '')) === 0) return;
+      const giveSome = (): Promise<0 | 1> => redis.aizumiGiveBack(...keys, text, i === 0 ? attemptId : '');
+      const isGivenBack = await (deliveries.length === 1
+        ? giveSome()
+        : turns.take({ key, size: some.length, asker, isBegun: true }, giveSome));
+      if (isGivenBack === 0) return;
     }
   } catch (error) {
     throw redisFailure(error);

@@ -1,5 +1,6 @@
 // Who waits at one address of this worker, first come first.
 import type { Delivery, RecvOptions } from './recv.js';
+import type { Asker } from './turns.js';
 
 /**
  * The queue is polled again after this time even when what falls due next is further away: Redis's clock may have jumped
@@ -10,8 +11,7 @@ const LONGEST_SLEEP_MS = 5_000;
 /** A RECV that is to be answered when there is a message for it, or when its time is up. */
 export class Waiter {
   readonly answered: Promise<Delivery[]>;
-  /** It is answered after the next look, whatever that finds. */
-  timeUp = false;
+  #timeUpMs = Infinity;
   /** A poll for it broke off and may have taken a message: it cannot be answered that there was none. */
   doubt: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -22,11 +22,26 @@ export class Waiter {
   constructor(
     readonly options: RecvOptions,
     readonly since: number,
+    readonly caller: Asker,
   ) {
     this.answered = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+  }
+
+  /** It is answered after the next look, whatever that finds. */
+  get timeUp(): boolean {
+    return this.#timeUpMs !== Infinity;
+  }
+
+  endTime(): void {
+    this.#timeUpMs = Math.min(this.#timeUpMs, performance.now());
+  }
+
+  /** Its time has been up for longer than `ms`. */
+  isOverdue(ms: number): boolean {
+    return performance.now() > this.#timeUpMs + ms;
   }
 
   endAfter(ms: number, end: () => void): void {
@@ -53,6 +68,8 @@ export class Line {
   served: Waiter | undefined;
   /** There is a reason for another look. */
   again = false;
+  /** The last look stopped at its bound: the next one goes on with it. */
+  isBegun = false;
   /** To which the last look belonged: changes since then are told while it lasts. */
   session: object | undefined;
   #due: NodeJS.Timeout | undefined;
@@ -80,8 +97,8 @@ export class Line {
   }
 
   /** @param isQuiet the last look says something to the newcomer too, since nothing was told since then */
-  join(options: RecvOptions, isQuiet: boolean): Waiter {
-    const waiter = new Waiter(options, isQuiet ? this.looks - 1 : this.looks);
+  join(options: RecvOptions, isQuiet: boolean, caller: Asker): Waiter {
+    const waiter = new Waiter(options, isQuiet ? this.looks - 1 : this.looks, caller);
     this.#waiters.add(waiter);
     return waiter;
   }

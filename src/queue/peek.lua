@@ -1,6 +1,5 @@
 #!lua flags=no-writes
--- Looks at a queue's messages in one state, a page at a time, and takes none. The work of a call is bounded by ARGV[2] and,
--- for payloads, by MOST_TEXT.
+-- Looks at a queue's messages in one state, a slice at a time (slices.ts), and takes none.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
@@ -11,17 +10,19 @@
 -- ARGV[1]  state: waiting, leased, delayed or dead
 -- ARGV[2]  most messages to look at, count
 -- ARGV[3]  cursor, as an earlier call returned it; '': from the start
--- Returns  {cursor, '' at the end, …}, and of each message place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause:
---          all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its lease ends, it is
---          due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
+-- ARGV[4]  no more are looked at once payloads have this length together, bytes
+-- ARGV[5]  1: payloads are returned, 0: '' instead
+-- Returns  {cursor, '' at the end, how many were looked at, …}, and of each message place, name, saddr, id, payload, sent_ms,
+--          attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its
+--          lease ends, it is due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
 -- Errors   those of Redis only
 --
 -- A state is in several places, one after the other. A cursor is number of the place.score.mark: the mark is the start of the
 -- last member seen that makes it one of a kind, or the last stream id. So what comes and goes meanwhile moves nothing else.
 local queue, leases, delayed, backed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local state, max, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local state, max, cursor, most_text, returns_payloads = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
-local MOST_TEXT = 4194304
+local READ_AT_ONCE = 8
 local MARK_LENGTH = { leases = 41, backed = 24, delayed = 16 }
 local KEY_OF = { leases = leases, backed = backed, delayed = delayed, queue = queue, dead = dead }
 local PLACES = {
@@ -31,16 +32,28 @@ local PLACES = {
 local time = redis.call('TIME')
 local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
-local found, looked, text = { '' }, 0, 0
+local found, looked, text, longest, at_once = { '', 0 }, 0, 0, 1, 0
+
+-- how many to read: one, two, four … while they are short, since what was read has been copied, whether it fits or not
+local function next_count()
+  at_once = at_once == 0 and 1 or math.min(2 * at_once, READ_AT_ONCE, (most_text - text) / longest)
+  at_once = math.max(1, math.floor(at_once))
+  return math.min(at_once, max - looked)
+end
 
 local function show(place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause)
-  for _, value in ipairs({ place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause or '' }) do
+  local shown = returns_payloads == '1' and payload or ''
+  for _, value in ipairs({ place, name, saddr, id, shown, sent_ms, attempts, at_ms, cause or '' }) do
     found[#found + 1] = value
   end
-  text = text + #payload
+end
+
+local function note_read(payload)
+  text, longest = text + #payload, math.max(longest, #payload)
 end
 
 local function show_entry(place, name, stream_id, fields, attempts, at_ms)
+  note_read(fields[6])
   local ttl, sent_ms = queue_ttl_ms, string.match(stream_id, '^%d+')
   for i = 7, #fields, 2 do
     if fields[i] == 'ttl' then ttl = fields[i + 1] elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
@@ -54,6 +67,7 @@ local function show_member(place, member, score)
   if place == 'delayed' then
     local sent, saddr, id, ttl, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):%d*;?[%x-]*:(.*)$')
     local sent_ms = string.sub(sent, 1, 13)
+    note_read(payload)
     if ttl == '' then ttl = queue_ttl_ms end
     if not ttl or sent_ms + ttl > tonumber(now_ms) then show(place, member, saddr, id, payload, sent_ms, 0, score) end
     return
@@ -85,12 +99,12 @@ local function walk_times(place, score, mark)
   local last = is_due and due - 1 or redis.call('ZCARD', key) - 1
   if score then first = math.max(first, rank_behind(key, score, mark)) end
   while first <= last do
-    local up_to = math.min(last, first + math.min(16, max - looked) - 1)
+    local up_to = math.min(last, first + next_count() - 1)
     local members = redis.call('ZRANGE', key, first, up_to, 'WITHSCORES')
     for i = 1, #members, 2 do
       show_member(place, members[i], members[i + 1])
       looked, first = looked + 1, first + 1
-      if looked >= max or text >= MOST_TEXT then
+      if looked >= max or text >= most_text then
         return first <= last and members[i + 1] .. '.' .. string.sub(members[i], 1, MARK_LENGTH[place]) or nil
       end
     end
@@ -100,6 +114,7 @@ end
 local function show_dead(stream_id, fields)
   local of = {}
   for i = 1, #fields, 2 do of[fields[i]] = fields[i + 1] end
+  note_read(of.payload)
   local sent_ms = of.sent or string.match(of.entry or stream_id, '^%d+')
   show('dead', stream_id, of.saddr, of.id, of.payload, sent_ms, of.deliveries, of.died_at_ms, of.cause)
 end
@@ -126,23 +141,25 @@ local function walk_stream(place, mark)
     if is_before(from, last) then from = last end
   end
   while true do
-    local wanted = math.min(16, max - looked)
-    -- one more, to know whether there is more
-    local entries = redis.call('XRANGE', KEY_OF[place], '(' .. from, '+', 'COUNT', wanted + 1)
-    for i = 1, math.min(wanted, #entries) do
+    local wanted = next_count()
+    local entries = redis.call('XRANGE', KEY_OF[place], '(' .. from, '+', 'COUNT', wanted)
+    for i = 1, #entries do
       from = entries[i][1]
       if place == 'dead' then show_dead(from, entries[i][2]) else show_entry(place, from, from, entries[i][2], 0, '') end
       looked = looked + 1
-      if looked >= max or text >= MOST_TEXT then return i < #entries and '0.' .. from or nil end
+      if looked >= max or text >= most_text then
+        local has_more = i < #entries or redis.call('XRANGE', KEY_OF[place], '(' .. from, '+', 'COUNT', 1)[1]
+        return has_more and '0.' .. from or nil
+      end
     end
-    if #entries <= wanted then return nil end
+    if #entries < wanted then return nil end
   end
 end
 
 local number, score, mark = string.match(cursor, '^(%d)%.(%d+)%.(.+)$')
 local places = PLACES[state]
 for i = tonumber(number or 1), #places do
-  if looked >= max or text >= MOST_TEXT then
+  if looked >= max or text >= most_text then
     found[1] = i .. '.0.0'
     break
   end
@@ -154,4 +171,5 @@ for i = tonumber(number or 1), #places do
   end
   score, mark = nil, nil
 end
+found[2] = looked
 return found

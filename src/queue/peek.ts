@@ -2,6 +2,9 @@
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import type { Message, Queues } from './queues.js';
+import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
+import { NOBODY } from './turns.js';
+import type { Asker } from './turns.js';
 
 export const STATES = ['waiting', 'leased', 'delayed', 'dead'] as const;
 export type State = (typeof STATES)[number];
@@ -44,36 +47,93 @@ const CURSORS = Object.fromEntries(
 export const isCursor = (state: State, cursor: string): boolean => CURSORS[state].test(cursor);
 
 /**
- * @param max most messages to look at: that many are returned at most
+ * @param max most messages to look at: that many are returned at most, and no more once their payloads are {@link MOST_BYTES} long
  * @param cursor what an earlier call returned; empty: from the start
  * @returns messages in this state (fewer do not mean the end), and where to go on, empty at the end
- * @throws BrokerError unavailable
+ * @throws BrokerError unavailable, overloaded
  */
 export async function peek(
-  { redis, settings }: Queues,
+  queues: Queues,
   address: number,
   state: State,
   max: number,
   cursor = '',
-): Promise<{ messages: Seen[]; cursor: string }> {
-  const { keyPrefix: prefix } = settings;
-  try {
-    const [next, ...found] = await redis.aizumiPeek(
-      queueKey(prefix, address),
-      leasesKey(prefix, address),
-      delayedKey(prefix, address),
-      backedKey(prefix, address),
-      deadKey(prefix, address),
-      settingsKey(prefix, address),
-      state,
-      max,
-      cursor,
-    );
-    const messages = Array.from({ length: found.length / FIELDS }, (_, i) => seen(found.slice(FIELDS * i)));
-    return { messages, cursor: next };
-  } catch (error) {
-    throw redisFailure(error);
-  }
+  asker = NOBODY,
+): Promise<Page> {
+  const messages: Seen[] = [];
+  let looked = 0;
+  let bytes = 0;
+  let next = cursor;
+  do {
+    const most = { messages: Math.min(max - looked, SLICE_MESSAGES), bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes) };
+    let page: SlicePage;
+    try {
+      page = await peekSlice(queues, address, { state, ...most, cursor: next, hasPayloads: true }, asker, looked > 0);
+    } catch (error) {
+      // a page may end anywhere
+      if (messages.length === 0) throw error;
+      break;
+    }
+    for (const message of page.messages) {
+      messages.push(message);
+      bytes += message.payload.length;
+    }
+    next = page.cursor;
+    looked += page.looked;
+  } while (next !== '' && looked < max && bytes < MOST_BYTES);
+  return { messages, cursor: next };
+}
+
+interface Page {
+  messages: Seen[];
+  cursor: string;
+}
+
+interface SlicePage extends Page {
+  /** How many messages were looked at. */
+  looked: number;
+}
+
+interface PageOptions {
+  state: State;
+  messages: number;
+  bytes: number;
+  cursor: string;
+  hasPayloads: boolean;
+}
+
+/** Calls peek.lua once, when it is its turn. */
+function peekSlice(
+  { redis, settings: { keyPrefix: prefix }, turns }: Queues,
+  address: number,
+  { state, messages: max, bytes, cursor, hasPayloads }: PageOptions,
+  asker: Asker,
+  isBegun: boolean,
+): Promise<SlicePage> {
+  const key = queueKey(prefix, address);
+  return turns.take({ key, size: max, asker, isBegun }, async () => {
+    try {
+      const [next, looked, ...found] = await redis.aizumiPeek(
+        key,
+        leasesKey(prefix, address),
+        delayedKey(prefix, address),
+        backedKey(prefix, address),
+        deadKey(prefix, address),
+        settingsKey(prefix, address),
+        state,
+        max,
+        cursor,
+        bytes,
+        hasPayloads ? 1 : 0,
+      );
+      const messages = Array.from({ length: found.length / FIELDS }, (_, i) =>
+        seen(found.slice(FIELDS * i, FIELDS * (i + 1))),
+      );
+      return { messages, cursor: next, looked };
+    } catch (error) {
+      throw redisFailure(error);
+    }
+  });
 }
 
 function seen([place, name, saddr, id, payload, sentMs, attempts, atMs, cause]: (string | number)[]): Seen {
@@ -94,31 +154,36 @@ export const receiptOf = ({ at: [, member] }: Seen): string =>
   `${member.slice(25, 41)}:${member.slice(0, 24)}${member.slice(41)}`;
 
 /**
- * Walks over the messages in this state, page by page, until it has been told to stop or there are no more.
+ * Walks over the messages in this state, slice by slice, until it has been told to stop or there are no more.
  * @param ids only messages with one of these; all if undefined
  * @param most messages in all
- * @param act what to do with a page's messages; returns how many it did, and whether to go on
+ * @param act what to do with a slice's messages, without their payloads; returns how many it did, and whether to go on
  * @returns how many it did in all
  */
-export async function forEachPage(
+export async function forEachSlice(
   queues: Queues,
   address: number,
-  state: State,
-  ids: readonly number[] | undefined,
-  most: number,
+  { state, ids, most, asker }: { state: State; ids: readonly number[] | undefined; most: number; asker: Asker },
   act: (messages: Seen[]) => Promise<{ done: number; goOn: boolean }>,
 ): Promise<number> {
+  const { turns, settings } = queues;
+  const key = queueKey(settings.keyPrefix, address);
   const wanted = ids && new Set(ids);
+  const slice = { state, messages: SLICE_MESSAGES, bytes: SLICE_BYTES, hasPayloads: false };
   let done = 0;
   let cursor = '';
-  do {
-    const page = await peek(queues, address, state, most, cursor);
-    cursor = page.cursor;
-    const chosen = page.messages.filter(({ id }) => !wanted || wanted.has(id)).slice(0, most - done);
-    if (chosen.length === 0) continue;
-    const result = await act(chosen);
-    done += result.done;
-    if (!result.goOn) break;
-  } while (cursor !== '' && done < most);
+  try {
+    do {
+      const page = await peekSlice(queues, address, { ...slice, cursor }, asker, cursor !== '');
+      cursor = page.cursor;
+      const chosen = page.messages.filter(({ id }) => !wanted || wanted.has(id)).slice(0, most - done);
+      if (chosen.length === 0) continue;
+      const result = await turns.take({ key, size: chosen.length, asker, isBegun: true }, () => act(chosen));
+      done += result.done;
+      if (!result.goOn) break;
+    } while (cursor !== '' && done < most);
+  } catch (error) {
+    throw done > 0 ? partlyDone(error) : error;
+  }
   return done;
 }

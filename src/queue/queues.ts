@@ -1,10 +1,12 @@
 // What every operation on a queue needs: the connection, the names of keys, and the limits.
 import { readFileSync } from 'node:fs';
+import { nodeOf } from '../redis/cluster.js';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
 import { QueueLengths } from './queue-lengths.js';
 import { Shares } from './shares.js';
+import { Turns } from './turns.js';
 import { UsedAddresses } from './used-addresses.js';
 
 export interface QueueSettings {
@@ -27,6 +29,30 @@ export interface QueueSettings {
 type SendLimits = [maxBytes: number, room: 0 | 1 | 2 | 3, mayMake: 0 | 1];
 
 type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, bytes: number, maxBytes: number];
+type RecvArguments = [
+  queue: string,
+  leases: string,
+  held: string,
+  delayed: string,
+  backed: string,
+  dead: string,
+  seen: string,
+  settings: string,
+  counts: string,
+  attempts: string,
+  ended0: string,
+  ended1: string,
+  visibilityTimeoutMs: number,
+  maxDeliveries: number,
+  windowMs: number,
+  max: number,
+  requestedTimeoutMs: number | '',
+  attemptId: string,
+  mostText: number,
+  slice: number,
+  goesOn: string,
+];
+type RecvReply = [againMs: number, ...taken: (string | number)[]];
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
@@ -66,28 +92,8 @@ export interface QueueCommands {
       ...limits: SendLimits,
     ]
   ): Promise<Sent>;
-  aizumiRecv(
-    ...args: [
-      queue: string,
-      leases: string,
-      held: string,
-      delayed: string,
-      backed: string,
-      dead: string,
-      seen: string,
-      settings: string,
-      counts: string,
-      attempts: string,
-      ended0: string,
-      ended1: string,
-      visibilityTimeoutMs: number,
-      maxDeliveries: number,
-      windowMs: number,
-      max: number,
-      requestedTimeoutMs: number | '',
-      attemptId: string,
-    ]
-  ): Promise<[againMs: number, ...taken: (string | number)[]]>;
+  aizumiRecv(...args: RecvArguments): Promise<RecvReply>;
+  aizumiRecvRemembering(...args: RecvArguments): Promise<RecvReply>;
   aizumiFree(
     ...args: [
       queue: string,
@@ -166,8 +172,10 @@ export interface QueueCommands {
       state: string,
       max: number,
       cursor: string,
+      mostText: number,
+      returnsPayloads: 0 | 1,
     ]
-  ): Promise<[cursor: string, ...found: (string | number)[]]>;
+  ): Promise<[cursor: string, looked: number, ...found: (string | number)[]]>;
   aizumiMove(
     ...args: [queue: string, delayed: string, dead: string, settings: string, streamIds: string, maxLength: number]
   ): Promise<[count: number, isFull: 0 | 1]>;
@@ -199,6 +207,7 @@ export interface Queues {
   readonly lengths: QueueLengths;
   readonly used: UsedAddresses;
   readonly shares: Shares;
+  readonly turns: Turns;
   readonly observer: Observer | undefined;
 }
 
@@ -225,6 +234,8 @@ export function createQueues(
     lengths: new QueueLengths(),
     used: new UsedAddresses(),
     shares: new Shares(settings),
+    // while a Cluster's map of slots is not known, commands fail at once
+    turns: new Turns((key) => nodeOf(redis, key) ?? ''),
     observer,
   };
 }
@@ -234,11 +245,15 @@ const script = (file: string, numberOfKeys: number): Script => ({
   numberOfKeys,
 });
 
+const recvScript = script('./recv.lua', 12);
+
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 4),
   aizumiSendOnce: script('./send-once.lua', 7),
-  aizumiRecv: script('./recv.lua', 12),
+  aizumiRecv: recvScript,
+  /** The same, refused by Redis as a whole while it is short of memory: without the flags of its first line. */
+  aizumiRecvRemembering: { ...recvScript, lua: recvScript.lua.replace(/^#!lua.*/, '#!lua') },
   aizumiFree: script('./free.lua', 8),
   aizumiKeep: script('./keep.lua', 2),
   aizumiBack: script('./back.lua', 5),

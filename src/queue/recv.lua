@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
 -- Takes the next messages of a queue under a lease: first those whose lease has ended, in the queue's order, then new ones.
+-- One call is one slice of a RECV (slices.ts): what it does is bounded by ARGV[4], ARGV[7] and ARGV[8].
 -- Before that, what was sent or given back with a delay and is due now joins the queue. A message whose time to live is
 -- over is thrown away; one that was delivered too often goes to the dead stream.
 -- allow-oom: receiving and freeing is how a full Redis gets empty again.
@@ -16,7 +17,8 @@
 -- KEYS[7]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, those that this queue has of its own
 -- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away; checked → where the repair of pending entries stands
--- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
+-- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt, when it began, µs, a multiple of 1000; =attempt_id →
+--          that number plus how many ask
 -- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
 --          until: when the hash expires, ms
 -- KEYS[12]  aizumi:{address}:ended1  hash: the same of odd windows
@@ -26,29 +28,38 @@
 -- ARGV[4]  most messages to take, count
 -- ARGV[5]  visibility timeout that the request asks for, ms; '': none
 -- ARGV[6]  attempt_id that the request has; '': none
+-- ARGV[7]  no more is taken once payloads have this length together, bytes
+-- ARGV[8]  a slice: most messages that a call deals with, count
+-- ARGV[9]  where the request goes on that earlier calls have begun: the number of its attempt; to tell on what that attempt has
+--          taken, also how many messages have been told and the receipt that was reached, with spaces in between; '': nowhere.
+--          It begins with full while Redis is short of memory: a new attempt is not remembered then
 -- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms,
 --          trace (the traceparent, '' without one): all in one list; behind them, if any did, how many messages have gone to
---          the dead stream.
---          again_ms, without messages: when something falls due by itself, ms from now; 0: look again at once, something was
---          written or the script stopped at its bound; -1: nothing will, or there are messages
+--          the dead stream. With an attempt there are two more in any case: ARGV[9] for the next call, and that number.
+--          again_ms: 0: call again at once, the call stopped at its bound or has written something; without messages: when
+--          something falls due by itself, ms from now; -1: nothing will, or no more messages are there
 -- Errors   those of Redis only
 --
 -- entry is the stream id with its sequence padded to 10 digits, so that text sorts as the queue does (to Redis it is the
 -- same id), and its milliseconds to 13; stamp is the time of the delivery, µs, 16 digits. leases sorts by age of message,
 -- held by time of delivery. A receipt is the member of held.
 -- An attempt is what a RECV with an attempt_id took. Whoever ends a delivery takes its receipt out of attempts, and the
--- last one takes the attempt_id with it. How many ask is counted up to 999 and then no more.
+-- last one takes the attempt_id with it. How many ask is counted up to 999 and then no more. The oldest are forgotten.
 local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, seen, settings, counts, attempts = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local ended0, ended1 = KEYS[11], KEYS[12]
 local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[3]
 local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local most_text, slice, goes_on = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 
--- what one call does at most, so that Redis is not stopped for long; of payloads in bytes
-local MOST_DISCARDED, MOST_ENDED, MOST_DUE, MOST_TEXT, READ_AT_ONCE = 1000, 1000, 100, 4194304, 16
--- The repair at the end: pending entries that it checks in a call, members of one id that it reads for each and in all, and
--- when it starts again after it has checked all in vain.
-local MOST_CHECKED, MOST_ALIKE, MOST_READ, CHECK_AGAIN_MS = 100, 1000, 2000, 10000
+-- Entries are read one, two, four … at a time while they are short: what was read has been copied, whether it fits or not.
+-- A lease that has ended is put into its order for less than a quarter of what a message costs.
+local READ_AT_ONCE, MOST_ENDED = 8, 4 * slice
+-- The repair at the end: members of one id that it reads for each pending entry and in all, and when it starts again after it
+-- has checked all in vain.
+local MOST_ALIKE, MOST_READ, CHECK_AGAIN_MS = 1000, 1000, 10000
+-- how long an attempt is remembered, and how many members `attempts` may have
+local REMEMBERED_MS, MOST_REMEMBERED = 300000, 20000
 
 -- Numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost.
 -- There are no functions: to make one, with what it refers to, costs as much as a small command.
@@ -59,36 +70,62 @@ local stamp = time[1] .. micros
 if #stamp < 16 then stamp = string.sub('000000000' .. stamp, -16) end
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
+-- of a slice, the part that is done
+local work = 0
 -- whether `attempts` has anything: asked once, when the first message comes back
 local attempted
 
+-- of the attempt that this RECV belongs to; nil: none, or a new one
+local number
 if attempt_id ~= '' then
-  -- the same messages again, as far as they are still leased to that attempt
-  local asked = redis.call('ZSCORE', attempts, '=' .. attempt_id)
-  local receipts = asked and redis.call('ZRANGE', attempts, asked - asked % 1000, asked, 'BYSCORE') or {}
-  table.remove(receipts) -- the attempt_id itself comes last
-  for _, receipt in ipairs(receipts) do
-    local entry = string.sub(receipt, 18, 41)
-    local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
-    local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
-    -- missing when somebody acknowledged it or made the group anew by hand
-    local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
-    if pending then
-      local fields, sent_ms, trace = message[2], string.sub(entry, 1, 13), ''
-      for i = 7, #fields, 2 do
-        if fields[i] == 'sent' then sent_ms = fields[i + 1] elseif fields[i] == 'trace' then trace = fields[i + 1] end
-      end
-      for _, value in ipairs({ fields[2], fields[4], fields[6], receipt, pending[4], sent_ms, ends, trace }) do
-        table.insert(found, value)
+  local asked = tonumber(redis.call('ZSCORE', attempts, '=' .. attempt_id))
+  local of, told, reached = string.match(goes_on, '(%d+) ?(%d*) ?(.*)$')
+  number = asked and asked - asked % 1000
+  -- It is over, or somebody else has asked since: that one has been told what there was, and no more is taken.
+  if of and (number ~= tonumber(of) or reached == '' and asked - number > 1) then return { -1, goes_on, 0 } end
+  if asked and not of and number < (now_ms - REMEMBERED_MS) * 1000 then
+    redis.call('ZREMRANGEBYSCORE', attempts, number, asked)
+    asked, number = nil, nil
+  end
+  if asked and (not of or reached ~= '') then
+    -- the same messages again, as far as they are still leased to that attempt
+    told, reached = tonumber(told) or 0, reached or ''
+    local told_before, looked, is_end = told, 0, true
+    for _, receipt in ipairs(redis.call('ZRANGE', attempts, number, number, 'BYSCORE')) do
+      if looked >= slice or text >= most_text then
+        is_end = false
+        break
+      elseif receipt > reached then
+        looked, reached = looked + 1, receipt
+        local entry = string.sub(receipt, 18, 41)
+        local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
+        local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
+        -- missing when somebody acknowledged it or made the group anew by hand
+        local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
+        if pending then
+          local fields, sent_ms, trace = message[2], string.sub(entry, 1, 13), ''
+          for i = 7, #fields, 2 do
+            if fields[i] == 'sent' then sent_ms = fields[i + 1] elseif fields[i] == 'trace' then trace = fields[i + 1] end
+          end
+          for _, value in ipairs({ fields[2], fields[4], fields[6], receipt, pending[4], sent_ms, ends, trace }) do
+            table.insert(found, value)
+          end
+          told, text = told + 1, text + #fields[6]
+        end
       end
     end
+    -- who asks is counted once, with the first that is told
+    if told > 0 and told_before == 0 and asked % 1000 < 999 then redis.call('ZADD', attempts, asked + 1, '=' .. attempt_id) end
+    if told > 0 or not is_end then
+      found[1] = is_end and -1 or 0
+      table.insert(found, string.format('%d %d %s', number, told, reached))
+      table.insert(found, 0)
+      return found
+    end
+    -- its leases have ended: it is over
+    redis.call('ZREMRANGEBYSCORE', attempts, number, asked)
+    number = nil
   end
-  if found[2] then
-    if asked % 1000 < 999 then redis.call('ZADD', attempts, asked + 1, '=' .. attempt_id) end
-    return found
-  end
-  -- its leases have ended: it is over
-  if asked then redis.call('ZREM', attempts, '=' .. attempt_id, unpack(receipts)) end
 end
 
 local ttl_ms
@@ -99,9 +136,9 @@ if has_more then
   visibility_timeout_ms, ttl_ms = own[1] or visibility_timeout_ms, own[3]
   max_deliveries = math.min(max_deliveries, own[2] or max_deliveries)
   -- what was sent with a delay and is due now becomes an entry
-  local due, due_count, due_text = nil, 0, 0
+  local due, due_text, longest, at_once = nil, 0, 1, 1
   repeat
-    due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, READ_AT_ONCE)
+    due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, at_once)
     if #due > 0 and redis.call('EXISTS', queue) == 0 then
       -- the stream was deleted by hand
       redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
@@ -126,10 +163,12 @@ if has_more then
         if names_it then redis.pcall('HSET', seen, field, value) end
         error(done)
       end
-      due_text = due_text + #member
+      due_text, longest = due_text + #member, math.max(longest, #member)
     end
-    due_count = due_count + #due
-  until #due < READ_AT_ONCE or due_count >= math.max(MOST_DUE, max) or due_text >= MOST_TEXT
+    work = work + #due
+    local is_end = #due < at_once
+    at_once = math.max(1, math.min(2 * at_once, READ_AT_ONCE, slice - work, math.floor((most_text - due_text) / longest)))
+  until is_end or work >= slice or due_text >= most_text
   -- what was given back with a delay, a lease that has ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
   if #back > 0 then
@@ -139,6 +178,7 @@ if has_more then
     end
     redis.call('ZREMRANGEBYRANK', backed, 0, #back - 1)
     redis.call('ZADD', leases, unpack(ended))
+    work = work + #back / 4
   end
   -- an older one may be among the rest: nothing is handed out before all that are due have joined
   if #back > MOST_ENDED then max, wrote = 0, true end
@@ -159,14 +199,15 @@ if comes_back then
     local run = {}
     for i, member in ipairs(ended) do run[2 * i - 1], run[2 * i] = 0, member end
     redis.call('ZADD', leases, unpack(run))
+    work = work + #ended / 4
   end
   -- an older one may be among the rest, as above
   if #ended > MOST_ENDED then max, wrote = 0, true end
 end
 
 -- what was read from the stream is delivered already as far as Redis is concerned, and must be dealt with
-local new, next_new = nil, 1
-while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded < MOST_DISCARDED) do
+local new, next_new, at_once, longest, is_end = nil, 1, 1, 1, false
+while (new and new[next_new]) or (taken < max and text < most_text and (work < slice or taken + discarded == 0)) do
   local message, attempt_number
   if comes_back then
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
@@ -193,15 +234,26 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
   elseif new and new[next_new] then
     message, attempt_number, next_new = new[next_new], 1, next_new + 1
   else
-    local count = max == 1 and '1' or string.format('%d', math.min(max - taken, READ_AT_ONCE))
+    local count = '1'
+    if max > 1 and new then
+      at_once = math.min(2 * at_once, READ_AT_ONCE, max - taken, slice - work, (most_text - text) / longest)
+      at_once = math.max(1, math.floor(at_once))
+      count = string.format('%d', at_once)
+    end
     local reply = redis.pcall('XREADGROUP', 'GROUP', 'receivers', 'aizumi', 'COUNT', count, 'STREAMS', queue, '>')
-    if not reply then break end
+    if not reply then
+      is_end = true
+      break
+    end
     if not reply.err then
       new, next_new = reply[1][2], 1
     else
       -- no such queue: nothing waits. A stream without its group was made by hand or restored from one: give it one.
       if string.sub(reply.err, 1, 7) ~= 'NOGROUP' then error(reply) end
-      if redis.call('EXISTS', queue) == 0 then break end
+      if redis.call('EXISTS', queue) == 0 then
+        is_end = true
+        break
+      end
       redis.call('XGROUP', 'CREATE', queue, 'receivers', 0)
       wrote = true
     end
@@ -221,7 +273,14 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       elseif fields[i] == 'trace' then trace = fields[i + 1] end
     end
     local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
-    if not expired and attempt_number <= tonumber(max_deliveries) then
+    local is_alive = not expired and attempt_number <= tonumber(max_deliveries)
+    work = work + 1
+    if is_alive and text >= most_text then
+      -- It was read with one that left no room for it: it comes next, as if it had not been read.
+      local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
+      redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry, 'RETRYCOUNT', 0, 'JUSTID')
+      redis.call('ZADD', leases, 0, entry .. ':' .. stamp .. suffix)
+    elseif is_alive then
       local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
       local receipt = stamp .. ':' .. entry .. suffix
       redis.call('ZADD', held, fields[4], receipt)
@@ -233,7 +292,7 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
         found[i + 1], found[i + 2], found[i + 3], found[i + 4] = fields[2], fields[4], fields[6], receipt
         found[i + 5], found[i + 6], found[i + 7], found[i + 8] = attempt_number, sent_ms, lease_until_ms, trace
       end
-      taken, text = taken + 1, text + #fields[6]
+      taken, text, longest = taken + 1, text + #fields[6], math.max(longest, #fields[6])
     else
       local names_it, field, digest
       if suffix ~= '' then
@@ -271,7 +330,7 @@ while (new and new[next_new]) or (taken < max and text < MOST_TEXT and discarded
       redis.call('XACK', queue, 'receivers', stream_id)
       if names_it then redis.call('HDEL', seen, field) end
       if expired then redis.call('HINCRBY', counts, 'expired', 1) end
-      discarded = discarded + 1
+      discarded, text, longest = discarded + 1, text + #fields[6], math.max(longest, #fields[6])
     end
   end
 end
@@ -284,7 +343,7 @@ if not wrote and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00
   local checked = missing > 0 and redis.call('HGET', counts, 'checked') or ''
   local from = string.find(checked, '-', 1, true) and '(' .. checked or '-'
   if missing > 0 and (from ~= '-' or math.abs(now_ms - (tonumber(checked) or 0)) >= CHECK_AGAIN_MS) then
-    local entries = redis.call('XPENDING', queue, 'receivers', from, '+', MOST_CHECKED)
+    local entries = redis.call('XPENDING', queue, 'receivers', from, '+', slice)
     local run, read = redis.call('ZCOUNT', leases, '0', '0'), 0
     for _, of in ipairs(entries) do
       if missing == 0 or read >= MOST_READ then break end
@@ -329,7 +388,7 @@ if not wrote and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00
       end
       checked = of[1]
     end
-    local is_end = #entries < MOST_CHECKED and (#entries == 0 or checked == entries[#entries][1])
+    local is_end = #entries < slice and (#entries == 0 or checked == entries[#entries][1])
     if missing == 0 or is_end and wrote then
       redis.call('HDEL', counts, 'checked')
     else
@@ -352,13 +411,36 @@ if taken == 0 then
   end
   return { soonest and soonest - now_ms or -1 }
 end
-if attempt_id ~= '' then
-  -- above the highest number that there is
-  local last = redis.call('ZRANGE', attempts, -1, -1, 'WITHSCORES')[2] or 0
-  local number = last - last % 1000 + 1000
-  local members = { number + 1, '=' .. attempt_id }
-  for i = 1, taken do members[2 * i + 1], members[2 * i + 2] = number, found[8 * i - 3] end
+if not is_end then found[1] = 0 end
+if attempt_id ~= '' and string.sub(goes_on, 1, 4) ~= 'full' then
+  local members = {}
+  if not number then
+    -- above the highest number that there is; ahead of the clock only where it was set back
+    local last = tonumber(redis.call('ZRANGE', attempts, -1, -1, 'WITHSCORES')[2] or 0)
+    if last > (now_ms + REMEMBERED_MS) * 1000 then
+      redis.call('UNLINK', attempts)
+      last = 0
+    end
+    number = math.max(now_ms * 1000, last - last % 1000 + 1000)
+    members = { number + 1, '=' .. attempt_id }
+  end
+  for i = 1, taken do
+    table.insert(members, number)
+    table.insert(members, found[8 * i - 3])
+  end
   redis.call('ZADD', attempts, unpack(members))
+  redis.call('PEXPIRE', attempts, REMEMBERED_MS)
+  -- the oldest are forgotten: those that are over, and those that are too many
+  local forgotten = 0
+  while forgotten < MOST_ENDED do
+    local oldest = tonumber(redis.call('ZRANGE', attempts, 0, 0, 'WITHSCORES')[2])
+    local is_over = oldest < (now_ms - REMEMBERED_MS) * 1000
+    if oldest == number or not is_over and redis.call('ZCARD', attempts) <= MOST_REMEMBERED then break end
+    forgotten = forgotten + redis.call('ZREMRANGEBYSCORE', attempts, oldest, oldest + 999)
+  end
+  table.insert(found, string.format('%d', number))
+  table.insert(found, died)
+elseif died > 0 then
+  table.insert(found, died)
 end
-if died > 0 then table.insert(found, died) end
 return found

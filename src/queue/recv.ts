@@ -14,7 +14,10 @@ import {
   seenKey,
   settingsKey,
 } from './keys.js';
-import type { Message, Queues } from './queues.js';
+import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
+import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
+import { NOBODY } from './turns.js';
+import type { Asker } from './turns.js';
 
 export interface RecvOptions {
   /** Most messages to take; 1 without it. Fewer come when fewer wait, or when they are long. */
@@ -45,19 +48,102 @@ export interface Received {
   againMs: number | undefined;
 }
 
+/** How a RECV is carried out. */
+export interface RecvManner {
+  /** Who asks. */
+  asker?: Asker;
+  /** It goes on with what an earlier call has begun, and found nothing yet. */
+  isBegun?: boolean;
+  /** Carries out a slice, on a connection of its choice; without it that of most commands. */
+  read?: ((slice: (redis: QueueRedis) => Promise<Reply>) => Promise<Reply>) | undefined;
+}
+
+/** After a slice that brought nothing, a RECV that has messages already goes on for this long. */
+const PATIENCE_MS = 500;
+
 /**
- * Takes messages from the queue of `address`, each leased to it.
- * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end)
+ * Takes messages from the queue of `address`, each leased to it: a slice at a time, until there are `max`, or no more.
+ * @returns what the slices before brought, also when a later one fails
+ * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end),
+ *   overloaded
  */
 export async function recv(
-  { redis, settings, observer, used }: Queues,
+  queues: Queues,
   address: number,
   options: RecvOptions = {},
+  { asker = NOBODY, isBegun = false, read }: RecvManner = {},
 ): Promise<Received> {
+  const { settings, observer, turns, used } = queues;
   used.note(address);
-  const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;
-  try {
-    const [againMs, ...taken] = await redis.aizumiRecv(
+  const { max = 1 } = options;
+  const taken: Delivery[] = [];
+  const attempt: Attempt = { id: options.attemptId ?? '', goesOn: '', isForgotten: false };
+  let most = { messages: Math.min(max, SLICE_MESSAGES), bytes: SLICE_BYTES };
+  let size = isBegun ? SLICE_MESSAGES : most.messages;
+  let bytes = 0;
+  let untilMs = Infinity;
+  for (;;) {
+    const slice = (redis: QueueRedis): Promise<Reply> => call(redis, settings, address, options, most, attempt);
+    const carryOut = (): Promise<Reply> => (read ? read(slice) : slice(queues.redis));
+    let reply: Reply;
+    try {
+      // a RECV of one waits for no turn
+      reply = await (size === 1 && taken.length === 0
+        ? carryOut()
+        : turns.take(
+            { key: queueKey(settings.keyPrefix, address), size, asker, isBegun: isBegun || taken.length > 0 },
+            carryOut,
+          ));
+    } catch (error) {
+      if (taken.length === 0) throw redisFailure(error);
+      return { messages: taken, againMs: undefined };
+    }
+    const { messages, againMs, died } = partOf(reply, attempt);
+    if (messages.length > 0 || died > 0) observer?.delivered(messages, died);
+    const isTold = attempt.goesOn.includes(' ');
+    if (max === 1 && !isTold) return { messages, againMs: messages.length > 0 ? undefined : againMs };
+    for (const message of messages) {
+      taken.push(message);
+      bytes += message.payload.length;
+    }
+    if (taken.length === 0 && (againMs !== 0 || !isTold)) return { messages, againMs: isTold ? 0 : againMs };
+    const nowMs = performance.now();
+    if (messages.length > 0) untilMs = nowMs + PATIENCE_MS;
+    const isDone = againMs !== 0 || bytes >= MOST_BYTES || (taken.length >= max && !isTold);
+    if (isDone || nowMs > untilMs || asker.hasLeft) return { messages: taken, againMs: undefined };
+    // one that ended before it had as many as it may take was as large as a slice may be
+    const wasCutShort = messages.length < most.messages;
+    most = {
+      messages: isTold ? SLICE_MESSAGES : Math.min(max - taken.length, SLICE_MESSAGES),
+      bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes),
+    };
+    size = wasCutShort || isTold ? SLICE_MESSAGES : most.messages;
+  }
+}
+
+/** Of a RECV with an attempt_id. */
+interface Attempt {
+  /** Empty: none. */
+  id: string;
+  /** What recv.lua has returned for its next slice. */
+  goesOn: string;
+  /** Redis is short of memory: what it takes is not remembered. */
+  isForgotten: boolean;
+}
+
+type Reply = Awaited<ReturnType<QueueRedis['aizumiRecv']>>;
+
+/** Calls recv.lua once. */
+function call(
+  redis: QueueRedis,
+  { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs }: QueueSettings,
+  address: number,
+  options: RecvOptions,
+  most: { messages: number; bytes: number },
+  attempt: Attempt,
+): Promise<Reply> {
+  const carryOut = (name: 'aizumiRecv' | 'aizumiRecvRemembering', goesOn: string): Promise<Reply> =>
+    redis[name](
       queueKey(prefix, address),
       leasesKey(prefix, address),
       heldKey(prefix, address),
@@ -73,18 +159,38 @@ export async function recv(
       visibilityTimeoutMs,
       maxDeliveries,
       dedupWindowMs,
-      options.max ?? 1,
+      most.messages,
       options.visibilityTimeoutMs ?? '',
-      options.attemptId ?? '',
+      attempt.id,
+      most.bytes,
+      SLICE_MESSAGES,
+      goesOn,
     );
-    // one more than the messages' own: how many of the others died
-    const died = taken.length % FIELDS === 1 ? Number(taken.pop()) : 0;
-    const messages = deliveriesOf(taken);
-    if (messages.length > 0 || died > 0) observer?.delivered(messages, died);
-    return { messages, againMs: againMs < 0 ? undefined : againMs };
-  } catch (error) {
-    throw redisFailure(error);
-  }
+  if (attempt.id === '') return carryOut('aizumiRecv', '');
+  const forgetful = (): Promise<Reply> => carryOut('aizumiRecv', `full ${attempt.goesOn}`);
+  if (attempt.isForgotten) return forgetful();
+  return carryOut('aizumiRecvRemembering', attempt.goesOn).catch((error: unknown) => {
+    // refused as a whole: nothing was taken. What an attempt has taken before, and will not be remembered with this, ends it.
+    const isOutOfMemory = error instanceof Error && error.message.startsWith('OOM');
+    if (!isOutOfMemory || /^\d+$/.test(attempt.goesOn)) throw error;
+    attempt.isForgotten = true;
+    return forgetful();
+  });
+}
+
+/** What a call has brought; notes in `attempt` how it goes on. */
+function partOf(
+  [again, ...rest]: Reply,
+  attempt: Attempt,
+): { messages: Delivery[]; againMs: number | undefined; died: number } {
+  // behind the messages: with an attempt how it goes on, and if it has one or any did, how many others died
+  const extra = rest.length % FIELDS;
+  const died = extra > 0 ? Number(rest.pop()) : 0;
+  if (extra > 1) attempt.goesOn = String(rest.pop());
+  const messages = deliveriesOf(rest);
+  // the slices that follow take more, and must not be told these
+  if (extra < 2 && messages.length > 0) attempt.id = '';
+  return { messages, againMs: again < 0 ? undefined : again, died };
 }
 
 /** What the script tells of each message. */

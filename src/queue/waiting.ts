@@ -7,7 +7,8 @@ import { Line } from './line.js';
 import type { Waiter } from './line.js';
 import type { Queues } from './queues.js';
 import { recv } from './recv.js';
-import type { Delivery, Received, RecvOptions } from './recv.js';
+import type { Delivery, Received, RecvManner, RecvOptions } from './recv.js';
+import type { Asker } from './turns.js';
 
 /** Lines that are looked at at once when all must be. */
 const AT_ONCE = 500;
@@ -17,7 +18,7 @@ const CHECK_MS = 1_000;
 const PATIENCE_MS = 500;
 
 /** The client of a RECV that waits. */
-export interface Caller {
+export interface Caller extends Asker {
   /** Calls back, once, when the client goes away; at once if it has gone already. */
   onLeave(leave: () => void): void;
 }
@@ -48,13 +49,13 @@ export class Waiting {
   recv(address: number, options: RecvOptions, waitMs: number, caller: Caller): Promise<Delivery[]> {
     const isToWait = waitMs > 0 && !this.#stopped;
     const known = this.#lines.get(address);
-    if (known === undefined && !isToWait) return this.#recvAtOnce(address, options);
+    if (known === undefined && !isToWait) return this.#recvAtOnce(address, options, caller);
     const line = known ?? new Line();
     this.#lines.set(address, line);
     const isQuiet = this.#isQuiet(address, line);
-    const waiter = line.join(options, isQuiet);
+    const waiter = line.join(options, isQuiet, caller);
     if (isToWait) waiter.endAfter(waitMs, () => this.#end(address, line, waiter));
-    else waiter.timeUp = true;
+    else waiter.endTime();
     if (!isQuiet || !isToWait) void this.#look(address, line);
     if (isToWait) caller.onLeave(() => this.#dismiss(address, line, waiter));
     return waiter.answered;
@@ -74,17 +75,14 @@ export class Waiting {
     for (const [address, line] of this.#lines) for (const waiter of line.all) this.#dismiss(address, line, waiter);
   }
 
-  async #recvAtOnce(address: number, options: RecvOptions): Promise<Delivery[]> {
+  async #recvAtOnce(address: number, options: RecvOptions, asker: Asker): Promise<Delivery[]> {
     const untilMs = performance.now() + PATIENCE_MS;
-    let received: Received;
-    do received = await recv(this.queues, address, options);
-    while (received.againMs === 0 && performance.now() < untilMs);
-    // there may be messages behind what Redis has to put in order first
-    if (received.againMs === 0)
-      throw new BrokerError('overloaded', 'very many leases or lives of this queue have just ended: try again', {
-        retryAfterS: 1,
-        outcome: 'not_done',
-      });
+    let received = await recv(this.queues, address, options, { asker });
+    while (received.againMs === 0) {
+      // there may be messages behind what Redis has to put in order first
+      if (performance.now() > untilMs) throw tooMuchHasEnded();
+      received = await recv(this.queues, address, options, { asker, isBegun: true });
+    }
     return received.messages;
   }
 
@@ -99,14 +97,14 @@ export class Waiting {
 
   /** The waiter's time is up. */
   #end(address: number, line: Line, waiter: Waiter): void {
-    waiter.timeUp = true;
+    waiter.endTime();
     if (this.#isQuiet(address, line)) this.#dismiss(address, line, waiter);
     else void this.#look(address, line);
   }
 
   /** Answers without another look, unless one is under way for this waiter: what that finds is no other's. */
   #dismiss(address: number, line: Line, waiter: Waiter): void {
-    waiter.timeUp = true;
+    waiter.endTime();
     if (line.served === waiter) return;
     line.answer(waiter, []);
     this.#tidy(address, line);
@@ -157,14 +155,16 @@ export class Waiting {
   async #lookFor(first: Waiter, address: number, line: Line): Promise<void> {
     const session = this.#session(address);
     try {
-      const { found, isTold } = await this.#read(session, address, first.options);
+      const { found, isTold } = await this.#read(session, address, first, line);
       const { messages, againMs } = found;
       line.session = isTold ? session : undefined;
+      line.isBegun = messages.length === 0 && againMs === 0;
       if (messages.length > 0) {
         line.answer(first, messages);
         line.again = true; // what it took it has changed itself, and that is not told
       } else if (againMs === 0) {
         line.again = true;
+        if (first.isOverdue(PATIENCE_MS)) line.refuse(first, tooMuchHasEnded());
       } else {
         line.setDue(againMs, () => void this.#look(address, line));
         for (const waiter of line.covered) if (waiter.timeUp) line.answer(waiter, []);
@@ -177,14 +177,23 @@ export class Waiting {
   async #read(
     session: object | undefined,
     address: number,
-    options: RecvOptions,
+    { options, caller }: Waiter,
+    { isBegun }: Line,
   ): Promise<{ found: Received; isTold: boolean }> {
-    if (session === undefined) return { found: await recv(this.queues, address, options), isTold: false };
+    const how = { asker: caller, isBegun };
+    if (session === undefined) return { found: await recv(this.queues, address, options, how), isTold: false };
     const { keyPrefix: prefix } = this.queues.settings;
     const keys = [queueKey, leasesKey, delayedKey, backedKey].map((name) => name(prefix, address));
-    return this.invalidations.look(keys as [string, ...string[]], (redis) =>
-      recv({ ...this.queues, redis: redis as Queues['redis'] }, address, options),
-    );
+    // of the last slice, which says that there is no more
+    let isTold = false;
+    const read: RecvManner['read'] = async (slice) => {
+      const looked = await this.invalidations.look(keys as [string, ...string[]], (redis) =>
+        slice(redis as Queues['redis']),
+      );
+      ({ isTold } = looked);
+      return looked.found;
+    };
+    return { found: await recv(this.queues, address, options, { ...how, read }), isTold };
   }
 
   /**
@@ -206,3 +215,9 @@ export class Waiting {
     }
   }
 }
+
+const tooMuchHasEnded = (): BrokerError =>
+  new BrokerError('overloaded', 'very many leases or lives of this queue have just ended: try again', {
+    retryAfterS: 1,
+    outcome: 'not_done',
+  });

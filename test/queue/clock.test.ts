@@ -129,7 +129,7 @@ describe("Redis's clock", function () {
       waiting.stop();
       invalidations.close();
     });
-    const wait = () => waiting.recv(address, {}, 20_000, { onLeave: () => undefined });
+    const wait = () => waiting.recv(address, {}, 20_000, { who: '', hasLeft: false, onLeave: () => undefined });
     const scripts = async (): Promise<number> => {
       const calls = (await queues.raw.info('commandstats')).matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g);
       return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { QUEUE_SCRIPTS, createQueues } from '../../src/queue/queues.js';
 import type { Message, QueueSettings, Queues } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
+import type { Delivery, RecvOptions } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect.js';
 import { DurableWrites } from '../../src/redis/durable-writes.js';
 import { sharedRedis } from './shared-redis.js';
@@ -59,8 +60,22 @@ export async function openQueues(
 
 /** A plain RECV: the message alone, undefined when none waits. */
 export async function recv(queues: Queues, address: number): Promise<Message | undefined> {
-  const [message] = (await receive(queues, address)).messages;
+  const [message] = await take(queues, address);
   return message && { saddr: message.saddr, id: message.id, payload: message.payload };
+}
+
+/** As a RECV that does not wait: for as long as something has to be done first. */
+export async function take(queues: Queues, address: number, options: RecvOptions = {}): Promise<Delivery[]> {
+  for (;;) {
+    const { messages, againMs } = await receive(queues, address, options);
+    if (messages.length > 0 || againMs !== 0) return messages;
+  }
+}
+
+/** How many scripts Redis has run since CONFIG RESETSTAT. */
+export async function scriptCalls({ raw }: TestQueues): Promise<number> {
+  const stats = (await raw.info('commandstats')).matchAll(/cmdstat_eval\w*:calls=(\d+),.*failed_calls=(\d+)/g);
+  return [...stats].reduce((sum, [, all, failed]) => sum + Number(all) - Number(failed), 0);
 }
 
 /** Redis's clock, ms since 1970. */

@@ -59,7 +59,11 @@ function bindingsOf(body: string): { input: string; local: string }[] {
 describe('queue/*.lua', () => {
   it('are all registered, each under the name of its file', () => {
     expect(files).not.to.deep.equal([]);
-    expect(Object.keys(registered).sort()).to.deep.equal(files.map(commandOf).sort());
+    const { aizumiRecvRemembering: remembering, ...others } = registered;
+    expect(Object.keys(others).sort()).to.deep.equal(files.map(commandOf).sort());
+    // the same without its flags
+    expect(remembering!.lua.split('\n').slice(1)).to.deep.equal(others.aizumiRecv!.lua.split('\n').slice(1));
+    expect(remembering!.lua).to.match(/^#!lua\n/);
   });
 
   for (const file of files)

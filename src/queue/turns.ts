@@ -1,0 +1,160 @@
+// Slices of more than one message take turns (docs/limits.md): a few are on their way to a Redis at a time, and clients get them by
+// turns, not requests. What is about one message never waits here.
+import { BrokerError } from '../errors.js';
+import { SLICE_MESSAGES } from './slices.js';
+
+/** Who asks. */
+export interface Asker {
+  /** Requests of one name share one turn. */
+  readonly who: string;
+  /** Nobody waits for the answer any more. */
+  readonly hasLeft: boolean;
+}
+
+/** Where no client is known, as inside the worker. */
+export const NOBODY: Asker = { who: '', hasLeft: false };
+
+export interface Slice {
+  /** A key in the Redis that it goes to. */
+  readonly key: string;
+  /** Messages that it is about at most. */
+  readonly size: number;
+  readonly asker: Asker;
+  /** It goes on with what has begun: it comes before the client's other requests, and has no end of its time. */
+  readonly isBegun: boolean;
+}
+
+/** Messages that are on their way at a time: two slices, so that Redis has the next one when it is done with one. */
+const MOST_UNDER_WAY = 2 * SLICE_MESSAGES;
+const PATIENCE_MS = 10_000;
+/** Slices of one client that wait; what comes then is refused. */
+const MOST_WAITING = 20_000;
+const LOOK_MS = 250;
+const RETRY_AFTER_S = 1;
+
+interface Waiting extends Slice {
+  readonly untilMs: number;
+  start(): void;
+  refuse(error: Error): void;
+}
+
+export class Turns {
+  readonly #lanes = new Map<string, Lane>();
+
+  /**
+   * @param nodeOf the Redis that has a key
+   * @param patienceMs what could not begin for so long is refused
+   */
+  constructor(
+    private readonly nodeOf: (key: string) => string,
+    private readonly patienceMs = PATIENCE_MS,
+  ) {}
+
+  /**
+   * Carries `act` out when it is its turn; at once, if nobody waits.
+   * @throws what `act` throws; BrokerError overloaded when it could not begin in time, or its client has left: nothing was done
+   */
+  take<T>(slice: Slice, act: () => Promise<T>): Promise<T> {
+    const node = this.nodeOf(slice.key);
+    let lane = this.#lanes.get(node);
+    if (lane === undefined) this.#lanes.set(node, (lane = new Lane(this.patienceMs)));
+    return lane.take(slice, act);
+  }
+
+  /** Slices that wait. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const lane of this.#lanes.values()) waiting += lane.waiting;
+    return waiting;
+  }
+}
+
+/** To one Redis. */
+class Lane {
+  #underWay = 0;
+  /** By client; the first one's turn is next. */
+  readonly #queues = new Map<string, Waiting[]>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly patienceMs: number) {}
+
+  get waiting(): number {
+    let waiting = 0;
+    for (const queue of this.#queues.values()) waiting += queue.length;
+    return waiting;
+  }
+
+  take<T>(slice: Slice, act: () => Promise<T>): Promise<T> {
+    if (this.#queues.size === 0 && this.#fits(slice)) return this.#start(slice, act);
+    return new Promise<T>((resolve, reject) => {
+      const start = (): void => void this.#start(slice, act).then(resolve, reject);
+      this.#add({ ...slice, asker: slice.asker, untilMs: performance.now() + this.patienceMs, start, refuse: reject });
+    });
+  }
+
+  #fits({ size }: Slice): boolean {
+    return this.#underWay === 0 || this.#underWay + size <= MOST_UNDER_WAY;
+  }
+
+  async #start<T>({ size }: Slice, act: () => Promise<T>): Promise<T> {
+    this.#underWay += size;
+    try {
+      return await act();
+    } finally {
+      this.#underWay -= size;
+      this.#next();
+    }
+  }
+
+  #add(waiting: Waiting): void {
+    const { who } = waiting.asker;
+    const queue = this.#queues.get(who) ?? [];
+    if (waiting.isBegun) queue.unshift(waiting);
+    else if (queue.length < MOST_WAITING) queue.push(waiting);
+    else {
+      waiting.refuse(tooMuch());
+      return;
+    }
+    this.#queues.set(who, queue);
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref();
+  }
+
+  #next(): void {
+    for (const [who, queue] of this.#queues) {
+      const [first] = queue;
+      if (first !== undefined && !first.asker.hasLeft && !this.#fits(first)) return;
+      queue.shift();
+      // its next turn comes after all others'
+      this.#queues.delete(who);
+      if (queue.length > 0) this.#queues.set(who, queue);
+      if (first?.asker.hasLeft) first.refuse(tooMuch());
+      else first?.start();
+    }
+    if (this.#queues.size > 0 || this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Those whose time is up, and those who have left, keep no place. */
+  #look(): void {
+    const nowMs = performance.now();
+    for (const [who, queue] of this.#queues) {
+      const left: Waiting[] = [];
+      for (const waiting of queue) {
+        const isUp = !waiting.isBegun && nowMs > waiting.untilMs;
+        if (isUp || waiting.asker.hasLeft) waiting.refuse(tooMuch());
+        else left.push(waiting);
+      }
+      if (left.length > 0) this.#queues.set(who, left);
+      else this.#queues.delete(who);
+    }
+    this.#next();
+  }
+}
+
+const tooMuch = (): BrokerError =>
+  new BrokerError(
+    'overloaded',
+    'requests about many messages have to wait too long for their turn: nothing was done, try again',
+    { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
+  );
