@@ -34,9 +34,9 @@ local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
 local found, looked, text, longest, at_once = { '', 0 }, 0, 0, 1, 0
 
--- how many to read: one, two, four … while they are short, since what was read has been copied, whether it fits or not
+-- how many to read: one, four, eight while they are short, since what was read has been copied, whether it fits or not
 local function next_count()
-  at_once = at_once == 0 and 1 or math.min(2 * at_once, READ_AT_ONCE, (most_text - text) / longest)
+  at_once = at_once == 0 and 1 or math.min(4 * at_once, READ_AT_ONCE, (most_text - text) / longest)
   at_once = math.max(1, math.floor(at_once))
   return math.min(at_once, max - looked)
 end

@@ -52,7 +52,7 @@ local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[
 local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local most_text, slice, goes_on = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 
--- Entries are read one, two, four … at a time while they are short: what was read has been copied, whether it fits or not.
+-- Entries are read one, four, eight at a time while they are short: what was read has been copied, whether it fits or not.
 -- A lease that has ended is put into its order for less than a quarter of what a message costs.
 local READ_AT_ONCE, MOST_ENDED = 8, 4 * slice
 -- The repair at the end: members of one id that it reads for each pending entry and in all, and when it starts again after it
@@ -167,7 +167,7 @@ if has_more then
     end
     work = work + #due
     local is_end = #due < at_once
-    at_once = math.max(1, math.min(2 * at_once, READ_AT_ONCE, slice - work, math.floor((most_text - due_text) / longest)))
+    at_once = math.max(1, math.min(4 * at_once, READ_AT_ONCE, slice - work, math.floor((most_text - due_text) / longest)))
   until is_end or work >= slice or due_text >= most_text
   -- what was given back with a delay, a lease that has ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
@@ -236,7 +236,7 @@ while (new and new[next_new]) or (taken < max and text < most_text and (work < s
   else
     local count = '1'
     if max > 1 and new then
-      at_once = math.min(2 * at_once, READ_AT_ONCE, max - taken, slice - work, (most_text - text) / longest)
+      at_once = math.min(4 * at_once, READ_AT_ONCE, max - taken, slice - work, (most_text - text) / longest)
       at_once = math.max(1, math.floor(at_once))
       count = string.format('%d', at_once)
     end
