@@ -13,6 +13,8 @@ export interface Observer {
   answered(msgType: string, reason: Reason | undefined, tookMs: number, isWait: boolean): void;
   /** A request was refused before its type was known. */
   refused(reason: Reason): void;
+  /** A client took nothing of its reply, and was cut. */
+  stalled(): void;
   /** A look at a queue took these, and moved `died` others to the dead stream. */
   delivered(deliveries: readonly { readonly attempt: number }[], died: number): void;
   /** A batch of writes was confirmed by one WAIT, or was not; `tookMs`: how long that waited. */

@@ -34,5 +34,5 @@ export function createAdmit(gate: Gate, limits: Limits | undefined): Admit {
 }
 
 /** For whom a request counts: who its credentials belong to; without any, the machine that it comes from. */
-export const whoIs = (access: Access, { socket }: IncomingMessage): string =>
+export const whoIs = (access: Access, { socket }: Pick<IncomingMessage, 'socket'>): string =>
   access === ANYTHING ? clientOf(socket) : `key ${access.name}`;

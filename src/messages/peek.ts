@@ -1,9 +1,9 @@
 // MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
 import Joi from 'joi';
-import { STATES, peek as look, receiptOf } from '../queue/peek.js';
+import { STATES, peekInRoom, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
 import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
 type Request = Addressed & { state: State; max?: number; cursor?: string | null };
 
@@ -25,8 +25,9 @@ export const peek = {
     max: integer(1, MOST_AT_ONCE).optional(),
     cursor,
   }),
-  async handle({ saddr, state, max, cursor }: Request, { queues }: Broker): Promise<string> {
-    const page = await look(queues, saddr, state, max ?? DEFAULT_MAX, cursor ?? '');
+  async handle(request: Request, { queues }: Broker, _payload: string, { room }: Client): Promise<string> {
+    const { saddr, state, max = DEFAULT_MAX, cursor } = request;
+    const page = await peekInRoom(queues, room, saddr, state, max, cursor ?? '');
     const messages = page.messages.map((message) => textOf(message, saddr, state)).join(',');
     return `${REPLY_HEAD},"messages":[${messages}],"cursor":${page.cursor === '' ? 'null' : `"${page.cursor}"`}}`;
   },

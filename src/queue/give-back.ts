@@ -2,7 +2,12 @@
 import { redisFailure } from '../redis/failure.js';
 import { attemptsKey, heldKey, leasesKey, queueKey } from './keys.js';
 import type { Queues } from './queues.js';
-import type { Delivery } from './recv.js';
+
+/** Of a delivery, what names it. */
+interface Given {
+  readonly receipt: string;
+  readonly leaseUntilMs: number;
+}
 
 /** Given back per script call, so that Redis is not stopped for long. */
 const AT_ONCE = 100;
@@ -17,7 +22,7 @@ const AT_ONCE = 100;
 export async function giveBack(
   { redis, settings }: Queues,
   address: number,
-  deliveries: readonly Delivery[],
+  deliveries: readonly Given[],
   attemptId = '',
 ): Promise<void> {
   const { keyPrefix: prefix } = settings;

@@ -2,6 +2,8 @@
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import type { Message, Queues } from './queues.js';
+import { settle } from './room.js';
+import type { Room } from './room.js';
 
 export const STATES = ['waiting', 'leased', 'delayed', 'dead'] as const;
 export type State = (typeof STATES)[number];
@@ -20,6 +22,34 @@ export interface Seen extends Message {
 
 const FIELDS = 9;
 
+interface Page {
+  messages: Seen[];
+  /** Where to go on; empty at the end. */
+  cursor: string;
+}
+
+/** The same as {@link peek}, when there is room for what it brings. @throws BrokerError overloaded, when there is none */
+export async function peekInRoom(
+  queues: Queues,
+  room: Room,
+  address: number,
+  state: State,
+  max: number,
+  cursor: string,
+): Promise<Page> {
+  const reserved = room.reserve(max, queues.sizes, address);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  let page: Page;
+  try {
+    page = await peek(queues, address, state, max, cursor);
+  } catch (error) {
+    room.settle(reservation, 0);
+    throw error;
+  }
+  settle(room, reservation, queues.sizes, address, page.messages);
+  return page;
+}
+
 /**
  * @param max most messages to look at: that many are returned at most
  * @param cursor what an earlier call returned; empty: from the start
@@ -32,7 +62,7 @@ export async function peek(
   state: State,
   max: number,
   cursor = '',
-): Promise<{ messages: Seen[]; cursor: string }> {
+): Promise<Page> {
   const { keyPrefix: prefix } = settings;
   try {
     const [next, ...found] = await redis.aizumiPeek(

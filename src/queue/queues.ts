@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
+import { MessageSizes } from './message-sizes.js';
 import { QueueLengths } from './queue-lengths.js';
 import { UsedAddresses } from './used-addresses.js';
 
@@ -179,6 +180,7 @@ export interface Queues {
   readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
+  readonly sizes: MessageSizes;
   readonly used: UsedAddresses;
   readonly observer: Observer | undefined;
 }
@@ -204,6 +206,7 @@ export function createQueues(
     durable,
     settings,
     lengths: new QueueLengths(),
+    sizes: new MessageSizes(),
     used: new UsedAddresses(),
     observer,
   };

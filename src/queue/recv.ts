@@ -1,5 +1,6 @@
 // RECV: takes the next messages of a queue under a lease.
 import { redisFailure } from '../redis/failure.js';
+import { giveBack } from './give-back.js';
 import {
   attemptsKey,
   backedKey,
@@ -15,6 +16,8 @@ import {
   settingsKey,
 } from './keys.js';
 import type { Message, Queues } from './queues.js';
+import { settle } from './room.js';
+import type { Room } from './room.js';
 
 export interface RecvOptions {
   /** Most messages to take; 1 without it. Fewer come when fewer wait, or when they are long. */
@@ -23,6 +26,8 @@ export interface RecvOptions {
   visibilityTimeoutMs?: number | undefined;
   /** Asked again while something of what this attempt took is leased, that is returned again, and no more taken. */
   attemptId?: string | undefined;
+  /** Where the messages must fit; undefined: anywhere. */
+  room?: Room | undefined;
 }
 
 /** A message together with its lease. */
@@ -47,12 +52,36 @@ export interface Received {
 
 /**
  * Takes messages from the queue of `address`, each leased to it.
- * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end)
+ * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end);
+ * overloaded, when there is no room for them
  */
-export async function recv(
+export async function recv(queues: Queues, address: number, options: RecvOptions = {}): Promise<Received> {
+  const { room, max = 1, attemptId } = options;
+  if (room === undefined) return take(queues, address, options);
+  const { sizes } = queues;
+  const reserved = room.reserve(max, sizes, address);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  let received: Received;
+  try {
+    received = await take(queues, address, options);
+  } catch (error) {
+    room.settle(reservation, 0);
+    throw error;
+  }
+  const { messages } = received;
+  try {
+    settle(room, reservation, sizes, address, messages);
+  } catch (error) {
+    await giveBack(queues, address, messages, attemptId);
+    throw error;
+  }
+  return received;
+}
+
+async function take(
   { redis, settings, observer, used }: Queues,
   address: number,
-  options: RecvOptions = {},
+  options: RecvOptions,
 ): Promise<Received> {
   used.note(address);
   const { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs } = settings;

@@ -4,6 +4,7 @@ import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
 import { delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
+import { noteSent } from './message-sizes.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
 import { register } from './register.js';
 
@@ -28,6 +29,7 @@ const PLAIN: SendOptions = { durability: 'primary', dedup: false };
  */
 export async function send(queues: Queues, address: number, message: Message, options = PLAIN): Promise<void> {
   queues.used.note(address);
+  noteSent(queues.sizes, address, message.payload);
   const isPlain = !options.dedup && !options.delayMs;
   const { lengths } = queues;
   const hasRoom = isPlain && lengths.hasRoom(address, performance.now()) && !lengths.isAhead(address);

@@ -14,6 +14,7 @@ import { move } from '../../src/queue/move.js';
 import { STATES, peek } from '../../src/queue/peek.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import type { QueueRedis, Queues } from '../../src/queue/queues.js';
+import { MessageSizes } from '../../src/queue/message-sizes.js';
 import { QueueLengths } from '../../src/queue/queue-lengths.js';
 import { UsedAddresses } from '../../src/queue/used-addresses.js';
 import { recv } from '../../src/queue/recv.js';
@@ -97,6 +98,7 @@ class Failing {
       durable: durableOf(failing),
       settings,
       lengths: new QueueLengths(),
+      sizes: new MessageSizes(),
       used: new UsedAddresses(),
       observer: undefined,
     };
