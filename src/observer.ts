@@ -15,6 +15,8 @@ export interface Observer {
   refused(reason: Reason): void;
   /** A limit refused a client. */
   limited(limit: Limit): void;
+  /** A client took nothing of its reply, and was cut. */
+  stalled(): void;
   /** A look at a queue took these, and moved `died` others to the dead stream. */
   delivered(deliveries: readonly { readonly attempt: number }[], died: number): void;
   /** A batch of writes was confirmed by one WAIT, or was not; `tookMs`: how long that waited. */

@@ -58,8 +58,15 @@ export interface Settings {
   MAX_BODY_BYTES: number;
   /** Requests in one body. */
   MAX_BATCH: number;
+  /** What the messages in the reply to one body may weigh. */
+  MAX_REPLY_BYTES: number;
+  /** Memory of a worker for what its clients make it hold; undefined: a share of what there is (memory-limit). */
+  MAX_BYTES_IN_FLIGHT: number | undefined;
+  /** RECVs that may wait at once in a worker, of one client, and on one connection. */
+  MAX_WAITING_RECVS: number;
+  MAX_CLIENT_WAITING_RECVS: number;
+  MAX_CONNECTION_WAITING_RECVS: number;
   /** Limits of each worker; undefined: none. */
-  MAX_BYTES_IN_FLIGHT: number;
   MAX_CONNECTIONS: number | undefined;
   MAX_CLIENT_REQUESTS_PER_S: number | undefined;
   MAX_ADDRESS_REQUESTS_PER_S: number | undefined;
@@ -141,7 +148,14 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
   MAX_CLIENT_BYTES: Joi.number().integer().min(65_536).default(1_073_741_824),
   MAX_BODY_BYTES: Joi.number().integer().min(1024).max(MAX_BODY_BYTES).default(1_048_576),
   MAX_BATCH: Joi.number().integer().min(1).max(100_000).default(1_000),
-  MAX_BYTES_IN_FLIGHT: Joi.number().integer().min(1024).default(134_217_728),
+  // 16 of the largest messages; in pieces, joined and on its way a reply takes four times as much for a moment
+  MAX_REPLY_BYTES: Joi.number().integer().min(65_536).max(MAX_BODY_BYTES).default(16_777_216),
+  MAX_BYTES_IN_FLIGHT: Joi.number().integer().min(1024),
+  MAX_WAITING_RECVS: Joi.number().integer().min(1).default(20_000),
+  // without credentials a client is a machine: all behind a balancer are one
+  MAX_CLIENT_WAITING_RECVS: Joi.number().integer().min(1).default(10_000),
+  // as many as a batch holds
+  MAX_CONNECTION_WAITING_RECVS: Joi.number().integer().min(1).default(1_000),
   MAX_CONNECTIONS: Joi.number().integer().min(1),
   MAX_CLIENT_REQUESTS_PER_S: Joi.number().integer().min(1).max(MAX_PER_S),
   MAX_ADDRESS_REQUESTS_PER_S: Joi.number().integer().min(1).max(MAX_PER_S),

@@ -13,10 +13,14 @@ import { createApp } from './http/app.js';
 import { createLimits } from './http/limits.js';
 import { createCheckLocal } from './http/local-only.js';
 import { createProbeApp } from './http/probe-server.js';
+import { Memory } from './http/memory.js';
 import { createHttpServer, drain, listen } from './http/server.js';
 import { startTls } from './http/tls.js';
 import { Undos } from './http/undos.js';
+import { Waits } from './http/waits.js';
+import { defaultMemoryBytes } from './memory-limit.js';
 import { names } from './names/names.js';
+import { ENVELOPE_BYTES } from './queue/message-sizes.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting.js';
@@ -33,6 +37,8 @@ export const VERSION = (
 
 /** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request waits for Redis to take it; the rest is for the answer. */
 const KEEP_SHARE = 0.85;
+/** A largest body while it is answered, and other requests beside it; in largest bodies. */
+const LARGEST_REQUEST_COPIES = 4;
 /** Redis counts as away when it does not answer a scrape by then. */
 const SCRAPE_PING_MS = 1_000;
 
@@ -96,6 +102,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   let draining = false;
   const probes = { ping: () => ping(redis), isDraining: () => draining };
   const undos = new Undos(log);
+  const memory = memoryFor(config, log);
   const app = createApp({
     broker: {
       queues,
@@ -111,7 +118,13 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     log,
     maxBodyBytes: config.maxBodyBytes,
     maxBatch: config.maxBatch,
-    maxBytesInFlight: config.maxBytesInFlight,
+    memory,
+    waits: new Waits({
+      connection: config.maxConnectionWaitingRecvs,
+      client: config.maxClientWaitingRecvs,
+      worker: config.maxWaitingRecvs,
+    }),
+    maxReplyBytes: Math.max(config.maxReplyBytes, config.maxBodyBytes + ENVELOPE_BYTES),
     checkLocal: gate === OPEN_GATE && !config.allowAnonymous ? createCheckLocal() : undefined,
     limits,
     probes,
@@ -152,6 +165,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     readMetrics: metrics?.reader({
       version: VERSION,
       waiters: () => waiting.count,
+      memory: () => memory,
       redisAnswers: async () =>
         (await within(
           SCRAPE_PING_MS,
@@ -176,3 +190,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     },
   };
 }
+
+/** Never less than the largest request takes. */
+const memoryFor = ({ maxBytesInFlight, maxBodyBytes, workers }: Config, log: Logger): Memory =>
+  new Memory(Math.max(maxBytesInFlight ?? defaultMemoryBytes(workers), LARGEST_REQUEST_COPIES * maxBodyBytes), log);

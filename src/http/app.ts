@@ -4,6 +4,7 @@ import Koa from 'koa';
 import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
 import type { Gate } from '../access/gate.js';
+import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
@@ -11,12 +12,13 @@ import { isBatch } from '../messages/json-text.js';
 import { createAdmit } from './admission.js';
 import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
-import { readBody, sizeOf } from './body.js';
-import { BytesInFlight } from './bytes-in-flight.js';
+import { memoryOf, readBody } from './body.js';
 import { HttpClient } from './client.js';
+import type { ClientLimits } from './client.js';
 import { fail } from './failure.js';
 import type { Limits } from './limits.js';
 import type { CheckLocal } from './local-only.js';
+import type { Memory } from './memory.js';
 import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
@@ -24,6 +26,11 @@ import { addQueues } from './queues.js';
 import { addReference } from './reference.js';
 import { reply } from './reply.js';
 import type { Undos } from './undos.js';
+import { countUnsent, limitStall } from './unsent.js';
+import type { Waits } from './waits.js';
+
+/** What a request takes until it is answered: Node's, Koa's and aizumi's objects for it (docs/limits.md). */
+const REQUEST_BYTES = 8_192;
 
 export interface AppOptions {
   broker: Broker;
@@ -31,7 +38,9 @@ export interface AppOptions {
   log: Logger;
   maxBodyBytes: number;
   maxBatch: number;
-  maxBytesInFlight: number;
+  memory: Memory;
+  waits: Waits;
+  maxReplyBytes: number;
   /** Undefined: whoever reaches it is let through. */
   checkLocal?: CheckLocal | undefined;
   /** Undefined: none. */
@@ -41,19 +50,32 @@ export interface AppOptions {
 }
 
 export function createApp(options: AppOptions): Koa {
-  const { broker, gate, log, maxBodyBytes, maxBatch, checkLocal, limits, probes, undos } = options;
-  const inFlight = new BytesInFlight(Math.max(options.maxBytesInFlight, maxBodyBytes));
+  const { broker, gate, log, maxBodyBytes, maxBatch, memory, checkLocal, limits, probes, undos } = options;
+  const clientLimits: ClientLimits = { ...options, maxMessageBytes: maxBodyBytes, count: limits?.countAddress };
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   const admit = createAdmit(gate, limits);
   addProbes(router, probes);
-  addQueues(router, broker, admit);
+  addQueues(router, broker, admit, memory);
   addReference(router, { version: broker.version, maxBatch });
   const answerPost = async (ctx: Context): Promise<void> => {
-    const admission = admit(ctx.req);
-    const access = admission instanceof Promise ? await admission : admission;
-    const text = await readBody(ctx.req, maxBodyBytes, inFlight);
-    const client = new HttpClient(ctx.req.socket, access, limits?.countAddress);
+    memory.take('requests', REQUEST_BYTES);
+    try {
+      const admission = admit(ctx.req);
+      const access = admission instanceof Promise ? await admission : admission;
+      const text = await readBody(ctx.req, maxBodyBytes, memory);
+      try {
+        await answerText(text, access, ctx);
+      } finally {
+        memory.give('requests', memoryOf(text));
+      }
+    } finally {
+      memory.give('requests', REQUEST_BYTES);
+    }
+  };
+
+  const answerText = async (text: string, access: Access, ctx: Context): Promise<void> => {
+    const client = new HttpClient(ctx.req.socket, access, clientLimits);
     client.log = log;
     client.res = ctx.res;
     client.traceparent = traceparentOf(ctx.req.headers.traceparent);
@@ -64,12 +86,12 @@ export function createApp(options: AppOptions): Koa {
         const { code, text: all, headers } = await answers;
         replyOrUndo(client, undos, ctx, code, all, headers);
       } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
+      countUnsent(ctx.res, ctx.req.socket, memory);
     } catch (error) {
       client.undo(undos); // the client is told of the error and of nothing else
       throw error;
     } finally {
       client.release();
-      inFlight.give(sizeOf(text));
     }
   };
 
@@ -92,6 +114,7 @@ export function createApp(options: AppOptions): Koa {
       if (failure && failure.msgType === undefined && ctx.req.method === 'POST')
         broker.observer?.refused(failure.reason);
     }
+    limitStall(ctx.res);
   });
   app.use(router.routes());
   app.use((ctx: Context) => {

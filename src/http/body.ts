@@ -2,28 +2,31 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { BrokerError } from '../errors.js';
-import type { BytesInFlight } from './bytes-in-flight.js';
+import type { Memory } from './memory.js';
 
 /** The client went away before its request was complete: there is nobody to answer. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
+/** What a byte of a body takes until the request is answered: its text, the command to Redis, and that command's bytes. */
+export const BODY_COPIES = 3;
+
 /**
  * Reads a request's body, giving up as soon as it is over `maxBytes`; what still comes is discarded by Node.
- * @param inFlight has room for it until the caller gives {@link sizeOf} back; of what is thrown nothing is left in it
+ * @param memory what the body takes is counted there until the caller gives {@link memoryOf} back, and not if this throws
  * @throws BrokerError too_large, unsupported_media_type, invalid_json (not UTF-8), overloaded; ClientGone
  */
-export async function readBody(req: IncomingMessage, maxBytes: number, inFlight: BytesInFlight): Promise<string> {
-  inFlight.check(checkHeaders(req, maxBytes));
-  const bytes = await collect(req, maxBytes, inFlight);
+export async function readBody(req: IncomingMessage, maxBytes: number, memory: Memory): Promise<string> {
+  memory.check(checkHeaders(req, maxBytes) * BODY_COPIES);
+  const bytes = await collect(req, maxBytes, memory);
   if (isUtf8(bytes)) return bytes.toString();
-  inFlight.give(bytes.length);
+  memory.give('requests', bytes.length * BODY_COPIES);
   throw new BrokerError('invalid_json', 'the body is not valid UTF-8');
 }
 
-/** Of a text that was read here, in bytes. */
-export const sizeOf = (text: string): number => Buffer.byteLength(text);
+/** What a text that was read here takes, bytes. */
+export const memoryOf = (text: string): number => Buffer.byteLength(text) * BODY_COPIES;
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i;
 
@@ -43,20 +46,21 @@ function checkHeaders({ headers }: IncomingMessage, maxBytes: number): number {
   return announced;
 }
 
-function collect(req: IncomingMessage, maxBytes: number, inFlight: BytesInFlight): Promise<Buffer> {
+function collect(req: IncomingMessage, maxBytes: number, memory: Memory): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    // a connection remembers its latest request: with a listener left on it, it would remember the body
+    const forget = (): void => void req.off('data', onData).off('end', onEnd).off('error', onError);
     const giveUp = (error: Error): void => {
-      req.off('data', onData);
-      inFlight.give(size);
-      size = 0;
+      forget();
+      memory.give('requests', size * BODY_COPIES);
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
       try {
         if (size + chunk.length > maxBytes) throw tooLarge(maxBytes);
-        inFlight.take(chunk.length);
+        memory.take('requests', chunk.length * BODY_COPIES);
       } catch (error) {
         giveUp(error as Error);
         return;
@@ -64,12 +68,12 @@ function collect(req: IncomingMessage, maxBytes: number, inFlight: BytesInFlight
       size += chunk.length;
       chunks.push(chunk);
     };
-    req.on('data', onData);
-    req.once('end', () => {
-      size = 0; // the caller's from here on
+    const onEnd = (): void => {
+      forget();
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
-    });
-    req.once('error', (error) => giveUp(new ClientGone(error.message)));
+    };
+    const onError = (error: Error): void => giveUp(new ClientGone(error.message));
+    req.on('data', onData).on('end', onEnd).on('error', onError);
   });
 }
 

@@ -7,7 +7,21 @@ import type { Client, Deed } from '../messages/fields.js';
 import { auditDone } from './audit.js';
 import { Connection, isWithheld } from './connection.js';
 import { nameOf } from './limits.js';
+import { ReplyRoom } from './reply-room.js';
+import type { ReplyLimits } from './reply-room.js';
 import type { Undos } from './undos.js';
+import type { Waits } from './waits.js';
+
+/** What a client may take of its worker. */
+export interface ClientLimits extends ReplyLimits {
+  readonly waits: Waits;
+  /** Counts a request of this address. */
+  readonly count?: Client['count'];
+}
+
+/** What an element of a batch takes beside its text until all are answered, and a RECV that waits, bytes (docs/limits.md). */
+const ELEMENT_BYTES = 2_048;
+const WAIT_BYTES = 1_024;
 
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
@@ -18,12 +32,39 @@ export class HttpClient implements Client {
   res: ServerResponse | undefined;
   /** Of the reply, beyond the usual; undefined: none. */
   headers: Record<string, string> | undefined;
+  readonly room: ReplyRoom;
+  readonly count: Client['count'];
+  #elements = 0;
+  /** For whom its waiting RECVs count; the address of a connection is not known when that is closed. */
+  #waitsFor: string | undefined;
 
   constructor(
-    private readonly socket: Socket,
+    readonly socket: Socket,
     readonly access: Access,
-    readonly count?: Client['count'],
-  ) {}
+    private readonly limits: ClientLimits,
+  ) {
+    this.room = new ReplyRoom(limits);
+    this.count = limits.count;
+  }
+
+  startBatch(size: number): void {
+    this.limits.memory.take('requests', size * ELEMENT_BYTES);
+    this.#elements = size;
+    this.room.share();
+  }
+
+  startWait(): void {
+    const { memory, waits } = this.limits;
+    memory.check(WAIT_BYTES);
+    this.#waitsFor ??= this.who;
+    waits.begin(Connection.of(this.socket), this.#waitsFor);
+    memory.force('waits', WAIT_BYTES);
+  }
+
+  endWait(): void {
+    this.limits.waits.end(Connection.of(this.socket), this.#waitsFor ?? '');
+    this.limits.memory.give('waits', WAIT_BYTES);
+  }
 
   /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
   get isGone(): boolean {
@@ -80,9 +121,11 @@ export class HttpClient implements Client {
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** The request has been answered: the connection may bring another. */
+  /** The reply was handed to its connection, which may bring another request. */
   release(): void {
     if (this.#leaves.length > 0) Connection.of(this.socket).offLeave(this.#left);
+    if (this.#elements > 0) this.limits.memory.give('requests', this.#elements * ELEMENT_BYTES);
+    this.room.release();
   }
 
   readonly #left = (): void => this.#leaves.forEach((leave) => leave());

@@ -15,6 +15,8 @@ export class Connection {
   readonly #leaves = new Set<() => void>();
   readonly #withheld = new Map<ServerResponse, (wasHanded: boolean) => void>();
 
+  /** RECVs on it that wait (http/waits). */
+  waits = 0;
   #isLeft = false;
 
   private constructor(private readonly socket: Socket) {

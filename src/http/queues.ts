@@ -3,12 +3,15 @@ import type Router from '@koa/router';
 import type { Broker } from '../messages/fields.js';
 import { listQueues, showQueue } from '../messages/queues.js';
 import type { Admit } from './admission.js';
+import type { Memory } from './memory.js';
 import { reply } from './reply.js';
+import { countUnsent } from './unsent.js';
 
-export function addQueues(router: Router, broker: Broker, admit: Admit): void {
+export function addQueues(router: Router, broker: Broker, admit: Admit, memory: Memory): void {
   router.get('/queues', async (ctx) => {
     const access = await admit(ctx.req);
     reply(ctx, 200, await listQueues({ ...ctx.query }, broker, access));
+    countUnsent(ctx.res, ctx.req.socket, memory);
   });
   router.get('/queues/:address', async (ctx) => {
     const access = await admit(ctx.req);

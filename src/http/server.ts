@@ -7,9 +7,11 @@ import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
 import { limitConnections } from './crowd.js';
 import { refuse } from './failure.js';
+import { isAnswered, latestReplyOn, limitPipelining } from './pipelining.js';
 import { rawReply } from './raw-reply.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
+import { cutStalled } from './unsent.js';
 
 /** A client must have sent its headers, and its whole request, within these times; an idle connection is kept for the third. */
 const HEADERS_MS = 10_000;
@@ -45,10 +47,11 @@ export function createHttpServer(
   { maxConnections, tls, observer }: ServerOptions = {},
 ): Server {
   const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
+  limitPipelining(server);
+  cutStalled(server, isAnswered, observer);
   server.on('request', maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener);
   // what a client expects beyond 100-continue changes nothing in how it is answered
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
-  server.on('request', (req: IncomingMessage, res: ServerResponse) => latestReply.set(req.socket, res));
   // Not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered. Not so
   // over TLS: there a connection that is half closed and then reset stays in Node for ever.
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = tls === undefined;
@@ -97,9 +100,6 @@ export async function drain(server: Server): Promise<void> {
   clearTimeout(cut);
 }
 
-/** The reply to the latest request on each connection. */
-const latestReply = new WeakMap<Socket, ServerResponse>();
-
 /** What Node's parser refused is answered in the shape of every error, behind the replies to the requests before it. */
 function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
@@ -107,7 +107,7 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
     return;
   }
   const failure = brokenRequest(error);
-  const latest = latestReply.get(socket);
+  const latest = latestReplyOn(socket);
   if (latest && !latest.req.complete && !latest.headersSent) {
     // broken in its body: it has a reply of its own
     // Node tells nobody who reads the body that no more will come

@@ -4,6 +4,7 @@ import type { Access, Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
 import type { Queues } from '../queue/queues.js';
+import type { Room } from '../queue/room.js';
 import type { Caller, Waiting } from '../queue/waiting.js';
 import type { Durability } from '../redis/durable-writes.js';
 import type { Traces } from '../tracing.js';
@@ -46,6 +47,14 @@ export interface Client extends Caller {
   onUnanswered(undo: () => Promise<void>): void;
   /** Writes the audit log; undefined: there is none. */
   audit?(deed: Deed): void;
+  /** Where the messages that it asks for must fit. */
+  readonly room: Room;
+  /** The body is a batch of so many requests; before any is started. @throws BrokerError overloaded */
+  startBatch(size: number): void;
+  /** A RECV begins to wait. @throws BrokerError overloaded, rate_limited: it must not */
+  startWait(): void;
+  /** It waits no longer. */
+  endWait(): void;
   /** Counts a valid request of this address; undefined without a limit. @throws BrokerError rate_limited */
   readonly count?: ((saddr: number) => void) | undefined;
 }

@@ -50,6 +50,9 @@ const KNOWN = MESSAGE_TYPES.filter((type) => type !== pushRequest && type !== pu
 
 const GLANCES = new Map(MESSAGE_TYPES.flatMap(({ schema }) => (schema ? [[schema, glanceOf(schema)]] : [])));
 
+/** Characters. */
+const LONG_PAYLOAD = 1_024;
+
 /** What can be said of a request whose type is not known. */
 const ANY_REQUEST = requestSchema().unknown();
 
@@ -69,11 +72,13 @@ export async function answer(text: string, broker: Broker, client: Client): Prom
  * that one, so that they stay in order.
  * @param text a JSON array of 1 to `most` requests
  * @returns for each what {@link answer} would return
- * @throws BrokerError when nothing was done: invalid_json, invalid_request, too_large
+ * @throws BrokerError when nothing was done: invalid_json, invalid_request, too_large, overloaded
  */
 export function answerBatch(text: string, broker: Broker, client: Client, most: number): Promise<string>[] {
+  const requests = parseBatch(text, most);
+  client.startBatch(requests.length);
   const sends = new Map<unknown, Sends>();
-  return parseBatch(text, most).map((request) =>
+  return requests.map((request) =>
     request instanceof BrokerError ? Promise.reject(request) : answerInOrder(request, broker, client, sends),
   );
 }
@@ -107,6 +112,8 @@ function answerInOrder(
 }
 
 async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
+  // its text is what counts; what JSON.parse has made of it may take twenty times as much memory until the answer
+  if (payload !== undefined && payload.length > LONG_PAYLOAD) (fields as Record<string, unknown>).payload = null;
   const type = typeOf(fields);
   const { observer } = broker;
   const sinceMs = observer === undefined ? 0 : performance.now();

@@ -1,7 +1,7 @@
 // MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
 import Joi from 'joi';
 import { BrokerError } from '../errors.js';
-import { STATES, isCursor, peek as look, receiptOf } from '../queue/peek.js';
+import { STATES, isCursor, peekInRoom, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
 import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './fields.js';
@@ -28,14 +28,10 @@ export const peek = {
     max: integer(1, MOST_AT_ONCE).optional(),
     cursor,
   }),
-  async handle(
-    { saddr, state, max, cursor }: Request,
-    { queues }: Broker,
-    _payload: string,
-    client: Client,
-  ): Promise<string> {
+  async handle(request: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
+    const { saddr, state, max = DEFAULT_MAX, cursor } = request;
     if (cursor && !isCursor(state, cursor)) throw noCursor();
-    const page = await look(queues, saddr, state, max ?? DEFAULT_MAX, cursor ?? '', client);
+    const page = await peekInRoom(queues, client.room, saddr, state, max, cursor ?? '', client);
     const messages = page.messages.map((message) => textOf(message, saddr, state)).join(',');
     return `${REPLY_HEAD},"messages":[${messages}],"cursor":${page.cursor === '' ? 'null' : `"${page.cursor}"`}}`;
   },

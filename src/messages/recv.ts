@@ -40,10 +40,17 @@ export const recv = {
     client: Client,
   ): Promise<string> {
     const { saddr: receiver, wait_ms = 0, max, details = false, visibility_timeout_ms, attempt_id } = request;
-    const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id };
+    const { room } = client;
+    const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id, room };
     // it may take as long as one that waits
     if (max !== undefined && max > SLICE_MESSAGES) client.onLeave(() => undefined);
-    const messages = await waiting.recv(receiver, options, wait_ms, client);
+    if (wait_ms > 0) client.startWait();
+    let messages: Delivery[];
+    try {
+      messages = await waiting.recv(receiver, options, wait_ms, client);
+    } finally {
+      if (wait_ms > 0) client.endWait();
+    }
     const [message] = messages;
     if (message === undefined) throw new BrokerError('queue_empty', 'no message waits for you: ask again later');
     traces?.received(messages);

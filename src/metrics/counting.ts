@@ -38,6 +38,7 @@ export function createObserver(registry: Registry): Observer {
   const deliveries = counter('aizumi_deliveries_total', 'Messages delivered');
   const redeliveries = counter('aizumi_redeliveries_total', 'Messages delivered that had been delivered before');
   const deaths = counter('aizumi_dead_letters_total', 'Messages moved to dead streams');
+  const stalls = counter('aizumi_stalled_connections_total', 'Connections cut because a reply was not taken');
   const writes = new Histogram({
     name: 'aizumi_group_commit_writes',
     help: 'Writes confirmed by one WAIT',
@@ -58,6 +59,7 @@ export function createObserver(registry: Registry): Observer {
     },
     refused: (reason) => answered('none', reason),
     limited: (limit) => refusals.inc({ limit }),
+    stalled: () => stalls.inc(),
     delivered(taken, died) {
       const again = taken.filter(({ attempt }) => attempt > 1).length;
       if (taken.length > 0) deliveries.inc(taken.length);

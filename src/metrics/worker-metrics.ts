@@ -1,6 +1,7 @@
 // What a scrape reads of one worker: what was counted, and how it is at that moment. docs/operations.md has each metric.
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import type { Memory } from '../http/memory.js';
 import type { Observer } from '../observer.js';
 import type { Replication } from '../redis/replication.js';
 import { createObserver } from './counting.js';
@@ -29,6 +30,7 @@ export type ReadMetrics = (queues: boolean) => Promise<Reading>;
 export interface Sources {
   readonly version: string;
   waiters: () => number;
+  memory: () => Memory;
   /** Whether Redis answers now. */
   redisAnswers: () => Promise<boolean>;
   replication: () => Iterable<[primary: string, replication: Replication]>;
@@ -57,7 +59,7 @@ export function createWorkerMetrics(): WorkerMetrics {
   };
 }
 
-function addSources(registry: Registry, { version, waiters, redisAnswers, replication }: Sources): void {
+function addSources(registry: Registry, { version, waiters, memory, redisAnswers, replication }: Sources): void {
   const gauge = (
     name: string,
     help: string,
@@ -79,6 +81,10 @@ function addSources(registry: Registry, { version, waiters, redisAnswers, replic
     info.set({ version, node_version: process.version }, 1),
   );
   gauge('aizumi_waiting_receivers', 'RECVs that wait for a message now', 'sum', [], (count) => count.set(waiters()));
+  gauge('aizumi_memory_taken_bytes', 'What clients make the worker hold, as it counts it', 'sum', ['use'], (bytes) => {
+    for (const [use, taken] of Object.entries(memory().taken)) bytes.set({ use }, taken);
+  });
+  gauge('aizumi_memory_limit_bytes', 'What that may be', 'sum', [], (limit) => limit.set(memory().limit));
   gauge('aizumi_redis_up', '1 when Redis answers; of several workers the least', 'min', [], async (up) =>
     up.set((await redisAnswers()) ? 1 : 0),
   );

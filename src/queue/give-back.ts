@@ -2,9 +2,14 @@
 import { redisFailure } from '../redis/failure.js';
 import { attemptsKey, heldKey, leasesKey, queueKey } from './keys.js';
 import type { Queues } from './queues.js';
-import type { Delivery } from './recv.js';
 import { SLICE_MESSAGES } from './slices.js';
 import { NOBODY } from './turns.js';
+
+/** Of a delivery, what names it. */
+interface Given {
+  readonly receipt: string;
+  readonly leaseUntilMs: number;
+}
 
 /**
  * Gives back what a RECV returned and nobody was told, at once; it does not count as a delivery. What somebody else was told
@@ -17,7 +22,7 @@ import { NOBODY } from './turns.js';
 export async function giveBack(
   { redis, settings, turns }: Queues,
   address: number,
-  deliveries: readonly Delivery[],
+  deliveries: readonly Given[],
   attemptId = '',
   who = NOBODY.who,
 ): Promise<void> {

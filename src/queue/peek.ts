@@ -2,6 +2,8 @@
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import type { Message, Queues } from './queues.js';
+import { settle } from './room.js';
+import type { Room } from './room.js';
 import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
@@ -45,6 +47,29 @@ const CURSORS = Object.fromEntries(
 
 /** Whether {@link peek} may have returned it for this state. */
 export const isCursor = (state: State, cursor: string): boolean => CURSORS[state].test(cursor);
+
+/** The same as {@link peek}, when there is room for what it brings. @throws BrokerError overloaded, when there is none */
+export async function peekInRoom(
+  queues: Queues,
+  room: Room,
+  address: number,
+  state: State,
+  max: number,
+  cursor: string,
+  asker: Asker,
+): Promise<Page> {
+  const reserved = room.reserve(max, queues.sizes, address);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  let page: Page;
+  try {
+    page = await peek(queues, address, state, max, cursor, asker);
+  } catch (error) {
+    room.settle(reservation, 0);
+    throw error;
+  }
+  settle(room, reservation, queues.sizes, address, page.messages);
+  return page;
+}
 
 /**
  * @param max most messages to look at: that many are returned at most, and no more once their payloads are {@link MOST_BYTES} long

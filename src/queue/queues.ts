@@ -4,6 +4,7 @@ import { nodeOf } from '../redis/cluster.js';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
+import { MessageSizes } from './message-sizes.js';
 import { QueueLengths } from './queue-lengths.js';
 import { Shares } from './shares.js';
 import { Turns } from './turns.js';
@@ -205,6 +206,7 @@ export interface Queues {
   readonly durable: DurableWrites;
   readonly settings: QueueSettings;
   readonly lengths: QueueLengths;
+  readonly sizes: MessageSizes;
   readonly used: UsedAddresses;
   readonly shares: Shares;
   readonly turns: Turns;
@@ -232,6 +234,7 @@ export function createQueues(
     durable,
     settings,
     lengths: new QueueLengths(),
+    sizes: new MessageSizes(),
     used: new UsedAddresses(),
     shares: new Shares(settings),
     // while a Cluster's map of slots is not known, commands fail at once

@@ -1,5 +1,6 @@
 // RECV: takes the next messages of a queue under a lease.
 import { redisFailure } from '../redis/failure.js';
+import { giveBack } from './give-back.js';
 import {
   attemptsKey,
   backedKey,
@@ -15,6 +16,8 @@ import {
   settingsKey,
 } from './keys.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
+import { settle } from './room.js';
+import type { Room } from './room.js';
 import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
@@ -26,6 +29,8 @@ export interface RecvOptions {
   visibilityTimeoutMs?: number | undefined;
   /** Asked again while something of what this attempt took is leased, that is returned again, and no more taken. */
   attemptId?: string | undefined;
+  /** Where the messages must fit; undefined: anywhere. */
+  room?: Room | undefined;
 }
 
 /** A message together with its lease. */
@@ -65,13 +70,41 @@ const PATIENCE_MS = 500;
  * Takes messages from the queue of `address`, each leased to it: a slice at a time, until there are `max`, or no more.
  * @returns what the slices before brought, also when a later one fails
  * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end),
- *   overloaded
+ *   overloaded (also when there is no room for them)
  */
 export async function recv(
   queues: Queues,
   address: number,
   options: RecvOptions = {},
-  { asker = NOBODY, isBegun = false, read }: RecvManner = {},
+  manner: RecvManner = {},
+): Promise<Received> {
+  const { room, max = 1, attemptId } = options;
+  if (room === undefined) return take(queues, address, options, manner);
+  const { sizes } = queues;
+  const reserved = room.reserve(max, sizes, address);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  let received: Received;
+  try {
+    received = await take(queues, address, options, manner);
+  } catch (error) {
+    room.settle(reservation, 0);
+    throw error;
+  }
+  const { messages } = received;
+  try {
+    settle(room, reservation, sizes, address, messages);
+  } catch (error) {
+    await giveBack(queues, address, messages, attemptId, manner.asker?.who);
+    throw error;
+  }
+  return received;
+}
+
+async function take(
+  queues: Queues,
+  address: number,
+  options: RecvOptions,
+  { asker = NOBODY, isBegun = false, read }: RecvManner,
 ): Promise<Received> {
   const { settings, observer, turns, used } = queues;
   used.note(address);

@@ -4,6 +4,7 @@ import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
 import { deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
+import { noteSent } from './message-sizes.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
 import { register, tooManyQueues } from './register.js';
 import { noRoom } from './shares.js';
@@ -41,6 +42,7 @@ export async function send(
 ): Promise<void> {
   const { lengths, shares, used } = queues;
   used.note(address);
+  noteSent(queues.sizes, address, message.payload);
   const isPlain = !options.dedup && !options.delayMs;
   const nowMs = performance.now();
   const bytes = Buffer.byteLength(message.payload) + ENTRY_BYTES;

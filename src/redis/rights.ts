@@ -59,7 +59,9 @@ export function commandsOf(scripts: Record<string, Script>): string[] {
   const calls = Object.values(scripts).flatMap(({ lua }) => [
     ...lua.matchAll(/(?:redis\.p?call\(|\{ )'([A-Z]{2,})'(?:, '([A-Z]+)')?/g),
   ]);
-  const names = calls.map(([, name = '', word]) => (['MEMORY', 'XGROUP', 'XINFO'].includes(name) ? `${name} ${word}` : name));
+  const names = calls.map(([, name = '', word]) =>
+    ['MEMORY', 'XGROUP', 'XINFO'].includes(name) ? `${name} ${word}` : name,
+  );
   return [...new Set(names)].sort();
 }
 

@@ -164,11 +164,11 @@ describe('http/limits', function () {
   });
 
   it('bodies over their limit in all are answered 503, also when their length is not told; then there is room again', async () => {
-    broker = await startBroker({ AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '150000' });
+    broker = await startBroker({ AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '450000' });
     const slow = await connect();
     const request = httpRequest(JSON.stringify(sendRequest(100, 1, 'x'.repeat(90_000))));
     slow.write(request.subarray(0, 80_000));
-    const REASON = /"reason":"overloaded","message":"the bodies of all requests under way are over 150000 bytes/;
+    const REASON = /"reason":"overloaded","message":"what this worker holds for its clients is over 450000 bytes/;
     for (let n = 0; n < 3; n++) await broker.post(statRequest(1)); // by then it has been read so far
     await until('there is no more room', async () => {
       const { status, text } = await broker.post(sendRequest(100, 2, 'x'.repeat(90_000)));
@@ -198,6 +198,60 @@ describe('http/limits', function () {
     expect((await broker.post(Buffer.alloc(90_000, 0xff).toString('latin1'))).status).to.equal(413);
     for (let n = 0; n < 5; n++)
       expect((await broker.post(sendRequest(100, 4, 'x'.repeat(99_000)))).status).to.equal(200);
+  });
+
+  describe('RECVs that wait', () => {
+    const wait = (address: number): object => ({ ...recvRequest(address), wait_ms: 15_000 });
+    interface Answer {
+      code: number;
+      error?: { reason: string; outcome: string; message: string };
+    }
+
+    for (const [setting, code, where] of [
+      ['AIZUMI_MAX_CONNECTION_WAITING_RECVS', 429, 'on this connection'],
+      ['AIZUMI_MAX_CLIENT_WAITING_RECVS', 429, 'of this client'],
+      ['AIZUMI_MAX_WAITING_RECVS', 503, 'in this worker'],
+    ] as const)
+      it(`over ${setting} are answered ${code} that names it; then there is room again`, async () => {
+        broker = await startBroker({ [setting]: '5' });
+        const first = await connect();
+        first.write(httpRequest(JSON.stringify(Array.from({ length: 8 }, () => wait(100)))));
+        // which wait, and that they do, is seen when they get something
+        await broker.post(Array.from({ length: 8 }, (_, id) => sendRequest(100, id)));
+        const answers = JSON.parse((await first.reply()).text) as Answer[];
+        const refused = answers.filter((answer) => answer.code !== 200);
+        expect(answers.filter((answer) => answer.code === 200)).to.have.length(5);
+        for (const { error, ...answer } of refused) {
+          expect(answer.code).to.equal(code);
+          expect(error?.outcome).to.equal('not_done');
+          expect(error?.message).to.include(`5 RECVs wait ${where}, as many as may (${setting})`);
+        }
+        // clients that go leave nothing behind
+        for (let n = 0; n < 3; n++) {
+          const gone = await connect();
+          gone.write(httpRequest(JSON.stringify(Array.from({ length: 5 }, () => wait(101)))));
+          gone.destroy();
+        }
+        const last = await connect();
+        await until('there is room again', async () => {
+          last.write(httpRequest(JSON.stringify(Array.from({ length: 5 }, () => ({ ...wait(102), wait_ms: 20 })))));
+          return (JSON.parse((await last.reply()).text) as Answer[]).every((answer) => answer.code === 404);
+        });
+      });
+
+    it('are read from a connection only as others on it are answered', async () => {
+      broker = await startBroker();
+      const many = 2_000;
+      const pipelined = await connect();
+      const one = httpRequest(JSON.stringify(wait(100)));
+      pipelined.write(Buffer.concat(Array.from({ length: many }, () => one)));
+      pipelined.write(httpRequest(JSON.stringify(sendRequest(101, 1))));
+      for (let n = 0; n < 20; n++) expect((await broker.post(recvRequest(101))).status, 'it is not read').to.equal(404);
+      for (let n = 0; n < many; n += 500)
+        await broker.post(Array.from({ length: 500 }, (_, id) => sendRequest(100, n + id)));
+      for (let id = 0; id < many; id++) expect((await pipelined.reply()).text).to.include(`"id":${id},`);
+      expect((await pipelined.reply()).text).to.include('MSG_SEND_ACK');
+    });
   });
 
   it('while the event loop is late, SENDs are answered 503 before they are parsed; a FREE is still done', async () => {

@@ -14,6 +14,7 @@ import { move } from '../../src/queue/move.js';
 import { STATES, peek } from '../../src/queue/peek.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import type { QueueRedis, Queues } from '../../src/queue/queues.js';
+import { MessageSizes } from '../../src/queue/message-sizes.js';
 import { QueueLengths } from '../../src/queue/queue-lengths.js';
 import { Shares } from '../../src/queue/shares.js';
 import { Turns } from '../../src/queue/turns.js';
@@ -101,6 +102,7 @@ class Failing {
       durable: durableOf(failing),
       settings,
       lengths: new QueueLengths(),
+      sizes: new MessageSizes(),
       used: new UsedAddresses(),
       shares: new Shares(settings),
       turns: new Turns(() => ''),

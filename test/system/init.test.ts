@@ -239,7 +239,15 @@ describe('deploy/init.sh as PID 1', () => {
       'start-redis.sh': server,
     };
     for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text, { mode: 0o755 });
-    for (const name of ['init.sh', 'watch.sh', 'hand-over.sh', 'ask.sh', 'addresses.sh', 'password.sh', 'is-in-step.sh'])
+    for (const name of [
+      'init.sh',
+      'watch.sh',
+      'hand-over.sh',
+      'ask.sh',
+      'addresses.sh',
+      'password.sh',
+      'is-in-step.sh',
+    ])
       execFileSync('cp', [`deploy/${name}`, folder]);
     return spawn('unshare', [...inNamespace, ...shell.split(' '), join(folder, 'init.sh'), 'redis'], {
       env: {

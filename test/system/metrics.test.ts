@@ -129,12 +129,17 @@ describe('metrics', function () {
     await start();
     const client = openClient(broker.url);
     const waits = client.post({ ...recvRequest(100), wait_ms: 20_000 });
-    await shown('it waits', (now) => now.value('aizumi_waiting_receivers') === 1);
+    const waiting = await shown('it waits', (now) => now.value('aizumi_waiting_receivers') === 1);
+    for (const use of ['requests', 'waits'])
+      expect(waiting.value('aizumi_memory_taken_bytes', { use }), use).to.be.above(0);
+    expect(waiting.value('aizumi_memory_limit_bytes')).to.be.above(1e6);
     await broker.post(sendRequest(100, 1));
     expect(await waits).to.include({ status: 200 });
     client.close();
     const found = await shown('its wait is over', (now) => now.value('aizumi_recv_wait_seconds_count') === 1);
     expect(found.value('aizumi_waiting_receivers')).to.equal(0);
+    expect(found.value('aizumi_memory_taken_bytes'), 'all is given back').to.equal(0);
+    expect(found.value('aizumi_stalled_connections_total')).to.equal(0);
     expect(found.value('aizumi_request_duration_seconds_count', { msg_type: 'MSG_RECV_REQ' })).to.equal(undefined);
     expect(found.value('aizumi_redis_commands_total', { connection: 'waiting' })).to.be.above(0);
   });

@@ -1,0 +1,61 @@
+// Requests that come before the ones ahead of them on their connection are answered. Node parses all that arrives: a connection
+// that has many unanswered is not read until some are answered, and its client waits.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Requests of one connection that may wait for their answers. What one packet brings beyond that is taken all the same. */
+const MOST_UNANSWERED = 100;
+
+/** The reply to the latest request on each connection. */
+const latestReply = new WeakMap<Socket, ServerResponse>();
+const pipelines = new WeakMap<Socket, Pipeline>();
+
+/** The reply to the latest request on this connection; undefined: there was none. */
+export const latestReplyOn = (socket: Socket): ServerResponse | undefined => latestReply.get(socket);
+
+/** Whether all requests on this connection have been answered, and the answers were sent. */
+export const isAnswered = (socket: Socket): boolean => latestReply.get(socket)?.writableFinished ?? true;
+
+/** To be called before anything else listens for requests. */
+export function limitPipelining(server: Server): void {
+  server.on('request', ({ socket }: IncomingMessage, res: ServerResponse) => {
+    const previous = latestReply.get(socket);
+    latestReply.set(socket, res);
+    // most connections never have two requests under way
+    if (previous === undefined || previous.writableFinished) return;
+    let pipeline = pipelines.get(socket);
+    if (pipeline === undefined) pipelines.set(socket, (pipeline = new Pipeline(socket, previous)));
+    pipeline.add(res);
+  });
+}
+
+class Pipeline {
+  #unanswered = 0;
+  #isHeld = false;
+
+  constructor(
+    private readonly socket: Socket,
+    first: ServerResponse,
+  ) {
+    this.add(first);
+    // Node resumes a connection for reasons of its own, such as a request's body that is read
+    socket.on('resume', () => {
+      if (this.#isHeld) socket.pause();
+    });
+  }
+
+  add(res: ServerResponse): void {
+    this.#unanswered += 1;
+    res.once('finish', this.#answered);
+    if (this.#unanswered < MOST_UNANSWERED || this.#isHeld) return;
+    this.#isHeld = true;
+    this.socket.pause();
+  }
+
+  readonly #answered = (): void => {
+    this.#unanswered -= 1;
+    if (!this.#isHeld || this.#unanswered >= MOST_UNANSWERED / 2) return;
+    this.#isHeld = false;
+    this.socket.resume();
+  };
+}

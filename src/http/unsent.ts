@@ -1,0 +1,73 @@
+// Replies that the socket has not taken yet: they count in the worker's memory, and a client that takes nothing is cut.
+import type { ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Observer } from '../observer.js';
+import type { Memory } from './memory.js';
+
+/** A client that takes nothing of a reply for so long is cut. */
+export const STALL_MS = 10_000;
+
+const known = new WeakMap<Socket, Unsent>();
+
+/** What has not been sent yet on one connection. */
+class Unsent {
+  #bytes = 0;
+  #isClosed = false;
+
+  constructor(
+    private readonly memory: Memory,
+    socket: Socket,
+  ) {
+    socket.once('close', () => {
+      this.#isClosed = true;
+      memory.give('replies', this.#bytes);
+    });
+  }
+
+  add(res: ServerResponse, bytes: number): void {
+    if (this.#isClosed) return;
+    this.#bytes += bytes;
+    this.memory.force('replies', bytes);
+    res.once('finish', () => {
+      if (this.#isClosed) return;
+      this.#bytes -= bytes;
+      this.memory.give('replies', bytes);
+    });
+  }
+}
+
+/**
+ * To be called when a reply was written, before {@link cutStalled} can do anything about it. The time starts when the replies
+ * before it on the connection have been sent, and again whenever something of it was.
+ */
+export function limitStall(res: ServerResponse): void {
+  if (res.writableLength > 0) res.setTimeout(STALL_MS);
+}
+
+/** To be called when a reply was written: what the system has not taken at once is counted until it has. */
+export function countUnsent(res: ServerResponse, socket: Socket, memory: Memory): void {
+  const bytes = res.writableLength;
+  if (bytes === 0 || socket.destroyed) return;
+  let unsent = known.get(socket);
+  if (unsent === undefined) known.set(socket, (unsent = new Unsent(memory, socket)));
+  unsent.add(res, bytes);
+}
+
+/**
+ * Closes connections on which nothing moved for as long as they were given: those that are idle, as Node would do by itself, and
+ * those that do not take their reply. A connection on which a RECV waits for a message is neither.
+ * @param isAnswered whether all requests on a connection have been answered
+ */
+export function cutStalled(
+  server: Server,
+  isAnswered: (socket: Socket) => boolean,
+  observer: Observer | undefined,
+): void {
+  server.on('timeout', (socket: Socket) => {
+    const isStalled = socket.writableLength > 0;
+    if (!isStalled && !isAnswered(socket)) return;
+    if (isStalled) observer?.stalled();
+    socket.destroy();
+  });
+}

@@ -1,0 +1,51 @@
+// The largest message that this worker has seen lately at each address: what a RECV there may bring.
+
+/** A message's fields in a reply beside its payload, with the details of its delivery, bytes at most. */
+export const ENVELOPE_BYTES = 400;
+
+/** What a message adds to a reply, at most. */
+export const bytesOf = (payload: string): number => Buffer.byteLength(payload) + ENVELOPE_BYTES;
+
+/** Addresses that are remembered at most. */
+const MOST_ADDRESSES = 100_000;
+/** A size is remembered for this long at least, and for twice that at most, ms. */
+const REMEMBERED_MS = 300_000;
+
+/** Two maps that take turns. Times are performance.now() of this process. */
+export class MessageSizes {
+  #young = new Map<number, number>();
+  #old = new Map<number, number>();
+  #turnedAtMs = 0;
+
+  note(address: number, bytes: number): void {
+    const known = this.#young.get(address);
+    if (known !== undefined && known >= bytes) return;
+    this.#young.set(address, bytes);
+    if (this.#young.size >= MOST_ADDRESSES / 2) this.#turn();
+  }
+
+  /** Undefined: nothing is known of this address. */
+  largest(address: number): number | undefined {
+    const nowMs = performance.now();
+    if (nowMs - this.#turnedAtMs >= REMEMBERED_MS) {
+      this.#turn();
+      this.#turnedAtMs = nowMs;
+    }
+    const young = this.#young.get(address);
+    const old = this.#old.get(address);
+    return old === undefined || (young !== undefined && young > old) ? young : old;
+  }
+
+  #turn(): void {
+    this.#old = this.#young;
+    this.#young = new Map();
+  }
+}
+
+/** Smaller messages need no mention when they are sent: where nothing is known, more is reserved. */
+const WORTH_NOTING = 4_096;
+
+/** Of a message that is sent: whoever receives it through this worker reserves room for it. */
+export function noteSent(sizes: MessageSizes, address: number, payload: string): void {
+  if (payload.length > WORTH_NOTING) sizes.note(address, bytesOf(payload));
+}

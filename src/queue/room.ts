@@ -1,0 +1,51 @@
+// Room for the messages that a RECV or a PEEK brings: reserved before Redis is asked, so that what a reply weighs is bounded.
+import { BrokerError } from '../errors.js';
+import { bytesOf } from './message-sizes.js';
+import type { MessageSizes } from './message-sizes.js';
+import type { Message } from './queues.js';
+
+/** What was reserved for one RECV or PEEK, bytes. */
+export interface Reservation {
+  readonly ofReply: number;
+  readonly ofMemory: number;
+}
+
+export interface Room {
+  /**
+   * Reserves room before Redis is asked. What it returns is to be given to {@link settle}, once.
+   * @param count most messages that may come
+   * @param sizes what is known of the messages at `address`
+   * @returns a promise when it must wait for others of the same body
+   * @throws BrokerError overloaded, the promise too: nothing is reserved, and nothing must be done
+   */
+  reserve(count: number, sizes: MessageSizes, address: number): Reservation | Promise<Reservation>;
+  /**
+   * @param used bytes of what has come
+   * @returns false when that is more than was reserved and does not fit: it must be thrown away
+   */
+  settle(reservation: Reservation, used: number): boolean;
+}
+
+/** Settles what was reserved for messages that have come. @throws BrokerError overloaded: they must be thrown away */
+export function settle(
+  room: Room,
+  reservation: Reservation,
+  sizes: MessageSizes,
+  address: number,
+  messages: readonly Message[],
+): void {
+  let used = 0;
+  let largest = 0;
+  for (const { payload } of messages) {
+    const bytes = bytesOf(payload);
+    used += bytes;
+    if (bytes > largest) largest = bytes;
+  }
+  sizes.note(address, largest);
+  if (!room.settle(reservation, used))
+    throw new BrokerError(
+      'overloaded',
+      'the messages are larger than was expected, and the reply to this body has no room for them (AIZUMI_MAX_REPLY_BYTES): nothing was done, send this request again in another body',
+      { outcome: 'not_done', retryAfterS: 1 },
+    );
+}

@@ -1,0 +1,172 @@
+// What the reply to one body may weigh, and clients that do not take theirs.
+import { expect } from 'chai';
+import { startBeside, startBroker } from '../support/broker.js';
+import type { Reply, TestBroker } from '../support/broker.js';
+import { httpRequest, openConnection } from '../support/connection.js';
+import type { Connection } from '../support/connection.js';
+import { flood } from '../support/memory-floods.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+
+const LARGE = 'x'.repeat(90_000);
+/** Eleven of the large messages. */
+const SETTINGS = { AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_REPLY_BYTES: '1000000' };
+
+interface Answer {
+  code: number;
+  id?: number;
+  payload?: unknown;
+  delivery?: { attempt: number };
+  error?: { reason: string; outcome: string; message: string };
+}
+
+const answersOf = ({ json }: Reply): Answer[] => json as unknown as Answer[];
+const repeat = (count: number, request: object): object[] => Array.from({ length: count }, () => request);
+const again = (address: number): object => ({ ...recvRequest(address), visibility_timeout_ms: 0, details: true });
+
+describe('http/replies', () => {
+  let broker: TestBroker;
+  let other: TestBroker;
+  let address = 100;
+  before(async () => {
+    broker = await startBroker(SETTINGS);
+    other = await startBeside(broker, SETTINGS);
+  });
+  after(() => Promise.all([broker.stop(), other.stop()]));
+  beforeEach(() => address++);
+
+  async function expectBounded(of: TestBroker, requests: object[]): Promise<Answer[]> {
+    const reply = await of.post(requests);
+    expect(reply.text.length).to.be.below(1_100_000);
+    const answers = answersOf(reply);
+    const refused = answers.filter(({ code }) => code !== 200);
+    expect(refused).to.have.length.above(0);
+    for (const { code, error } of refused) {
+      expect([code, error?.reason, error?.outcome]).to.deep.equal([503, 'overloaded', 'not_done']);
+      expect(error?.message).to.include('AIZUMI_MAX_REPLY_BYTES');
+    }
+    return answers.filter(({ code }) => code === 200);
+  }
+
+  for (const [who, of] of [
+    ['through the worker that took the message', () => broker],
+    ['through one that has never seen the queue', () => other],
+  ] as const)
+    it(`RECVs of a batch that have no room in its reply are not done, ${who}`, async () => {
+      await broker.post({ ...heloRequest(address), settings: { max_deliveries: 1_000 } });
+      await broker.post(sendRequest(address, 1, LARGE));
+      const done = await expectBounded(of(), repeat(50, again(address)));
+      expect(done.map(({ delivery }) => delivery?.attempt)).to.deep.equal(done.map((_, i) => i + 1));
+      expect(done.length).to.be.within(5, 11);
+      const { delivery } = (await of().post(again(address))).json as unknown as Answer;
+      expect(delivery?.attempt, 'those that were refused took nothing').to.equal(done.length + 1);
+    });
+
+  it('messages that turn out larger than the worker knew go back, and do not count as delivered', async () => {
+    await other.post([again(address), again(address)]); // nothing there: whatever comes is more
+    for (let id = 0; id < 30; id++) await broker.post(sendRequest(address, id, LARGE));
+    const done = await expectBounded(other, repeat(30, { ...recvRequest(address), details: true }));
+    const { json } = await broker.post(statRequest(address));
+    expect(json.payload).to.have.nested.property('queue.leased', done.length);
+    const rest: (number | undefined)[] = [];
+    for (let left = 30 - done.length; left > 0; left--) {
+      const { id, delivery } = (await broker.post({ ...recvRequest(address), details: true }))
+        .json as unknown as Answer;
+      expect(delivery?.attempt).to.equal(1);
+      rest.push(id);
+    }
+    const all = [...done.map(({ id }) => id), ...rest].sort((a, b) => a! - b!);
+    expect(all).to.deep.equal(all.map((_, i) => i));
+  });
+
+  it('PEEKs of a batch that have no room are refused too', async () => {
+    for (let id = 0; id < 4; id++) await broker.post(sendRequest(address, id, LARGE));
+    const peek = { msg_type: 'MSG_PEEK_REQ', saddr: address, daddr: 5000, state: 'waiting', max: 4 };
+    expect(await expectBounded(broker, repeat(9, peek))).to.have.length.within(1, 2);
+  });
+
+  it('a batch of many small messages is answered whole, in order, also where nothing is known of the queue', async () => {
+    await broker.post(Array.from({ length: 1_000 }, (_, id) => sendRequest(address, id)));
+    const answers = answersOf(await other.post(repeat(1_000, recvRequest(address))));
+    expect(answers.map(({ id }) => id)).to.deep.equal(answers.map((_, i) => i));
+  });
+
+  it('RECVs of a batch that wait at many queues hold no room while they wait', async () => {
+    const first = address;
+    address += 300;
+    const batch = Array.from({ length: 300 }, (_, i) => ({ ...recvRequest(first + i), wait_ms: 15_000 }));
+    const answered = other.post(batch);
+    await broker.post(sendRequest(first + 299, 299));
+    await broker.post(Array.from({ length: 299 }, (_, i) => sendRequest(first + i, i)));
+    expect(answersOf(await answered).map(({ id }) => id)).to.deep.equal(batch.map((_, i) => i));
+  });
+
+  describe('a client that takes nothing', () => {
+    let connection: Connection;
+    afterEach(() => connection.destroy());
+
+    /** More than the system holds for a connection. */
+    const LARGEST = 'x'.repeat(1_000_000);
+    const all = (of: number): object => ({ ...recvRequest(of), max: 4, details: true });
+
+    it('is cut, and what it was not sent goes back; one that waits, or is slow, is not', async function () {
+      this.timeout(60_000);
+      const worker = await startBroker();
+      const floods: { end: () => void }[] = [];
+      let timer: NodeJS.Timeout | undefined;
+      const [waitsAt, slowAt] = [address + 10, address + 11];
+      try {
+        for (let id = 0; id < 8; id++) await worker.post(sendRequest(address, id, LARGEST));
+        for (let id = 0; id < 4; id++) await worker.post(sendRequest(waitsAt, id, LARGEST));
+        for (let id = 0; id < 4; id++) await worker.post(sendRequest(slowAt, id, LARGEST));
+        const pair = Buffer.concat([
+          httpRequest(JSON.stringify(all(address))),
+          httpRequest(JSON.stringify(all(address))),
+        ]);
+        floods.push(await flood(worker.url, 1, pair, false));
+        // this one takes its first reply at once and waits for the second
+        connection = await openConnection(worker.url);
+        const wait = JSON.stringify({ ...recvRequest(waitsAt), wait_ms: 19_000 });
+        connection.write(Buffer.concat([httpRequest(JSON.stringify(all(waitsAt))), httpRequest(wait)]));
+        expect((await connection.reply(20_000)).status).to.equal(200);
+        const slow = await flood(worker.url, 1, httpRequest(JSON.stringify(all(slowAt))), false);
+        floods.push(slow);
+        const [reader] = slow.sockets;
+        let taken = 0;
+        reader!.on('data', (bytes) => {
+          taken += bytes.length;
+          reader!.pause();
+        });
+        timer = setInterval(() => reader!.resume(), 200);
+        const fromMs = performance.now();
+        await until(
+          'longer than a client that takes nothing is given',
+          () => performance.now() - fromMs > 12_000,
+          15_000,
+        );
+        await worker.post(sendRequest(waitsAt, 4));
+        expect((await connection.reply(10_000)).text, 'it was not cut').to.include('"id":4');
+        const back = await until(
+          'what was not sent has come back',
+          async () => {
+            const { json } = await worker.post({ ...all(address), visibility_timeout_ms: 1_000 });
+            return json.messages as Answer[] | undefined;
+          },
+          // leases last longer
+          17_000,
+        );
+        expect(back.map(({ id, delivery }) => [id, delivery?.attempt])).to.deep.equal(
+          [4, 5, 6, 7].map((id) => [id, 1]),
+        );
+        clearInterval(timer);
+        reader!.removeAllListeners('data').on('data', (bytes) => (taken += bytes.length));
+        reader!.resume();
+        await until('the slow one has all', () => taken > 4_000_000, 20_000);
+      } finally {
+        clearInterval(timer);
+        for (const { end } of floods) end();
+        await worker.stop();
+      }
+    });
+  });
+});
