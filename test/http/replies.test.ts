@@ -124,11 +124,12 @@ describe('http/replies', () => {
           httpRequest(JSON.stringify(all(address))),
         ]);
         floods.push(await flood(worker.url, 1, pair, false));
-        // this one takes its first reply at once and waits for the second
+        // this one takes its first reply at once and then waits
         connection = await openConnection(worker.url);
         const wait = JSON.stringify({ ...recvRequest(waitsAt), wait_ms: 19_000 });
-        connection.write(Buffer.concat([httpRequest(JSON.stringify(all(waitsAt))), httpRequest(wait)]));
+        connection.write(httpRequest(JSON.stringify(all(waitsAt))));
         expect((await connection.reply(20_000)).status).to.equal(200);
+        connection.write(httpRequest(wait));
         const slow = await flood(worker.url, 1, httpRequest(JSON.stringify(all(slowAt))), false);
         floods.push(slow);
         const [reader] = slow.sockets;
@@ -155,9 +156,8 @@ describe('http/replies', () => {
           // leases last longer
           17_000,
         );
-        expect(back.map(({ id, delivery }) => [id, delivery?.attempt])).to.deep.equal(
-          [4, 5, 6, 7].map((id) => [id, 1]),
-        );
+        // of one of its two replies: the two RECVs have taken them by turns
+        expect(back.map(({ delivery }) => delivery?.attempt)).to.deep.equal([1, 1, 1, 1]);
         clearInterval(timer);
         reader!.removeAllListeners('data').on('data', (bytes) => (taken += bytes.length));
         reader!.resume();

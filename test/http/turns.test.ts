@@ -101,9 +101,10 @@ describe('http: heavy requests take turns', function () {
     console.log(
       `      ${what}: ${scripts} scripts, ${slow.length} over 10 ms, the longest ${longest} ms; the victim ${served} rounds`,
     );
-    // what its share does not get in time, or has no room in the reply, was not done
+    // what its share does not get in time, or has no room in the reply, was not done; and is not held then
     for (const { code, error } of answers)
-      if (code !== 200) expect(error, what).to.include({ reason: 'overloaded', outcome: 'not_done' });
+      if (code === 503) expect(error, what).to.include({ reason: 'overloaded', outcome: 'not_done' });
+      else if (what !== 'FREE' || code !== 404) expect(code, what).to.equal(200);
     return { answers, scripts: scripts - 2 * served };
   }
   const atLeast = (messages: number): number => Math.floor(messages / SLICE);
