@@ -1,4 +1,4 @@
-// What a queue may do otherwise than the broker does by itself, and how far: the operator's AIZUMI_MAX_ settings are ceilings.
+// What a queue may do otherwise than the broker does by itself, and how far: the operator's limits of length and bytes are ceilings.
 import type { QueueSettings } from './queues.js';
 
 /** What HELO sets for a queue, by its name on the wire; null: back to the broker's default. */
@@ -17,8 +17,7 @@ export interface Ceiling {
   setting: string;
 }
 
-export const ceilings = ({ maxDeliveries, maxQueueLength, maxQueueBytes }: QueueSettings): Ceiling[] => [
-  { name: 'max_deliveries', most: maxDeliveries, setting: 'AIZUMI_MAX_DELIVERIES' },
+export const ceilings = ({ maxQueueLength, maxQueueBytes }: QueueSettings): Ceiling[] => [
   { name: 'max_queue_length', most: maxQueueLength, setting: 'AIZUMI_MAX_QUEUE_LENGTH' },
   { name: 'max_queue_bytes', most: maxQueueBytes, setting: 'AIZUMI_MAX_QUEUE_BYTES' },
 ];

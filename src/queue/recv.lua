@@ -23,7 +23,7 @@
 --          until: when the hash expires, ms
 -- KEYS[12]  aizumi:{address}:ended1  hash: the same of odd windows
 -- ARGV[1]  visibility timeout, where neither the request nor the queue has one, ms
--- ARGV[2]  most deliveries of one message, where the queue has no lower limit of its own, count
+-- ARGV[2]  most deliveries of one message, where the queue has no limit of its own, count
 -- ARGV[3]  window in which a message sent once is remembered after its end, ms
 -- ARGV[4]  most messages to take, count
 -- ARGV[5]  visibility timeout that the request asks for, ms; '': none
@@ -133,8 +133,7 @@ local ttl_ms
 local has_more = redis.call('EXISTS', delayed, backed, settings) > 0
 if has_more then
   local own = redis.call('HMGET', settings, 'visibility_timeout_ms', 'max_deliveries', 'ttl_ms')
-  visibility_timeout_ms, ttl_ms = own[1] or visibility_timeout_ms, own[3]
-  max_deliveries = math.min(max_deliveries, own[2] or max_deliveries)
+  visibility_timeout_ms, max_deliveries, ttl_ms = own[1] or visibility_timeout_ms, own[2] or max_deliveries, own[3]
   -- what was sent with a delay and is due now becomes an entry
   local due, due_text, longest, at_once = nil, 0, 1, 1
   repeat

@@ -50,16 +50,6 @@ describe("queue: settings of a queue's own", () => {
     expect(await queues.raw.xlen(key('dead'))).to.equal(1);
   });
 
-  it("max_deliveries that an older version stored above the worker's counts as the worker's", async () => {
-    queues = await openQueues({ maxDeliveries: 1 });
-    await set('max_deliveries', 1_000_000);
-    await sendAll(1);
-    await recv(queues, 100);
-    await makeDue(queues, 'leases');
-    expect(await receive(queues, 100)).to.deep.equal({ messages: [], againMs: 0 });
-    expect(await queues.raw.xlen(key('dead'))).to.equal(1);
-  });
-
   it('ttl_ms is for messages that have none of their own', async () => {
     queues = await openQueues();
     await set('ttl_ms', 30);
