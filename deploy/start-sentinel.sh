@@ -58,8 +58,8 @@ if [ -s "$conf" ]; then
     [ "$now" = - ] || pairs="$pairs $named=$now"
     ;;
   esac
-  # the password is the one that there is now
-  healed=$(grep -v -e '^# address ' -e '^sentinel [a-z]*-hostnames ' -e '^sentinel auth-pass ' "$conf" |
+  # the password is the one that there is now, if this node is told of one
+  healed=$(grep -v -e '^# address ' -e '^sentinel [a-z]*-hostnames ' ${REDISCLI_AUTH:+-e '^sentinel auth-pass '} "$conf" |
     replace "$(echo $pairs)" 'monitor|announce-ip|known-replica|known-slave|known-sentinel')
   mine=$(printf '%s\n' "$healed" | awk '$2 == "monitor" { print $4 }')
   epoch=$(printf '%s\n' "$healed" | awk '$2 == "config-epoch" { print $4 }')
