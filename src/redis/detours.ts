@@ -33,8 +33,9 @@ const PAUSE_MS = 20;
 /** Redirections in a row that are followed at once; after that with a pause, since the nodes do not agree yet. */
 const MOST_HOPS = 3;
 
-/** @returns undefined where `error` is no redirection */
+/** @returns undefined where `error` is no redirection, or where something may have been done before it came */
 export function redirectionIn(error: unknown): Redirection | undefined {
+  if (error instanceof BrokerError && error.outcome !== 'not_done') return undefined;
   const cause = error instanceof BrokerError ? error.cause : error;
   const message = cause instanceof Error ? cause.message : '';
   const [, kind, slot, node] = /^(MOVED|ASK) (\d{1,5}) (\S+)/.exec(message) ?? [];
