@@ -176,7 +176,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     }),
     async stop() {
       draining = true;
-      await pause(config.drainDelayMs);
+      if (config.drainDelayMs > 0) await pause(config.drainDelayMs);
       // in this order: those who wait are told that this worker takes no new connections
       const drained = drain(server);
       waiting.stop();

@@ -9,7 +9,9 @@ describe('a command that was refused', () => {
   async function attempts(error: Error): Promise<{ asked: number; outcome: unknown }> {
     let asked = 0;
     const attempt = (): Promise<string> => (asked++ === 0 ? Promise.reject(error) : Promise.resolve('done'));
-    const outcome: unknown = await new Detours(() => undefined).carryOut('queue', attempt).catch((failure: unknown) => failure);
+    const outcome: unknown = await new Detours(() => undefined)
+      .carryOut('queue', attempt)
+      .catch((failure: unknown) => failure);
     return { asked, outcome };
   }
 
