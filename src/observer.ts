@@ -25,8 +25,15 @@ export interface Observer {
 }
 
 /** What a 429 was for; each is a setting, AIZUMI_MAX_CLIENT_QUEUES of client_queues. */
-export type Limit =
-  'client_requests' | 'address_requests' | 'client_queues' | 'client_bytes' | 'queue_length' | 'queue_bytes';
+export const LIMITS = [
+  'client_requests',
+  'address_requests',
+  'client_queues',
+  'client_bytes',
+  'queue_length',
+  'queue_bytes',
+] as const;
+export type Limit = (typeof LIMITS)[number];
 
 /** main: most commands; durable: SENDs at `quorum` and `all`; waiting: looks for RECVs that wait. */
 export type ConnectionName = 'main' | 'durable' | 'waiting';

@@ -3,6 +3,7 @@ import { Counter, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { Reason } from '../errors.js';
 import { STATUS_OF } from '../http/failure.js';
+import { LIMITS } from '../observer.js';
 import type { ConnectionName, ConnectionObserver, Observer } from '../observer.js';
 
 /** Seconds. A SEND takes less than a millisecond, one that replicas confirm some; a second is what is promised at most. */
@@ -35,6 +36,7 @@ export function createObserver(registry: Registry): Observer {
     labelNames: ['limit'],
     registers,
   });
+  for (const limit of LIMITS) refusals.inc({ limit }, 0); // so that the first refusal is an increase
   const deliveries = counter('aizumi_deliveries_total', 'Messages delivered');
   const redeliveries = counter('aizumi_redeliveries_total', 'Messages delivered that had been delivered before');
   const deaths = counter('aizumi_dead_letters_total', 'Messages moved to dead streams');
