@@ -2,7 +2,7 @@
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import type { Message, Queues } from './queues.js';
-import { settle } from './room.js';
+import { inRoom } from './room.js';
 import type { Room } from './room.js';
 import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
@@ -49,7 +49,7 @@ const CURSORS = Object.fromEntries(
 export const isCursor = (state: State, cursor: string): boolean => CURSORS[state].test(cursor);
 
 /** The same as {@link peek}, when there is room for what it brings. @throws BrokerError overloaded, when there is none */
-export async function peekInRoom(
+export function peekInRoom(
   queues: Queues,
   room: Room,
   address: number,
@@ -58,17 +58,8 @@ export async function peekInRoom(
   cursor: string,
   asker: Asker,
 ): Promise<Page> {
-  const reserved = room.reserve(max, queues.sizes, address);
-  const reservation = reserved instanceof Promise ? await reserved : reserved;
-  let page: Page;
-  try {
-    page = await peek(queues, address, state, max, cursor, asker);
-  } catch (error) {
-    room.settle(reservation, 0);
-    throw error;
-  }
-  settle(room, reservation, queues.sizes, address, page.messages);
-  return page;
+  const { sizes } = queues;
+  return inRoom(room, { count: max, sizes, address }, () => peek(queues, address, state, max, cursor, asker));
 }
 
 /**

@@ -16,7 +16,7 @@ import {
   settingsKey,
 } from './keys.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
-import { settle } from './room.js';
+import { inRoom } from './room.js';
 import type { Room } from './room.js';
 import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
 import { NOBODY } from './turns.js';
@@ -80,24 +80,12 @@ export async function recv(
 ): Promise<Received> {
   const { room, max = 1, attemptId } = options;
   if (room === undefined) return take(queues, address, options, manner);
-  const { sizes } = queues;
-  const reserved = room.reserve(max, sizes, address);
-  const reservation = reserved instanceof Promise ? await reserved : reserved;
-  let received: Received;
-  try {
-    received = await take(queues, address, options, manner);
-  } catch (error) {
-    room.settle(reservation, 0);
-    throw error;
-  }
-  const { messages } = received;
-  try {
-    settle(room, reservation, sizes, address, messages);
-  } catch (error) {
-    await giveBack(queues, address, messages, attemptId, manner.asker?.who);
-    throw error;
-  }
-  return received;
+  return inRoom(
+    room,
+    { count: max, sizes: queues.sizes, address },
+    () => take(queues, address, options, manner),
+    ({ messages }) => giveBack(queues, address, messages, attemptId, manner.asker?.who),
+  );
 }
 
 async function take(

@@ -12,7 +12,7 @@ export interface Reservation {
 
 export interface Room {
   /**
-   * Reserves room before Redis is asked. What it returns is to be given to {@link settle}, once.
+   * Reserves room before Redis is asked. What it returns is to be given to settle(), once.
    * @param count most messages that may come
    * @param sizes what is known of the messages at `address`
    * @returns a promise when it must wait for others of the same body
@@ -26,26 +26,46 @@ export interface Room {
   settle(reservation: Reservation, used: number): boolean;
 }
 
-/** Settles what was reserved for messages that have come. @throws BrokerError overloaded: they must be thrown away */
-export function settle(
+interface Brought {
+  readonly messages: readonly Message[];
+}
+
+/**
+ * Brings messages when there is room for them.
+ * @param count most that may come
+ * @param bring asks Redis
+ * @returns what `bring` resolved to
+ * @throws BrokerError overloaded: `bring` was not called, or what it brought does not fit and must be thrown away, which
+ *   `throwAway` has done; what `bring` throws
+ */
+export async function inRoom<T extends Brought>(
   room: Room,
-  reservation: Reservation,
-  sizes: MessageSizes,
-  address: number,
-  messages: readonly Message[],
-): void {
+  { count, sizes, address }: { count: number; sizes: MessageSizes; address: number },
+  bring: () => Promise<T>,
+  throwAway?: (brought: T) => Promise<void>,
+): Promise<T> {
+  const reserved = room.reserve(count, sizes, address);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  let brought: T;
+  try {
+    brought = await bring();
+  } catch (error) {
+    room.settle(reservation, 0);
+    throw error;
+  }
   let used = 0;
   let largest = 0;
-  for (const { payload } of messages) {
+  for (const { payload } of brought.messages) {
     const bytes = bytesOf(payload);
     used += bytes;
     if (bytes > largest) largest = bytes;
   }
   sizes.note(address, largest);
-  if (!room.settle(reservation, used))
-    throw new BrokerError(
-      'overloaded',
-      'the messages are larger than was expected, and the reply to this body has no room for them (AIZUMI_MAX_REPLY_BYTES): nothing was done, send this request again in another body',
-      { outcome: 'not_done', retryAfterS: 1 },
-    );
+  if (room.settle(reservation, used)) return brought;
+  await throwAway?.(brought);
+  throw new BrokerError(
+    'overloaded',
+    'the messages are larger than was expected, and the reply to this body has no room for them (AIZUMI_MAX_REPLY_BYTES): nothing was done, send this request again in another body',
+    { outcome: 'not_done', retryAfterS: 1 },
+  );
 }
