@@ -23,7 +23,7 @@ const DRAIN_MS = 30_000;
 const WHOLE_MS = 60_000;
 /** As k8s/overlays/production has it. */
 const DURABILITY_TIMEOUT_MS = 3_000;
-/** Of three rounds, so many addresses: the messages of the last one are received at the end. */
+/** Received from all the time; left alone until the end of the round. */
 const [QUEUES, STORED] = [[100, 101], [102]];
 
 const { values } = parseArgs({

@@ -1,6 +1,5 @@
 // MSG_GBYE_REQ: the client saddr leaves; what it holds goes back to its queue.
 import { gbye as leave } from '../queue/gbye.js';
-import { countHeld } from '../queue/held.js';
 import { audited, plainReply, requestSchema } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
@@ -14,11 +13,8 @@ export const gbye = {
   schema: requestSchema(),
   async handle({ saddr }: Addressed, { queues }: Broker, _payload: string, client: Client): Promise<string> {
     // whose leases they are nobody knows: several clients may receive at an address
-    const act = async (): Promise<number> => {
-      const [held] = await Promise.all([countHeld(queues, saddr), leave(queues, saddr, client)]);
-      return held;
-    };
-    await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act, (held) => held > 0);
+    const act = (): Promise<number> => leave(queues, saddr, client);
+    await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act, (given) => given > 0);
     return REPLY;
   },
 } satisfies MessageType;

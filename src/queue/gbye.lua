@@ -13,7 +13,7 @@
 -- KEYS[9]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
 -- KEYS[10]  aizumi:{address}:seen     hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- ARGV[1]  most messages to give back in this call, count
--- Returns  the number of messages still held: call again until it is 0
+-- Returns  {how many were given back, and how many are still held: call again until that is 0}
 -- Errors   those of Redis only
 local queue, leases, held, delayed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local settings, counts, sample, attempts, seen = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
@@ -21,7 +21,8 @@ local at_most = tonumber(ARGV[1])
 
 -- all that is held will be given back, if not by this call: until then nobody is told of it
 redis.call('UNLINK', attempts)
-for _, member in ipairs(redis.call('ZRANGE', held, 0, at_most - 1)) do
+local members = redis.call('ZRANGE', held, 0, at_most - 1)
+for _, member in ipairs(members) do
   local stamp, entry = string.sub(member, 1, 16), string.sub(member, 18, 41)
   redis.call('ZADD', leases, 0, entry .. ':' .. stamp .. string.sub(member, 42))
   redis.call('ZREM', held, member)
@@ -34,4 +35,4 @@ if still_held == 0
   -- what is in `seen` then, a script that stopped half-way has left: no message lives
   redis.call('DEL', queue, leases, settings, counts, sample, seen)
 end
-return still_held
+return { #members, still_held }

@@ -19,9 +19,10 @@ import { NOBODY } from './turns.js';
 
 /**
  * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.
+ * @returns how many were given back
  * @throws BrokerError unavailable, overloaded (part of the messages may have been given back: repeat it)
  */
-export async function gbye(queues: Queues, address: number, asker = NOBODY): Promise<void> {
+export async function gbye(queues: Queues, address: number, asker = NOBODY): Promise<number> {
   const { redis, settings, lengths, turns, used } = queues;
   const { keyPrefix: prefix } = settings;
   const queue = queueKey(prefix, address);
@@ -38,15 +39,19 @@ export async function gbye(queues: Queues, address: number, asker = NOBODY): Pro
     seenKey(prefix, address),
   ] as const;
   let isBegun = false;
+  let given = 0;
   try {
-    for (let held = Infinity; held > 0; isBegun = true)
-      held = await turns.take({ key: queue, size: SLICE_MESSAGES, asker, isBegun }, () =>
-        redis.aizumiGbye(...keys, SLICE_MESSAGES),
-      );
+    for (let held = Infinity; held > 0; isBegun = true) {
+      const slice = { key: queue, size: SLICE_MESSAGES, asker, isBegun };
+      const [some, left] = await turns.take(slice, () => redis.aizumiGbye(...keys, SLICE_MESSAGES));
+      given += some;
+      held = left;
+    }
     lengths.forget(address);
-    if ((await redis.exists(queue, keys[4])) > 0) return;
+    if ((await redis.exists(queue, keys[4])) > 0) return given;
     used.forget(address);
     await unregister(queues, address);
+    return given;
   } catch (error) {
     throw isBegun ? partlyDone(redisFailure(error)) : redisFailure(error);
   }

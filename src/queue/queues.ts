@@ -143,7 +143,7 @@ export interface QueueCommands {
       seen: string,
       atMost: number,
     ]
-  ): Promise<number>;
+  ): Promise<[given: number, held: number]>;
   aizumiStat(
     ...args: [
       queue: string,

@@ -70,7 +70,7 @@ describe('queue: the register of addresses', () => {
 
   describe('while it is repaired', () => {
     /** The worker's connection, on which `then` runs after the reply to the first EXISTS. */
-    function interrupted(then: () => Promise<void>): Queues {
+    function interrupted(then: () => Promise<unknown>): Queues {
       let isFirst = true;
       const redis = new Proxy(queues.redis, {
         get(target, name) {
