@@ -154,8 +154,12 @@ describe('nodes that are given names', function () {
     const leader = await stack.whole();
     const [node] = otherThan(stack, leader) as [string];
     const id = String(await stack.sentinel(node, 'SENTINEL', 'MYID'));
-    await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', `${node},26379,${id},0,mymaster,${leader},6379,0`);
-    expect(await othersOf(node)).to.equal('3');
+    const hello = `${node},26379,${id},0,mymaster,${leader},6379,0`;
+    // again where it was healed before anybody looked
+    await until('it takes itself for another one', async () => {
+      await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', hello);
+      return (await othersOf(node)) === '3';
+    });
     expect(await stack.whole(HEALED_MS)).to.equal(leader);
   });
 

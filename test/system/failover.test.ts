@@ -94,6 +94,10 @@ async function resumed(load: Load, addresses: readonly number[], sinceMs: number
   return performance.now() - sinceMs;
 }
 
+/** Until a worker has noted it, a node that is lost is not known to have followed, and `quorum` is refused without it. */
+const untilFollowed = ({ port }: StackNode): Promise<unknown> =>
+  until('all are known to have followed', async () => String(await ask(port, 'KEYS', '*followed')) !== '');
+
 /** Receives and frees until nothing is left, by several receivers at once; the ids. */
 async function drain(broker: BrokerProcess, address: number): Promise<Set<number>> {
   const ids = new Set<number>();
@@ -153,6 +157,7 @@ describe('fail-over', function () {
         load = startLoad(broker, ADDRESSES);
         await until('it is under load', () => load!.acknowledged.all.get(100)!.length > 30);
         const old = await stack.primary();
+        await untilFollowed(old);
         await strike(old);
         const struckAt = performance.now();
         await until('requests fail', () => load!.lastFailed.size === LEVELS.length, 3_000);
@@ -304,6 +309,7 @@ describe('fail-over', function () {
       const others = [...shards].filter(([port]) => port !== victim.port).map(([, [address]]) => address!);
       load = startLoad(broker, [...struck, ...others]);
       await resumed(load, [...struck, ...others], performance.now());
+      await untilFollowed(victim);
       await pause(500);
       load.lastFailed.clear();
       await victim.kill9();
@@ -327,6 +333,7 @@ describe('fail-over', function () {
       const struck = (await addressesByShard()).get(victim.port)!.slice(0, 2);
       load = startLoad(broker, struck);
       await resumed(load, struck, performance.now());
+      await untilFollowed(victim);
       await pause(500);
       victim.pause();
       const struckAt = performance.now();
