@@ -1,6 +1,7 @@
 // The process of the client that floods, so that its work does not delay the one that is measured.
 // Arguments: the input's name, the broker's URL, its key, `prepare` or `flood`. Ends when it is told to, or when it is prepared.
 import { Agent, request } from 'node:http';
+import { constants, setPriority } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { INPUTS } from './isolation-inputs.js';
 import type { Attacker } from './isolation-inputs.js';
@@ -42,4 +43,6 @@ if (what === 'prepare') {
   process.exit(0);
 }
 process.on('disconnect', () => process.exit(0));
+// a real one takes the broker's time, not the time of its machine
+setPriority(constants.priority.PRIORITY_LOW);
 await Promise.all(Array.from({ length: input.connections }, (_, connection) => again(connection)));
