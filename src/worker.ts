@@ -37,8 +37,8 @@ export const VERSION = (
 
 /** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request waits for Redis to take it; the rest is for the answer. */
 const KEEP_SHARE = 0.85;
-/** A largest body while it is answered, and other requests beside it; in largest bodies. */
-const LARGEST_REQUEST_COPIES = 4;
+/** A largest body while it is answered, twice, since one client may hold half of all; and what it brings. In largest bodies. */
+const LARGEST_REQUEST_COPIES = 8;
 /** Redis counts as away when it does not answer a scrape by then. */
 const SCRAPE_PING_MS = 1_000;
 

@@ -4,7 +4,6 @@ import Koa from 'koa';
 import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
 import type { Gate } from '../access/gate.js';
-import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
@@ -16,8 +15,10 @@ import { memoryOf, readBody } from './body.js';
 import { HttpClient } from './client.js';
 import type { ClientLimits } from './client.js';
 import { fail } from './failure.js';
+import { nameOf } from './limits.js';
 import type { Limits } from './limits.js';
 import type { CheckLocal } from './local-only.js';
+import { LIGHT_CHARACTERS, LoopTurns } from './loop-turns.js';
 import type { Memory } from './memory.js';
 import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
@@ -26,7 +27,7 @@ import { addQueues } from './queues.js';
 import { addReference } from './reference.js';
 import { reply } from './reply.js';
 import type { Undos } from './undos.js';
-import { countUnsent, limitStall } from './unsent.js';
+import { limitStall } from './unsent.js';
 import type { Waits } from './waits.js';
 
 /** What a request takes until it is answered: Node's, Koa's and aizumi's objects for it (docs/limits.md). */
@@ -51,7 +52,13 @@ export interface AppOptions {
 
 export function createApp(options: AppOptions): Koa {
   const { broker, gate, log, maxBodyBytes, maxBatch, memory, checkLocal, limits, probes, undos } = options;
-  const clientLimits: ClientLimits = { ...options, maxMessageBytes: maxBodyBytes, count: limits?.countAddress };
+  const clientLimits: ClientLimits = {
+    ...options,
+    turns: new LoopTurns(),
+    maxMessageBytes: maxBodyBytes,
+    count: limits?.countAddress,
+    countBatch: limits?.countBatch,
+  };
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   const admit = createAdmit(gate, limits);
@@ -59,46 +66,41 @@ export function createApp(options: AppOptions): Koa {
   addQueues(router, broker, admit, memory);
   addReference(router, { version: broker.version, maxBatch });
   const answerPost = async (ctx: Context): Promise<void> => {
-    memory.take('requests', REQUEST_BYTES);
+    const admission = admit(ctx.req);
+    const access = admission instanceof Promise ? await admission : admission;
+    const account = memory.of(nameOf(access, ctx.req.socket));
+    account.take('requests', REQUEST_BYTES);
     try {
-      const admission = admit(ctx.req);
-      const access = admission instanceof Promise ? await admission : admission;
-      const text = await readBody(ctx.req, maxBodyBytes, memory);
+      const text = await readBody(ctx.req, maxBodyBytes, account);
       try {
-        await answerText(text, access, ctx);
+        await answerText(text, new HttpClient(ctx.req.socket, access, account, clientLimits), ctx);
       } finally {
-        memory.give('requests', memoryOf(text));
+        account.give('requests', memoryOf(text));
       }
     } finally {
-      memory.give('requests', REQUEST_BYTES);
+      account.give('requests', REQUEST_BYTES);
     }
   };
 
-  const answerText = async (text: string, access: Access, ctx: Context): Promise<void> => {
-    const client = new HttpClient(ctx.req.socket, access, clientLimits);
+  const answerText = async (text: string, client: HttpClient, ctx: Context): Promise<void> => {
     client.log = log;
     client.res = ctx.res;
     client.traceparent = traceparentOf(ctx.req.headers.traceparent);
     try {
       limits?.admitText(text);
+      if (text.length > LIGHT_CHARACTERS || isBatch(text)) await client.turn();
       if (isBatch(text)) {
-        const answers = together(() => answerAll(text, client), ctx.req, log, broker.observer);
-        const { code, text: all, headers } = await answers;
+        const answers = await answerBatch(text, broker, client, maxBatch);
+        const { code, text: all, headers } = together(answers, ctx.req, log, broker.observer);
         replyOrUndo(client, undos, ctx, code, all, headers);
       } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
-      countUnsent(ctx.res, ctx.req.socket, memory);
+      client.countUnsent(ctx.res);
     } catch (error) {
       client.undo(undos); // the client is told of the error and of nothing else
       throw error;
     } finally {
       client.release();
     }
-  };
-
-  const answerAll = (text: string, client: HttpClient): Promise<string>[] => {
-    const answers = answerBatch(text, broker, client, maxBatch);
-    limits?.countBatch(client.who, answers.length);
-    return answers;
   };
 
   // the hot path comes first and goes through nothing else

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { BrokerError } from '../errors.js';
-import type { Memory } from './memory.js';
+import type { Account } from './memory.js';
 
 /** The client went away before its request was complete: there is nobody to answer. */
 export class ClientGone extends Error {
@@ -14,14 +14,14 @@ export const BODY_COPIES = 3;
 
 /**
  * Reads a request's body, giving up as soon as it is over `maxBytes`; what still comes is discarded by Node.
- * @param memory what the body takes is counted there until the caller gives {@link memoryOf} back, and not if this throws
+ * @param account what the body takes is counted there until the caller gives {@link memoryOf} back, and not if this throws
  * @throws BrokerError too_large, unsupported_media_type, invalid_json (not UTF-8), overloaded; ClientGone
  */
-export async function readBody(req: IncomingMessage, maxBytes: number, memory: Memory): Promise<string> {
-  memory.check(checkHeaders(req, maxBytes) * BODY_COPIES);
-  const bytes = await collect(req, maxBytes, memory);
+export async function readBody(req: IncomingMessage, maxBytes: number, account: Account): Promise<string> {
+  account.check(checkHeaders(req, maxBytes) * BODY_COPIES);
+  const bytes = await collect(req, maxBytes, account);
   if (isUtf8(bytes)) return bytes.toString();
-  memory.give('requests', bytes.length * BODY_COPIES);
+  account.give('requests', bytes.length * BODY_COPIES);
   throw new BrokerError('invalid_json', 'the body is not valid UTF-8');
 }
 
@@ -46,7 +46,7 @@ function checkHeaders({ headers }: IncomingMessage, maxBytes: number): number {
   return announced;
 }
 
-function collect(req: IncomingMessage, maxBytes: number, memory: Memory): Promise<Buffer> {
+function collect(req: IncomingMessage, maxBytes: number, account: Account): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -54,13 +54,13 @@ function collect(req: IncomingMessage, maxBytes: number, memory: Memory): Promis
     const forget = (): void => void req.off('data', onData).off('end', onEnd).off('error', onError);
     const giveUp = (error: Error): void => {
       forget();
-      memory.give('requests', size * BODY_COPIES);
+      account.give('requests', size * BODY_COPIES);
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
       try {
         if (size + chunk.length > maxBytes) throw tooLarge(maxBytes);
-        memory.take('requests', chunk.length * BODY_COPIES);
+        account.take('requests', chunk.length * BODY_COPIES);
       } catch (error) {
         giveUp(error as Error);
         return;

@@ -6,17 +6,22 @@ import type { Access } from '../access/permissions.js';
 import type { Client, Deed } from '../messages/fields.js';
 import { auditDone } from './audit.js';
 import { Connection, isWithheld } from './connection.js';
-import { nameOf } from './limits.js';
+import type { LoopTurns } from './loop-turns.js';
+import type { Account } from './memory.js';
 import { ReplyRoom } from './reply-room.js';
 import type { ReplyLimits } from './reply-room.js';
 import type { Undos } from './undos.js';
+import { countUnsent } from './unsent.js';
 import type { Waits } from './waits.js';
 
 /** What a client may take of its worker. */
 export interface ClientLimits extends ReplyLimits {
   readonly waits: Waits;
+  readonly turns: LoopTurns;
   /** Counts a request of this address. */
   readonly count?: Client['count'];
+  /** Counts the elements of a client's batch. */
+  readonly countBatch?: ((who: string, size: number) => void) | undefined;
 }
 
 /** What an element of a batch takes beside its text until all are answered, and a RECV that waits, bytes (docs/limits.md). */
@@ -35,35 +40,37 @@ export class HttpClient implements Client {
   readonly room: ReplyRoom;
   readonly count: Client['count'];
   #elements = 0;
-  /** For whom its waiting RECVs count; the address of a connection is not known when that is closed. */
-  #waitsFor: string | undefined;
 
   constructor(
     readonly socket: Socket,
     readonly access: Access,
+    private readonly account: Account,
     private readonly limits: ClientLimits,
   ) {
-    this.room = new ReplyRoom(limits);
+    this.room = new ReplyRoom(limits, account);
     this.count = limits.count;
   }
 
+  turn(isBegun?: boolean): Promise<void> {
+    return this.limits.turns.take(this.who, isBegun);
+  }
+
   startBatch(size: number): void {
-    this.limits.memory.take('requests', size * ELEMENT_BYTES);
+    this.account.take('requests', size * ELEMENT_BYTES);
     this.#elements = size;
+    this.limits.countBatch?.(this.who, size);
     this.room.share();
   }
 
   startWait(): void {
-    const { memory, waits } = this.limits;
-    memory.check(WAIT_BYTES);
-    this.#waitsFor ??= this.who;
-    waits.begin(Connection.of(this.socket), this.#waitsFor);
-    memory.force('waits', WAIT_BYTES);
+    this.account.check(WAIT_BYTES);
+    this.limits.waits.begin(Connection.of(this.socket), this.who);
+    this.account.force('waits', WAIT_BYTES);
   }
 
   endWait(): void {
-    this.limits.waits.end(Connection.of(this.socket), this.#waitsFor ?? '');
-    this.limits.memory.give('waits', WAIT_BYTES);
+    this.limits.waits.end(Connection.of(this.socket), this.who);
+    this.account.give('waits', WAIT_BYTES);
   }
 
   /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
@@ -73,7 +80,7 @@ export class HttpClient implements Client {
   }
 
   get who(): string {
-    return nameOf(this.access, this.socket);
+    return this.account.who;
   }
 
   get hasLeft(): boolean {
@@ -111,6 +118,11 @@ export class HttpClient implements Client {
     }
   }
 
+  /** To be called when the reply was written. */
+  countUnsent(res: ServerResponse): void {
+    countUnsent(res, this.socket, this.account);
+  }
+
   /** The client is not told. */
   undo(undos: Undos): void {
     if (this.#undos.length > 0) undos.add(this.#undoAll());
@@ -124,7 +136,7 @@ export class HttpClient implements Client {
   /** The reply was handed to its connection, which may bring another request. */
   release(): void {
     if (this.#leaves.length > 0) Connection.of(this.socket).offLeave(this.#left);
-    if (this.#elements > 0) this.limits.memory.give('requests', this.#elements * ELEMENT_BYTES);
+    if (this.#elements > 0) this.account.give('requests', this.#elements * ELEMENT_BYTES);
     this.room.release();
   }
 

@@ -87,9 +87,7 @@ export class Limits {
   }
 
   /** The body was a batch: its elements count as if each had come alone; the first has been counted. */
-  countBatch(client: string, size: number): void {
-    this.#clients?.charge(client, size - 1);
-  }
+  readonly countBatch = (client: string, size: number): void => this.#clients?.charge(client, size - 1);
 
   stop(): void {
     this.#pressure?.stop();

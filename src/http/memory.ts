@@ -13,9 +13,12 @@ const RETRY_AFTER_S = 1;
 /** Refusals are logged no more often than this. */
 const LOG_EVERY_MS = 10_000;
 
+const none = (): Record<MemoryUse, number> => ({ requests: 0, replies: 0, waits: 0 });
+
 export class Memory {
-  readonly #taken: Record<MemoryUse, number> = { requests: 0, replies: 0, waits: 0 };
+  readonly #taken = none();
   #total = 0;
+  readonly #accounts = new Map<string, Account>();
   #refused = 0;
   #loggedAtMs = -Infinity;
 
@@ -25,30 +28,33 @@ export class Memory {
     private readonly log: Logger,
   ) {}
 
-  /** @throws BrokerError overloaded, when there is no room for `bytes` more: nothing was taken */
-  take(use: MemoryUse, bytes: number): void {
-    this.check(bytes);
-    this.force(use, bytes);
+  /** What this client makes the worker hold. Good until it has given back all that it took. */
+  of(who: string): Account {
+    return this.#accounts.get(who) ?? new Account(this, who);
   }
 
-  /** Counts what is there already. */
-  force(use: MemoryUse, bytes: number): void {
+  get free(): number {
+    return this.limit - this.#total;
+  }
+
+  get taken(): Readonly<Record<MemoryUse, number>> {
+    return this.#taken;
+  }
+
+  /** For accounts: `taken` is what that one holds now. */
+  count(account: Account, use: MemoryUse, bytes: number): void {
     this.#taken[use] += bytes;
     this.#total += bytes;
+    if (account.taken === 0) this.#accounts.delete(account.who);
+    else if (account.taken === bytes) this.#accounts.set(account.who, account);
   }
 
-  give(use: MemoryUse, bytes: number): void {
-    this.#taken[use] -= bytes;
-    this.#total -= bytes;
-  }
-
-  /** @throws BrokerError overloaded, when there would be no room */
-  check(bytes: number): void {
-    if (this.#total + bytes <= this.limit) return;
+  /** For accounts. @throws BrokerError overloaded */
+  refuse(what: string): never {
     this.#report();
     throw new BrokerError(
       'overloaded',
-      `what this worker holds for its clients is over ${this.limit} bytes (AIZUMI_MAX_BYTES_IN_FLIGHT): nothing was done, try again`,
+      `${what} ${this.limit} bytes (AIZUMI_MAX_BYTES_IN_FLIGHT): nothing was done, try again`,
       { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
     );
   }
@@ -64,8 +70,50 @@ export class Memory {
     );
     this.#refused = 0;
   }
+}
 
-  get taken(): Readonly<Record<MemoryUse, number>> {
+/**
+ * What one client makes the worker hold. It may hold as much as it leaves free: one alone has half of the memory, two that want all have a third each,
+ * and there is always room for who holds little (the dynamic thresholds of Choudhury and Hahne, 1998, for buffers of a switch).
+ */
+export class Account {
+  #taken = 0;
+
+  constructor(
+    private readonly memory: Memory,
+    readonly who: string,
+  ) {}
+
+  /** @throws BrokerError overloaded, when there is no room for `bytes` more: nothing was taken */
+  take(use: MemoryUse, bytes: number): void {
+    this.check(bytes);
+    this.force(use, bytes);
+  }
+
+  /** Counts what is there already. */
+  force(use: MemoryUse, bytes: number): void {
+    this.#taken += bytes;
+    this.memory.count(this, use, bytes);
+  }
+
+  give(use: MemoryUse, bytes: number): void {
+    this.force(use, -bytes);
+  }
+
+  /** @throws BrokerError overloaded, when there would be no room */
+  check(bytes: number): void {
+    const { free } = this.memory;
+    if (this.#taken + bytes <= free) return;
+    if (bytes > free) this.memory.refuse('what this worker holds for its clients is over');
+    this.memory.refuse('what this worker holds for you is more than it has left for others, of');
+  }
+
+  get taken(): number {
     return this.#taken;
+  }
+
+  /** For so much there is always room for the request of who is alone, and holds the largest body. */
+  get mostAtOnce(): number {
+    return this.memory.limit / 4;
   }
 }

@@ -3,6 +3,7 @@ import type Router from '@koa/router';
 import type { Broker } from '../messages/fields.js';
 import { listQueues, showQueue } from '../messages/queues.js';
 import type { Admit } from './admission.js';
+import { nameOf } from './limits.js';
 import type { Memory } from './memory.js';
 import { reply } from './reply.js';
 import { countUnsent } from './unsent.js';
@@ -11,7 +12,7 @@ export function addQueues(router: Router, broker: Broker, admit: Admit, memory: 
   router.get('/queues', async (ctx) => {
     const access = await admit(ctx.req);
     reply(ctx, 200, await listQueues({ ...ctx.query }, broker, access));
-    countUnsent(ctx.res, ctx.req.socket, memory);
+    countUnsent(ctx.res, ctx.req.socket, memory.of(nameOf(access, ctx.req.socket)));
   });
   router.get('/queues/:address', async (ctx) => {
     const access = await admit(ctx.req);

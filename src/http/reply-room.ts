@@ -3,7 +3,7 @@ import { ENVELOPE_BYTES } from '../queue/message-sizes.js';
 import type { MessageSizes } from '../queue/message-sizes.js';
 import { MOST_BYTES } from '../queue/slices.js';
 import type { Reservation, Room } from '../queue/room.js';
-import type { Memory } from './memory.js';
+import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
 
 /** What a byte of a message takes while its reply is made: its text from Redis, and the reply's. */
@@ -16,7 +16,6 @@ const UNKNOWN_BYTES = 4_096;
 const LIGHT: Reservation = { ofReply: 0, ofMemory: 0 };
 
 export interface ReplyLimits {
-  readonly memory: Memory;
   /** What the reply to a body may weigh, and a message in it, bytes. */
   readonly maxReplyBytes: number;
   readonly maxMessageBytes: number;
@@ -27,7 +26,10 @@ export class ReplyRoom implements Room {
   /** Taken of the worker's memory, bytes. */
   #held = 0;
 
-  constructor(private readonly limits: ReplyLimits) {}
+  constructor(
+    private readonly limits: ReplyLimits,
+    private readonly account: Account,
+  ) {}
 
   /** The body is a batch: its elements share one reply. That to a single RECV or PEEK is bounded by itself. */
   share(): void {
@@ -59,11 +61,9 @@ export class ReplyRoom implements Room {
 
   #take(ofReply: number, count: number, largest = UNKNOWN_BYTES): Reservation {
     if (count === 1 && largest <= LIGHT_BYTES) return ofReply === 0 ? LIGHT : { ofReply, ofMemory: 0 };
-    const { memory } = this.limits;
-    // one that is alone is never refused
-    const ofMemory = Math.min(mostOf(count, largest) * COPIES, memory.limit / 2);
+    const ofMemory = Math.min(mostOf(count, largest) * COPIES, this.account.mostAtOnce);
     try {
-      memory.check(ofMemory);
+      this.account.check(ofMemory);
     } catch (error) {
       this.#budget?.settle(ofReply, 0);
       throw error;
@@ -75,7 +75,7 @@ export class ReplyRoom implements Room {
   #hold(bytes: number): void {
     if (bytes === 0) return;
     this.#held += bytes;
-    this.limits.memory.force('replies', bytes);
+    this.account.force('replies', bytes);
   }
 
   /** Where nothing is known a message may be as large as any; once the first has come, the others count with its size. */

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Observer } from '../observer.js';
-import type { Memory } from './memory.js';
+import type { Account } from './memory.js';
 
 /** A client that takes nothing of a reply for so long is cut. */
 export const STALL_MS = 10_000;
@@ -12,27 +12,23 @@ const known = new WeakMap<Socket, Unsent>();
 
 /** What has not been sent yet on one connection. */
 class Unsent {
-  #bytes = 0;
-  #isClosed = false;
+  /** By reply: gives back what it was counted with. */
+  readonly #replies = new Map<ServerResponse, () => void>();
 
-  constructor(
-    private readonly memory: Memory,
-    socket: Socket,
-  ) {
+  constructor(socket: Socket) {
+    // Node tells nothing of the replies that wait behind the one that is being sent
     socket.once('close', () => {
-      this.#isClosed = true;
-      memory.give('replies', this.#bytes);
+      for (const give of this.#replies.values()) give();
+      this.#replies.clear();
     });
   }
 
-  add(res: ServerResponse, bytes: number): void {
-    if (this.#isClosed) return;
-    this.#bytes += bytes;
-    this.memory.force('replies', bytes);
+  add(res: ServerResponse, bytes: number, account: Account): void {
+    account.force('replies', bytes);
+    this.#replies.set(res, () => account.give('replies', bytes));
     res.once('finish', () => {
-      if (this.#isClosed) return;
-      this.#bytes -= bytes;
-      this.memory.give('replies', bytes);
+      this.#replies.get(res)?.();
+      this.#replies.delete(res);
     });
   }
 }
@@ -46,12 +42,12 @@ export function limitStall(res: ServerResponse): void {
 }
 
 /** To be called when a reply was written: what the system has not taken at once is counted until it has. */
-export function countUnsent(res: ServerResponse, socket: Socket, memory: Memory): void {
+export function countUnsent(res: ServerResponse, socket: Socket, account: Account): void {
   const bytes = res.writableLength;
   if (bytes === 0 || socket.destroyed) return;
   let unsent = known.get(socket);
-  if (unsent === undefined) known.set(socket, (unsent = new Unsent(memory, socket)));
-  unsent.add(res, bytes);
+  if (unsent === undefined) known.set(socket, (unsent = new Unsent(socket)));
+  unsent.add(res, bytes, account);
 }
 
 /**

@@ -49,6 +49,11 @@ export interface Client extends Caller {
   audit?(deed: Deed): void;
   /** Where the messages that it asks for must fit. */
   readonly room: Room;
+  /**
+   * Resolves when it may keep the event loop busy for some milliseconds; others come in between.
+   * @param isBegun it goes on with what has begun: it comes before the client's other requests
+   */
+  turn(isBegun?: boolean): Promise<void>;
   /** The body is a batch of so many requests; before any is started. @throws BrokerError overloaded */
   startBatch(size: number): void;
   /** A RECV begins to wait. @throws BrokerError overloaded, rate_limited: it must not */

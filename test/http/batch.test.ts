@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
 import { startRedisServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
 import { until } from '../support/until.js';
 
 const SENT = '{"code":200,"status":"OK","msg_type":"MSG_SEND_ACK"}';
@@ -77,6 +77,15 @@ describe('http/batch', () => {
       expect(reply.status).to.equal(207);
       expect(codes(reply)).to.deep.equal([200, 400, 400, 400, 400, 501, 404, 200]);
       expect(await idsAt(address)).to.deep.equal([1, 4]);
+    });
+
+    it('is answered in order when it is started in several parts, with what is no request in each', async () => {
+      const requests = Array.from({ length: 150 }, (_, id) => (id % 60 === 50 ? 'none' : sendRequest(address, id)));
+      const reply = await broker.post(requests);
+      expect(codes(reply)).to.deep.equal(requests.map((request) => (request === 'none' ? 400 : 200)));
+      expect(await idsAt(address))
+        .to.have.length(148)
+        .and.to.not.include.members([50, 110]);
     });
 
     it('has in it for each what the request alone is answered', async () => {
@@ -199,6 +208,7 @@ describe('http/batch', () => {
     await broker.post(heloRequest(address));
     expect(done).to.be.below(40);
     await Promise.all(batches);
-    expect(await idsAt(address)).to.have.length(40 * 150);
+    const { json } = await broker.post(statRequest(address));
+    expect((json.payload as { queue: { waiting: number } }).queue.waiting).to.equal(40 * 150);
   });
 });

@@ -109,10 +109,10 @@ describe('http/limits', function () {
   });
 
   it('requests of an address over its limit are answered 429, whoever sends them; other addresses are served', async () => {
-    broker = await startBroker({ AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '5' });
-    expect(statuses(await burst(20, sendRequest(100, 1)))).to.deep.equal({ 200: 5, 429: 15 });
+    broker = await startBroker({ AIZUMI_MAX_ADDRESS_REQUESTS_PER_S: '2' });
+    expect(statuses(await burst(20, sendRequest(100, 1)))).to.deep.equal({ 200: 2, 429: 18 });
     const { json } = await broker.post({ ...statRequest(100) });
-    expect((json.payload as { queue: { waiting: number } }).queue.waiting, 'what was refused was not done').to.equal(5);
+    expect((json.payload as { queue: { waiting: number } }).queue.waiting, 'what was refused was not done').to.equal(2);
     const batch = [
       ...Array.from({ length: 9 }, () => sendRequest(100, 2)),
       recvRequest(100),
@@ -127,7 +127,7 @@ describe('http/limits', function () {
     expect(refused.json.error).to.include({
       reason: 'rate_limited',
       message:
-        'the address 1 sends more than 5 requests a second (AIZUMI_MAX_ADDRESS_REQUESTS_PER_S): nothing was done, try again in 1 s',
+        'the address 1 sends more than 2 requests a second (AIZUMI_MAX_ADDRESS_REQUESTS_PER_S): nothing was done, try again in 1 s',
     });
   });
 
@@ -163,41 +163,67 @@ describe('http/limits', function () {
     });
   });
 
-  it('bodies over their limit in all are answered 503, also when their length is not told; then there is room again', async () => {
-    broker = await startBroker({ AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '450000' });
-    const slow = await connect();
-    const request = httpRequest(JSON.stringify(sendRequest(100, 1, 'x'.repeat(90_000))));
-    slow.write(request.subarray(0, 80_000));
-    const REASON = /"reason":"overloaded","message":"what this worker holds for its clients is over 450000 bytes/;
-    for (let n = 0; n < 3; n++) await broker.post(statRequest(1)); // by then it has been read so far
-    await until('there is no more room', async () => {
-      const { status, text } = await broker.post(sendRequest(100, 2, 'x'.repeat(90_000)));
-      if (status === 503) expect(text).to.match(REASON);
-      return status === 503;
+  describe('memory', () => {
+    const LIMIT = { AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '800000' };
+    const LARGE = 'x'.repeat(99_000);
+    const request = httpRequest(JSON.stringify(sendRequest(100, 1, LARGE)));
+    const REASON =
+      /"reason":"overloaded","message":"what this worker holds for you is more than it has left for others, of 800000 bytes/;
+
+    it('of a client over its share is answered 503, also when its length is not told; then there is room again', async () => {
+      broker = await startBroker(LIMIT);
+      const slow = await connect();
+      slow.write(request.subarray(0, 95_000));
+      for (let n = 0; n < 3; n++) await broker.post(statRequest(1)); // by then it has been read so far
+      await until('there is no more room', async () => {
+        const { status, text } = await broker.post(sendRequest(100, 2, LARGE));
+        if (status === 503) expect(text).to.match(REASON);
+        return status === 503;
+      });
+      expect((await broker.post(sendRequest(100, 3, 'small'))).status).to.equal(200);
+      const chunked = await connect();
+      chunked.write(httpRequest('', { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' } }));
+      chunked.write(`${(95_000).toString(16)}\r\n${'x'.repeat(95_000)}`);
+      const { status, text } = await chunked.reply();
+      expect(status).to.equal(503);
+      expect(text).to.match(REASON);
+      slow.write(request.subarray(95_000));
+      expect((await slow.reply()).status).to.equal(200);
+      // nothing of all that is left: neither of what was served, nor of what was refused or left
+      for (let n = 0; n < 20; n++) {
+        const gone = await connect();
+        gone.write(request.subarray(0, 50_000));
+        gone.destroy();
+      }
+      await until(
+        'there is room for the largest',
+        async () => (await broker.post(sendRequest(100, 4, LARGE))).status === 200,
+      );
+      expect((await broker.post('x'.repeat(1000))).status).to.equal(400);
+      expect((await broker.post(Buffer.alloc(90_000, 0xff).toString('latin1'))).status).to.equal(413);
+      for (let n = 0; n < 5; n++) expect((await broker.post(sendRequest(100, 4, LARGE))).status).to.equal(200);
     });
-    expect((await broker.post(sendRequest(100, 3, 'small'))).status).to.equal(200);
-    const chunked = await connect();
-    chunked.write(httpRequest('', { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' } }));
-    chunked.write(`${(95_000).toString(16)}\r\n${'x'.repeat(95_000)}`);
-    const { status, text } = await chunked.reply();
-    expect(status).to.equal(503);
-    expect(text).to.match(REASON);
-    slow.write(request.subarray(80_000));
-    expect((await slow.reply()).status).to.equal(200);
-    // nothing of all that is left: neither of what was served, nor of what was refused or left
-    for (let n = 0; n < 20; n++) {
-      const gone = await connect();
-      gone.write(request.subarray(0, 50_000));
-      gone.destroy();
-    }
-    await until(
-      'there is room for the largest',
-      async () => (await broker.post(sendRequest(100, 4, 'x'.repeat(99_000)))).status === 200,
-    );
-    expect((await broker.post('x'.repeat(1000))).status).to.equal(400);
-    expect((await broker.post(Buffer.alloc(90_000, 0xff).toString('latin1'))).status).to.equal(413);
-    for (let n = 0; n < 5; n++)
-      expect((await broker.post(sendRequest(100, 4, 'x'.repeat(99_000)))).status).to.equal(200);
+
+    it('that one client takes up leaves room for others: their requests are served', async () => {
+      const keys = keysFile();
+      try {
+        const greedy = bearer(keys.add(ALL, { name: 'greedy' }));
+        const other = bearer(keys.add(ALL, { name: 'other' }));
+        broker = await startBroker({ ...LIMIT, ...keys.env });
+        const begun = httpRequest(JSON.stringify(sendRequest(100, 1, LARGE)), { headers: greedy }).subarray(0, 30_000);
+        for (let n = 0; n < 30; n++) (await connect()).write(begun);
+        await until(
+          'the greedy one has all that it gets',
+          async () => (await broker.post(sendRequest(100, 1, LARGE), greedy)).status === 503,
+        );
+        for (let n = 0; n < 10; n++) {
+          expect((await broker.post(sendRequest(101, n, 'x'.repeat(20_000)), other)).status).to.equal(200);
+          expect((await broker.post(recvRequest(101), other)).status).to.equal(200);
+        }
+      } finally {
+        keys.delete();
+      }
+    });
   });
 
   describe('RECVs that wait', () => {

@@ -1,0 +1,35 @@
+// Work that keeps the event loop busy for milliseconds: one piece in each of its turns, by turns of the clients. What is light
+// comes in between, and waits for one piece at most.
+
+/** JSON texts that are longer take a turn; shorter ones are parsed in less than a millisecond. */
+export const LIGHT_CHARACTERS = 16_384;
+
+export class LoopTurns {
+  /** By client; the first one's turn is next. */
+  readonly #queues = new Map<string, (() => void)[]>();
+
+  /**
+   * @param isBegun it goes on with what has begun: it comes before the client's other pieces
+   * @returns a promise that resolves in a turn of the event loop that is this piece of work's alone
+   */
+  take(who: string, isBegun = false): Promise<void> {
+    return new Promise((start) => {
+      if (this.#queues.size === 0) setImmediate(this.#next);
+      const queue = this.#queues.get(who);
+      if (queue === undefined) this.#queues.set(who, [start]);
+      else if (isBegun) queue.unshift(start);
+      else queue.push(start);
+    });
+  }
+
+  readonly #next = (): void => {
+    for (const [who, queue] of this.#queues) {
+      queue.shift()?.();
+      // its next turn comes after all others'
+      this.#queues.delete(who);
+      if (queue.length > 0) this.#queues.set(who, queue);
+      break;
+    }
+    if (this.#queues.size > 0) setImmediate(this.#next);
+  };
+}

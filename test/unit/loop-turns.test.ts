@@ -1,0 +1,43 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect } from 'chai';
+import { LoopTurns } from '../../src/http/loop-turns.js';
+
+describe('http/loop-turns', () => {
+  it('gives each piece of work a turn of the event loop of its own, to clients by turns', async () => {
+    const turns = new LoopTurns();
+    const begun: string[] = [];
+    const all = ['a1', 'a2', 'a3', 'b1', 'b2', 'c1'].map(async (name) => {
+      await turns.take(name.charAt(0));
+      begun.push(name);
+    });
+    const seen: string[] = [];
+    while (begun.length < 6) {
+      await nextTurn();
+      if (begun.length > seen.length) seen.push(begun.slice(seen.length).join());
+    }
+    await Promise.all(all);
+    expect(seen, 'one in each turn').to.deep.equal(begun);
+    expect(begun).to.deep.equal(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
+  });
+
+  it('goes on with what has begun before it begins what else the client wants', async () => {
+    const turns = new LoopTurns();
+    const begun: string[] = [];
+    const work = async (name: string): Promise<void> => {
+      for (const part of [1, 2]) {
+        await turns.take('a', part === 2);
+        begun.push(`${name} ${part}`);
+      }
+    };
+    await Promise.all([work('x'), work('y')]);
+    expect(begun).to.deep.equal(['x 1', 'x 2', 'y 1', 'y 2']);
+  });
+
+  it('goes on when all is done, also for who asks in its turn', async () => {
+    const turns = new LoopTurns();
+    await turns.take('a');
+    await turns.take('a');
+    await nextTurn();
+    await Promise.all([turns.take('a'), turns.take('b')]);
+  });
+});
