@@ -3,6 +3,7 @@ import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
+import { sweep } from './expire.js';
 import { deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
 import { noteSent } from './message-sizes.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
@@ -46,8 +47,8 @@ export async function send(
   const isPlain = !options.dedup && !options.delayMs;
   const nowMs = performance.now();
   const bytes = Buffer.byteLength(message.payload) + ENTRY_BYTES;
-  if (client !== undefined) measureQueuesOf(queues, client, nowMs);
   const mayStore = client === undefined || shares.store(client, address, bytes);
+  if (client !== undefined) measureQueuesOf(queues, client, nowMs);
   const giveBack = (): void => {
     if (client !== undefined && mayStore) shares.unstore(client, address, bytes);
   };
@@ -61,7 +62,15 @@ export async function send(
     const isFull = lengths.isFull(address, nowMs, bytes);
     if (isFull && !options.dedup) throw bytesFull(queues);
     const room = !mayStore ? 3 : isFull ? 2 : lengths.mustMeasure(address, bytes) ? 1 : 0;
-    if (!(await addWithCare(queues, address, message, { bytes, room, client }, options))) giveBack();
+    const isAdded = await addWithCare(queues, address, message, { bytes, room, client }, options).catch(
+      async (error: unknown) => {
+        // what has expired must not take its room
+        if (!isOfFullQueue(error) || (await sweep(queues, address, client)) === 0) throw error;
+        const share = { bytes, room: mayStore ? 1 : 3, client } as const;
+        return addWithCare(queues, address, message, share, options);
+      },
+    );
+    if (!isAdded) giveBack();
   } catch (error) {
     const refused = refusal(queues, error, address, client);
     if (refused) giveBack();
@@ -141,13 +150,23 @@ async function addWithCare(
   }
 }
 
-/** Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored. */
+const isOfFullQueue = (error: unknown): boolean =>
+  error instanceof Error && (error.message.startsWith('QUEUE_FULL') || error.message.startsWith('QUEUE_BYTES'));
+
+/**
+ * Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored; what has expired is
+ * thrown away.
+ */
 function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
   const { shares } = queues;
   const addresses = shares.toBeMeasured(client, nowMs, MEASURED_AT_ONCE);
   for (const address of addresses ?? [])
     look(queues, address).then(
-      (found) => shares.learnBytes(address, found?.stat.bytes ?? 0),
+      async (found) => {
+        shares.learnBytes(address, found?.stat.bytes ?? 0);
+        // learns what is left by itself
+        if (found?.hasExpired) await sweep(queues, address, client);
+      },
       () => undefined, // asked again with one of the next SENDs
     );
 }
