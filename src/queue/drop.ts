@@ -60,13 +60,13 @@ export async function purge(
 
 /** What waits may have expired, too: that is thrown away, but is not counted as deleted. */
 async function walk(queues: Queues, address: number, what: Walk): Promise<Walked> {
-  let isChanged = false;
+  const seen = { slices: 0 };
   const walked = await forEachSlice(queues, address, what, async (messages) => {
-    isChanged = true;
+    seen.slices++;
     const [done] = await deleteSlice(queues, address, messages, 0);
     return { done, goOn: true };
   });
-  if (isChanged) await learnRoom(queues, address);
+  if (seen.slices > 0) await learnRoom(queues, address);
   return walked;
 }
 

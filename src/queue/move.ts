@@ -22,7 +22,7 @@ export async function move(
 ): Promise<number> {
   const { redis, settings } = queues;
   const { keyPrefix: prefix, maxQueueLength } = settings;
-  let isFull = false;
+  const queue = { isFull: false };
   const moveSome = async (some: number): Promise<number> => {
     const walk = { state: 'dead', which: 'all', ...(ids && { ids }), most: some, asker } as const;
     const { done } = await forEachSlice(queues, address, walk, async (messages) => {
@@ -35,8 +35,8 @@ export async function move(
           JSON.stringify(messages.map(({ at: [, streamId] }) => streamId)),
           maxQueueLength,
         );
-        isFull = full === 1;
-        return { done: moved, goOn: !isFull };
+        queue.isFull = full === 1;
+        return { done: moved, goOn: !queue.isFull };
       } catch (error) {
         throw redisFailure(error);
       }
@@ -44,7 +44,7 @@ export async function move(
     return done;
   };
   const done = await moveSome(most);
-  if (!isFull || (await sweep(queues, address, asker.who)) === 0) return done;
+  if (!queue.isFull || (await sweep(queues, address, asker.who)) === 0) return done;
   try {
     return done + (await moveSome(most - done));
   } catch (error) {

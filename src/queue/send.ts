@@ -60,7 +60,7 @@ export async function send(
       if (await add(queues, address, message, options)) return;
     }
     const isFull = lengths.isFull(address, nowMs, bytes);
-    if (isFull && !options.dedup) throw bytesFull(queues);
+    if (isFull && !options.dedup) throw bytesFull(queues, address);
     const room = !mayStore ? 3 : isFull ? 2 : lengths.mustMeasure(address, bytes) ? 1 : 0;
     const isAdded = await addWithCare(queues, address, message, { bytes, room, client }, options).catch(
       async (error: unknown) => {
@@ -178,8 +178,8 @@ function clientFull({ observer, settings }: Queues): BrokerError {
   );
 }
 
-function bytesFull({ observer }: Queues): BrokerError {
-  observer?.limited('queue_bytes');
+function bytesFull({ observer }: Queues, address: number): BrokerError {
+  observer?.limited('queue_bytes', address);
   return noRoom(
     'the messages of the receiver take as many bytes as they may (AIZUMI_MAX_QUEUE_BYTES or its own max_queue_bytes): try again when it has freed some',
   );
@@ -191,13 +191,13 @@ function refusal(queues: Queues, error: unknown, address: number, client: string
   if (!(error instanceof Error)) return undefined;
   const { lengths, observer } = queues;
   if (error.message.startsWith('QUEUE_FULL')) {
-    observer?.limited('queue_length');
+    observer?.limited('queue_length', address);
     return noRoom('the receiver has too many messages waiting: try again when it has freed some');
   }
   if (error.message.startsWith('QUEUE_BYTES')) {
     const [, bytes, most] = /(\d+) of (\d+)/.exec(error.message) ?? [];
     if (bytes !== undefined) lengths.learnFull(address, performance.now(), Number(bytes), Number(most));
-    return bytesFull(queues);
+    return bytesFull(queues, address);
   }
   if (error.message.startsWith('CLIENT_BYTES')) return clientFull(queues);
   if (client !== undefined && error.message.startsWith('CLIENT_QUEUES')) return tooManyQueues(queues, client);

@@ -112,11 +112,11 @@ describe('queue/drop', () => {
     };
     /** Something happens before the second slice is deleted. */
     const meanwhile = (act: () => Promise<unknown>): void => {
-      const { aizumiDrop } = queues.redis;
+      const aizumiDrop = queues.redis.aizumiDrop.bind(queues.redis);
       let slices = 0;
       queues.redis.aizumiDrop = async (...args) => {
         if (++slices === 2) await act();
-        return aizumiDrop.apply(queues.redis, args);
+        return aizumiDrop(...args);
       };
     };
 

@@ -193,10 +193,10 @@ describe('queue: what has expired', () => {
     await helo(queues, 100, { ttl_ms: 1 });
     await put(1);
     await pass(2);
-    const { aizumiDrop } = queues.redis;
+    const aizumiDrop = queues.redis.aizumiDrop.bind(queues.redis);
     queues.redis.aizumiDrop = async (...args) => {
       await helo(queues, 100, { ttl_ms: HOUR_MS });
-      return aizumiDrop.apply(queues.redis, args);
+      return aizumiDrop(...args);
     };
     expect(await sweep(queues, 100)).to.equal(0);
     expect((await peek(queues, 100, 'waiting', 10)).messages).to.have.length(1);
