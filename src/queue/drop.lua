@@ -22,7 +22,7 @@
 local queue, leases, held, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local backed, dead, seen, ended0 = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local ended1, settings, attempts, counts = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
-local targets, window_ms, only_expired = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local targets, window_ms, only_expired = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -67,7 +67,7 @@ local function find(entry)
   local of = {}
   for i = 1, #message[2], 2 do of[message[2][i]] = message[2][i + 1] end
   local ends_ms = end_of(of.sent or string.match(message[1], '^%d+'), of.ttl)
-  if only_expired and not (ends_ms and ends_ms <= now_ms) then return false end
+  if only_expired == '1' and not (ends_ms and ends_ms <= now_ms) then return false end
   return message, ends_ms, of
 end
 
@@ -121,7 +121,7 @@ function drop.delayed(member)
   if not redis.call('ZSCORE', delayed, member) then return end
   local sent, saddr, id, ttl, once = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*);?[%x-]*:')
   local ends_ms = end_of(string.sub(sent, 1, 13), ttl ~= '' and ttl or nil)
-  if only_expired and not (ends_ms and ends_ms <= now_ms) then return end
+  if only_expired == '1' and not (ends_ms and ends_ms <= now_ms) then return end
   local field = saddr .. ':' .. id
   local names_it = once ~= '' and remember(field, sent, ends_ms)
   redis.call('ZREM', delayed, member)
