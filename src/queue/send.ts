@@ -47,8 +47,8 @@ export async function send(
   const isPlain = !options.dedup && !options.delayMs;
   const nowMs = performance.now();
   const bytes = Buffer.byteLength(message.payload) + ENTRY_BYTES;
-  const mayStore = client === undefined || shares.store(client, address, bytes);
   if (client !== undefined) measureQueuesOf(queues, client, nowMs);
+  const mayStore = client === undefined || shares.store(client, address, bytes);
   const giveBack = (): void => {
     if (client !== undefined && mayStore) shares.unstore(client, address, bytes);
   };
