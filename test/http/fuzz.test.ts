@@ -199,6 +199,21 @@ const target = fc.record({
   path: fc.oneof(fc.constantFrom('/', '/queues', '/queues/1', '/readyz', '//', '/?x', '/queues?limit=0'), fc.webPath()),
 });
 
+/** Text in a URL, or what is none. */
+const inUrl = fc.oneof(
+  fc
+    .oneof(digits(25), entry, stamped, words.cursor, text)
+    .map((said) => [...Buffer.from(said)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')),
+  fc.constantFrom('', '0', '-1', '1e3', '01', '4294967295', '4294967296', '9'.repeat(400), '%', '%zz', '%ff', '%00'),
+);
+const query = fc
+  .array(fc.tuple(fc.constantFrom('cursor', 'cursor', 'prefix', 'limit', 'x'), inUrl), { minLength: 1, maxLength: 4 })
+  .map((pairs) => pairs.map((pair) => pair.join('=')).join('&'));
+const lookPath = fc.oneof(
+  query.map((said) => `/queues?${said}`),
+  inUrl.map((said) => `/queues/${said}`),
+);
+
 interface Case {
   bytes: Buffer;
   /** The body, where the bytes are one request. */
@@ -214,6 +229,7 @@ const proper = body.map((text): Case => ({ bytes: httpRequest(text), text }));
 const oddHead = fc
   .tuple(body, headers, target)
   .map(([text, more, to]): Case => ({ bytes: httpRequest(text, { ...to, headers: more }), text }));
+const look = lookPath.map((path): Case => ({ bytes: httpRequest('', { method: 'GET', path }) }));
 /** Pipelined requests with a fault behind them. */
 const raw = fc
   .tuple(
@@ -240,6 +256,7 @@ const anyCase = fc.oneof(
   { weight: 4, arbitrary: proper },
   { weight: 2, arbitrary: oddHead },
   { weight: 2, arbitrary: raw },
+  { weight: 1, arbitrary: look },
 );
 
 describe('http/fuzz', function () {
