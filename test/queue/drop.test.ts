@@ -163,7 +163,9 @@ describe('queue/drop', () => {
 
     it('leaves what is received, and comes back, when it was sent since', async () => {
       queues = await openQueues();
-      await fill(100);
+      await fill(150);
+      await receive(queues, 100, { max: 150 });
+      await gbye(queues, 100);
       meanwhile(async () => {
         await put(9_000);
         while ((await recv(queues, 100))?.id !== 9_000);
