@@ -13,7 +13,8 @@
 -- KEYS[9]  aizumi:{address}:ended1   hash: the same of odd windows
 -- KEYS[10]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
 -- KEYS[11]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
--- KEYS[12]  aizumi:{address}:counts  hash: expired → messages thrown away
+-- KEYS[12]  aizumi:{address}:counts  hash: expired → messages thrown away; delayed_bytes, delayed_count → what so many members
+--          of `delayed` take
 -- ARGV[1]  JSON: [[place, name], …] as peek.lua returns them
 -- ARGV[2]  window in which a message sent once is remembered after its end, ms
 -- ARGV[3]  1: only those whose time to live is over, 0: all
@@ -28,6 +29,15 @@ local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
 local deleted, expired = 0, 0
+-- of `delayed`
+local fewer, fewer_bytes = 0, 0
+
+-- What a member of `delayed` takes: its text in the steps in which jemalloc gives memory, and what the sorted set needs for it.
+local function weigh(member)
+  local _, exponent = math.frexp(#member + 4)
+  local step = math.max(16, 2 ^ (exponent - 3))
+  return math.ceil((#member + 5) / step) * step + 94
+end
 
 -- As in free.lua: if `seen` has this field for the message of this name, its stream id or when it was sent to `delayed`, its
 -- id is remembered. ends_ms: when its time to live is over, nil: never. Returns whether it has; then the field is to go, after
@@ -125,6 +135,7 @@ function drop.delayed(member)
   local field = saddr .. ':' .. id
   local names_it = once ~= '' and remember(field, sent, ends_ms)
   redis.call('ZREM', delayed, member)
+  fewer, fewer_bytes = fewer + 1, fewer_bytes + weigh(member)
   if names_it then redis.call('HDEL', seen, field) end
   note(ends_ms)
 end
@@ -134,6 +145,14 @@ function drop.dead(stream_id)
 end
 
 for _, target in ipairs(cjson.decode(targets)) do drop[target[1]](target[2]) end
+if fewer > 0 then
+  if redis.call('ZCARD', delayed) == 0 then
+    redis.call('HDEL', counts, 'delayed_bytes', 'delayed_count')
+  else
+    redis.call('HINCRBY', counts, 'delayed_bytes', -fewer_bytes)
+    redis.call('HINCRBY', counts, 'delayed_count', -fewer)
+  end
+end
 -- a stream that is empty would stay
 if redis.call('XLEN', dead) == 0 then redis.call('DEL', dead) end
 if expired > 0 then redis.call('HINCRBY', counts, 'expired', expired) end

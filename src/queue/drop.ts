@@ -14,10 +14,10 @@ import {
   seenKey,
   settingsKey,
 } from './keys.js';
+import { measureAgain } from './measure.js';
 import { forEachSlice } from './peek.js';
 import type { Seen, State, Walk, Walked } from './peek.js';
 import type { Queues } from './queues.js';
-import { look } from './stat.js';
 import { NOBODY } from './turns.js';
 
 export type Droppable = Exclude<State, 'leased'>;
@@ -106,10 +106,7 @@ export async function deleteSlice(
 
 /** The next SEND is not refused by what was known before. */
 export async function learnRoom(queues: Queues, address: number): Promise<void> {
-  queues.lengths.forget(address);
-  try {
-    queues.shares.learnBytes(address, (await look(queues, address))?.stat.bytes ?? 0);
-  } catch {
-    // it is measured again with one of the next SENDs
-  }
+  queues.lengths.doubt(address);
+  // failed, it is measured again with one of the next SENDs
+  await measureAgain(queues, address).catch(() => undefined);
 }

@@ -47,8 +47,9 @@ export async function gbye(queues: Queues, address: number, asker = NOBODY): Pro
       given += some;
       held = left;
     }
-    lengths.forget(address);
+    lengths.doubt(address);
     if ((await redis.exists(queue, keys[4])) > 0) return given;
+    lengths.forget(address);
     used.forget(address);
     await unregister(queues, address);
     return given;

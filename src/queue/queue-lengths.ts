@@ -4,13 +4,17 @@
 interface Seen {
   length: number;
   maxLength: number;
+  /** When length and limits were told; -Infinity: they were not, or may be others. */
   atMs: number;
+  maxBytes: number;
   /** As they were measured last. */
   bytes: number;
   measuredAtMs: number;
   /** What this worker has sent since; what left the queue meanwhile is not taken off. */
   added: number;
-  maxBytes: number;
+  measuring: Promise<void> | undefined;
+  /** A SEND waits for that. */
+  isAwaited: boolean;
 }
 
 /** More than all workers together add to one queue in a millisecond: an XADD takes Redis 2 µs or more. */
@@ -21,35 +25,35 @@ const STALE_MS = 2_000;
 const MOST_ADDRESSES = 100_000;
 /** A worker that has added this part of what the queue may take measures it anew. */
 const MEASURED_PART = 1 / 16;
-/** A queue that seems full is measured no more often than this: it costs Redis up to 1 ms. */
-const MEASURE_AGAIN_MS = 100;
+/** A queue that is full is not measured again before. */
+const FULL_MS = 250;
+/**
+ * Any queue is not measured again before so long for each byte that it takes: 600 ms for 1 GiB, which costs Redis some 12 ms (in
+ * nodes of 4 KiB).
+ */
+const REST_MS_PER_BYTE = 600 / 2 ** 30;
 
 /** Remembers, per address, the length last seen and the most it may be. Times are performance.now() of this process. */
 export class QueueLengths {
   readonly #seen = new Map<number, Seen>();
   readonly #ahead = new Set<number>();
 
-  /** @param bytes undefined: they were not measured. `maxBytes`: the most that it may take */
-  learn(address: number, length: number, nowMs: number, maxLength: number, bytes?: number, maxBytes = Infinity): void {
-    if (this.#seen.size >= MOST_ADDRESSES) {
-      this.#seen.clear();
-      this.#ahead.clear();
-    }
-    const before = this.#seen.get(address);
-    if (before === undefined || bytes !== undefined) {
-      // forgotten while it was asked for: the next SEND measures it
-      const measured =
-        bytes === undefined
-          ? { bytes: 0, measuredAtMs: -Infinity, added: Infinity }
-          : { bytes, measuredAtMs: nowMs, added: 0 };
-      this.#seen.set(address, { length, maxLength, atMs: nowMs, maxBytes, ...measured });
-    } else Object.assign(before, { length, maxLength, atMs: nowMs, maxBytes });
+  learn(address: number, length: number, nowMs: number, maxLength: number, maxBytes = Infinity): void {
+    Object.assign(this.#of(address), { length, maxLength, atMs: nowMs, maxBytes });
   }
 
+  /** Whether its length and limits were told since they were in doubt. */
   knows(address: number): boolean {
-    return this.#seen.has(address);
+    return (this.#seen.get(address)?.atMs ?? -Infinity) > -Infinity;
   }
 
+  /** Its length or its limits may be others now. */
+  doubt(address: number): void {
+    const seen = this.#seen.get(address);
+    if (seen) Object.assign(seen, { atMs: -Infinity, maxBytes: Infinity });
+  }
+
+  /** There is no such queue any more. */
   forget(address: number): void {
     this.#seen.delete(address);
     this.#ahead.delete(address);
@@ -80,14 +84,22 @@ export class QueueLengths {
     return (
       ageMs < STALE_MS &&
       seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) < seen.maxLength &&
+      !seen.isAwaited &&
       !needsMeasuring(seen, bytes)
     );
   }
 
-  /** Whether the queue's bytes must be measured before so many more are sent to it. */
-  mustMeasure(address: number, bytes: number): boolean {
+  /** What it takes, as far as this worker knows, bytes. */
+  bytesOf(address: number): number {
     const seen = this.#seen.get(address);
-    return seen === undefined || needsMeasuring(seen, bytes);
+    return seen === undefined ? 0 : seen.bytes + seen.added;
+  }
+
+  /** Whether the queue's bytes must be measured before so many more are sent to it. */
+  mustMeasure(address: number, nowMs: number, bytes: number): boolean {
+    const seen = this.#seen.get(address);
+    if (seen === undefined) return true;
+    return seen.isAwaited || (needsMeasuring(seen, bytes) && !this.isFull(address, nowMs, bytes));
   }
 
   /** Whether the queue had no room for so many bytes a moment ago: Redis need not be asked. */
@@ -95,18 +107,67 @@ export class QueueLengths {
     const seen = this.#seen.get(address);
     return (
       seen !== undefined &&
-      nowMs - seen.measuredAtMs < MEASURE_AGAIN_MS &&
+      nowMs - seen.measuredAtMs < Math.max(FULL_MS, restMs(seen)) &&
       seen.bytes + seen.added + bytes > seen.maxBytes
     );
   }
 
-  /** A SEND was refused: the queue takes so many bytes of so many. */
-  learnFull(address: number, nowMs: number, bytes: number, maxBytes: number): void {
-    // of a queue that was not known the length is still not
-    const { length, maxLength, atMs } = this.#seen.get(address) ?? { length: Infinity, maxLength: 0, atMs: nowMs };
-    this.#seen.set(address, { length, maxLength, atMs, bytes, measuredAtMs: nowMs, added: 0, maxBytes });
+  /** Whether it was measured so lately that it would cost Redis too much to do it again. */
+  rests(address: number, nowMs: number): boolean {
+    const seen = this.#seen.get(address);
+    return seen !== undefined && nowMs - seen.measuredAtMs < restMs(seen);
+  }
+
+  /**
+   * Notes what the queue takes when that is known; one measuring at a time, which all share that ask for it.
+   * @param ask resolves with bytes, of what was sent until it was called
+   * @param learn is told, with what was asked for, the bytes that were sent meanwhile
+   */
+  measure<Measured extends { bytes: number }>(
+    address: number,
+    ask: () => Promise<Measured>,
+    learn: (measured: Measured, sentMeanwhile: number) => void,
+  ): Promise<void> {
+    const seen = this.#of(address);
+    if (seen.measuring !== undefined) return seen.measuring;
+    const { added } = seen;
+    const note = (measured: Measured): void => {
+      const sentMeanwhile = seen.added - added;
+      Object.assign(seen, { bytes: measured.bytes, added: sentMeanwhile, measuredAtMs: performance.now() });
+      learn(measured, sentMeanwhile);
+    };
+    const end = (): void => void Object.assign(seen, { measuring: undefined, isAwaited: false });
+    seen.measuring = ask().then(note).finally(end);
+    return seen.measuring;
+  }
+
+  /** A SEND waits for the measuring that is under way: all that come until its end must wait, too, so that they stay in order. */
+  await(address: number): void {
+    const seen = this.#seen.get(address);
+    if (seen?.measuring !== undefined) seen.isAwaited = true;
+  }
+
+  /** A SEND was refused: so many bytes are the most that the queue may take. */
+  learnFull(address: number, maxBytes: number): void {
+    const seen = this.#seen.get(address);
+    if (seen !== undefined) seen.maxBytes = maxBytes;
+  }
+
+  #of(address: number): Seen {
+    let seen = this.#seen.get(address);
+    if (seen !== undefined) return seen;
+    if (this.#seen.size >= MOST_ADDRESSES) {
+      this.#seen.clear();
+      this.#ahead.clear();
+    }
+    const bytes = { bytes: 0, measuredAtMs: -Infinity, added: 0, measuring: undefined, isAwaited: false };
+    seen = { length: Infinity, maxLength: 0, atMs: -Infinity, maxBytes: Infinity, ...bytes };
+    this.#seen.set(address, seen);
+    return seen;
   }
 }
 
-const needsMeasuring = ({ bytes, added, maxBytes }: Seen, more: number): boolean =>
-  added > maxBytes * MEASURED_PART || bytes + added + more > maxBytes;
+const restMs = ({ bytes }: Seen): number => bytes * REST_MS_PER_BYTE;
+
+const needsMeasuring = ({ bytes, added, maxBytes, measuredAtMs }: Seen, more: number): boolean =>
+  measuredAtMs === -Infinity || added > maxBytes * MEASURED_PART || bytes + added + more > maxBytes;

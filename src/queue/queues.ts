@@ -28,9 +28,9 @@ export interface QueueSettings {
   readonly dedupWindowMs: number;
 }
 
-type SendLimits = [maxBytes: number, room: 0 | 1 | 2 | 3, mayMake: 0 | 1];
+type SendLimits = [maxBytes: number, knownBytes: number | 'full' | 'share', moreBytes: number, mayMake: 0 | 1];
 
-type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, bytes: number, maxBytes: number];
+type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, maxBytes: number];
 type RecvArguments = [
   queue: string,
   leases: string,
@@ -66,7 +66,7 @@ export interface QueueCommands {
       queue: string,
       delayed: string,
       settings: string,
-      dead: string,
+      counts: string,
       maxLength: number,
       saddr: number,
       id: number,
@@ -85,7 +85,7 @@ export interface QueueCommands {
       seen: string,
       ended0: string,
       ended1: string,
-      dead: string,
+      counts: string,
       maxLength: number,
       saddr: number,
       id: number,
@@ -160,6 +160,19 @@ export interface QueueCommands {
       sample: string,
     ]
   ): Promise<[...counters: number[], settings: string[], sample: string[], hasExpired: 0 | 1] | null>;
+  aizumiMeasure(
+    ...args: [
+      queue: string,
+      delayed: string,
+      dead: string,
+      seen: string,
+      ended0: string,
+      ended1: string,
+      counts: string,
+      nodes: number,
+      leaseBytes: number,
+    ]
+  ): Promise<[bytes: number, mostNow: number, mostLater: number]>;
   aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
   aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
   aizumiRegister(
@@ -273,6 +286,7 @@ export const QUEUE_SCRIPTS = {
   aizumiGiveBack: script('./give-back.lua', 4),
   aizumiGbye: script('./gbye.lua', 10),
   aizumiStat: script('./stat.lua', 8),
+  aizumiMeasure: script('./measure.lua', 7),
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),
   aizumiRegister: script('./register.lua', 3),

@@ -16,7 +16,8 @@
 -- KEYS[6]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[7]  aizumi:{address}:seen      hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
 -- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, those that this queue has of its own
--- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away; checked → where the repair of pending entries stands
+-- KEYS[9]  aizumi:{address}:counts    hash: expired → messages thrown away; checked → where the repair of pending entries stands;
+--          delayed_bytes, delayed_count → what so many members of `delayed` take
 -- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt, when it began, µs, a multiple of 1000; =attempt_id →
 --          that number plus how many ask
 -- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
@@ -136,6 +137,7 @@ if has_more then
   visibility_timeout_ms, max_deliveries, ttl_ms = own[1] or visibility_timeout_ms, own[2] or max_deliveries, own[3]
   -- what was sent with a delay and is due now becomes an entry
   local due, due_text, longest, at_once = nil, 0, 1, 1
+  local fewer, fewer_bytes = 0, 0
   repeat
     due = redis.call('ZRANGE', delayed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, at_once)
     if #due > 0 and redis.call('EXISTS', queue) == 0 then
@@ -163,11 +165,23 @@ if has_more then
         error(done)
       end
       due_text, longest = due_text + #member, math.max(longest, #member)
+      -- as send.lua weighs it
+      local _, exponent = math.frexp(#member + 4)
+      local step = math.max(16, 2 ^ (exponent - 3))
+      fewer, fewer_bytes = fewer + 1, fewer_bytes + math.ceil((#member + 5) / step) * step + 94
     end
     work = work + #due
     local is_end = #due < at_once
     at_once = math.max(1, math.min(4 * at_once, READ_AT_ONCE, slice - work, math.floor((most_text - due_text) / longest)))
   until is_end or work >= slice or due_text >= most_text
+  if fewer > 0 then
+    if redis.call('ZCARD', delayed) == 0 then
+      redis.call('HDEL', counts, 'delayed_bytes', 'delayed_count')
+    else
+      redis.call('HINCRBY', counts, 'delayed_bytes', -fewer_bytes)
+      redis.call('HINCRBY', counts, 'delayed_count', -fewer)
+    end
+  end
   -- what was given back with a delay, a lease that has ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
   if #back > 0 then

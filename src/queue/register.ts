@@ -21,7 +21,7 @@ export async function register(queues: Queues, address: number, maker?: string):
 /** Adds `address`. @param maker the client that has made its queue; undefined: it was there before */
 export async function put({ redis, settings, shares }: Queues, address: number, maker?: string): Promise<void> {
   const made = await redis.aizumiRegister(...keysOf(settings.keyPrefix), address, fieldOf(maker ?? ''));
-  if (maker !== undefined) shares.learnMade(maker, made, performance.now());
+  if (maker !== undefined) shares.learnMade(maker, made);
 }
 
 /** A token's subject may be long, and stands in Redis for each of its queues. */
@@ -36,14 +36,19 @@ export async function unregister(queues: Queues, address: number): Promise<void>
   await register(queues, address, maker === '' ? undefined : maker);
 }
 
-/** What a client is told that has made as many queues as it may. Asks Redis, for the next time, whether that is still so. */
-export function tooManyQueues({ redis, settings, shares, observer }: Queues, client: string): BrokerError {
+/**
+ * Asks Redis how many queues a client has made that was refused one: other workers may have removed some.
+ * @returns whether it may make one more
+ */
+export async function countMade({ redis, settings, shares }: Queues, client: string): Promise<boolean> {
+  const made = Number((await redis.hget(madeKey(settings.keyPrefix), fieldOf(client))) ?? 0);
+  shares.learnMade(client, made);
+  return made < settings.maxClientQueues;
+}
+
+/** What a client is told that has made as many queues as it may. */
+export function tooManyQueues({ settings, observer }: Queues): BrokerError {
   observer?.limited('client_queues');
-  if (shares.mustCount(client, performance.now()))
-    redis.hget(madeKey(settings.keyPrefix), fieldOf(client)).then(
-      (made) => shares.learnMade(client, Number(made ?? 0), performance.now()),
-      () => undefined, // asked again with one of the next refusals
-    );
   return noRoom(
     `you have made ${settings.maxClientQueues} queues, as many as a client may (AIZUMI_MAX_CLIENT_QUEUES): GBYE removes one that is empty`,
   );

@@ -10,7 +10,7 @@
 -- KEYS[5]  aizumi:{address}:ended0    hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
 --          until: when the hash expires, ms
 -- KEYS[6]  aizumi:{address}:ended1    hash: the same of odd windows
--- KEYS[7]  aizumi:{address}:dead      stream: messages delivered too often, which count for its bytes
+-- KEYS[7]  aizumi:{address}:counts    hash: delayed_bytes, delayed_count → what so many members of `delayed` take
 -- ARGV[1]  most messages the queue may hold, where it has no lower limit of its own, count
 -- ARGV[2]  saddr
 -- ARGV[3]  message id
@@ -20,18 +20,25 @@
 -- ARGV[7]  traceparent; '': none
 -- ARGV[8]  window, ms
 -- ARGV[9]  most bytes the queue may take, where it has no lower limit of its own
--- ARGV[10]  1: the queue's bytes are to be measured; 0: there is room; 2: there is none, as it was measured just now; 3: the
---          client has stored as many bytes as it may
--- ARGV[11]  1: the client may make a queue; 0: it has as many as it may
+-- ARGV[10]  bytes that the queue takes, as far as is known; full: there is no room, as it was measured just now; share: the client
+--          has stored as many bytes as it may
+-- ARGV[11]  bytes that the message will take
+-- ARGV[12]  1: the client may make a queue; 0: it has as many as it may
 -- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; 1 if the queue is new, 0 if
---          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown; bytes without the message, -1: not
---          measured; the most bytes it may take
+--          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown; the most bytes it may take
 -- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_BYTES, CLIENT_QUEUES, ID_CONFLICT (sent before with another payload): nothing was added
 local queue, delayed, settings, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local ended0, ended1, dead = KEYS[5], KEYS[6], KEYS[7]
+local ended0, ended1, counts = KEYS[5], KEYS[6], KEYS[7]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local trace, window_ms = ARGV[7], tonumber(ARGV[8])
-local max_bytes, room, may_make = ARGV[9], ARGV[10], ARGV[11]
+local max_bytes, known_bytes, more_bytes, may_make = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+
+-- What a member of `delayed` takes: its text in the steps in which jemalloc gives memory, and what the sorted set needs for it.
+local function weigh(member)
+  local _, exponent = math.frexp(#member + 4)
+  local step = math.max(16, 2 ^ (exponent - 3))
+  return math.ceil((#member + 5) / step) * step + 94
+end
 
 local own = redis.call('HMGET', settings, 'max_queue_length', 'ttl_ms', 'max_queue_bytes')
 max_length, max_bytes = math.min(max_length, own[1] or max_length), math.min(max_bytes, own[3] or max_bytes)
@@ -84,28 +91,21 @@ local key, value = sent_before()
 if key then
   if string.sub(value, 1, 40) ~= digest then return redis.error_reply('ID_CONFLICT this id was sent with another payload') end
   redis.call('HSET', key, field, value)
-  return { 0, max_length, 0, -1, -1, max_bytes }
+  return { 0, max_length, 0, -1, max_bytes }
 end
 
 local entries = redis.call('XLEN', queue)
-local length = entries + redis.call('ZCARD', delayed)
+local not_due = redis.call('ZCARD', delayed)
+local length = entries + not_due
 if length >= max_length then return redis.error_reply('QUEUE_FULL the queue holds ' .. length .. ' messages') end
-if room == '2' then return redis.error_reply('QUEUE_BYTES the queue was full just now') end
-if room == '3' then return redis.error_reply('CLIENT_BYTES the client has stored as many as it may') end
+if known_bytes == 'full' then return redis.error_reply('QUEUE_BYTES the queue was full just now') end
+if known_bytes == 'share' then return redis.error_reply('CLIENT_BYTES the client has stored as many as it may') end
 local is_new = entries == 0 and redis.call('EXISTS', queue) == 0 and 1 or 0
 if is_new == 1 and may_make == '0' then
   return redis.error_reply('CLIENT_QUEUES the client has made as many as it may')
 end
-local bytes = -1
-if is_new == 1 then
-  bytes = 0
-elseif room == '1' then
-  bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
-    + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
-    + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)
-end
-if bytes >= 0 and bytes + #payload > max_bytes then
-  return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', bytes, max_bytes))
+if known_bytes + more_bytes > max_bytes then
+  return redis.error_reply('QUEUE_BYTES ' .. string.format('%.0f of %.0f', known_bytes, max_bytes))
 end
 if is_new == 1 then
   redis.call('XGROUP', 'CREATE', queue, 'receivers', 0, 'MKSTREAM')
@@ -138,6 +138,15 @@ else
   local suffix = trace == '' and '' or ';' .. trace
   -- remembered before it is there: what is remembered and not there does not count
   redis.call('HSET', seen, field, digest .. ':' .. sent .. ':' .. ttl_ms .. suffix)
-  redis.call('ZADD', delayed, due_ms, sent .. ':' .. field .. ':' .. ttl_ms .. ':1' .. suffix .. ':' .. payload)
+  local member = sent .. ':' .. field .. ':' .. ttl_ms .. ':1' .. suffix .. ':' .. payload
+  redis.call('ZADD', delayed, due_ms, member)
+  local weight = weigh(member)
+  -- As in send.lua: a script that stops in between leaves another number than there are: measure.lua counts anew.
+  if not_due == 0 then
+    redis.call('HSET', counts, 'delayed_bytes', weight, 'delayed_count', 1)
+  else
+    redis.call('HINCRBY', counts, 'delayed_bytes', weight)
+    redis.call('HINCRBY', counts, 'delayed_count', 1)
+  end
 end
-return { length + 1, max_length, is_new, is_ahead, bytes, max_bytes }
+return { length + 1, max_length, is_new, is_ahead, max_bytes }

@@ -4,15 +4,14 @@ import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
 import { sweep } from './expire.js';
-import { deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
+import { countsKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
+import { MESSAGE_BYTES, measure, measureAgain } from './measure.js';
 import { noteSent } from './message-sizes.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
-import { register, tooManyQueues } from './register.js';
+import { countMade, register, tooManyQueues } from './register.js';
 import { noRoom } from './shares.js';
 import { look } from './stat.js';
 
-/** What an entry takes in Redis beside its payload, bytes. */
-const ENTRY_BYTES = 130;
 /** Queues of a client that are measured at a time. */
 const MEASURED_AT_ONCE = 50;
 
@@ -44,38 +43,120 @@ export async function send(
   const { lengths, shares, used } = queues;
   used.note(address);
   noteSent(queues.sizes, address, message.payload);
-  const isPlain = !options.dedup && !options.delayMs;
   const nowMs = performance.now();
-  const bytes = Buffer.byteLength(message.payload) + ENTRY_BYTES;
+  const bytes = Buffer.byteLength(message.payload) + MESSAGE_BYTES;
   if (client !== undefined) measureQueuesOf(queues, client, nowMs);
-  const mayStore = client === undefined || shares.store(client, address, bytes);
-  const giveBack = (): void => {
-    if (client !== undefined && mayStore) shares.unstore(client, address, bytes);
-  };
-  // of a message that was sent before a repeat is answered even so: only Redis knows
-  if (!mayStore && !options.dedup) throw clientFull(queues);
-  try {
-    if (isPlain && lengths.hasRoom(address, nowMs, bytes) && !lengths.isAhead(address)) {
-      lengths.add(address, bytes);
+  const isPlain = !options.dedup && !options.delayMs;
+  if (isPlain && lengths.hasRoom(address, nowMs, bytes) && !lengths.isAhead(address)) {
+    if (client !== undefined && !shares.store(client, address, bytes)) throw clientFull(queues);
+    lengths.add(address, bytes);
+    try {
       if (await add(queues, address, message, options)) return;
+    } catch (error) {
+      throw redisFailure(error);
     }
-    const isFull = lengths.isFull(address, nowMs, bytes);
-    if (isFull && !options.dedup) throw bytesFull(queues, address);
-    const room = !mayStore ? 3 : isFull ? 2 : lengths.mustMeasure(address, bytes) ? 1 : 0;
-    const isAdded = await addWithCare(queues, address, message, { bytes, room, client }, options).catch(
-      async (error: unknown) => {
-        // what has expired must not take its room
-        if (!isOfFullQueue(error) || (await sweep(queues, address, client)) === 0) throw error;
-        const share = { bytes, room: mayStore ? 1 : 3, client } as const;
-        return addWithCare(queues, address, message, share, options);
-      },
-    );
-    if (!isAdded) giveBack();
-  } catch (error) {
-    const refused = refusal(queues, error, address, client);
-    if (refused) giveBack();
-    throw refused ?? redisFailure(error);
+    // the queue is gone
+    if (client !== undefined) shares.unstore(client, address, bytes);
+    lengths.forget(address);
   }
+  await sendWithCare(queues, address, message, { bytes, client }, options);
+}
+
+interface Cost {
+  /** That the message will take. */
+  bytes: number;
+  client: string | undefined;
+}
+
+/** Where the plain XADD does not do. */
+async function sendWithCare(
+  queues: Queues,
+  address: number,
+  message: Message,
+  cost: Cost,
+  options: SendOptions,
+): Promise<void> {
+  const { lengths, shares } = queues;
+  const { bytes, client } = cost;
+  if (client !== undefined && !options.dedup && !shares.mayStore(client, bytes)) throw clientFull(queues);
+  const isMeasured = lengths.mustMeasure(address, performance.now(), bytes);
+  const tryOnce = (): Promise<void> => attempt(queues, address, message, cost, options);
+  try {
+    if (isMeasured) {
+      await measureFirst(queues, address);
+      // what has expired must not take its room
+      if (lengths.isFull(address, performance.now(), bytes)) await sweep(queues, address, client);
+    }
+    await tryOnce().catch(async (error: unknown) => {
+      if (!(await findRoom(queues, address, cost, error, isMeasured))) throw error;
+      return tryOnce();
+    });
+  } catch (error) {
+    throw refusal(queues, error, address, client) ?? redisFailure(error);
+  }
+}
+
+/** Measures the queue; what is sent to it meanwhile waits, too, so that all stay in order. */
+function measureFirst(queues: Queues, address: number): Promise<void> {
+  const measuring = measure(queues, address);
+  queues.lengths.await(address);
+  return measuring;
+}
+
+/** @throws BrokerError and errors of Redis and the scripts; what was refused does not count */
+async function attempt(
+  queues: Queues,
+  address: number,
+  message: Message,
+  { bytes, client }: Cost,
+  options: SendOptions,
+): Promise<void> {
+  const { lengths, shares } = queues;
+  const nowMs = performance.now();
+  const dueMs = options.delayMs ? nowMs + options.delayMs : 0;
+  const isFull = lengths.isFull(address, nowMs, bytes);
+  // of a message that was sent before a repeat is answered even so: only Redis knows
+  if (isFull && !options.dedup) throw bytesFull(queues, address);
+  const mayStore = client === undefined || shares.store(client, address, bytes, dueMs, nowMs);
+  if (!mayStore && !options.dedup) throw clientFull(queues);
+  const known = !mayStore ? 'share' : isFull ? 'full' : lengths.bytesOf(address);
+  lengths.add(address, bytes);
+  const giveBack = (): void => {
+    lengths.add(address, -bytes);
+    if (client !== undefined && mayStore) shares.unstore(client, address, bytes, dueMs);
+  };
+  const isAdded = await addWithCare(queues, address, message, { bytes, known, client }, options).catch(
+    (error: unknown) => {
+      if (error instanceof Error && REFUSED.test(error.message)) giveBack();
+      throw error;
+    },
+  );
+  if (!isAdded) giveBack();
+}
+
+/** How the scripts refuse a message; all but the last may be untrue a moment later. */
+const REFUSED = /^(QUEUE_FULL|QUEUE_BYTES|CLIENT_QUEUES|CLIENT_BYTES|ID_CONFLICT) /;
+
+/** @returns whether a message that was refused is to be tried again */
+async function findRoom(
+  queues: Queues,
+  address: number,
+  { bytes, client }: Cost,
+  error: unknown,
+  isMeasured: boolean,
+): Promise<boolean> {
+  const { lengths, settings } = queues;
+  const [, refusal] = REFUSED.exec((error as Error).message) ?? [];
+  if (refusal === 'CLIENT_QUEUES') return client !== undefined && countMade(queues, client);
+  if (refusal !== 'QUEUE_FULL' && refusal !== 'QUEUE_BYTES') return false;
+  if (refusal === 'QUEUE_BYTES') {
+    lengths.learnFull(address, Number(/ of (\d+)/.exec((error as Error).message)?.[1] ?? settings.maxQueueBytes));
+    if (!isMeasured && !lengths.rests(address, performance.now())) {
+      await measureFirst(queues, address);
+      if (!lengths.isFull(address, performance.now(), bytes)) return true;
+    }
+  }
+  return (await sweep(queues, address, client)) > 0;
 }
 
 /**
@@ -100,19 +181,12 @@ async function add(
   return added !== null;
 }
 
-interface Share {
-  bytes: number;
-  /** As send-once.lua has it. */
-  room: 0 | 1 | 2 | 3;
-  client: string | undefined;
-}
-
 /** @returns false when it was a repeat, and nothing was added */
 async function addWithCare(
   queues: Queues,
   address: number,
   message: Message,
-  { bytes, room, client }: Share,
+  { bytes, known, client }: Cost & { known: number | 'full' | 'share' },
   options: SendOptions,
 ): Promise<boolean> {
   const { durable, settings, lengths, shares } = queues;
@@ -126,32 +200,25 @@ async function addWithCare(
     ended0Key(keyPrefix, address),
     ended1Key(keyPrefix, address),
   ] as const;
-  const dead = deadKey(keyPrefix, address);
-  const known = lengths.knows(address);
-  const limits = [maxQueueBytes, room, shares.making(client, address) ? 1 : 0] as const;
+  const counts = countsKey(keyPrefix, address);
+  const isKnown = lengths.knows(address);
+  const limits = [maxQueueBytes, known, bytes, shares.making(client, address) ? 1 : 0] as const;
   try {
-    const [length, limit, isNew, isAhead, measured, bytesLimit] = await durable.commit(key, options.durability, (to) =>
+    const [length, limit, isNew, isAhead, bytesLimit] = await durable.commit(key, options.durability, (to) =>
       options.dedup
-        ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, dead, ...what, dedupWindowMs, ...limits)
-        : (to as QueueRedis).aizumiSend(...keys, dead, ...what, ...limits),
+        ? (to as QueueRedis).aizumiSendOnce(...keys, ...remembered, counts, ...what, dedupWindowMs, ...limits)
+        : (to as QueueRedis).aizumiSend(...keys, counts, ...what, ...limits),
     );
-    if (length > 0) {
-      lengths.learn(address, length, performance.now(), limit, measured < 0 ? undefined : measured, bytesLimit);
-      lengths.add(address, bytes);
-      if (measured >= 0) shares.learnBytes(address, measured + bytes);
-    }
+    if (length > 0) lengths.learn(address, length, performance.now(), limit, bytesLimit);
     if (isAhead >= 0) lengths.learnAhead(address, isAhead === 1);
-    if (isNew === 1 || !known)
+    if (isNew === 1 || !isKnown)
       // the message is in: that is what the sender is told. An address not known is registered with its next message.
-      await register(queues, address, isNew === 1 ? client : undefined).catch(() => lengths.forget(address));
+      await register(queues, address, isNew === 1 ? client : undefined).catch(() => lengths.doubt(address));
     return length > 0;
   } finally {
     shares.made(client, address);
   }
 }
-
-const isOfFullQueue = (error: unknown): boolean =>
-  error instanceof Error && (error.message.startsWith('QUEUE_FULL') || error.message.startsWith('QUEUE_BYTES'));
 
 /**
  * Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored; what has expired is
@@ -161,9 +228,8 @@ function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
   const { shares } = queues;
   const addresses = shares.toBeMeasured(client, nowMs, MEASURED_AT_ONCE);
   for (const address of addresses ?? [])
-    look(queues, address).then(
-      async (found) => {
-        shares.learnBytes(address, found?.stat.bytes ?? 0);
+    Promise.all([measureAgain(queues, address), look(queues, address)]).then(
+      async ([, found]) => {
         // learns what is left by itself
         if (found?.hasExpired) await sweep(queues, address, client);
       },
@@ -185,26 +251,26 @@ function bytesFull({ observer }: Queues, address: number): BrokerError {
   );
 }
 
-/** @returns undefined when it is not Redis's or the scripts' refusal of this message */
+/** @returns undefined when it is not the scripts' refusal of this message, nor a worker's */
 function refusal(queues: Queues, error: unknown, address: number, client: string | undefined): BrokerError | undefined {
   if (error instanceof BrokerError) return error.reason === 'queue_full' ? error : undefined;
-  if (!(error instanceof Error)) return undefined;
-  const { lengths, observer } = queues;
-  if (error.message.startsWith('QUEUE_FULL')) {
-    observer?.limited('queue_length', address);
-    return noRoom('the receiver has too many messages waiting: try again when it has freed some');
+  const [, refused] = error instanceof Error ? (REFUSED.exec(error.message) ?? []) : [];
+  switch (refused) {
+    case 'QUEUE_FULL':
+      queues.observer?.limited('queue_length', address);
+      return noRoom('the receiver has too many messages waiting: try again when it has freed some');
+    case 'QUEUE_BYTES':
+      return bytesFull(queues, address);
+    case 'CLIENT_BYTES':
+      return clientFull(queues);
+    case 'CLIENT_QUEUES':
+      return client === undefined ? undefined : tooManyQueues(queues);
+    case 'ID_CONFLICT':
+      return new BrokerError(
+        'id_conflict',
+        'you sent this id to this receiver before, with another payload: take a new id',
+      );
+    default:
+      return undefined;
   }
-  if (error.message.startsWith('QUEUE_BYTES')) {
-    const [, bytes, most] = /(\d+) of (\d+)/.exec(error.message) ?? [];
-    if (bytes !== undefined) lengths.learnFull(address, performance.now(), Number(bytes), Number(most));
-    return bytesFull(queues, address);
-  }
-  if (error.message.startsWith('CLIENT_BYTES')) return clientFull(queues);
-  if (client !== undefined && error.message.startsWith('CLIENT_QUEUES')) return tooManyQueues(queues, client);
-  if (error.message.startsWith('ID_CONFLICT'))
-    return new BrokerError(
-      'id_conflict',
-      'you sent this id to this receiver before, with another payload: take a new id',
-    );
-  return undefined;
 }

@@ -1,16 +1,26 @@
 // What each client has of the broker, as far as this worker knows: bytes that it has stored, and queues that it has made.
 import { BrokerError } from '../errors.js';
 
+/** Bytes that a client has sent to an address through this worker, and that may still be there. */
+interface Place {
+  /** Of messages that can be received. */
+  now: number;
+  /** Of those that are not due. */
+  later: number;
+}
+
 interface Share {
-  /** Bytes that it has sent through this worker and that may still be there: in all, and at each address. */
+  /** Bytes at all addresses. */
   stored: number;
-  readonly at: Map<number, number>;
+  readonly at: Map<number, Place>;
+  /** When delays end → bytes of which these are, at each address: together as much as `later` there. */
+  readonly ends: Map<number, Map<number, number>>;
+  nextEndMs: number;
   checkedAtMs: number;
   /** Queues that it has made through any worker, as Redis counted them last. */
   made: number;
   /** Addresses where a request under way may make one, and how many of these there are for each. */
   readonly making: Map<number, number>;
-  countedAtMs: number;
 }
 
 export interface ShareLimits {
@@ -19,8 +29,6 @@ export interface ShareLimits {
 }
 
 const RETRY_AFTER_S = 1;
-/** How many queues a client has made is asked for anew this often, when it is at its limit. */
-const COUNT_AGAIN_MS = 1_000;
 /** Some queues of a client that is near its limit of bytes are measured this often. */
 const MEASURE_AGAIN_MS = 100;
 /** From this part of its bytes on a client's queues are measured, so that what has been freed is known before it counts. */
@@ -28,34 +36,73 @@ const CHECKED_PART = 1 / 2;
 /** Clients, and addresses, that are remembered; with more all are forgotten, which is to the clients' good. */
 const MOST_CLIENTS = 10_000;
 const MOST_ADDRESSES = 100_000;
+/**
+ * When a delay ends is remembered to a sixteenth of it, or this; with more than so many ends at addresses to a day. Until then the
+ * message counts as not due.
+ */
+const LEAST_STEP_MS = 256;
+const STEPS = 16;
+const MOST_ENDS = 100_000;
+const DAY_MS = 86_400_000;
 
 /** Times are performance.now() of this process. */
 export class Shares {
   readonly #shares = new Map<string, Share>();
   /** Address → who has stored something there. */
   readonly #senders = new Map<number, Set<Share>>();
+  /** Ends of delays at addresses that are remembered. */
+  #ends = 0;
 
   constructor(private readonly limits: ShareLimits) {}
 
-  /** Counts bytes that a client sends to an address. @returns false, and nothing is counted: it would have more than it may */
-  store(client: string, address: number, bytes: number): boolean {
+  /** Whether a client may have so many bytes more. */
+  mayStore(client: string, bytes: number): boolean {
+    return (this.#shares.get(client)?.stored ?? 0) + bytes <= this.limits.maxClientBytes;
+  }
+
+  /**
+   * Counts bytes that a client sends to an address.
+   * @param dueMs when they can be received; 0: at once
+   * @returns false, and nothing is counted: it would have more than it may
+   */
+  store(client: string, address: number, bytes: number, dueMs = 0, nowMs = 0): boolean {
     const share = this.#of(client);
     if (share.stored + bytes > this.limits.maxClientBytes) return false;
-    this.#change(share, address, bytes);
+    const place = this.#place(share, address);
+    share.stored += bytes;
+    if (dueMs === 0) place.now += bytes;
+    else {
+      place.later += bytes;
+      this.#noteEnd(share, address, bytes, dueMs, nowMs);
+    }
     return true;
   }
 
   /** Takes back what was counted for a SEND that was not done. */
-  unstore(client: string, address: number, bytes: number): void {
+  unstore(client: string, address: number, bytes: number, dueMs = 0): void {
     const share = this.#shares.get(client);
-    if (share) this.#change(share, address, -Math.min(bytes, share.at.get(address) ?? 0));
+    const place = share?.at.get(address);
+    if (share === undefined || place === undefined) return;
+    if (dueMs === 0) this.#set(share, address, Math.max(0, place.now - bytes), place.later);
+    else {
+      this.#forgetEnds(share, address, Math.min(bytes, place.later));
+      this.#set(share, address, place.now, Math.max(0, place.later - bytes));
+    }
   }
 
-  /** The queue takes so many bytes: nobody has stored more than that there. */
-  learnBytes(address: number, bytes: number): void {
+  /**
+   * The queue was measured: nobody has stored more than that there. What is not due is its senders' own until then; of the rest
+   * nobody knows whose it is.
+   * @param mostNow bytes that are at most of messages that can be received
+   * @param mostLater bytes that are at most of others
+   */
+  learnBytes(address: number, mostNow: number, mostLater: number, nowMs: number): void {
     for (const share of this.#senders.get(address) ?? []) {
-      const stored = share.at.get(address) ?? 0;
-      if (stored > bytes) this.#change(share, address, bytes - stored);
+      this.#fallDue(share, nowMs);
+      const { now, later } = share.at.get(address) as Place;
+      const due = Math.max(0, later - mostLater);
+      if (due > 0) this.#forgetEnds(share, address, due);
+      this.#set(share, address, Math.min(now + due, mostNow), later - due);
     }
   }
 
@@ -70,10 +117,10 @@ export class Shares {
     share.checkedAtMs = nowMs;
     const addresses = [...share.at.keys()].slice(0, most);
     for (const address of addresses) {
-      const bytes = share.at.get(address) as number;
+      const place = share.at.get(address) as Place;
       // to the end of their order
       share.at.delete(address);
-      share.at.set(address, bytes);
+      share.at.set(address, place);
     }
     return addresses;
   }
@@ -94,52 +141,105 @@ export class Shares {
   }
 
   /** Redis has counted so many. */
-  learnMade(client: string, made: number, nowMs: number): void {
-    const share = this.#of(client);
-    share.made = made;
-    share.countedAtMs = nowMs;
-  }
-
-  /** A client was refused a queue. @returns whether Redis is to be asked how many it has made */
-  mustCount(client: string, nowMs: number): boolean {
-    const share = this.#of(client);
-    if (nowMs - share.countedAtMs < COUNT_AGAIN_MS) return false;
-    share.countedAtMs = nowMs;
-    return true;
+  learnMade(client: string, made: number): void {
+    this.#of(client).made = made;
   }
 
   #of(client: string): Share {
     let share = this.#shares.get(client);
     if (share !== undefined) return share;
     if (this.#shares.size >= MOST_CLIENTS) this.#forget();
-    share = { stored: 0, at: new Map(), checkedAtMs: -Infinity, made: 0, making: new Map(), countedAtMs: -Infinity };
+    share = {
+      stored: 0,
+      at: new Map(),
+      ends: new Map(),
+      nextEndMs: Infinity,
+      checkedAtMs: -Infinity,
+      made: 0,
+      making: new Map(),
+    };
     this.#shares.set(client, share);
     return share;
   }
 
-  #change(share: Share, address: number, bytes: number): void {
-    const before = share.at.get(address);
-    const stored = (before ?? 0) + bytes;
-    share.stored += bytes;
-    if (stored > 0) share.at.set(address, stored);
-    if (stored > 0 && before === undefined) {
-      const senders = this.#senders.get(address);
-      if (senders) senders.add(share);
+  #place(share: Share, address: number): Place {
+    let place = share.at.get(address);
+    if (place !== undefined) return place;
+    let senders = this.#senders.get(address);
+    if (senders === undefined) {
+      if (this.#senders.size >= MOST_ADDRESSES) this.#forget();
+      senders = new Set();
+      this.#senders.set(address, senders);
+    }
+    senders.add(share);
+    place = { now: 0, later: 0 };
+    share.at.set(address, place);
+    return place;
+  }
+
+  #set(share: Share, address: number, now: number, later: number): void {
+    const place = share.at.get(address) as Place;
+    share.stored += now + later - place.now - place.later;
+    Object.assign(place, { now, later });
+    if (now + later > 0) return;
+    share.at.delete(address);
+    const senders = this.#senders.get(address);
+    senders?.delete(share);
+    if (senders?.size === 0) this.#senders.delete(address);
+  }
+
+  #noteEnd(share: Share, address: number, bytes: number, dueMs: number, nowMs: number): void {
+    const part = Math.max(LEAST_STEP_MS, 2 ** Math.floor(Math.log2((dueMs - nowMs) / STEPS)));
+    const step = this.#ends < MOST_ENDS ? part : DAY_MS;
+    const endMs = Math.ceil(dueMs / step) * step;
+    let ends = share.ends.get(endMs);
+    if (ends === undefined) share.ends.set(endMs, (ends = new Map<number, number>()));
+    if (!ends.has(address)) this.#ends += 1;
+    ends.set(address, (ends.get(address) ?? 0) + bytes);
+    share.nextEndMs = Math.min(share.nextEndMs, endMs);
+  }
+
+  /** What ended earlier than was thought, or was dropped: the next ends of this address, so that none comes too early. */
+  #forgetEnds(share: Share, address: number, bytes: number): void {
+    let left = bytes;
+    for (const endMs of [...share.ends.keys()].sort((a, b) => a - b)) {
+      const ends = share.ends.get(endMs) as Map<number, number>;
+      const ending = ends.get(address);
+      if (ending === undefined) continue;
+      const part = Math.min(left, ending);
+      left -= part;
+      if (part < ending) ends.set(address, ending - part);
       else {
-        if (this.#senders.size >= MOST_ADDRESSES) this.#forget();
-        this.#senders.set(address, new Set([share]));
+        ends.delete(address);
+        this.#ends -= 1;
+        if (ends.size === 0) share.ends.delete(endMs);
       }
-    } else if (stored <= 0 && before !== undefined) {
-      share.at.delete(address);
-      const senders = this.#senders.get(address);
-      senders?.delete(share);
-      if (senders?.size === 0) this.#senders.delete(address);
+      if (left === 0) return;
+    }
+  }
+
+  /** Moves what can be received by now. */
+  #fallDue(share: Share, nowMs: number): void {
+    if (nowMs < share.nextEndMs) return;
+    share.nextEndMs = Infinity;
+    for (const [endMs, ends] of share.ends) {
+      if (endMs > nowMs) {
+        share.nextEndMs = Math.min(share.nextEndMs, endMs);
+        continue;
+      }
+      share.ends.delete(endMs);
+      this.#ends -= ends.size;
+      for (const [address, bytes] of ends) {
+        const place = share.at.get(address);
+        if (place !== undefined) Object.assign(place, { now: place.now + bytes, later: place.later - bytes });
+      }
     }
   }
 
   #forget(): void {
     this.#shares.clear();
     this.#senders.clear();
+    this.#ends = 0;
   }
 }
 

@@ -10,7 +10,7 @@
 -- KEYS[7]  aizumi:{address}:counts    hash: expired → messages thrown away
 -- KEYS[8]  aizumi:{address}:sample    hash: what GET /queues saw last
 -- Returns  {waiting, leased, delayed, dead, expired, age of the oldest message in ms, 0 without any, now in ms, messages ever
---          sent, ever delivered for the first time, -1: unknown, ever gone from the queue, bytes as send.lua measures them,
+--          sent, ever delivered for the first time, -1: unknown, ever gone from the queue,
 --          settings as a flat list of names and values, sample likewise, 1: the oldest message in the stream, or the first of
 --          `delayed`, has expired, else 0}; nil without a queue
 -- Errors   those of Redis only
@@ -43,10 +43,6 @@ if first then
   has_expired = ttl_ms and sent_ms + ttl_ms <= tonumber(now_ms)
 end
 
-local bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
-  + (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', 1000) or 0)
-  + (redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 20000) or 0)
-
 local added, read = 0, 0
 if redis.call('EXISTS', queue) == 1 then
   local info, groups = redis.call('XINFO', 'STREAM', queue), redis.call('XINFO', 'GROUPS', queue)
@@ -59,6 +55,6 @@ end
 return {
   math.max(0, length - leased - backed_later + not_due - delayed_later), leased, delayed_later + backed_later,
   redis.call('XLEN', dead), tonumber(redis.call('HGET', counts, 'expired') or 0), oldest_ms,
-  tonumber(now_ms), added + not_due, read, added - length, bytes, redis.call('HGETALL', settings),
+  tonumber(now_ms), added + not_due, read, added - length, redis.call('HGETALL', settings),
   redis.call('HGETALL', sample), has_expired and 1 or 0,
 }

@@ -1,5 +1,6 @@
 // What a queue holds right now.
 import { backedKey, countsKey, deadKey, delayedKey, leasesKey, queueKey, sampleKey, settingsKey } from './keys.js';
+import { estimate } from './measure.js';
 import { underCeilings } from './own-settings.js';
 import type { Queues } from './queues.js';
 
@@ -12,7 +13,7 @@ export interface QueueStat {
   expired: number;
   /** Age of the oldest message that waits or is leased, ms; 0 when there is none. */
   oldestMs: number;
-  /** That the messages take in Redis, the dead included: measured, and estimated beyond some 600,000 messages. */
+  /** That the messages take in Redis, the dead included, or will while they are leased; of a long queue an estimate. */
   bytes: number;
   /** What HELO set, by its name on the wire. */
   settings: Record<string, number>;
@@ -37,17 +38,21 @@ export interface Look {
 }
 
 /** @returns undefined where there is no queue */
-export async function look({ redis, settings }: Queues, address: number): Promise<Look | undefined> {
+export async function look(queues: Queues, address: number): Promise<Look | undefined> {
+  const { redis, settings } = queues;
   const { keyPrefix: prefix } = settings;
   const makers = [queueKey, leasesKey, delayedKey, backedKey, deadKey, settingsKey, countsKey, sampleKey] as const;
   const [queue, leases, delayed, backed, dead, own, counts, sample] = makers.map((key) => key(prefix, address)) as [
     ...Parameters<typeof redis.aizumiStat>,
   ];
-  const found = await redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts, sample);
+  const [found, bytes] = await Promise.all([
+    redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts, sample),
+    estimate(queues, address),
+  ]);
   if (found === null) return undefined;
-  const [ownSettings, lastSample, hasExpired] = found.slice(11) as [string[], string[], 0 | 1];
-  const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone, bytes] = found as unknown as [
-    ...Tuple11,
+  const [ownSettings, lastSample, hasExpired] = found.slice(10) as [string[], string[], 0 | 1];
+  const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone] = found as unknown as [
+    ...Tuple10,
   ];
   return {
     stat: {
@@ -66,7 +71,7 @@ export async function look({ redis, settings }: Queues, address: number): Promis
   };
 }
 
-type Tuple11 = [number, number, number, number, number, number, number, number, number, number, number];
+type Tuple10 = [number, number, number, number, number, number, number, number, number, number];
 
 /** HGETALL's flat list → an object */
 const numbers = (flat: string[]): Record<string, number> =>

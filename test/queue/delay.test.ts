@@ -31,7 +31,7 @@ describe('queue: a message with a delay', () => {
     expect(Number(due)).to.be.within(before + 5_000, after + 5_000);
     expect(member.slice(16)).to.equal(':1:7:9000::{"a:b": "\\u0000\n"}');
     expect(Number(member.slice(0, 13))).to.be.within(before, after);
-    expect(await queues.keys()).to.deep.equal(['queues', '{100}:delayed', '{100}:queue']);
+    expect(await queues.keys()).to.deep.equal(['queues', '{100}:counts', '{100}:delayed', '{100}:queue']);
     expect(await queues.raw.xlen(key('queue'))).to.equal(0);
   });
 

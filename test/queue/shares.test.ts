@@ -1,14 +1,18 @@
 // What a client, and a queue, may take of Redis: counted where it is written, and given back when it ends.
 import { expect } from 'chai';
 import type { BrokerError } from '../../src/errors.js';
-import { free } from '../../src/queue/free.js';
+import { stat } from '../../src/queue/broker-stat.js';
+import { drop, purge } from '../../src/queue/drop.js';
+import { free, freeMany } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { helo } from '../../src/queue/helo.js';
 import type { Queues } from '../../src/queue/queues.js';
 import { send } from '../../src/queue/send.js';
 import type { SendOptions } from '../../src/queue/send.js';
-import { openQueues, recv } from '../support/queues.js';
+import { makeDue, openQueues, recv, take } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
+import { startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
 import { until } from '../support/until.js';
 
 const PLAIN: SendOptions = { durability: 'primary', dedup: false };
@@ -43,6 +47,39 @@ describe('queue/shares', () => {
     answered(send(to, address, { saddr: 1, id: ++lastId, payload }, options, client));
   const say = (to: Queues, client: string, address: number) => answered(helo(to, address, {}, client));
 
+  let server: TestServer;
+  before(async () => (server = await startRedisServer({ args: ['--appendonly', 'no'] })));
+  after(() => server.stop());
+  const usedMemory = async ({ raw }: TestQueues): Promise<number> =>
+    Number(/used_memory:(\d+)/.exec(await raw.info('memory'))?.[1]);
+  const putMany = (to: Queues, count: number, options: Partial<SendOptions> = {}, address = 100, payload = '1') =>
+    Promise.all(Array.from({ length: count }, () => put(to, 'a', address, payload, { ...PLAIN, ...options })));
+
+  /** @returns how many were taken until one was refused, by this limit; or so many */
+  async function putUntilFull(
+    to: Queues,
+    { payload = '1', address = 100, most = 20_000, limit = 'AIZUMI_MAX_QUEUE_BYTES' },
+  ): Promise<number> {
+    for (let taken = 0; taken < most;) {
+      const answers = await putMany(to, 250, {}, address, payload);
+      const refused = answers.filter((answer) => answer !== undefined);
+      for (const answer of refused) expect(answer).to.equal(limit);
+      taken += answers.length - refused.length;
+      if (refused.length > 0) return taken;
+    }
+    return most;
+  }
+
+  /** @returns the ids of all that can be received */
+  async function takeAll(from: Queues, address = 100): Promise<number[]> {
+    const ids = [];
+    for (;;) {
+      const messages = await take(from, address, { max: 1_000 });
+      if (messages.length === 0) return ids;
+      ids.push(...messages.map(({ id }) => id));
+    }
+  }
+
   /** Who has made which queues, and that what is counted is that. */
   async function owners({ raw, prefix }: TestQueues): Promise<Record<string, string>> {
     const key = (name: string): string => `${prefix}:{${prefix}:queues}:${name}`;
@@ -75,8 +112,11 @@ describe('queue/shares', () => {
       const other = await opened({ keyPrefix: queues.prefix, maxClientQueues: 1 });
       await gbye(other, 100);
       expect(await owners(queues)).to.deep.equal({});
-      await until('there is room again', async () => (await say(queues, 'a', 101)) === undefined);
+      expect(await say(queues, 'a', 101), 'at once').to.equal(undefined);
       await gbye(other, 101);
+      expect(await put(queues, 'a', 102), 'at once').to.equal(undefined);
+      await free(other, 102, (await recv(other, 102))!.id);
+      await gbye(other, 102);
       await gbye(other, 101);
       expect(await queues.keys()).to.deep.equal([]);
     });
@@ -181,6 +221,132 @@ describe('queue/shares', () => {
       }
     });
 
+    it('have the leases among them that all messages may get: RECV makes no queue larger than it may be', async () => {
+      const most = 3_000_000;
+      const queues = await opened({ maxQueueBytes: most, visibilityTimeoutMs: 3_600_000 }, server);
+      const before = await usedMemory(queues);
+      const taken = await putUntilFull(queues, { payload: '1' });
+      await takeAll(queues);
+      expect(taken).to.be.within(4_000, 8_000);
+      expect((await usedMemory(queues)) - before).to.be.below(1.1 * most);
+    });
+
+    it('have delayed messages among them as they are, however many small ones fall due first', async () => {
+      const queues = await opened({ maxQueueBytes: 3_000_000 });
+      await putMany(queues, 1_100, { delayMs: 3_600_000 });
+      let taken = 0;
+      while (taken < 100 && !(await put(queues, 'a', 100, LARGE, { ...PLAIN, delayMs: 604_800_000 }))) taken += 1;
+      expect(taken).to.be.within(15, 24);
+    });
+
+    it('have each node of the stream among them, however many small ones are in front', async () => {
+      const own = await startRedisServer({ args: ['--appendonly', 'no', '--stream-node-max-entries', '1'] });
+      const queues = await opened({ maxQueueBytes: 20_000_000 }, own);
+      const nodes = 21_000;
+      await helo(queues, 100);
+      const fill = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'saddr', 1, 'id', i, 'payload', '1') end";
+      for (let i = 0; i < nodes; i += 1_000) await queues.raw.eval(fill, 1, `${queues.prefix}:{100}:queue`, 1_000);
+      let taken = 0;
+      while (taken < 300 && (await put(queues, 'a', 100, LARGE)) === undefined) taken += 1;
+      queues.close();
+      await own.stop();
+      expect(taken).to.be.within(30, 100);
+    });
+
+    it('have what is remembered of messages sent once among them, also when they were freed', async () => {
+      const queues = await opened({ maxQueueBytes: 200_000, dedupWindowMs: 3_600_000 });
+      let taken = 0;
+      let limit: string | undefined;
+      while (limit === undefined && taken < 3_000) {
+        const some = await Promise.all(
+          Array.from({ length: 100 }, () => put(queues, 'a', 100, '1', { ...PLAIN, dedup: true })),
+        );
+        limit = some.find((refused) => refused !== undefined);
+        taken += some.filter((refused) => refused === undefined).length;
+        await freeMany(queues, 100, await takeAll(queues));
+      }
+      expect(limit).to.equal('AIZUMI_MAX_QUEUE_BYTES');
+      expect(taken).to.be.within(700, 2_200);
+      expect((await stat(queues, 100)).queue?.bytes).to.be.within(100_000, 300_000);
+    });
+
+    it('are measured once for all who are refused at the same time', async () => {
+      const queues = await opened({ maxQueueBytes: 500_000 }, server);
+      while ((await put(queues, 'a', 100, LARGE)) === undefined);
+      // as known to another worker, which has not measured yet
+      const other = await opened({ keyPrefix: queues.prefix, maxQueueBytes: 500_000 }, server);
+      await other.raw.config('RESETSTAT');
+      const limits = await Promise.all(Array.from({ length: 300 }, () => put(other, 'a', 100, LARGE)));
+      expect(new Set(limits)).to.deep.equal(new Set(['AIZUMI_MAX_QUEUE_BYTES']));
+      const calls = /cmdstat_memory\|usage:calls=(\d+)/.exec(await other.raw.info('commandstats'))?.[1];
+      expect(Number(calls)).to.be.below(100);
+    });
+
+    it('are an estimate for STAT, which measures a bounded part of a queue', async () => {
+      const queues = await opened({}, server);
+      await put(queues, 'a', 100);
+      await put(queues, 'a', 100, '1', { ...PLAIN, delayMs: 60_000 });
+      const samples: number[] = [];
+      const monitor = await queues.raw.monitor();
+      monitor.on('monitor', (_time: string, [command = '', , key = '', , count]: string[]) => {
+        if (command.toLowerCase() === 'memory' && key.startsWith(queues.prefix)) samples.push(Number(count));
+      });
+      await stat(queues, 100);
+      await until('it is seen', () => samples.length >= 2);
+      monitor.disconnect();
+      for (const count of samples) expect(count).to.be.within(1, 1_000);
+    });
+
+    describe('of delayed messages', () => {
+      const key = ({ prefix }: TestQueues, name: string): string => `${prefix}:{100}:${name}`;
+      const summed = ({ raw, prefix }: TestQueues): Promise<(string | null)[]> =>
+        raw.hmget(`${prefix}:{100}:counts`, 'delayed_bytes', 'delayed_count');
+      /** The sum is of as many as there are, and what Redis says. */
+      async function expectExact(queues: TestQueues): Promise<void> {
+        const [bytes, count] = await summed(queues);
+        expect(Number(count)).to.equal(await queues.raw.zcard(key(queues, 'delayed')));
+        const measured = Number(await queues.raw.call('MEMORY', 'USAGE', key(queues, 'delayed'), 'SAMPLES', 0));
+        expect(Number(bytes) / measured).to.be.within(0.9, 1.15);
+      }
+      const later = (queues: TestQueues, length: number, options: Partial<SendOptions> = {}) =>
+        put(queues, 'a', 100, `"${'x'.repeat(length)}"`, { ...PLAIN, delayMs: 3_600_000, ...options });
+
+      it('are kept as an exact sum by SEND, RECV and DROP', async () => {
+        const queues = await opened();
+        for (let i = 0; i < 200; i++)
+          expect(await later(queues, 7 * i * i, { dedup: i % 3 === 0, ttlMs: i % 2 ? 7_200_000 : undefined })).to.equal(
+            undefined,
+          );
+        await expectExact(queues);
+        const members = await queues.raw.zrange(key(queues, 'delayed'), '0', '-1');
+        for (let i = 0; i < 200; i += 4) await queues.raw.zadd(key(queues, 'delayed'), 'XX', 1, members[i]!);
+        await takeAll(queues);
+        await expectExact(queues);
+        expect(await drop(queues, 100, 'delayed', [lastId, lastId - 2, lastId - 9], 10)).to.be.at.least(1);
+        await expectExact(queues);
+        await purge(queues, 100, 'delayed');
+        expect(await summed(queues)).to.deep.equal([null, null]);
+      });
+
+      it('are counted anew where a version has written that did not count, or a script has stopped', async () => {
+        const queues = await opened();
+        for (let i = 0; i < 70; i++) await later(queues, 1_000 * i);
+        for (const spoil of [
+          () => queues.raw.del(key(queues, 'counts')),
+          () => queues.raw.zadd(key(queues, 'delayed'), 3e12, `1795624577690899:1:9:::"${'y'.repeat(500_000)}"`),
+          () => queues.raw.zpopmax(key(queues, 'delayed')),
+        ]) {
+          await spoil();
+          const fresh = await opened({ keyPrefix: queues.prefix });
+          expect(await later(fresh, 10)).to.equal(undefined);
+          await expectExact(queues);
+        }
+        await queues.raw.hset(key(queues, 'counts'), 'delayed_bytes', 5, 'delayed_count', 72);
+        await purge(queues, 100, 'delayed');
+        expect(await summed(queues)).to.deep.equal([null, null]);
+      });
+    });
+
     it('have the dead among them', async () => {
       const queues = await opened({ maxQueueBytes: 500_000, maxDeliveries: 1, visibilityTimeoutMs: 0 });
       let taken = 0;
@@ -218,6 +384,49 @@ describe('queue/shares', () => {
         expect(await put(queues, 'a', 100, LARGE)).to.equal(undefined);
         await free(queues, 100, (await recv(queues, 100))!.id);
       }
+    });
+
+    it('have the leases among them that all messages may get', async () => {
+      const most = 3_000_000;
+      const queues = await opened({ maxClientBytes: most, visibilityTimeoutMs: 3_600_000 }, server);
+      const before = await usedMemory(queues);
+      let taken = 0;
+      for (let address = 100; address < 104; address++)
+        taken += await putUntilFull(queues, { address, payload: '1', most: 1_500, limit: 'AIZUMI_MAX_CLIENT_BYTES' });
+      for (let address = 100; address < 104; address++) await takeAll(queues, address);
+      expect(taken).to.be.within(4_000, 6_000);
+      expect((await usedMemory(queues)) - before).to.be.below(1.1 * most);
+    });
+
+    it('are all counted where each message is the first to its queue', async () => {
+      const queues = await opened({ maxClientBytes: 500_000 });
+      const limits = await Promise.all(Array.from({ length: 20 }, (_, i) => put(queues, 'a', 100 + i, LARGE)));
+      expect(limits.filter((limit) => limit === undefined)).to.have.length(4);
+    });
+
+    it('are not more because others have messages there that are not due', async () => {
+      const queues = await opened({ maxClientBytes: 1_000_000, maxQueueBytes: 4_000_000 });
+      const other = await opened({ keyPrefix: queues.prefix });
+      for (let i = 0; i < 20; i++)
+        await put(i % 2 ? queues : other, `other ${i}`, 100, LARGE, { ...PLAIN, delayMs: 604_800_000 });
+      for (let i = 0; i < 60; i++) {
+        await until('it is let in', async () => (await put(queues, 'a', 100, LARGE)) === undefined);
+        await free(queues, 100, (await recv(queues, 100))!.id);
+      }
+      expect(await put(queues, 'a', 101, LARGE), 'another of its queues').to.equal(undefined);
+    });
+
+    it('have what is not due among them until it is, whatever others do there', async () => {
+      const queues = await opened({ maxClientBytes: 1_000_000, maxQueueBytes: 4_000_000 });
+      while ((await put(queues, 'a', 100, LARGE, { ...PLAIN, delayMs: 604_800_000 })) === undefined);
+      for (let i = 0; i < 20; i++) {
+        await put(queues, 'b', 100, LARGE);
+        await free(queues, 100, (await recv(queues, 100))!.id);
+        expect(await put(queues, 'a', 101, LARGE)).to.equal('AIZUMI_MAX_CLIENT_BYTES');
+      }
+      await makeDue(queues, 'delayed');
+      await freeMany(queues, 100, await takeAll(queues));
+      await until('there is room', async () => (await put(queues, 'a', 101, LARGE)) === undefined);
     });
 
     it('are not more with each repeat of a message', async () => {

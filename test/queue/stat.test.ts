@@ -109,9 +109,9 @@ describe('queue/stat', () => {
       'exists 2',
       'xinfo|groups 1',
       'xinfo|stream 1',
-      'xlen 2',
+      'xlen 3',
       'xrange 1',
-      'zcard 2',
+      'zcard 3',
       'zcount 3',
     ]);
   });

@@ -25,7 +25,7 @@ import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { SLICE_BYTES } from '../../src/queue/slices.js';
-import { openQueues, redisMs } from '../support/queues.js';
+import { makeDue, openQueues, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { startRedisServer } from '../support/redis-server.js';
 import type { TestServer } from '../support/redis-server.js';
@@ -241,6 +241,14 @@ const REQUESTS: Request[] = [
       return { name: `SEND ${JSON.stringify(sends)}`, ask: (q, a) => add(q, a, sends), sends };
     }),
   ),
+  ...[true, false].flatMap((dedup): Request[] =>
+    ['none', 'miscounted'].map((state) => {
+      const sends = { id: 100, dedup, delayMs: HOUR_MS };
+      return { name: `SEND ${JSON.stringify(sends)}`, state, ask: (q, a) => add(q, a, sends), sends };
+    }),
+  ),
+  { name: 'RECV of the last delayed one', state: 'one due', ask: (q, a) => recv(q, a) },
+  { name: 'DROP of the last delayed one', state: 'one delayed', ask: (q, a) => purge(q, a, 'delayed') },
   ...['none', 'ahead'].map((state): Request => {
     const sends = { id: 100, dedup: true };
     return { name: `SEND with dedup`, state, ask: (q, a) => add(q, a, sends), sends };
@@ -473,6 +481,10 @@ describe('scripts that stop half-way', function () {
     const { raw } = queues;
     await make('full', (a) => fill(queues, a));
     await make('none', () => Promise.resolve(), 'none');
+    const delayOne = (a: number): Promise<unknown> => add(queues, a, { id: 13, delayMs: HOUR_MS });
+    await make('one delayed', delayOne, 'none');
+    await make('one due', (a) => delayOne(a).then(() => makeDue(queues, 'delayed', a)), 'none');
+    await make('miscounted', (a) => raw.hset(`${base(a)}counts`, 'delayed_count', 99));
     await make('empty', (a) => helo(queues, a, { ttl_ms: HOUR_MS }), 'none');
     const attempt = (a: number) => recv(queues, a, { max: 4, visibilityTimeoutMs: HOUR_MS, attemptId: 'a' });
     await make('attempt', async (a) => expect((await attempt(a)).messages.map(({ id }) => id)).to.deep.equal(TAKEN));

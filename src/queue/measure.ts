@@ -1,0 +1,50 @@
+// What a queue takes in Redis, measured: for STAT roughly, for the limits of bytes as a whole.
+import { countsKey, deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey } from './keys.js';
+import type { Queues } from './queues.js';
+
+/** What a message takes in Redis while it is leased, beside its entry, bytes: measured 373, Redis 7.0.15 (docs/limits.md). */
+const LEASE_BYTES = 390;
+/** What a message counts with beside its payload, bytes: its entry takes 20 to 130, and its lease comes later. */
+export const MESSAGE_BYTES = 130 + LEASE_BYTES;
+
+/** Nodes of a stream that STAT measures: some 20 µs of Redis. */
+const SOME = 400;
+const ALL = 0;
+
+interface Measured {
+  bytes: number;
+  /** How many of these are at most of messages that can be received, and of those that are not due; only where all was measured. */
+  mostNow: number;
+  mostLater: number;
+}
+
+async function ask({ redis, settings }: Queues, address: number, nodes: number): Promise<Measured> {
+  const { keyPrefix: prefix } = settings;
+  const makers = [queueKey, delayedKey, deadKey, seenKey, ended0Key, ended1Key, countsKey] as const;
+  const [queue, delayed, dead, seen, ended0, ended1, counts] = makers.map((key) => key(prefix, address)) as [
+    ...Parameters<typeof redis.aizumiMeasure>,
+  ];
+  const measured = await redis.aizumiMeasure(queue, delayed, dead, seen, ended0, ended1, counts, nodes, LEASE_BYTES);
+  const [bytes, mostNow, mostLater] = measured;
+  return { bytes, mostNow, mostLater };
+}
+
+/** @returns bytes: beyond the first nodes of its streams an estimate, in at most some 50 µs */
+export const estimate = async (queues: Queues, address: number): Promise<number> =>
+  (await ask(queues, address, SOME)).bytes;
+
+/** Measures the whole queue, some 45 ns for each node of its streams, and notes it for those who send there. */
+export function measure(queues: Queues, address: number): Promise<void> {
+  const { lengths, shares } = queues;
+  return lengths.measure(
+    address,
+    () => ask(queues, address, ALL),
+    ({ mostNow, mostLater }, sentMeanwhile) =>
+      shares.learnBytes(address, mostNow + sentMeanwhile, mostLater + sentMeanwhile, performance.now()),
+  );
+}
+
+/** The same, unless that would cost Redis too much so soon. */
+export async function measureAgain(queues: Queues, address: number): Promise<void> {
+  if (!queues.lengths.rests(address, performance.now())) await measure(queues, address);
+}
