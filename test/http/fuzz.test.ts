@@ -230,6 +230,21 @@ const oddHead = fc
   .tuple(body, headers, target)
   .map(([text, more, to]): Case => ({ bytes: httpRequest(text, { ...to, headers: more }), text }));
 const look = lookPath.map((path): Case => ({ bytes: httpRequest('', { method: 'GET', path }) }));
+/** PEEKs of a queue where there are messages, with cursors that nobody was given. */
+const peeks = fc
+  .array(
+    fc
+      .tuple(fc.constantFrom(1, 2, 3, 4), fc.oneof(fc.constant('0'), digits(18)), fc.oneof(entry, stamped, digits(20)))
+      .map((parts) => parts.join('.')),
+    { minLength: 5, maxLength: 10 },
+  )
+  .map((cursors): Case => {
+    const peek = { msg_type: 19, saddr: 7, daddr: 5000, max: 2 };
+    const requests = cursors.flatMap((cursor) =>
+      ['waiting', 'leased', 'delayed', 'dead'].map((state) => ({ ...peek, state, cursor })),
+    );
+    return { bytes: httpRequest(JSON.stringify(requests)) };
+  });
 /** Pipelined requests with a fault behind them. */
 const raw = fc
   .tuple(
@@ -257,6 +272,7 @@ const anyCase = fc.oneof(
   { weight: 2, arbitrary: oddHead },
   { weight: 2, arbitrary: raw },
   { weight: 1, arbitrary: look },
+  { weight: 1, arbitrary: peeks },
 );
 
 describe('http/fuzz', function () {
@@ -295,6 +311,7 @@ describe('http/fuzz', function () {
       counts[status] = (counts[status] ?? 0) + 1;
       expect(status === 500 || (status > 501 && status !== 503), `${bytes.toString()}\n→ ${all}`).to.equal(false);
     }
+    expect(all.includes('{"code":500,'), `${bytes.toString()}\n→ ${all}`).to.equal(false);
     if (payload !== undefined) answered.set(payload, statuses.filter((status) => status === 200).length);
     if (text !== undefined && all.includes('"MSG_SEND_ACK"')) note(text, all.slice(all.lastIndexOf('\r\n\r\n') + 4));
   }
