@@ -25,13 +25,10 @@ const STALE_MS = 2_000;
 const MOST_ADDRESSES = 100_000;
 /** A worker that has added this part of what the queue may take measures it anew. */
 const MEASURED_PART = 1 / 16;
-/** A queue that is full is not measured again before. */
+/** A queue that is full is not measured again before, ms. */
 const FULL_MS = 250;
-/**
- * Any queue is not measured again before so long for each byte that it takes: 600 ms for 1 GiB, which costs Redis some 12 ms (in
- * nodes of 4 KiB).
- */
-const REST_MS_PER_BYTE = 600 / 2 ** 30;
+/** Nor is one that it would cost much: 2 s for 1 GiB, which takes Redis 20 ms and more (docs/limits.md). */
+const REST_MS_PER_BYTE = 2_000 / 2 ** 30;
 
 /** Remembers, per address, the length last seen and the most it may be. Times are performance.now() of this process. */
 export class QueueLengths {

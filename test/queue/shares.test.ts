@@ -279,7 +279,7 @@ describe('queue/shares', () => {
       const limits = await Promise.all(Array.from({ length: 300 }, () => put(other, 'a', 100, LARGE)));
       expect(new Set(limits)).to.deep.equal(new Set(['AIZUMI_MAX_QUEUE_BYTES']));
       const calls = /cmdstat_memory\|usage:calls=(\d+)/.exec(await other.raw.info('commandstats'))?.[1];
-      expect(Number(calls)).to.be.below(100);
+      expect(Number(calls)).to.be.below(150);
     });
 
     it('are an estimate for STAT, which measures a bounded part of a queue', async () => {
@@ -392,9 +392,9 @@ describe('queue/shares', () => {
       const before = await usedMemory(queues);
       let taken = 0;
       for (let address = 100; address < 104; address++)
-        taken += await putUntilFull(queues, { address, payload: '1', most: 1_500, limit: 'AIZUMI_MAX_CLIENT_BYTES' });
+        taken += await putUntilFull(queues, { address, payload: '1', most: 5_000, limit: 'AIZUMI_MAX_CLIENT_BYTES' });
       for (let address = 100; address < 104; address++) await takeAll(queues, address);
-      expect(taken).to.be.within(4_000, 6_000);
+      expect(taken).to.be.within(4_000, 7_000);
       expect((await usedMemory(queues)) - before).to.be.below(1.1 * most);
     });
 
