@@ -100,7 +100,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
           log,
         });
   let draining = false;
-  const probes = { ping: () => ping(redis), isDraining: () => draining };
+  const probes = { ping: sharing(() => ping(redis)), isDraining: () => draining };
   const undos = new Undos(log);
   const memory = memoryFor(config, log);
   const app = createApp({
@@ -142,6 +142,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     const tls = await startTls(config, log);
     const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
       maxConnections: config.maxConnections,
+      memory,
       tls,
       observer,
     });
@@ -189,6 +190,12 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       await traces?.stop();
     },
   };
+}
+
+/** Those who ask while an answer is on its way wait for that one. */
+function sharing<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asked: Promise<T> | undefined;
+  return () => (asked ??= ask().finally(() => (asked = undefined)));
 }
 
 /** Never less than the largest request takes. */

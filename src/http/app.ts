@@ -15,11 +15,11 @@ import { memoryOf, readBody } from './body.js';
 import { HttpClient } from './client.js';
 import type { ClientLimits } from './client.js';
 import { fail } from './failure.js';
-import { nameOf } from './limits.js';
+import { clientOf, nameOf } from './limits.js';
 import type { Limits } from './limits.js';
 import type { CheckLocal } from './local-only.js';
 import { LIGHT_CHARACTERS, LoopTurns } from './loop-turns.js';
-import type { Memory } from './memory.js';
+import type { Account, Memory } from './memory.js';
 import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
@@ -27,11 +27,11 @@ import { addQueues } from './queues.js';
 import { addReference } from './reference.js';
 import { reply } from './reply.js';
 import type { Undos } from './undos.js';
-import { limitStall } from './unsent.js';
+import { countUnsent, limitStall } from './unsent.js';
 import type { Waits } from './waits.js';
 
 /** What a request takes until it is answered: Node's, Koa's and aizumi's objects for it (docs/limits.md). */
-const REQUEST_BYTES = 8_192;
+const REQUEST_BYTES = 12_288;
 
 export interface AppOptions {
   broker: Broker;
@@ -70,6 +70,7 @@ export function createApp(options: AppOptions): Koa {
     const access = admission instanceof Promise ? await admission : admission;
     const account = memory.of(nameOf(access, ctx.req.socket));
     account.take('requests', REQUEST_BYTES);
+    ctx.state.account = account;
     try {
       const text = await readBody(ctx.req, maxBodyBytes, account);
       try {
@@ -94,7 +95,6 @@ export function createApp(options: AppOptions): Koa {
         const { code, text: all, headers } = together(answers, ctx.req, log, broker.observer);
         replyOrUndo(client, undos, ctx, code, all, headers);
       } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
-      client.countUnsent(ctx.res);
     } catch (error) {
       client.undo(undos); // the client is told of the error and of nothing else
       throw error;
@@ -103,11 +103,26 @@ export function createApp(options: AppOptions): Koa {
     }
   };
 
+  /** Of who asks; of the machine where that is not known. */
+  const accountOf = (ctx: Context): Account =>
+    (ctx.state.account as Account | undefined) ?? memory.of(clientOf(ctx.req.socket));
+
+  /** What is not POSTed counts for the machine that it comes from. */
+  const answerOther = async (ctx: Context, next: Next): Promise<void> => {
+    const account = accountOf(ctx);
+    account.take('requests', REQUEST_BYTES);
+    try {
+      await next();
+    } finally {
+      account.give('requests', REQUEST_BYTES);
+    }
+  };
+
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
       checkLocal?.(ctx.req);
-      if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
+      if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await answerOther(ctx, next);
       else if (ctx.req.method === 'POST') await answerPost(ctx);
       else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');
     } catch (error) {
@@ -117,6 +132,7 @@ export function createApp(options: AppOptions): Koa {
         broker.observer?.refused(failure.reason);
     }
     limitStall(ctx.res);
+    if (ctx.res.writableLength > 0) countUnsent(ctx.res, ctx.req.socket, accountOf(ctx));
   });
   app.use(router.routes());
   app.use((ctx: Context) => {

@@ -5,8 +5,9 @@ import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
-import { limitConnections } from './crowd.js';
+import { countConnections, limitConnections } from './crowd.js';
 import { refuse } from './failure.js';
+import type { Memory } from './memory.js';
 import { isAnswered, latestReplyOn, limitPipelining } from './pipelining.js';
 import { rawReply } from './raw-reply.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
@@ -36,6 +37,8 @@ const OPTIONS = {
 
 export interface ServerOptions {
   maxConnections?: number | undefined;
+  /** Counts what connections take; undefined: nobody does. */
+  memory?: Memory | undefined;
   /** Counts what is refused over that limit. */
   observer?: Observer | undefined;
   /** Undefined: plain HTTP. */
@@ -44,12 +47,17 @@ export interface ServerOptions {
 
 export function createHttpServer(
   listener: (req: IncomingMessage, res: ServerResponse) => unknown,
-  { maxConnections, tls, observer }: ServerOptions = {},
+  { maxConnections, memory, tls, observer }: ServerOptions = {},
 ): Server {
   const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
+  if (memory) countConnections(server, memory);
   limitPipelining(server);
   cutStalled(server, isAnswered, observer);
-  server.on('request', maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener);
+  const heard = maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener;
+  // what comes in one packet is parsed to its end, also when its connection was cut at its beginning
+  server.on('request', (req, res) => {
+    if (!req.socket.destroyed) heard(req, res);
+  });
   // what a client expects beyond 100-continue changes nothing in how it is answered
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   // Not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered. Not so
