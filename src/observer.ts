@@ -13,12 +13,12 @@ export interface Observer {
   answered(msgType: string, reason: Reason | undefined, tookMs: number, isWait: boolean): void;
   /** A request was refused before its type was known. */
   refused(reason: Reason): void;
-  /** A limit refused a client. */
-  limited(limit: Limit): void;
+  /** A limit refused a client; of a queue's own limit also which queue's. */
+  limited(limit: Limit, address?: number): void;
   /** A client took nothing of its reply, and was cut. */
   stalled(): void;
-  /** A look at a queue took these, and moved `died` others to the dead stream. */
-  delivered(deliveries: readonly { readonly attempt: number }[], died: number): void;
+  /** A look at the queue of `address` took these, and moved `died` others to the dead stream. */
+  delivered(address: number, deliveries: readonly { readonly attempt: number }[], died: number): void;
   /** A batch of writes was confirmed by one WAIT, or was not; `tookMs`: how long that waited. */
   committed(writes: number, tookMs: number): void;
   readonly connections: Readonly<Record<ConnectionName, ConnectionObserver>>;

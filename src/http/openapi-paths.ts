@@ -126,7 +126,7 @@ const queueList = (): object => ({
   parameters: [
     parameter('prefix', 'only addresses whose digits begin so', { type: 'string', pattern: '^(0|[1-9]\\d{0,9})$' }),
     parameter('limit', 'queues in one page', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
-    parameter('cursor', 'of the page before', { type: 'string' }),
+    parameter('cursor', 'of the page before', { type: 'string', pattern: '^(0|[1-9]\\d{0,9})$' }),
   ],
   responses: {
     200: {

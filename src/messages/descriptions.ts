@@ -140,7 +140,13 @@ export const DESCRIPTIONS: Readonly<Record<string, Description>> = {
   },
   MSG_DROP_REQ: {
     says: 'Deletes messages of the queue of saddr that nobody holds.',
-    replies: [{ count: count('messages deleted, at most 1000') }],
+    replies: [
+      { count: count('with ids: messages deleted, at most 1000') },
+      {
+        count: count('without ids: messages deleted'),
+        more: { type: 'boolean', description: 'its 10 s were up before all were deleted: ask again' },
+      },
+    ],
   },
 };
 

@@ -1,10 +1,11 @@
 // MSG_DROP_REQ: the receiver saddr deletes messages of its queue.
 import Joi from 'joi';
-import { drop as remove } from '../queue/drop.js';
+import { drop as remove, purge } from '../queue/drop.js';
+import type { Droppable } from '../queue/drop.js';
 import { MOST_AT_ONCE, audited, messageIds, replyHead, requestSchema } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './fields.js';
 
-type Request = Addressed & { state: 'waiting' | 'delayed' | 'dead'; ids?: number[] };
+type Request = Addressed & { state: Droppable; ids?: number[] };
 
 const REPLY_HEAD = replyHead('MSG_DROP_ACK');
 
@@ -15,8 +16,17 @@ export const drop = {
   needs: { saddr: 'administer' },
   schema: requestSchema({ state: Joi.valid('waiting', 'delayed', 'dead').required(), ids: messageIds }),
   async handle({ saddr, state, ids }: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
-    const act = (): Promise<number> => remove(queues, saddr, state, ids, MOST_AT_ONCE, client);
-    const count = await audited(client, { request: 'MSG_DROP_REQ', address: saddr }, act);
-    return `${REPLY_HEAD},"count":${count}}`;
+    const deed = { request: 'MSG_DROP_REQ', address: saddr };
+    if (ids !== undefined) {
+      const count = await audited(client, deed, () => remove(queues, saddr, state, ids, MOST_AT_ONCE, client));
+      return `${REPLY_HEAD},"count":${count}}`;
+    }
+    let more = false;
+    const count = await audited(client, deed, async () => {
+      const purged = await purge(queues, saddr, state, client);
+      ({ more } = purged);
+      return purged.count;
+    });
+    return `${REPLY_HEAD},"count":${count},"more":${more}}`;
   },
 } satisfies MessageType;

@@ -209,6 +209,12 @@ export const EXAMPLES: readonly Example[] = [
     reply: done('MSG_DROP_ACK', { count: 1 }),
   },
   {
+    name: 'purge',
+    says: 'Delete all messages that wait; here there is none',
+    request: { msg_type: 'MSG_DROP_REQ', ...own, state: 'waiting' },
+    reply: done('MSG_DROP_ACK', { count: 0, more: false }),
+  },
+  {
     name: 'gbye',
     says: 'Leave',
     request: { msg_type: 'MSG_GBYE_REQ', ...own },

@@ -1,5 +1,5 @@
 // MSG_STAT_REQ: how the broker and the client's own queue are.
-import { stat as count } from '../queue/stat.js';
+import { stat as count } from '../queue/broker-stat.js';
 import { replyHead, requestSchema } from './fields.js';
 import type { Addressed, Broker, MessageType } from './fields.js';
 

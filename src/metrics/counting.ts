@@ -10,6 +10,8 @@ import type { ConnectionName, ConnectionObserver, Observer } from '../observer.j
 const LATENCIES = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const ROUND_TRIPS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 const WAITS = [0.01, 0.1, 0.5, 1, 2, 5, 10, 20];
+/** Addresses that have a series of their own in each of the two counters by address; all others are `other`. */
+const MOST_ADDRESSES = 100;
 const BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 export function createObserver(registry: Registry): Observer {
@@ -40,6 +42,8 @@ export function createObserver(registry: Registry): Observer {
   const deliveries = counter('aizumi_deliveries_total', 'Messages delivered');
   const redeliveries = counter('aizumi_redeliveries_total', 'Messages delivered that had been delivered before');
   const deaths = counter('aizumi_dead_letters_total', 'Messages moved to dead streams');
+  const countDeaths = countByAddress(registry, 'aizumi_queue_dead_letters_total', 'The same, by queue');
+  const countFull = countByAddress(registry, 'aizumi_queue_full_total', 'SENDs refused because their queue was full');
   const stalls = counter('aizumi_stalled_connections_total', 'Connections cut because a reply was not taken');
   const writes = new Histogram({
     name: 'aizumi_group_commit_writes',
@@ -60,19 +64,34 @@ export function createObserver(registry: Registry): Observer {
       else durationOf(msgType).observe(tookMs / 1e3);
     },
     refused: (reason) => answered('none', reason),
-    limited: (limit) => refusals.inc({ limit }),
+    limited(limit, address) {
+      refusals.inc({ limit });
+      if (address !== undefined) countFull(address, 1);
+    },
     stalled: () => stalls.inc(),
-    delivered(taken, died) {
+    delivered(address, taken, died) {
       const again = taken.filter(({ attempt }) => attempt > 1).length;
       if (taken.length > 0) deliveries.inc(taken.length);
       if (again > 0) redeliveries.inc(again);
-      if (died > 0) deaths.inc(died);
+      if (died === 0) return;
+      deaths.inc(died);
+      countDeaths(address, died);
     },
     committed(count, tookMs) {
       writes.observe(count);
       confirmations.observe(tookMs / 1e3);
     },
     connections: createConnections(registry),
+  };
+}
+
+/** The first addresses that something happens to are told apart: a client must not make series without end. */
+function countByAddress(registry: Registry, name: string, help: string): (address: number, count: number) => void {
+  const counter = new Counter({ name, help, labelNames: ['address'], registers: [registry] });
+  const known = new Set<number>();
+  return (address, count) => {
+    if (known.size < MOST_ADDRESSES) known.add(address);
+    counter.inc({ address: known.has(address) ? String(address) : 'other' }, count);
   };
 }
 

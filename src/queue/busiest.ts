@@ -9,6 +9,11 @@ import type { QueueStat } from './stat.js';
 const IN_A_ROUND = 1_000;
 const AT_ONCE = 50;
 
+/** No message is old before. */
+const OLD_MS = 60_000;
+
+const doublings = (amount: number): number => Math.ceil(Math.log2(1 + amount));
+
 export interface BusyQueue extends QueueStat {
   address: number;
 }
@@ -90,17 +95,23 @@ export class BusiestQueues {
     }
   }
 
-  /** Who is shown stays until another holds twice as much: each change is another series for who stores the metrics. */
+  /**
+   * Who is shown stays until another holds twice as much: each change is another series for who stores the metrics. One of them
+   * is the queue with the oldest message, until another's is twice as old: an alert is to name it.
+   */
   #choose(found: BusyQueue[]): BusyQueue[] {
     const shown = new Set(this.#shown.map(({ address }) => address));
     const rank = ({ waiting, leased, delayed, dead }: BusyQueue): number =>
-      Math.ceil(Math.log2(1 + waiting + leased + delayed + dead));
-    return found
-      .sort(
-        (a, b) =>
-          rank(b) - rank(a) || Number(shown.has(b.address)) - Number(shown.has(a.address)) || a.address - b.address,
-      )
-      .slice(0, this.most);
+      doublings(waiting + leased + delayed + dead);
+    const most = (by: (queue: BusyQueue) => number): BusyQueue[] =>
+      [...found].sort(
+        (a, b) => by(b) - by(a) || Number(shown.has(b.address)) - Number(shown.has(a.address)) || a.address - b.address,
+      );
+    const fullest = most(rank).slice(0, this.most);
+    const [oldest] = most(({ oldestMs }) => doublings(oldestMs / OLD_MS));
+    const isOld = oldest !== undefined && oldest.oldestMs >= OLD_MS;
+    if (!isOld || fullest.includes(oldest) || this.most < 2) return fullest;
+    return [...fullest.slice(0, this.most - 1), oldest];
   }
 
   #end(addresses: number[]): Sums {

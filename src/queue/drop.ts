@@ -3,6 +3,7 @@ import { redisFailure } from '../redis/failure.js';
 import {
   attemptsKey,
   backedKey,
+  countsKey,
   deadKey,
   delayedKey,
   ended0Key,
@@ -14,45 +15,101 @@ import {
   settingsKey,
 } from './keys.js';
 import { forEachSlice } from './peek.js';
-import type { State } from './peek.js';
+import type { Seen, State, Walk, Walked } from './peek.js';
 import type { Queues } from './queues.js';
+import { look } from './stat.js';
 import { NOBODY } from './turns.js';
 
+export type Droppable = Exclude<State, 'leased'>;
+
+/** A request that deletes all goes on for so long, and then says that there are more. */
+const PURGE_MS = 10_000;
+
 /**
- * @param ids only messages with one of these, of whatever sender; all if undefined
+ * Deletes messages with one of these ids, of whatever sender.
  * @returns how many were deleted, `most` at most
  * @throws BrokerError unavailable, overloaded (some may have been deleted, unless the outcome is not_done)
  */
-export function drop(
+export async function drop(
   queues: Queues,
   address: number,
-  state: Exclude<State, 'leased'>,
-  ids: readonly number[] | undefined,
+  state: Droppable,
+  ids: readonly number[],
   most: number,
   asker = NOBODY,
 ): Promise<number> {
-  const { redis, settings } = queues;
-  const { keyPrefix: prefix, dedupWindowMs } = settings;
-  return forEachSlice(queues, address, { state, ids, most, asker }, async (messages) => {
-    try {
-      const done = await redis.aizumiDrop(
-        queueKey(prefix, address),
-        leasesKey(prefix, address),
-        heldKey(prefix, address),
-        delayedKey(prefix, address),
-        backedKey(prefix, address),
-        deadKey(prefix, address),
-        seenKey(prefix, address),
-        ended0Key(prefix, address),
-        ended1Key(prefix, address),
-        settingsKey(prefix, address),
-        attemptsKey(prefix, address),
-        JSON.stringify(messages.map(({ at }) => at)),
-        dedupWindowMs,
-      );
-      return { done, goOn: true };
-    } catch (error) {
-      throw redisFailure(error);
-    }
+  return (await walk(queues, address, { state, which: 'all', ids, most, asker })).done;
+}
+
+/**
+ * Deletes all messages that are in this state when it begins, and none that is sent later; until who asked has left.
+ * @returns how many were deleted, and whether there were more when its time was up
+ * @throws as {@link drop}
+ */
+export async function purge(
+  queues: Queues,
+  address: number,
+  state: Droppable,
+  asker = NOBODY,
+  mostMs = PURGE_MS,
+): Promise<{ count: number; more: boolean }> {
+  const untilMs = performance.now() + mostMs;
+  const { done, cursor } = await walk(queues, address, { state, which: 'all', asker, isBounded: true, untilMs });
+  return { count: done, more: cursor !== undefined };
+}
+
+/** What waits may have expired, too: that is thrown away, but is not counted as deleted. */
+async function walk(queues: Queues, address: number, what: Walk): Promise<Walked> {
+  const seen = { slices: 0 };
+  const walked = await forEachSlice(queues, address, what, async (messages) => {
+    seen.slices++;
+    const [done] = await deleteSlice(queues, address, messages, 0);
+    return { done, goOn: true };
   });
+  if (seen.slices > 0) await learnRoom(queues, address);
+  return walked;
+}
+
+/**
+ * Deletes messages that peek.lua has found.
+ * @returns how many were deleted, and how many more were thrown away because they had expired
+ */
+export async function deleteSlice(
+  { redis, settings }: Queues,
+  address: number,
+  messages: readonly Seen[],
+  onlyExpired: 0 | 1,
+): Promise<[deleted: number, expired: number]> {
+  const { keyPrefix: prefix, dedupWindowMs } = settings;
+  try {
+    return await redis.aizumiDrop(
+      queueKey(prefix, address),
+      leasesKey(prefix, address),
+      heldKey(prefix, address),
+      delayedKey(prefix, address),
+      backedKey(prefix, address),
+      deadKey(prefix, address),
+      seenKey(prefix, address),
+      ended0Key(prefix, address),
+      ended1Key(prefix, address),
+      settingsKey(prefix, address),
+      attemptsKey(prefix, address),
+      countsKey(prefix, address),
+      JSON.stringify(messages.map(({ at }) => at)),
+      dedupWindowMs,
+      onlyExpired,
+    );
+  } catch (error) {
+    throw redisFailure(error);
+  }
+}
+
+/** The next SEND is not refused by what was known before. */
+export async function learnRoom(queues: Queues, address: number): Promise<void> {
+  queues.lengths.forget(address);
+  try {
+    queues.shares.learnBytes(address, (await look(queues, address))?.stat.bytes ?? 0);
+  } catch {
+    // it is measured again with one of the next SENDs
+  }
 }

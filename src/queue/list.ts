@@ -1,5 +1,6 @@
 // GET /queues: the queues that there are, and how each is.
 import { redisFailure } from '../redis/failure.js';
+import { lookAtLive } from './expire.js';
 import { registryKey, sampleKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { ratesOf } from './rates.js';
@@ -20,9 +21,13 @@ const MAX_ADDRESS = 0xffff_ffff;
  * @returns undefined where `address` has no queue
  * @throws BrokerError unavailable
  */
-export async function report(queues: Queues, address: number): Promise<QueueReport | undefined> {
+export function report(queues: Queues, address: number): Promise<QueueReport | undefined> {
+  return reportOf(queues, address, lookAtLive);
+}
+
+async function reportOf(queues: Queues, address: number, lookAt: typeof look): Promise<QueueReport | undefined> {
   try {
-    const found = await look(queues, address);
+    const found = await lookAt(queues, address);
     if (!found) return undefined;
     const { rates, keep } = ratesOf(found.counters, found.sample);
     if (keep) {
@@ -60,7 +65,7 @@ export async function list(
   const ranges = rangesOf(prefix).flatMap((range) => common(range, after, among));
   const addresses = await registered(queues, ranges, limit + 1);
   const page = addresses.slice(0, limit);
-  const reports = await Promise.all(page.map((address) => report(queues, address)));
+  const reports = await Promise.all(page.map((address) => reportOf(queues, address, look)));
   return {
     reports: reports.filter((found) => found !== undefined),
     last: addresses.length > limit ? page.at(-1) : undefined,

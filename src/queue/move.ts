@@ -1,8 +1,10 @@
 // MOVE: puts dead messages back into their queue.
 import { redisFailure } from '../redis/failure.js';
+import { sweep } from './expire.js';
 import { deadKey, delayedKey, queueKey, settingsKey } from './keys.js';
 import { forEachSlice } from './peek.js';
 import type { Queues } from './queues.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
 /**
@@ -11,7 +13,7 @@ import { NOBODY } from './turns.js';
  * @returns how many were put back, `most` at most
  * @throws BrokerError unavailable, overloaded (some may have been put back, unless the outcome is not_done)
  */
-export function move(
+export async function move(
   queues: Queues,
   address: number,
   ids: readonly number[] | undefined,
@@ -20,19 +22,32 @@ export function move(
 ): Promise<number> {
   const { redis, settings } = queues;
   const { keyPrefix: prefix, maxQueueLength } = settings;
-  return forEachSlice(queues, address, { state: 'dead', ids, most, asker }, async (messages) => {
-    try {
-      const [done, isFull] = await redis.aizumiMove(
-        queueKey(prefix, address),
-        delayedKey(prefix, address),
-        deadKey(prefix, address),
-        settingsKey(prefix, address),
-        JSON.stringify(messages.map(({ at: [, streamId] }) => streamId)),
-        maxQueueLength,
-      );
-      return { done, goOn: isFull === 0 };
-    } catch (error) {
-      throw redisFailure(error);
-    }
-  });
+  const queue = { isFull: false };
+  const moveSome = async (some: number): Promise<number> => {
+    const walk = { state: 'dead', which: 'all', ...(ids && { ids }), most: some, asker } as const;
+    const { done } = await forEachSlice(queues, address, walk, async (messages) => {
+      try {
+        const [moved, full] = await redis.aizumiMove(
+          queueKey(prefix, address),
+          delayedKey(prefix, address),
+          deadKey(prefix, address),
+          settingsKey(prefix, address),
+          JSON.stringify(messages.map(({ at: [, streamId] }) => streamId)),
+          maxQueueLength,
+        );
+        queue.isFull = full === 1;
+        return { done: moved, goOn: !queue.isFull };
+      } catch (error) {
+        throw redisFailure(error);
+      }
+    });
+    return done;
+  };
+  const done = await moveSome(most);
+  if (!queue.isFull || (await sweep(queues, address, asker.who)) === 0) return done;
+  try {
+    return done + (await moveSome(most - done));
+  } catch (error) {
+    throw done > 0 ? partlyDone(error) : error;
+  }
 }

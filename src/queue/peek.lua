@@ -12,8 +12,10 @@
 -- ARGV[3]  cursor, as an earlier call returned it; '': from the start
 -- ARGV[4]  no more are looked at once payloads have this length together, bytes
 -- ARGV[5]  1: payloads are returned, 0: '' instead
--- Returns  {cursor, '' at the end, how many were looked at, …}, and of each message place, name, saddr, id, payload, sent_ms,
---          attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its
+-- ARGV[6]  which messages: live; expired: those whose time to live is over and that nobody holds; all
+-- ARGV[7]  bound: messages that were sent later are passed over. As an earlier call returned it; now: it is this call; '': none
+-- Returns  {cursor, '' at the end, how many were looked at, bound, …}, and of each message place, name, saddr, id, payload,
+--          sent_ms, attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its
 --          lease ends, it is due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
 -- Errors   those of Redis only
 --
@@ -21,6 +23,7 @@
 -- last member seen that makes it one of a kind, or the last stream id. So what comes and goes meanwhile moves nothing else.
 local queue, leases, delayed, backed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local state, max, cursor, most_text, returns_payloads = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local which, bound = ARGV[6], ARGV[7]
 
 local READ_AT_ONCE = 8
 local MARK_LENGTH = { leases = 41, backed = 24, delayed = 16 }
@@ -32,7 +35,21 @@ local PLACES = {
 local time = redis.call('TIME')
 local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
-local found, looked, text, longest, at_once = { '', 0 }, 0, 0, 1, 0
+
+-- The last id of the stream and the time, µs. Whatever is added later has a higher id; what is sent to `delayed`, a later time.
+if bound == 'now' then
+  local stream, last_id = state == 'dead' and dead or queue, '0-0'
+  local info = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'STREAM', stream) or {}
+  for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last_id = info[i + 1] end end
+  bound = last_id .. ' ' .. string.format('%016.0f', time[1] * 1000000 + time[2])
+end
+local last_id, last_stamp = string.match(bound, '^(%S+) (%d+)$')
+local last_entry
+if last_id then
+  local ms, sequence = string.match(last_id, '^(%d+)-(%d+)$')
+  last_entry = string.rep('0', 13 - #ms) .. ms .. '-' .. string.rep('0', 10 - #sequence) .. sequence
+end
+local found, looked, text, longest, at_once = { '', 0, bound }, 0, 0, 1, 0
 
 -- how many to read: one, four, eight while they are short, since what was read has been copied, whether it fits or not
 local function next_count()
@@ -52,15 +69,19 @@ local function note_read(payload)
   text, longest = text + #payload, math.max(longest, #payload)
 end
 
+local function is_wanted(sent_ms, ttl_ms)
+  if which == 'all' or state == 'leased' then return true end
+  local is_over = ttl_ms and sent_ms + ttl_ms <= tonumber(now_ms) or false
+  return is_over == (which == 'expired')
+end
+
 local function show_entry(place, name, stream_id, fields, attempts, at_ms)
   note_read(fields[6])
   local ttl, sent_ms = queue_ttl_ms, string.match(stream_id, '^%d+')
   for i = 7, #fields, 2 do
     if fields[i] == 'ttl' then ttl = fields[i + 1] elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
   end
-  if state == 'leased' or not ttl or sent_ms + ttl > tonumber(now_ms) then
-    show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms)
-  end
+  if is_wanted(sent_ms, ttl) then show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms) end
 end
 
 local function show_member(place, member, score)
@@ -69,10 +90,12 @@ local function show_member(place, member, score)
     local sent_ms = string.sub(sent, 1, 13)
     note_read(payload)
     if ttl == '' then ttl = queue_ttl_ms end
-    if not ttl or sent_ms + ttl > tonumber(now_ms) then show(place, member, saddr, id, payload, sent_ms, 0, score) end
+    local is_later = last_stamp and sent > last_stamp
+    if not is_later and is_wanted(sent_ms, ttl) then show(place, member, saddr, id, payload, sent_ms, 0, score) end
     return
   end
   local entry = string.sub(member, 1, 24)
+  if last_entry and entry > last_entry then return end
   local message = redis.call('XRANGE', queue, entry, entry)[1]
   -- missing when somebody deleted it, or the group, by hand
   local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
@@ -135,20 +158,20 @@ local function is_before(one, other)
 end
 
 local function walk_stream(place, mark)
-  local from = mark and string.match(mark, '^%d+-%d+$') or '0-0'
+  local from, to = mark and string.match(mark, '^%d+-%d+$') or '0-0', last_id or '+'
   if place == 'queue' then
     local last = last_delivered()
     if is_before(from, last) then from = last end
   end
   while true do
     local wanted = next_count()
-    local entries = redis.call('XRANGE', KEY_OF[place], '(' .. from, '+', 'COUNT', wanted)
+    local entries = redis.call('XRANGE', KEY_OF[place], '(' .. from, to, 'COUNT', wanted)
     for i = 1, #entries do
       from = entries[i][1]
       if place == 'dead' then show_dead(from, entries[i][2]) else show_entry(place, from, from, entries[i][2], 0, '') end
       looked = looked + 1
       if looked >= max or text >= most_text then
-        local has_more = i < #entries or redis.call('XRANGE', KEY_OF[place], '(' .. from, '+', 'COUNT', 1)[1]
+        local has_more = i < #entries or redis.call('XRANGE', KEY_OF[place], '(' .. from, to, 'COUNT', 1)[1]
         return has_more and '0.' .. from or nil
       end
     end

@@ -1,7 +1,8 @@
 // PEEK: looks at messages without taking them.
+import { BrokerError } from '../errors.js';
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
-import type { Message, Queues } from './queues.js';
+import type { Message, Queues, Which } from './queues.js';
 import { inRoom } from './room.js';
 import type { Room } from './room.js';
 import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
@@ -84,7 +85,8 @@ export async function peek(
     const most = { messages: Math.min(max - looked, SLICE_MESSAGES), bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes) };
     let page: SlicePage;
     try {
-      page = await peekSlice(queues, address, { state, ...most, cursor: next, hasPayloads: true }, asker, looked > 0);
+      const slice = { state, ...most, cursor: next, hasPayloads: true, which: 'live', bound: '' } as const;
+      page = await peekSlice(queues, address, slice, asker, looked > 0);
     } catch (error) {
       // a page may end anywhere
       if (messages.length === 0) throw error;
@@ -108,6 +110,7 @@ interface Page {
 interface SlicePage extends Page {
   /** How many messages were looked at. */
   looked: number;
+  bound: string;
 }
 
 interface PageOptions {
@@ -116,20 +119,23 @@ interface PageOptions {
   bytes: number;
   cursor: string;
   hasPayloads: boolean;
+  which: Which;
+  /** As peek.lua has it. */
+  bound: string;
 }
 
 /** Calls peek.lua once, when it is its turn. */
 function peekSlice(
   { redis, settings: { keyPrefix: prefix }, turns }: Queues,
   address: number,
-  { state, messages: max, bytes, cursor, hasPayloads }: PageOptions,
+  { state, messages: max, bytes, cursor, hasPayloads, which, bound: asked }: PageOptions,
   asker: Asker,
   isBegun: boolean,
 ): Promise<SlicePage> {
   const key = queueKey(prefix, address);
   return turns.take({ key, size: max, asker, isBegun }, async () => {
     try {
-      const [next, looked, ...found] = await redis.aizumiPeek(
+      const [next, looked, bound, ...found] = await redis.aizumiPeek(
         key,
         leasesKey(prefix, address),
         delayedKey(prefix, address),
@@ -141,11 +147,13 @@ function peekSlice(
         cursor,
         bytes,
         hasPayloads ? 1 : 0,
+        which,
+        asked,
       );
       const messages = Array.from({ length: found.length / FIELDS }, (_, i) =>
         seen(found.slice(FIELDS * i, FIELDS * (i + 1))),
       );
-      return { messages, cursor: next, looked };
+      return { messages, cursor: next, looked, bound };
     } catch (error) {
       throw redisFailure(error);
     }
@@ -169,37 +177,72 @@ function seen([place, name, saddr, id, payload, sentMs, attempts, atMs, cause]: 
 export const receiptOf = ({ at: [, member] }: Seen): string =>
   `${member.slice(25, 41)}:${member.slice(0, 24)}${member.slice(41)}`;
 
+/** A walk over the messages in one state, slice by slice. */
+export interface Walk {
+  state: State;
+  which: Which;
+  /** Only messages with one of these; all if undefined. */
+  ids?: readonly number[];
+  asker: Asker;
+  /** Where it begins, as an earlier walk told; without it at the start. */
+  cursor?: string;
+  /** What is sent after it has begun is left out. */
+  isBounded?: boolean;
+  /** It ends behind the slice with which one of these is reached: messages that were chosen, slices, performance.now(). */
+  most?: number;
+  mostSlices?: number;
+  untilMs?: number;
+}
+
+export interface Walked {
+  /** How many messages `act` did. */
+  done: number;
+  /** Where it stopped; undefined: it has seen all. */
+  cursor: string | undefined;
+  slices: number;
+}
+
 /**
- * Walks over the messages in this state, slice by slice, until it has been told to stop or there are no more.
- * @param ids only messages with one of these; all if undefined
- * @param most messages in all
+ * Walks until it has been told to stop, its bounds are reached, who asked has left, or there are no more.
  * @param act what to do with a slice's messages, without their payloads; returns how many it did, and whether to go on
- * @returns how many it did in all
+ * @throws BrokerError unavailable, overloaded; what `act` throws
  */
 export async function forEachSlice(
   queues: Queues,
   address: number,
-  { state, ids, most, asker }: { state: State; ids: readonly number[] | undefined; most: number; asker: Asker },
+  walk: Walk,
   act: (messages: Seen[]) => Promise<{ done: number; goOn: boolean }>,
-): Promise<number> {
+): Promise<Walked> {
   const { turns, settings } = queues;
+  const { state, which, asker, most = Infinity, mostSlices = Infinity, untilMs = Infinity } = walk;
   const key = queueKey(settings.keyPrefix, address);
-  const wanted = ids && new Set(ids);
-  const slice = { state, messages: SLICE_MESSAGES, bytes: SLICE_BYTES, hasPayloads: false };
+  const wanted = walk.ids && new Set(walk.ids);
+  const slice = { state, which, messages: SLICE_MESSAGES, bytes: SLICE_BYTES, hasPayloads: false };
+  let cursor = walk.cursor ?? '';
+  let bound = walk.isBounded ? 'now' : '';
   let done = 0;
-  let cursor = '';
+  let slices = 0;
   try {
     do {
-      const page = await peekSlice(queues, address, { ...slice, cursor }, asker, cursor !== '');
-      cursor = page.cursor;
+      const page = await peekSlice(queues, address, { ...slice, cursor, bound }, asker, slices > 0);
+      slices++;
+      ({ bound } = page);
       const chosen = page.messages.filter(({ id }) => !wanted || wanted.has(id)).slice(0, most - done);
-      if (chosen.length === 0) continue;
-      const result = await turns.take({ key, size: chosen.length, asker, isBegun: true }, () => act(chosen));
-      done += result.done;
-      if (!result.goOn) break;
-    } while (cursor !== '' && done < most);
+      let isDone = true;
+      if (chosen.length > 0) {
+        const result = await turns.take({ key, size: chosen.length, asker, isBegun: true }, () => act(chosen));
+        done += result.done;
+        isDone = result.goOn;
+      }
+      if (!isDone || done >= most) return { done, cursor, slices };
+      if (page.cursor === '') return { done, cursor: undefined, slices };
+      ({ cursor } = page);
+    } while (slices < mostSlices && performance.now() < untilMs && !asker.hasLeft);
   } catch (error) {
+    // its next slice was given up, and nobody asks for what was done but the audit log
+    if (asker.hasLeft && slices > 0 && error instanceof BrokerError && error.outcome === 'not_done')
+      return { done, cursor, slices };
     throw done > 0 ? partlyDone(error) : error;
   }
-  return done;
+  return { done, cursor, slices };
 }

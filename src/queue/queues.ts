@@ -7,6 +7,7 @@ import type { Observer } from '../observer.js';
 import { MessageSizes } from './message-sizes.js';
 import { QueueLengths } from './queue-lengths.js';
 import { Shares } from './shares.js';
+import { Sweeps } from './sweeps.js';
 import { Turns } from './turns.js';
 import { UsedAddresses } from './used-addresses.js';
 
@@ -53,6 +54,9 @@ type RecvArguments = [
   slice: number,
   goesOn: string,
 ];
+/** Of messages, as peek.lua has it: by whether their time to live is over. */
+export type Which = 'live' | 'expired' | 'all';
+
 type RecvReply = [againMs: number, ...taken: (string | number)[]];
 
 /** How the scripts are called; each one's header says what goes in and comes out. */
@@ -155,7 +159,7 @@ export interface QueueCommands {
       counts: string,
       sample: string,
     ]
-  ): Promise<[...counters: number[], settings: string[], sample: string[]] | null>;
+  ): Promise<[...counters: number[], settings: string[], sample: string[], hasExpired: 0 | 1] | null>;
   aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
   aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
   aizumiRegister(
@@ -175,8 +179,10 @@ export interface QueueCommands {
       cursor: string,
       mostText: number,
       returnsPayloads: 0 | 1,
+      which: Which,
+      bound: string,
     ]
-  ): Promise<[cursor: string, looked: number, ...found: (string | number)[]]>;
+  ): Promise<[cursor: string, looked: number, bound: string, ...found: (string | number)[]]>;
   aizumiMove(
     ...args: [queue: string, delayed: string, dead: string, settings: string, streamIds: string, maxLength: number]
   ): Promise<[count: number, isFull: 0 | 1]>;
@@ -193,10 +199,12 @@ export interface QueueCommands {
       ended1: string,
       settings: string,
       attempts: string,
+      counts: string,
       targets: string,
       windowMs: number,
+      onlyExpired: 0 | 1,
     ]
-  ): Promise<number>;
+  ): Promise<[deleted: number, expired: number]>;
 }
 
 export type QueueRedis = RedisClient & QueueCommands;
@@ -210,6 +218,7 @@ export interface Queues {
   readonly used: UsedAddresses;
   readonly shares: Shares;
   readonly turns: Turns;
+  readonly sweeps: Sweeps;
   readonly observer: Observer | undefined;
 }
 
@@ -239,6 +248,7 @@ export function createQueues(
     shares: new Shares(settings),
     // while a Cluster's map of slots is not known, commands fail at once
     turns: new Turns((key) => nodeOf(redis, key) ?? ''),
+    sweeps: new Sweeps(),
     observer,
   };
 }
@@ -269,5 +279,5 @@ export const QUEUE_SCRIPTS = {
   aizumiUnregister: script('./unregister.lua', 3),
   aizumiPeek: script('./peek.lua', 6),
   aizumiMove: script('./move.lua', 4),
-  aizumiDrop: script('./drop.lua', 11),
+  aizumiDrop: script('./drop.lua', 12),
 } satisfies Record<string, Script>;

@@ -120,7 +120,7 @@ async function take(
       return { messages: taken, againMs: undefined };
     }
     const { messages, againMs, died } = partOf(reply, attempt);
-    if (messages.length > 0 || died > 0) observer?.delivered(messages, died);
+    if (messages.length > 0 || died > 0) observer?.delivered(address, messages, died);
     const isTold = attempt.goesOn.includes(' ');
     if (max === 1 && !isTold) return { messages, againMs: messages.length > 0 ? undefined : againMs };
     for (const message of messages) {

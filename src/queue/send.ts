@@ -3,6 +3,7 @@ import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
+import { sweep } from './expire.js';
 import { deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';
 import { noteSent } from './message-sizes.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
@@ -59,9 +60,17 @@ export async function send(
       if (await add(queues, address, message, options)) return;
     }
     const isFull = lengths.isFull(address, nowMs, bytes);
-    if (isFull && !options.dedup) throw bytesFull(queues);
+    if (isFull && !options.dedup) throw bytesFull(queues, address);
     const room = !mayStore ? 3 : isFull ? 2 : lengths.mustMeasure(address, bytes) ? 1 : 0;
-    if (!(await addWithCare(queues, address, message, { bytes, room, client }, options))) giveBack();
+    const isAdded = await addWithCare(queues, address, message, { bytes, room, client }, options).catch(
+      async (error: unknown) => {
+        // what has expired must not take its room
+        if (!isOfFullQueue(error) || (await sweep(queues, address, client)) === 0) throw error;
+        const share = { bytes, room: mayStore ? 1 : 3, client } as const;
+        return addWithCare(queues, address, message, share, options);
+      },
+    );
+    if (!isAdded) giveBack();
   } catch (error) {
     const refused = refusal(queues, error, address, client);
     if (refused) giveBack();
@@ -141,13 +150,23 @@ async function addWithCare(
   }
 }
 
-/** Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored. */
+const isOfFullQueue = (error: unknown): boolean =>
+  error instanceof Error && (error.message.startsWith('QUEUE_FULL') || error.message.startsWith('QUEUE_BYTES'));
+
+/**
+ * Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored; what has expired is
+ * thrown away.
+ */
 function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
   const { shares } = queues;
   const addresses = shares.toBeMeasured(client, nowMs, MEASURED_AT_ONCE);
   for (const address of addresses ?? [])
     look(queues, address).then(
-      (found) => shares.learnBytes(address, found?.stat.bytes ?? 0),
+      async (found) => {
+        shares.learnBytes(address, found?.stat.bytes ?? 0);
+        // learns what is left by itself
+        if (found?.hasExpired) await sweep(queues, address, client);
+      },
       () => undefined, // asked again with one of the next SENDs
     );
 }
@@ -159,8 +178,8 @@ function clientFull({ observer, settings }: Queues): BrokerError {
   );
 }
 
-function bytesFull({ observer }: Queues): BrokerError {
-  observer?.limited('queue_bytes');
+function bytesFull({ observer }: Queues, address: number): BrokerError {
+  observer?.limited('queue_bytes', address);
   return noRoom(
     'the messages of the receiver take as many bytes as they may (AIZUMI_MAX_QUEUE_BYTES or its own max_queue_bytes): try again when it has freed some',
   );
@@ -172,13 +191,13 @@ function refusal(queues: Queues, error: unknown, address: number, client: string
   if (!(error instanceof Error)) return undefined;
   const { lengths, observer } = queues;
   if (error.message.startsWith('QUEUE_FULL')) {
-    observer?.limited('queue_length');
+    observer?.limited('queue_length', address);
     return noRoom('the receiver has too many messages waiting: try again when it has freed some');
   }
   if (error.message.startsWith('QUEUE_BYTES')) {
     const [, bytes, most] = /(\d+) of (\d+)/.exec(error.message) ?? [];
     if (bytes !== undefined) lengths.learnFull(address, performance.now(), Number(bytes), Number(most));
-    return bytesFull(queues);
+    return bytesFull(queues, address);
   }
   if (error.message.startsWith('CLIENT_BYTES')) return clientFull(queues);
   if (client !== undefined && error.message.startsWith('CLIENT_QUEUES')) return tooManyQueues(queues, client);

@@ -11,7 +11,8 @@
 -- KEYS[8]  aizumi:{address}:sample    hash: what GET /queues saw last
 -- Returns  {waiting, leased, delayed, dead, expired, age of the oldest message in ms, 0 without any, now in ms, messages ever
 --          sent, ever delivered for the first time, -1: unknown, ever gone from the queue, bytes as send.lua measures them,
---          settings as a flat list of names and values, sample likewise}; nil without a queue
+--          settings as a flat list of names and values, sample likewise, 1: the oldest message in the stream, or the first of
+--          `delayed`, has expired, else 0}; nil without a queue
 -- Errors   those of Redis only
 local queue, leases, delayed, backed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local settings, counts, sample = KEYS[6], KEYS[7], KEYS[8]
@@ -24,12 +25,22 @@ local length, not_due = redis.call('XLEN', queue), redis.call('ZCARD', delayed)
 local leased, delayed_later = redis.call('ZCOUNT', leases, later, '+inf'), redis.call('ZCOUNT', delayed, later, '+inf')
 local backed_later = redis.call('ZCOUNT', backed, later, '+inf')
 
-local oldest_ms = 0
+local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
+local oldest_ms, has_expired = 0, false
 local oldest = redis.call('XRANGE', queue, '-', '+', 'COUNT', 1)[1]
 if oldest then
-  local sent_ms = string.match(oldest[1], '^%d+')
-  for i = 7, #oldest[2], 2 do if oldest[2][i] == 'sent' then sent_ms = oldest[2][i + 1] end end
+  local sent_ms, ttl_ms = string.match(oldest[1], '^%d+'), queue_ttl_ms
+  for i = 7, #oldest[2], 2 do
+    if oldest[2][i] == 'sent' then sent_ms = oldest[2][i + 1] elseif oldest[2][i] == 'ttl' then ttl_ms = oldest[2][i + 1] end
+  end
   oldest_ms = math.max(0, now_ms - sent_ms)
+  has_expired = ttl_ms and sent_ms + ttl_ms <= tonumber(now_ms)
+end
+local first = not has_expired and not_due > 0 and redis.call('ZRANGE', delayed, 0, 0)[1]
+if first then
+  local sent_ms, ttl_ms = string.match(first, '^(%d+)%d%d%d:%d+:%d+:(%d*):')
+  if ttl_ms == '' then ttl_ms = queue_ttl_ms end
+  has_expired = ttl_ms and sent_ms + ttl_ms <= tonumber(now_ms)
 end
 
 local bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', 20000) or 0)
@@ -49,5 +60,5 @@ return {
   math.max(0, length - leased - backed_later + not_due - delayed_later), leased, delayed_later + backed_later,
   redis.call('XLEN', dead), tonumber(redis.call('HGET', counts, 'expired') or 0), oldest_ms,
   tonumber(now_ms), added + not_due, read, added - length, bytes, redis.call('HGETALL', settings),
-  redis.call('HGETALL', sample),
+  redis.call('HGETALL', sample), has_expired and 1 or 0,
 }

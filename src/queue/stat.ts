@@ -1,16 +1,5 @@
-// STAT: what a queue and the broker hold right now.
-import { redisFailure } from '../redis/failure.js';
-import {
-  backedKey,
-  countsKey,
-  deadKey,
-  delayedKey,
-  leasesKey,
-  queueKey,
-  registryKey,
-  sampleKey,
-  settingsKey,
-} from './keys.js';
+// What a queue holds right now.
+import { backedKey, countsKey, deadKey, delayedKey, leasesKey, queueKey, sampleKey, settingsKey } from './keys.js';
 import { underCeilings } from './own-settings.js';
 import type { Queues } from './queues.js';
 
@@ -38,11 +27,17 @@ export interface Counters {
   gone: number;
 }
 
-/** @returns undefined where there is no queue; `sample`: fields of the hash of that name */
-export async function look(
-  { redis, settings }: Queues,
-  address: number,
-): Promise<{ stat: QueueStat; counters: Counters; sample: Record<string, number> } | undefined> {
+export interface Look {
+  stat: QueueStat;
+  counters: Counters;
+  /** Fields of the hash of that name. */
+  sample: Record<string, number>;
+  /** The first of its messages has, and counts until something comes upon it. */
+  hasExpired: boolean;
+}
+
+/** @returns undefined where there is no queue */
+export async function look({ redis, settings }: Queues, address: number): Promise<Look | undefined> {
   const { keyPrefix: prefix } = settings;
   const makers = [queueKey, leasesKey, delayedKey, backedKey, deadKey, settingsKey, countsKey, sampleKey] as const;
   const [queue, leases, delayed, backed, dead, own, counts, sample] = makers.map((key) => key(prefix, address)) as [
@@ -50,7 +45,7 @@ export async function look(
   ];
   const found = await redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts, sample);
   if (found === null) return undefined;
-  const [ownSettings, lastSample] = found.slice(11) as [string[], string[]];
+  const [ownSettings, lastSample, hasExpired] = found.slice(11) as [string[], string[], 0 | 1];
   const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone, bytes] = found as unknown as [
     ...Tuple11,
   ];
@@ -67,6 +62,7 @@ export async function look(
     },
     counters: { at, sent, received, gone },
     sample: numbers(lastSample),
+    hasExpired: hasExpired === 1,
   };
 }
 
@@ -75,18 +71,3 @@ type Tuple11 = [number, number, number, number, number, number, number, number, 
 /** HGETALL's flat list → an object */
 const numbers = (flat: string[]): Record<string, number> =>
   Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, Number(flat[i + 1])]] : [])));
-
-/**
- * @returns `queue`: the queue of `address`, undefined where it has none; `queues`: how many the broker has.
- *   Costs the same however many queues and messages there are.
- * @throws BrokerError unavailable
- */
-export async function stat(queues: Queues, address: number): Promise<{ queue: QueueStat | undefined; queues: number }> {
-  const { redis, settings } = queues;
-  try {
-    const [found, total] = await Promise.all([look(queues, address), redis.zcard(registryKey(settings.keyPrefix))]);
-    return { queue: found?.stat, queues: total };
-  } catch (error) {
-    throw redisFailure(error);
-  }
-}

@@ -199,6 +199,21 @@ const target = fc.record({
   path: fc.oneof(fc.constantFrom('/', '/queues', '/queues/1', '/readyz', '//', '/?x', '/queues?limit=0'), fc.webPath()),
 });
 
+/** Text in a URL, or what is none. */
+const inUrl = fc.oneof(
+  fc
+    .oneof(digits(25), entry, stamped, words.cursor, text)
+    .map((said) => [...Buffer.from(said)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')),
+  fc.constantFrom('', '0', '-1', '1e3', '01', '4294967295', '4294967296', '9'.repeat(400), '%', '%zz', '%ff', '%00'),
+);
+const query = fc
+  .array(fc.tuple(fc.constantFrom('cursor', 'cursor', 'prefix', 'limit', 'x'), inUrl), { minLength: 1, maxLength: 4 })
+  .map((pairs) => pairs.map((pair) => pair.join('=')).join('&'));
+const lookPath = fc.oneof(
+  query.map((said) => `/queues?${said}`),
+  inUrl.map((said) => `/queues/${said}`),
+);
+
 interface Case {
   bytes: Buffer;
   /** The body, where the bytes are one request. */
@@ -214,6 +229,22 @@ const proper = body.map((text): Case => ({ bytes: httpRequest(text), text }));
 const oddHead = fc
   .tuple(body, headers, target)
   .map(([text, more, to]): Case => ({ bytes: httpRequest(text, { ...to, headers: more }), text }));
+const look = lookPath.map((path): Case => ({ bytes: httpRequest('', { method: 'GET', path }) }));
+/** PEEKs of a queue where there are messages, with cursors that nobody was given. */
+const peeks = fc
+  .array(
+    fc
+      .tuple(fc.constantFrom(1, 2, 3, 4), fc.oneof(fc.constant('0'), digits(18)), fc.oneof(entry, stamped, digits(20)))
+      .map((parts) => parts.join('.')),
+    { minLength: 5, maxLength: 10 },
+  )
+  .map((cursors): Case => {
+    const peek = { msg_type: 19, saddr: 7, daddr: 5000, max: 2 };
+    const requests = cursors.flatMap((cursor) =>
+      ['waiting', 'leased', 'delayed', 'dead'].map((state) => ({ ...peek, state, cursor })),
+    );
+    return { bytes: httpRequest(JSON.stringify(requests)) };
+  });
 /** Pipelined requests with a fault behind them. */
 const raw = fc
   .tuple(
@@ -240,6 +271,8 @@ const anyCase = fc.oneof(
   { weight: 4, arbitrary: proper },
   { weight: 2, arbitrary: oddHead },
   { weight: 2, arbitrary: raw },
+  { weight: 1, arbitrary: look },
+  { weight: 1, arbitrary: peeks },
 );
 
 describe('http/fuzz', function () {
@@ -278,6 +311,7 @@ describe('http/fuzz', function () {
       counts[status] = (counts[status] ?? 0) + 1;
       expect(status === 500 || (status > 501 && status !== 503), `${bytes.toString()}\n→ ${all}`).to.equal(false);
     }
+    expect(all.includes('{"code":500,'), `${bytes.toString()}\n→ ${all}`).to.equal(false);
     if (payload !== undefined) answered.set(payload, statuses.filter((status) => status === 200).length);
     if (text !== undefined && all.includes('"MSG_SEND_ACK"')) note(text, all.slice(all.lastIndexOf('\r\n\r\n') + 4));
   }

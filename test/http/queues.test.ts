@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
-import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
 import { openStore } from '../support/store.js';
 import { until } from '../support/until.js';
 
@@ -48,6 +48,10 @@ describe('http: GET /queues', () => {
         '"oldest_ms":0,"bytes":0,"settings":{},"rates":{"send":null,"receive":null,"free":null,"over_ms":null}}}',
     );
     expect((await listed('?prefix=43')).queues).to.deep.equal([]);
+    const { json } = await broker.post(statRequest(43));
+    expect((json.payload as { queue: unknown }).queue).to.equal(null);
+    const store = openStore(broker.config);
+    expect(await store.raw.keys(store.key('*43*')).finally(() => store.close())).to.deep.equal([]);
   });
 
   it('lists all by address, a page at a time', async () => {
@@ -90,6 +94,22 @@ describe('http: GET /queues', () => {
     expect(await failed('queues?limit=1&limit=2')).to.deep.equal([400, 'invalid_request', 1]);
     expect(await failed('queues/42/')).to.deep.equal([404, 'not_found', 0]);
   });
+
+  for (const cursor of [
+    '-1',
+    '01',
+    '1.5',
+    '1e3',
+    '0x1',
+    '4294967296',
+    '9'.repeat(400),
+    '%2042',
+    '42%00',
+    'x',
+    '\u0661',
+  ])
+    it(`refuses a cursor that is none: ${cursor.slice(0, 20)}`, async () =>
+      expect(await failed(`queues?cursor=${cursor}`)).to.deep.equal([400, 'invalid_request', 1]));
 
   it('is not for other methods', async () => {
     for (const path of ['queues', 'queues/42']) {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { BusiestQueues } from '../../src/queue/busiest.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { send } from '../../src/queue/send.js';
-import { openQueues, recv } from '../support/queues.js';
+import { openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
 describe('queue/busiest', () => {
@@ -37,6 +37,26 @@ describe('queue/busiest', () => {
     await gbye(queues, 3);
     await queues.raw.del(`${queues.prefix}:{3}:queue`);
     expect(await round(busiest)).to.deep.equal([7]);
+  });
+
+  it('have among them the one with the oldest message, once it is old', async () => {
+    const busiest = new BusiestQueues(queues, 2);
+    const { raw, prefix } = queues;
+    const put = async (address: number, ageMs: number): Promise<unknown> => {
+      const sentMs = (await redisMs(queues)) - ageMs;
+      return raw.xadd(`${prefix}:{${address}}:queue`, '*', 'saddr', 1, 'id', 1, 'payload', '1', 'sent', sentMs);
+    };
+    for (const [address, messages] of Object.entries({ 1: 40, 2: 20, 3: 1, 4: 1 }))
+      await fill(Number(address), messages);
+    await raw.xtrim(`${prefix}:{3}:queue`, 'MAXLEN', 0);
+    await put(3, 30_000);
+    expect(await round(busiest), 'not old yet').to.deep.equal([1, 2]);
+    await raw.xtrim(`${prefix}:{3}:queue`, 'MAXLEN', 0);
+    await put(3, 600_000);
+    expect(await round(busiest)).to.deep.equal([1, 3]);
+    await raw.xtrim(`${prefix}:{4}:queue`, 'MAXLEN', 0);
+    await put(4, 700_000);
+    expect(await round(busiest), 'a little older').to.deep.equal([1, 3]);
   });
 
   it('are found in more queues than one look takes, with sums over all of them', async () => {

@@ -141,8 +141,9 @@ describe('queue: a deduplicated message with a time to live', () => {
   it('leaves the memory of the next with its id alone when it is dropped', async () => {
     queues = await openQueues({ dedupWindowMs: WINDOW_MS });
     const dropAll = async (found: string[][]): Promise<number> => {
-      const args = [...DROP_KEYS.map(key), JSON.stringify(found), WINDOW_MS];
-      return queues.redis.aizumiDrop(...(args as Parameters<typeof queues.redis.aizumiDrop>));
+      const args = [...DROP_KEYS.map(key), JSON.stringify(found), WINDOW_MS, 0];
+      const counts = await queues.redis.aizumiDrop(...(args as Parameters<typeof queues.redis.aizumiDrop>));
+      return counts[0] + counts[1];
     };
     await sendOnce('"old"', { ttlMs: TTL_MS, delayMs: LONG_MS });
     const [delayed] = await queues.raw.zrange(key('delayed'), '0', '-1');

@@ -73,6 +73,19 @@ describe('queue: a message with a delay', () => {
     expect(ids).to.deep.equal([4, 2, 3, 1, undefined]);
   });
 
+  it('stands behind what waits when the first RECV finds it due, and before what is sent after that', async () => {
+    queues = await openQueues();
+    const plain = (id: number): Promise<void> => send(queues, 100, { saddr: 1, id, payload: `"${id}"` });
+    await later(1, 60_000);
+    await makeDue(queues, 'delayed');
+    await plain(2);
+    await plain(3);
+    const first = (await receive(queues, 100, { max: 1 })).messages;
+    await plain(4);
+    const rest = (await receive(queues, 100, { max: 10 })).messages;
+    expect([...first, ...rest].map(({ id }) => id)).to.deep.equal([2, 3, 1, 4]);
+  });
+
   it('stays two messages when two are alike in everything, to the microsecond', async () => {
     queues = await openQueues();
     const lua = QUEUE_SCRIPTS.aizumiSend.lua.replace("redis.call('TIME')", "{ '1795386797', '039340' }");

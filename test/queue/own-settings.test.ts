@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { BrokerError } from '../../src/errors.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { stat } from '../../src/queue/stat.js';
+import { stat } from '../../src/queue/broker-stat.js';
 import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import type { BrokerError } from '../../src/errors.js';
 import { back } from '../../src/queue/back.js';
-import { drop } from '../../src/queue/drop.js';
+import { drop, purge } from '../../src/queue/drop.js';
 import { free, freeMany } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { giveBack } from '../../src/queue/give-back.js';
@@ -71,7 +71,7 @@ describe('queue: slices', () => {
         if (state === 'dead')
           expect(await callsOf(() => move(queues, 100, undefined, 1_000)), 'MOVE').to.equal(2 * SLICES);
       }
-      expect(await callsOf(() => drop(queues, 100, 'waiting', undefined, 1_000)), 'DROP').to.equal(2 * SLICES);
+      expect(await callsOf(() => purge(queues, 100, 'waiting')), 'DROP').to.equal(2 * SLICES + 1);
       await fill(1_000);
       expect(await callsOf(() => drop(queues, 100, 'waiting', [5_000], 1_000)), 'DROP of none').to.equal(SLICES);
     });
@@ -171,7 +171,7 @@ describe('queue: slices', () => {
       await fill(300, { first: 300 });
       for (const [what, act] of [
         ['MOVE', () => move(failing('aizumiMove', 1, refusal), 100, undefined, 1_000)],
-        ['DROP', () => drop(failing('aizumiDrop', 1, refusal), 100, 'dead', undefined, 1_000)],
+        ['DROP', () => purge(failing('aizumiDrop', 1, refusal), 100, 'dead')],
       ] as const)
         expect(await failureOf(act()), what).to.include({ reason: 'unavailable', outcome: 'unknown' });
       const { messages } = await recv(queues, 100, { max: 300 });
@@ -292,7 +292,7 @@ describe('queue: slices', () => {
       expect(await remembered()).to.equal(0);
       await recv(queues, 100, { max: 200, attemptId: 'b' });
       await makeDue(queues, 'leases');
-      await drop(queues, 100, 'waiting', undefined, 1_000);
+      await purge(queues, 100, 'waiting');
       expect(await remembered()).to.equal(0);
       await fill(500);
       await recv(queues, 100, { max: 200, attemptId: 'c' });

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { back } from '../../src/queue/back.js';
 import { helo } from '../../src/queue/helo.js';
 import { send } from '../../src/queue/send.js';
-import { stat } from '../../src/queue/stat.js';
+import { stat } from '../../src/queue/broker-stat.js';
 import { makeDue, openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../support/until.js';

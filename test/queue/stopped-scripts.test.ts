@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { back } from '../../src/queue/back.js';
-import { drop } from '../../src/queue/drop.js';
+import { purge } from '../../src/queue/drop.js';
 import { freeMany, free } from '../../src/queue/free.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { giveBack } from '../../src/queue/give-back.js';
@@ -17,6 +17,7 @@ import type { QueueRedis, Queues } from '../../src/queue/queues.js';
 import { MessageSizes } from '../../src/queue/message-sizes.js';
 import { QueueLengths } from '../../src/queue/queue-lengths.js';
 import { Shares } from '../../src/queue/shares.js';
+import { Sweeps } from '../../src/queue/sweeps.js';
 import { Turns } from '../../src/queue/turns.js';
 import { UsedAddresses } from '../../src/queue/used-addresses.js';
 import { put } from '../../src/queue/register.js';
@@ -106,6 +107,7 @@ class Failing {
       used: new UsedAddresses(),
       shares: new Shares(settings),
       turns: new Turns(() => ''),
+      sweeps: new Sweeps(),
       observer: undefined,
     };
   }
@@ -229,6 +231,10 @@ const REQUESTS: Request[] = [
   { name: 'SEND', ask: (q, a) => add(q, a, { id: 100 }), sends: { id: 100 } },
   { name: 'SEND to a new queue', state: 'none', ask: (q, a) => add(q, a, { id: 100 }), sends: { id: 100 } },
   { name: 'SEND, ids ahead of the clock', state: 'ahead', ask: (q, a) => add(q, a, { id: 100 }), sends: { id: 100 } },
+  ...[true, false].map((dedup): Request => {
+    const sends = { id: 100, dedup };
+    return { name: 'SEND, what has expired must go', state: 'crowded', ask: (q, a) => add(q, a, sends), sends };
+  }),
   ...[true, false].flatMap((dedup): Request[] =>
     [0, HOUR_MS].map((delayMs) => {
       const sends = { id: 100, dedup, delayMs, ttlMs: 2 * HOUR_MS };
@@ -297,7 +303,7 @@ const REQUESTS: Request[] = [
   {
     name: 'DROP waiting',
     state: 'attempt over',
-    ask: (q, a) => drop(q, a, 'waiting', undefined, 100),
+    ask: (q, a) => purge(q, a, 'waiting'),
     mayEnd: [...LIVE.filter((id) => !LEASED.includes(id)), ...DYING, ...EXPIRED],
   },
   {
@@ -343,7 +349,7 @@ const REQUESTS: Request[] = [
   {
     name: 'DROP waiting',
     state: 'old windows',
-    ask: (q, a) => drop(q, a, 'waiting', undefined, 100),
+    ask: (q, a) => purge(q, a, 'waiting'),
     mayEnd: [...LIVE.filter((id) => !LEASED.includes(id)), ...DYING, ...EXPIRED],
   },
   ...['half', 'many half', 'no group', 'no stream', 'nothing but leases', 'none'].map((state): Request => ({
@@ -400,7 +406,7 @@ const REQUESTS: Request[] = [
   { name: 'MOVE', state: 'no stream', ask: (q, a) => move(q, a, undefined, 100), mayEnd: LIVE, mayGiveBack: LIVE },
   ...(['waiting', 'delayed', 'dead'] as const).map((state): Request => ({
     name: `DROP ${state}`,
-    ask: (q, a) => drop(q, a, state, undefined, 100),
+    ask: (q, a) => purge(q, a, state),
     mayEnd: state === 'dead' ? DEAD : [...LIVE.filter((id) => !LEASED.includes(id)), ...DYING, ...EXPIRED],
   })),
 ];
@@ -530,6 +536,10 @@ describe('scripts that stop half-way', function () {
     };
     await make('nothing but leases', onlyLeases, 'none');
     await make('ahead', async (a) => raw.call('XSETID', `${base(a)}queue`, `${(await redisMs(queues)) + HOUR_MS}-0`));
+    await make('crowded', async (a) => {
+      const length = (await raw.xlen(`${base(a)}queue`)) + (await raw.zcard(`${base(a)}delayed`));
+      await raw.hset(`${base(a)}settings`, 'max_queue_length', length);
+    });
     // as scripts that stop half-way leave it: pending and in no index, in `held` or not; deleted and pending
     await make('half', async (a) => {
       for (const member of await raw.zrange(`${base(a)}leases`, '0', '-1'))

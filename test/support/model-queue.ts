@@ -80,7 +80,8 @@ export class ModelQueue {
   }
 
   #add(id: number, payload: string, once: string | undefined, later: boolean, life: Life): string {
-    if (this.messages.length + this.delayed.length >= MAX_LENGTH) return 'full';
+    if (this.#room() === 0) this.#sweep();
+    if (this.#room() === 0) return 'full';
     const state = later ? 'delayed' : 'new';
     const message = {
       id,
@@ -98,6 +99,26 @@ export class ModelQueue {
     if (once !== undefined) this.seen.set(once, payload);
     else this.#sent++;
     return 'sent';
+  }
+
+  #room = (): number => Math.max(0, MAX_LENGTH - this.messages.length - this.delayed.length);
+
+  /** What has expired, and is not leased, goes. */
+  #sweep(): void {
+    const goes = (message: ModelMessage): boolean => this.#isOver(message) && message.state !== 'leased';
+    this.#discard([...this.messages, ...this.delayed].filter(goes));
+  }
+
+  /** @returns how many of them had not expired */
+  #discard(messages: readonly ModelMessage[]): number {
+    const stays = (message: ModelMessage): boolean => !messages.includes(message);
+    const over = messages.filter((message) => !this.dead.includes(message) && this.#isOver(message)).length;
+    for (const message of messages) message.held = false;
+    this.messages = this.messages.filter(stays);
+    this.delayed = this.delayed.filter(stays);
+    this.dead = this.dead.filter(stays);
+    this.expired += over;
+    return messages.length - over;
   }
 
   /** @returns the messages, or when to look again */
@@ -238,28 +259,33 @@ export class ModelQueue {
     if (state === 'dead') return this.dead;
     if (state === 'leased') return this.messages.filter((message) => message.state === 'leased');
     return [...this.messages, ...this.delayed].filter(
-      (message) => message.state !== 'leased' && isLater(message) === (state === 'delayed') && !this.#isOver(message),
+      (message) => message.state !== 'leased' && isLater(message) === (state === 'delayed'),
     );
   }
 
   /** @returns the messages in that state, in no order */
-  peek = (state: State): string[] => this.#in(state).map(toText).sort();
+  peek(state: State): string[] {
+    const isShown = (message: ModelMessage): boolean =>
+      state === 'leased' || state === 'dead' || !this.#isOver(message);
+    return this.#in(state).filter(isShown).map(toText).sort();
+  }
 
   /** @returns how many */
   drop(state: Exclude<State, 'leased'>, ids: readonly number[] | undefined): number {
-    const dropped = this.#in(state).filter(({ id }) => ids?.includes(id) ?? true);
-    const stays = (message: ModelMessage): boolean => !dropped.includes(message);
-    for (const message of dropped) message.held = false;
-    this.messages = this.messages.filter(stays);
-    this.delayed = this.delayed.filter(stays);
-    this.dead = this.dead.filter(stays);
-    return dropped.length;
+    return this.#discard(this.#in(state).filter(({ id }) => ids?.includes(id) ?? true));
   }
 
   /** @returns how many */
   move(ids: readonly number[] | undefined): number {
-    const room = Math.max(0, MAX_LENGTH - this.messages.length - this.delayed.length);
-    const moved = this.dead.filter(({ id }) => ids?.includes(id) ?? true).slice(0, room);
+    const chosen = this.dead.filter(({ id }) => ids?.includes(id) ?? true);
+    const moved = this.#moveFirst(chosen);
+    if (moved === chosen.length) return moved;
+    this.#sweep();
+    return moved + this.#moveFirst(chosen.slice(moved));
+  }
+
+  #moveFirst(chosen: readonly ModelMessage[]): number {
+    const moved = chosen.slice(0, this.#room());
     this.dead = this.dead.filter((message) => !moved.includes(message));
     // as one that was never delivered; of what its SEND asked for nothing is left
     const anew = { once: undefined, life: 'none', state: 'new', deliveries: 0, due: undefined } as const;

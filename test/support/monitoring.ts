@@ -50,12 +50,15 @@ export const readDashboard = (): Dashboard => JSON.parse(read('k8s/components/mo
 
 const METRIC = /\b(?:aizumi|process|nodejs)_\w+/g;
 
-/** Every metric in a PromQL expression, with the labels that are asked of it: in its braces, and in by() and without() around it. */
+/** Every metric in a PromQL expression, with the labels that are asked of it: in its braces, and in the by() before it. */
 export function metricsIn(expr: string): { name: string; labels: string[] }[] {
-  const grouped = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, labels]) => labels!.split(/,\s*/));
+  let end = 0;
   return [...expr.matchAll(METRIC)].map(({ 0: name, index }) => {
-    const [, braces = ''] = /^\{([^}]*)\}/.exec(expr.slice(index + name.length)) ?? [];
+    const before = expr.slice(end, index);
+    end = index + name.length;
+    const [, braces = ''] = /^\{([^}]*)\}/.exec(expr.slice(end)) ?? [];
     const matched = [...braces.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label]) => label!);
+    const grouped = [...before.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, labels]) => labels!.split(/,\s*/));
     return { name, labels: [...matched, ...grouped] };
   });
 }

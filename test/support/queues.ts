@@ -120,5 +120,5 @@ export async function setClock(
 /** The keys of drop.lua, in their order, by the last words of their names. */
 export const DROP_KEYS = [
   ...['queue', 'leases', 'held', 'delayed', 'backed', 'dead', 'seen'],
-  ...['ended0', 'ended1', 'settings', 'attempts'],
+  ...['ended0', 'ended1', 'settings', 'attempts', 'counts'],
 ] as const;

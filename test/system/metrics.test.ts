@@ -107,7 +107,10 @@ describe('metrics', function () {
     for (let i = 0; i < 3; i++) await broker.post([1, 2, 3, 4, 5, 6].map((id) => sendRequest(100, id)));
     const limited = (now: Scrape, limit: string): number => now.value('aizumi_limit_refusals_total', { limit }) ?? 0;
     const all = ['client_requests', 'address_requests', 'client_queues', 'client_bytes', 'queue_length', 'queue_bytes'];
-    await shown('each is counted', (now) => all.every((limit) => limited(now, limit) > 0));
+    const found = await shown('each is counted', (now) => all.every((limit) => limited(now, limit) > 0));
+    for (const address of ['100', '101'])
+      expect(found.value('aizumi_queue_full_total', { address }), address).to.be.above(0);
+    expect(found.value('aizumi_queue_full_total', { address: '102' })).to.equal(undefined);
   });
 
   it('count deliveries, those that are not the first, and dead letters', async () => {
@@ -122,7 +125,21 @@ describe('metrics', function () {
     const found = await shown('all are dead', (now) => now.value('aizumi_dead_letters_total') === 3);
     expect(found.value('aizumi_deliveries_total')).to.equal(6);
     expect(found.value('aizumi_redeliveries_total')).to.equal(3);
+    expect(found.value('aizumi_queue_dead_letters_total', { address: '100' })).to.equal(3);
     await shown('they are seen in Redis', (now) => now.value('aizumi_dead_messages') === 3);
+  });
+
+  it('tell a bounded number of addresses apart', async () => {
+    await start({ AIZUMI_MAX_DELIVERIES: '1', AIZUMI_VISIBILITY_TIMEOUT_MS: '0' });
+    const addresses = Array.from({ length: 105 }, (_, i) => 1_000 + i);
+    await broker.post(addresses.map((address) => sendRequest(address, 1)));
+    for (let i = 0; i < 2; i++) await broker.post(addresses.map((address) => recvRequest(address)));
+    const found = await shown('all are dead', (now) => now.value('aizumi_dead_letters_total') === 105);
+    const own = addresses.filter(
+      (address) => found.value('aizumi_queue_dead_letters_total', { address: String(address) }) === 1,
+    );
+    expect(own).to.have.length(100);
+    expect(found.value('aizumi_queue_dead_letters_total', { address: 'other' })).to.equal(5);
   });
 
   it('tell receivers that wait, and how long they did, apart from latencies', async () => {

@@ -26,9 +26,14 @@ describe('what is said of metrics', function () {
       AIZUMI_KEY_PREFIX: `t${randomBytes(6).toString('hex')}`,
       AIZUMI_METRICS_PORT: '0',
       AIZUMI_WORKERS: '2',
+      AIZUMI_MAX_DELIVERIES: '1',
+      AIZUMI_VISIBILITY_TIMEOUT_MS: '0',
+      AIZUMI_MAX_QUEUE_LENGTH: '1',
     });
-    await broker.post(sendRequest(100, 1));
-    await broker.post(recvRequest(100));
+    // the second SEND finds the queue full, and the second RECV a message that dies
+    for (const id of [1, 2]) await broker.post(sendRequest(100, id));
+    for (let i = 0; i < 2; i++) await broker.post(recvRequest(100));
+    await broker.post(sendRequest(100, 3));
     found = await until(
       'every metric has a value',
       async () => {
