@@ -167,6 +167,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       version: VERSION,
       waiters: () => waiting.count,
       memory: () => memory,
+      keyUses: () => gate.lastUses(),
       redisAnswers: async () =>
         (await within(
           SCRAPE_PING_MS,
