@@ -23,7 +23,7 @@ import type { Entry } from './keys-file.js';
 const NOTHING_YET = 'keys: []';
 
 /** @returns a file with this entry alone. @throws AccessError when it is not valid */
-export const entryText = (entry: Entry): string => withEntry(NOTHING_YET, entry).toString();
+export const entryText = (entry: Entry): string => withEntry(NOTHING_YET, entry).toString(PLAIN);
 
 /**
  * Adds an entry; makes the file if there is none. Comments and order stay.
@@ -39,8 +39,8 @@ export const addEntry = (file: string, entry: Entry): void =>
 export const removeEntries = (file: string, digests: readonly string[]): void =>
   changeFile(file, (text = NOTHING_YET) => withoutEntries(text, digests));
 
-/** No line is broken that was not. */
-const PLAIN = { lineWidth: 0 };
+/** As docs/security.md writes it: [100, 200-299], and no line is broken that was not. */
+const PLAIN = { lineWidth: 0, flowCollectionPadding: false };
 const OWNER_ONLY = 0o600;
 const MODE = 0o7777;
 

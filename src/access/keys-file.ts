@@ -18,6 +18,7 @@ export interface Keys {
   /** Of each name in the file. */
   readonly lastUses: ReadonlyMap<string, LastUse>;
   /**
+   * Notes when it was, for {@link lastUses}.
    * @param digest of the key that was presented
    * @returns undefined where it is nobody's
    * @throws BrokerError unauthenticated when it has expired

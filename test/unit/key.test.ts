@@ -50,7 +50,7 @@ describe('key', function () {
       [200, 299],
     ]);
     expect(access.ranges('administer')).to.deep.equal([]);
-    expect(stderr).to.include('send: [ 100, 7 ]').and.not.to.include(stdout.trim().slice(7));
+    expect(stderr).to.include('send: [100, 7]').and.not.to.include(stdout.trim().slice(7));
   });
 
   for (const name of ['keys.yaml', 'keys.json'])
@@ -118,18 +118,18 @@ describe('key', function () {
 keys:
   - name: billing # since 2026
     sha256: ${digest('ab')}
-    send: [ 100 ]
-    to: [ 200-299 ]
+    send: [100]
+    to: [200-299]
     expires: 2999-07-01
   # the shop
   - name: shop
     sha256: ${digest('cd')}
-    receive: [ "*" ]
+    receive: ["*"]
     expires: 2020-01-01
   # the shop's second
   - name: shop
     sha256: ${digest('ef')}
-    look: [ ${Array.from({ length: 40 }, (_, n) => n).join(', ')} ]
+    look: [${Array.from({ length: 40 }, (_, n) => n).join(', ')}]
   # the end
 ...
 `;
