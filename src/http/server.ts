@@ -13,10 +13,9 @@ import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
 
-/** A client must have sent its headers, and its whole request, within these times; an idle connection is kept for the third. */
+/** A client must have sent its headers, and its whole request, within these times; both begin with a request's first byte. */
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 15_000;
-const KEEP_ALIVE_MS = 65_000;
 /** How often Node looks for connections that are over the limits. */
 const CHECK_MS = 1_000;
 /** A client that has something to send has sent it by then; connections still idle are closed. */
@@ -27,7 +26,6 @@ const DRAIN_MS = 9_000;
 const OPTIONS = {
   headersTimeout: HEADERS_MS,
   requestTimeout: REQUEST_MS,
-  keepAliveTimeout: KEEP_ALIVE_MS,
   connectionsCheckingInterval: CHECK_MS,
   noDelay: true,
   // nothing here depends on it, and clients written by hand leave it out
@@ -35,6 +33,8 @@ const OPTIONS = {
 };
 
 export interface ServerOptions {
+  /** How long an idle connection is kept, as every reply announces it (AIZUMI_KEEP_ALIVE_MS). */
+  keepAliveMs: number;
   maxConnections?: number | undefined;
   /** Counts what is refused over that limit. */
   observer?: Observer | undefined;
@@ -44,9 +44,10 @@ export interface ServerOptions {
 
 export function createHttpServer(
   listener: (req: IncomingMessage, res: ServerResponse) => unknown,
-  { maxConnections, tls, observer }: ServerOptions = {},
+  { keepAliveMs, maxConnections, tls, observer }: ServerOptions,
 ): Server {
-  const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
+  const options = { ...OPTIONS, keepAliveTimeout: keepAliveMs };
+  const server = tls ? createTlsServer(tls, { ...options, handshakeTimeout: HEADERS_MS }) : createServer(options);
   limitPipelining(server);
   cutStalled(server, isAnswered, observer);
   server.on('request', maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener);

@@ -47,11 +47,11 @@ describe('docker compose, as the documents have it', function () {
   let folder: string;
   const firstKey = (): string => process.env.AIZUMI_TEST_KEY!;
 
-  /** The port is the only thing that is replaced in the text; the project's name, net and image are in `env`. */
-  async function run(name: string): Promise<BlockResult> {
-    const printed = ['compose', 'drill'].includes(name) ? { replace: { 'localhost:8080': new URL(url).host } } : {};
+  /** The port, and an ID that only the stack knows, are all that is replaced in the text; the project's name, net and image are in `env`. */
+  async function run(name: string, replace: Record<string, string> = {}): Promise<BlockResult> {
+    if (['compose', 'drill'].includes(name)) replace = { 'localhost:8080': new URL(url).host };
     const env = { ...shellEnv, STACK_IMAGE: IMAGE };
-    const result = await runBlock(name, { ...printed, cwd: folder, env, timeoutMs: BLOCK_MS });
+    const result = await runBlock(name, { replace, cwd: folder, env, timeoutMs: BLOCK_MS });
     expect(result.code, result.output).to.equal(0);
     return result;
   }
@@ -151,6 +151,21 @@ describe('docker compose, as the documents have it', function () {
     expect(await statusAs(101)).to.equal(403);
     await run('compose-forget-first-key');
     expect(await isKnown(firstKey())).to.equal(true);
+  });
+
+  it('rotates a key: the next one is good at once, and the old one is refused when it is revoked', async () => {
+    const next = (await run('compose-key')).stdout;
+    const [, old] = /\b([0-9a-f]{8,})\b/.exec((await run('compose-key-ids')).stdout)!;
+    const statusAs = async (key: string): Promise<number> =>
+      (await post(url, sendRequest(201, 1, 'x', 100), { authorization: `Bearer ${key}` })).status;
+    await until('both workers know the next one', async () =>
+      (await Promise.all([1, 2, 3, 4].map(() => statusAs(next)))).every((status) => status === 200),
+    );
+    await run('compose-key-revoke', { '--id ID': `--id ${old}` });
+    await until('both workers refuse the old one', async () =>
+      (await Promise.all([1, 2, 3, 4].map(() => statusAs(billing)))).every((status) => status === 401),
+    );
+    expect(await statusAs(next)).to.equal(200);
   });
 
   it('backs up messages and keys, and restores both into new volumes', async () => {

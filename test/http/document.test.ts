@@ -1,4 +1,5 @@
-// docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker.
+// docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker. A receipt
+// in a command is the one that the reply before it showed, as a reader would copy it.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -124,6 +125,18 @@ const MAY_DIFFER: [RegExp, string][] = [
 const comparable = (text: string): string =>
   MAY_DIFFER.reduce((result, [what, by]) => result.replace(what, by), text.replaceAll('\r', '')).trimEnd();
 
+/** What was printed in place of each receipt that a document shows. */
+const realReceipts = new Map<string, string>();
+const RECEIPT = /\d{16}:\d{13}-\d{10}/g;
+
+function noteReceipts(shown: string, printed: string): void {
+  const real = printed.match(RECEIPT) ?? [];
+  shown.match(RECEIPT)?.forEach((receipt, i) => realReceipts.set(receipt, real[i] ?? receipt));
+}
+
+const withRealReceipts = (command: string): string =>
+  command.replace(RECEIPT, (receipt) => realReceipts.get(receipt) ?? receipt);
+
 interface Transcript {
   /** Where it stands, for the test's name. */
   line: number;
@@ -192,7 +205,8 @@ describe('what the documents show', () => {
 
           for (const transcript of transcripts)
             it(transcript.command.slice(0, 100), async () => {
-              const printed = await outputOf(transcript.command, stand!.broker);
+              const printed = await outputOf(withRealReceipts(transcript.command), stand!.broker);
+              noteReceipts(transcript.output, printed);
               wereRun++;
               expect(comparable(printed), `line ${transcript.line}`).to.equal(comparable(transcript.output));
               for (const [, reason = ''] of printed.matchAll(/"reason":"(\w+)"/g)) shown.add(reason);
