@@ -20,6 +20,8 @@ export interface Settings {
   WORKERS: number;
   /** A worker that is told to stop goes on for so long, while GET /readyz says 503: a balancer has noticed by then. */
   DRAIN_DELAY_MS: number;
+  /** An idle connection is kept for so long; every reply announces it. */
+  KEEP_ALIVE_MS: number;
   /** A port for /livez and /readyz alone, plain HTTP; undefined: on PORT only. */
   PROBE_PORT: number | undefined;
   /** PEM files of TLS for clients; undefined: plain HTTP. */
@@ -113,6 +115,8 @@ export const SETTINGS: Joi.PartialSchemaMap<Settings> = {
     })
     .default(1),
   DRAIN_DELAY_MS: Joi.number().integer().min(0).max(60_000).default(0),
+  // replies announce whole seconds
+  KEEP_ALIVE_MS: Joi.number().integer().min(1_000).max(3_600_000).default(65_000),
   PROBE_PORT: Joi.number().integer().min(1).max(65535),
   TLS_CERT_FILE: readableFile(),
   TLS_KEY_FILE: readableFile(),

@@ -141,6 +141,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
     const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
+      keepAliveMs: config.keepAliveMs,
       maxConnections: config.maxConnections,
       memory,
       tls,
@@ -150,7 +151,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     await connectionAttempt(redis);
     await checkRights();
     const probeServer =
-      config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback());
+      config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback(), config);
     if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
     return { server, probeServer, port: await listen(server, config.host, config.port) };
   };
@@ -167,6 +168,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       version: VERSION,
       waiters: () => waiting.count,
       memory: () => memory,
+      keyUses: () => gate.lastUses(),
       redisAnswers: async () =>
         (await within(
           SCRAPE_PING_MS,

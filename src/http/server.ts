@@ -14,10 +14,9 @@ import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
 
-/** A client must have sent its headers, and its whole request, within these times; an idle connection is kept for the third. */
+/** A client must have sent its headers, and its whole request, within these times; both begin with a request's first byte. */
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 15_000;
-const KEEP_ALIVE_MS = 65_000;
 /** How often Node looks for connections that are over the limits. */
 const CHECK_MS = 1_000;
 /** A client that has something to send has sent it by then; connections still idle are closed. */
@@ -28,7 +27,6 @@ const DRAIN_MS = 9_000;
 const OPTIONS = {
   headersTimeout: HEADERS_MS,
   requestTimeout: REQUEST_MS,
-  keepAliveTimeout: KEEP_ALIVE_MS,
   connectionsCheckingInterval: CHECK_MS,
   noDelay: true,
   // nothing here depends on it, and clients written by hand leave it out
@@ -36,6 +34,8 @@ const OPTIONS = {
 };
 
 export interface ServerOptions {
+  /** How long an idle connection is kept, as every reply announces it (AIZUMI_KEEP_ALIVE_MS). */
+  keepAliveMs: number;
   maxConnections?: number | undefined;
   /** Counts what connections take; undefined: nobody does. */
   memory?: Memory | undefined;
@@ -47,9 +47,10 @@ export interface ServerOptions {
 
 export function createHttpServer(
   listener: (req: IncomingMessage, res: ServerResponse) => unknown,
-  { maxConnections, memory, tls, observer }: ServerOptions = {},
+  { keepAliveMs, maxConnections, memory, tls, observer }: ServerOptions,
 ): Server {
-  const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
+  const options = { ...OPTIONS, keepAliveTimeout: keepAliveMs };
+  const server = tls ? createTlsServer(tls, { ...options, handshakeTimeout: HEADERS_MS }) : createServer(options);
   if (memory) countConnections(server, memory);
   limitPipelining(server);
   cutStalled(server, isAnswered, observer);

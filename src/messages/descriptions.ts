@@ -122,7 +122,10 @@ export const DESCRIPTIONS: Readonly<Record<string, Description>> = {
       },
     ],
   },
-  MSG_GBYE_REQ: { says: 'Leaves: gives back what saddr holds, removes its queue if it is empty.', replies: [{}] },
+  MSG_GBYE_REQ: {
+    says: 'Gives back what all receivers of saddr hold, removes its queue if it is empty; no shutdown of one receiver.',
+    replies: [{}],
+  },
   MSG_KEEP_REQ: { says: 'Sets anew when the lease of a message that saddr holds ends.', replies: [{}] },
   MSG_BACK_REQ: { says: 'Gives back a message that saddr holds, to be delivered again now or later.', replies: [{}] },
   MSG_PEEK_REQ: {

@@ -7,6 +7,7 @@ import type { Config } from '../../src/config.js';
 import { STATUS_OF } from '../../src/http/failure.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import * as keys from '../../src/queue/keys.js';
+import { RUN_DOCUMENTS, blocksOf, shellBlocks } from '../support/documents.js';
 
 const read = (name: string): string => readFileSync(name, 'utf8');
 const written = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
@@ -115,6 +116,41 @@ describe('README.md', () => {
       return [name, loadConfig({ [name]: value })[propertyOf(name)]];
     });
     expect(documented).to.deep.equal(SETTING_NAMES.map((name) => [name, defaults[propertyOf(name)]]));
+  });
+});
+
+describe('what people paste', () => {
+  const blocks = shellBlocks();
+  const placeOf = ({ document, line }: { document: string; line: number }): string => `${document}:${line}`;
+
+  it('is run by a test, or says why no test can', () => {
+    expect(blocks.length).to.be.above(20);
+    const silent = blocks.filter(({ name, notRun }) => (name === undefined) === (notRun === undefined));
+    const advice = 'put `<!-- run: NAME, by test/… -->` before the block, or `(Not run by a test: …)` under it';
+    expect(silent.map(placeOf), advice).to.deep.equal([]);
+  });
+
+  it('is asked for by the test that is named', () => {
+    const forgotten = blocks.filter(
+      ({ name, test }) => name !== undefined && !(existsSync(test!) && read(test!).includes(`'${name}'`)),
+    );
+    expect(forgotten.map(placeOf)).to.deep.equal([]);
+    const names = blocks.flatMap(({ name }) => name ?? []);
+    expect(names).to.deep.equal([...new Set(names)]);
+  });
+
+  it('names steps of npm run test:cluster that there are', () => {
+    const steps = read('test/cluster/steps.ts');
+    const named = blocks.flatMap(({ notRun = '' }) =>
+      [...notRun.matchAll(/step\s`([\w-]+)`/g)].map(([, step]) => step!),
+    );
+    expect(named).to.include.members(['backup', 'hand-over']);
+    expect(named.filter((step) => !new RegExp(`^  '?${step}'?: `, 'm').test(steps))).to.deep.equal([]);
+  });
+
+  it('is not hidden in a block without a language', () => {
+    const unnamed = RUN_DOCUMENTS.flatMap(blocksOf).filter(({ language }) => language === '');
+    expect(unnamed.map(placeOf)).to.deep.equal([]);
   });
 });
 
