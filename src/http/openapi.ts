@@ -1,11 +1,9 @@
 // The OpenAPI 3.1 document of what aizumi answers, made from the table of message types and the table of errors.
-import type { Reason } from '../errors.js';
+import { REASONS } from '../errors.js';
 import { QUEUE, object } from '../messages/descriptions.js';
 import type { JsonSchema } from '../messages/descriptions.js';
 import { describeTypes } from '../messages/json-schemas.js';
-import { STATUS_OF } from './failure.js';
 import { paths, schema } from './openapi-paths.js';
-import { REASONS } from './reasons.js';
 
 export interface DocumentOptions {
   version: string;
@@ -87,10 +85,10 @@ function schemas(maxBatch: number): Record<string, JsonSchema> {
 
 function errorSchema(): JsonSchema {
   const reasons = Object.entries(REASONS).map(
-    ([reason, says]) => `- \`${reason}\` (${STATUS_OF[reason as Reason]}): ${says}`,
+    ([reason, { status, meaning, retry }]) => `- \`${reason}\` (${status}): ${meaning}. To do: ${retry}`,
   );
   const fields = object({
-    code: { type: 'integer', enum: [...new Set(Object.values(STATUS_OF))].sort() },
+    code: { type: 'integer', enum: [...new Set(Object.values(REASONS).map(({ status }) => status))].sort() },
     status: { type: 'string' },
     'msg_type?': { type: 'string', description: 'the reply that the request would have had, where that can be told' },
     error: object({

@@ -4,9 +4,10 @@ import { expect } from 'chai';
 import { ACTIONS } from '../../src/access/permissions.js';
 import { SETTING_NAMES, loadConfig } from '../../src/config.js';
 import type { Config } from '../../src/config.js';
-import { STATUS_OF } from '../../src/http/failure.js';
+import { REASONS } from '../../src/errors.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import * as keys from '../../src/queue/keys.js';
+import { SETTINGS } from '../../src/settings.js';
 
 const read = (name: string): string => readFileSync(name, 'utf8');
 const written = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
@@ -28,11 +29,19 @@ function tableOf(text: string, ...columns: string[]): string[][] {
   );
 }
 
+/** Links become their words. */
+const withoutLinks = <T>(value: T): T =>
+  JSON.parse(JSON.stringify(value).replace(/\[([^[\]]*)\]\([^()]*\)/g, '$1')) as T;
+
 describe('docs/protocol.md', () => {
-  it('has every reason for an error with its status, and no other', () => {
-    const rows = tableOf(read('docs/protocol.md'), 'status', 'reason');
-    const table = rows.map(([status, reason]) => [reason, Number(status)]);
-    expect(table.sort()).to.deep.equal(Object.entries(STATUS_OF).sort());
+  it('has every reason for an error with its status, meaning and what to do, and no other', () => {
+    const rows = tableOf(read('docs/protocol.md'), 'status', 'reason', 'when', 'what to do');
+    const table = rows.map(([status, reason, meaning, retry]) => [reason, { status: Number(status), meaning, retry }]);
+    const expected = Object.entries(REASONS).map(([reason, { status, meaning, retry }]) => [
+      reason,
+      { status, meaning, retry },
+    ]);
+    expect(Object.fromEntries(withoutLinks(table))).to.deep.equal(Object.fromEntries(expected));
   });
 
   it('has every message type with its number and its reply, and no other', () => {
@@ -91,7 +100,7 @@ describe('docs/tls.md', () => {
 describe('docs/lifecycle.md', () => {
   it('says where every reason for an error arises', () => {
     const text = read('docs/lifecycle.md');
-    expect(Object.keys(STATUS_OF).filter((reason) => !text.includes(`\`${reason}\``))).to.deep.equal([]);
+    expect(Object.keys(REASONS).filter((reason) => !text.includes(`\`${reason}\``))).to.deep.equal([]);
   });
 });
 
@@ -107,14 +116,20 @@ describe('docs/durability.md', () => {
 });
 
 describe('README.md', () => {
-  it('has every setting with its default, and no other', () => {
+  it('has every setting with its default and what it is, in the order of the table in the code, and no other', () => {
     const defaults = loadConfig({});
-    const documented = tableOf(read('README.md'), 'variable', 'default').map(([name = '', value = '']) => {
-      if (value === '–') return [name, undefined];
-      // a relative folder becomes an absolute one, a number a number: as the broker itself would read it
-      return [name, loadConfig({ [name]: value })[propertyOf(name)]];
+    const documented = tableOf(read('README.md'), 'variable', 'default', 'what it is').map(
+      ([name = '', value = '', what]) => {
+        // a relative folder becomes an absolute one, a number a number: as the broker itself would read it
+        const read = value === '–' ? undefined : loadConfig({ [name]: value })[propertyOf(name)];
+        return [name, read, what];
+      },
+    );
+    const expected = Object.entries(SETTINGS).map(([name, { says }]) => {
+      const variable = `AIZUMI_${name}`;
+      return [variable, defaults[propertyOf(variable)], says];
     });
-    expect(documented).to.deep.equal(SETTING_NAMES.map((name) => [name, defaults[propertyOf(name)]]));
+    expect(documented).to.deep.equal(expected);
   });
 });
 
