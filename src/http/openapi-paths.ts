@@ -6,6 +6,7 @@ import { object } from '../messages/descriptions.js';
 import type { JsonSchema } from '../messages/descriptions.js';
 import { EXAMPLES } from '../messages/examples.js';
 import type { Example } from '../messages/examples.js';
+import { DECIMAL_PATTERN } from '../messages/queues.js';
 
 const ref = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` });
 export const schema = (name: string): JsonSchema => ref('schemas', name);
@@ -118,14 +119,16 @@ const parameter = (name: string, description: string, of: JsonSchema): object =>
   schema: of,
 });
 
+const DECIMAL: JsonSchema = { type: 'string', pattern: DECIMAL_PATTERN };
+
 const queueList = (): object => ({
   operationId: 'queues',
   tags: ['queues'],
   summary: 'The queues by their addresses, a page at a time',
   parameters: [
-    parameter('prefix', 'only addresses whose digits begin so', { type: 'string', pattern: '^(0|[1-9]\\d{0,9})$' }),
+    parameter('prefix', 'only addresses whose digits begin so', DECIMAL),
     parameter('limit', 'queues in one page', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
-    parameter('cursor', 'of the page before', { type: 'string' }),
+    parameter('cursor', 'of the page before', DECIMAL),
   ],
   responses: {
     200: {

@@ -1,4 +1,5 @@
 // What openapi.json says of each message type beyond its schema: in words, and what its reply has.
+import { STATES, cursorPattern } from '../queue/peek.js';
 import type { RequestName } from './fields.js';
 
 /** A JSON Schema (2020-12). */
@@ -128,6 +129,11 @@ export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> }
   MSG_BACK_REQ: { says: 'Gives back a message that saddr holds, to be delivered again now or later.', replies: [{}] },
   MSG_PEEK_REQ: {
     says: 'Looks at the messages of the queue of saddr that are in one state, and changes nothing.',
+    also: {
+      anyOf: STATES.map((state) => ({
+        properties: { state: { const: state }, cursor: { pattern: cursorPattern(state) } },
+      })),
+    },
     replies: [
       {
         messages: { type: 'array', items: SEEN },
