@@ -157,3 +157,64 @@ for (const name of written)
       expect(links.filter((link) => !existsSync(new URL(link, base)))).to.deep.equal([]);
     });
   });
+
+describe('docs/adr', () => {
+  const adr = (number: string): string => {
+    const name = readdirSync('docs/adr').find((file) => file.startsWith(number)) ?? '';
+    // a sentence may go over two lines
+    return read(`docs/adr/${name}`).replace(/\s+/g, ' ');
+  };
+
+  /** The value of a constant in the source, as it stands there: a number, or a product or quotient of numbers. */
+  const constant = (file: string, name: string): number => {
+    const [, value] =
+      new RegExp(`^(?:export )?const ${name} = ([\\d_ .*/<]+);`, 'm').exec(read(`src/${file}.ts`)) ?? [];
+    if (value === undefined) throw new Error(`src/${file}.ts has no constant ${name}`);
+    const [first = 0, ...rest] = value
+      .replaceAll('_', '')
+      .split(/ (?:\*|\/|<<) /)
+      .map(Number);
+    const [, operator] = / (\*|\/|<<) /.exec(value) ?? [];
+    return rest.reduce((a, b) => (operator === '*' ? a * b : operator === '/' ? a / b : a << b), first);
+  };
+
+  for (const [number, file, name, words] of [
+    ['0002', 'queue/queue-lengths', 'FASTEST_GROWTH_PER_MS', (n: number) => `at most ${n} messages per millisecond`],
+    ['0002', 'queue/queue-lengths', 'FASTEST_GROWTH_PER_MS', (n: number) => `room for fewer than ${n} messages`],
+    ['0002', 'queue/queue-lengths', 'STALE_MS', (n: number) => `counts for ${n / 1e3} s`],
+    [
+      '0002',
+      'queue/queue-lengths',
+      'MEASURED_PART',
+      (n: number) => (n === 1 / 16 ? 'each sixteenth of the limit' : '?'),
+    ],
+    ['0002', 'queue/register', 'ROUND_MS', (n: number) => `the register every ${n / 1e3} s`],
+    ['0005', 'redis/join-writes', 'TURNS', (n: number) => `for up to ${n} turns of the event loop`],
+    ['0005', 'redis/join-writes', 'ENOUGH', (n: number) => `until there is ${n / 2 ** 20} MiB of it`],
+    ['0014', 'redis/watch-commands', 'TIMED', (n: number) => `One command in ${n} is timed`],
+    ['0014', 'queue/busiest', 'IN_A_ROUND', (n: number) => `looks at ${n.toLocaleString('en-US')} and`],
+    ['0014', 'queue/busiest', 'AT_ONCE', (n: number) => `${n} in a packet`],
+    ['0014', 'metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
+    ['0014', 'log-repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
+    ['0014', 'log-repeats', 'TELL_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
+    ['0014', 'log-repeats', 'QUIET_MS', (n: number) => `after ${n / 1e3} s of silence`],
+    ['0017', 'redis/group-commit', 'WAIT_SHARE', (n: number) => `up to ${n} of AIZUMI_DURABILITY_TIMEOUT_MS`],
+  ] as const)
+    it(`${number} has ${name} of src/${file}.ts: “${words(constant(file, name))}”`, () =>
+      expect(adr(number)).to.include(words(constant(file, name))));
+
+  it('0004 says of every script what Redis may refuse of it', () => {
+    const scripts = readdirSync('src/queue').filter((name) => name.endsWith('.lua'));
+    const flagOf = (script: string): string => /^#!lua(?: flags=(.*))?\n/.exec(read(`src/queue/${script}`))?.[1] ?? '';
+    const points = read('docs/adr/0004-a-full-redis-can-be-emptied.md').split('\n- ').slice(1);
+    for (const [point, flag] of [
+      ['**What adds', ''],
+      ['**What empties', 'allow-oom'],
+      ['**What looks', 'no-writes'],
+    ] as const) {
+      const text = points.find((each) => each.startsWith(point))?.split('\n\n')[0] ?? '';
+      const named = (text.match(/[\w-]+\.lua/g) ?? []).sort();
+      expect(named, point).to.deep.equal(scripts.filter((script) => flagOf(script) === flag).sort());
+    }
+  });
+});
