@@ -191,6 +191,13 @@ describe('docs/adr', () => {
     ['0002', 'queue/register', 'ROUND_MS', (n: number) => `the register every ${n / 1e3} s`],
     ['0005', 'redis/join-writes', 'TURNS', (n: number) => `for up to ${n} turns of the event loop`],
     ['0005', 'redis/join-writes', 'ENOUGH', (n: number) => `until there is ${n / 2 ** 20} MiB of it`],
+    [
+      '0008',
+      'queue/slices',
+      'SLICE_MESSAGES',
+      (n: number) => `a slice ([limits](../limits.md#many-messages-at-once)): ${n} messages`,
+    ],
+    ['0008', 'queue/slices', 'SLICE_BYTES', (n: number) => `and ${n / 1024} KiB made due`],
     ['0014', 'redis/watch-commands', 'TIMED', (n: number) => `One command in ${n} is timed`],
     ['0014', 'queue/busiest', 'IN_A_ROUND', (n: number) => `looks at ${n.toLocaleString('en-US')} and`],
     ['0014', 'queue/busiest', 'AT_ONCE', (n: number) => `${n} in a packet`],
