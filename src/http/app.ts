@@ -8,6 +8,7 @@ import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
+import { ceilings } from '../queue/own-settings.js';
 import { createAdmit } from './admission.js';
 import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
@@ -64,7 +65,7 @@ export function createApp(options: AppOptions): Koa {
   const admit = createAdmit(gate, limits);
   addProbes(router, probes);
   addQueues(router, broker, admit, memory);
-  addReference(router, { version: broker.version, maxBatch });
+  addReference(router, { version: broker.version, maxBatch, ceilings: ceilings(broker.queues.settings) });
   const answerPost = async (ctx: Context): Promise<void> => {
     const admission = admit(ctx.req);
     const access = admission instanceof Promise ? await admission : admission;

@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { digestOf } from '../../src/access/api-key.js';
 import type { Reason } from '../../src/errors.js';
-import { STATUS_OF } from '../../src/http/failure.js';
+import { REASONS } from '../../src/errors.js';
 import { queueKey } from '../../src/queue/keys.js';
 import { keysFile } from '../support/access.js';
 import { startBroker } from '../support/broker.js';
@@ -224,7 +224,7 @@ describe('what the documents show', () => {
     });
 
     it('has every reason for an error, but those that cannot be shown', () => {
-      expect([...shown, ...Object.keys(NOT_SHOWN)].sort()).to.deep.equal(Object.keys(STATUS_OF).sort());
+      expect([...shown, ...Object.keys(NOT_SHOWN)].sort()).to.deep.equal(Object.keys(REASONS).sort());
     });
   });
 });

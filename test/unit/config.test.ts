@@ -2,8 +2,9 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { expect } from 'chai';
 import { ConfigError, SETTING_NAMES, loadConfig } from '../../src/config.js';
+import type { Config } from '../../src/config.js';
 
-const DEFAULTS = {
+const DEFAULTS: Config = {
   host: '127.0.0.1',
   port: 8080,
   allowAnonymous: false,
