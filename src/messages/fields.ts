@@ -243,13 +243,19 @@ export const replyHead = (reply: string): string => `{"code":200,"status":"OK","
 export const plainReply = (reply: string): string => `${replyHead(reply)}}`;
 
 /**
- * Carries out what is to be audited; what did nothing is not worth a line.
+ * Carries out what is to be audited.
  * @param act returns how many messages it was about, or settings
+ * @param isWorthIt whether that many are worth a line; what may have been done always is
  */
-export async function audited(client: Pick<Client, 'audit'>, deed: Deed, act: () => Promise<number>): Promise<number> {
+export async function audited(
+  client: Pick<Client, 'audit'>,
+  deed: Deed,
+  act: () => Promise<number>,
+  isWorthIt = (count: number): boolean => count >= 0,
+): Promise<number> {
   try {
     const count = await act();
-    if (count > 0) client.audit?.({ ...deed, count });
+    if (isWorthIt(count)) client.audit?.({ ...deed, count });
     return count;
   } catch (error) {
     if (error instanceof BrokerError && error.outcome === 'unknown') client.audit?.({ ...deed, outcome: 'unknown' });

@@ -14,7 +14,7 @@ export const gbye = {
   async handle({ saddr }: Addressed, { queues }: Broker, _payload: string, client: Client): Promise<string> {
     // whose leases they are nobody knows: several clients may receive at an address
     const act = (): Promise<number> => leave(queues, saddr, client);
-    await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act);
+    await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act, (given) => given > 0);
     return REPLY;
   },
 } satisfies MessageType;
