@@ -6,10 +6,12 @@
 # name that DNS knows); REDISCLI_AUTH or the files of password.sh, optional: passwords; DATA, the folder, /data by default.
 set -u
 . "$(dirname "$0")/ask.sh"
+. "$(dirname "$0")/unread-data.sh"
 
 # Longer than any fail-over: afterwards a majority that still names this node means that there was none.
 HOLD_S=${HOLD_S:-30}
 mkdir -p "$DATA" || exit 1
+refuse_unread_data "$DATA"
 find_addresses
 remember "$ADDRESSES"
 has_data=no

@@ -1,9 +1,11 @@
 #!/bin/sh
 # Starts the one Redis of docker compose's profile `single`.
-# usage: start-single.sh [more redis-server arguments]; environment: the files of password.sh
+# usage: start-single.sh [more redis-server arguments]; environment: the files of password.sh; DATA, the folder, /data by default
 set -u
 . "$(dirname "$0")/password.sh"
-exec redis-server - --dir /data --protected-mode no "$@" <<END
+. "$(dirname "$0")/unread-data.sh"
+refuse_unread_data "${DATA:-/data}"
+exec redis-server - --dir "${DATA:-/data}" --protected-mode no "$@" <<END
 include /etc/aizumi/redis.conf
 $(login_conf)
 END

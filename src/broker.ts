@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
 import { AccessError } from './access/credentials.js';
 import { tryGate } from './access/gate.js';
+import { authority } from './authority.js';
 import { ConfigError, loadConfig } from './config.js';
 import type { Config } from './config.js';
 import { createLog } from './log.js';
@@ -37,7 +38,7 @@ async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
     const workers = await startWorkers(config, startedAtMs, embeddedUrl, log);
     log.info(
       { version: VERSION, ...effective(config), port: workers.port },
-      `aizumi listens on ${config.tlsCertFile === undefined ? 'http' : 'https'}://${config.host}:${workers.port}`,
+      `aizumi listens on ${config.tlsCertFile === undefined ? 'http' : 'https'}://${authority(config.host, workers.port)}`,
     );
     return {
       async stop() {
@@ -68,7 +69,7 @@ async function startWorkers(
     await workers.stop();
     throw error;
   });
-  log.info({ metricsPort: metrics.port }, `metrics are at http://${metricsHost}:${metrics.port}/metrics`);
+  log.info({ metricsPort: metrics.port }, `metrics are at http://${authority(metricsHost, metrics.port)}/metrics`);
   return {
     port: workers.port,
     async stop() {

@@ -1,7 +1,7 @@
 // First stop of the process: AIZUMI_* environment variables → one frozen Config, or every fault named at once.
 import Joi from 'joi';
 import { contradictions } from './setting-rules.js';
-import { SETTINGS } from './settings.js';
+import { SETTINGS, schemaOf } from './settings.js';
 import type { Settings } from './settings.js';
 
 type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
@@ -15,7 +15,9 @@ const PREFIX = 'AIZUMI_';
 /** The tests' and the development tools' own variables: not settings of the broker. */
 const NOT_SETTINGS = /^AIZUMI_(TEST|TOOL)_/;
 
-const schema = Joi.object<Settings>(SETTINGS).prefs({
+const NAMES = Object.keys(SETTINGS) as (keyof Settings)[];
+
+const schema = Joi.object<Settings>(Object.fromEntries(NAMES.map((name) => [name, schemaOf(name)]))).prefs({
   abortEarly: false,
   errors: { wrap: { label: false } },
   messages: {
@@ -25,7 +27,7 @@ const schema = Joi.object<Settings>(SETTINGS).prefs({
 });
 
 /** Every setting's variable, for documents and manifests to be checked against. */
-export const SETTING_NAMES: readonly string[] = Object.keys(SETTINGS).map((name) => PREFIX + name);
+export const SETTING_NAMES: readonly string[] = NAMES.map((name) => PREFIX + name);
 
 /** Thrown by {@link loadConfig}; `message` has one line for each bad variable. */
 export class ConfigError extends Error {
@@ -44,7 +46,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const settings = result.value as Settings;
   const faults = result.error ? result.error.details.map(({ message }) => message) : contradictions(settings);
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => PREFIX + fault).join('\n'));
-  const config = Object.keys(SETTINGS).map((name) => [camelCase(name), settings[name as keyof Settings]]);
+  const config = NAMES.map((name) => [camelCase(name), settings[name]]);
   return Object.freeze(Object.fromEntries(config)) as Config;
 }
 

@@ -1,6 +1,6 @@
-// The broker's own errors: a leaf that every layer may use. What they mean in HTTP is http/failure's business.
+// The broker's own errors, and the table of their reasons: a leaf that every layer may use.
 
-/** Why a request was not done. docs/protocol.md explains each; http/failure.ts gives each its status. */
+/** Why a request was not done. */
 export type Reason =
   | 'invalid_json'
   | 'invalid_request'
@@ -26,6 +26,168 @@ export type Reason =
   | 'durability_unavailable'
   | 'overloaded'
   | 'draining';
+
+/** Where openapi.json has an error: POST /, GET /queues and GET /queues/{address}, and each probe. */
+export type Operation = 'request' | 'queues' | 'readyz' | 'livez';
+
+/** What there is to know of a reason. The parameter is for the compiler, which names with it the row that lacks something. */
+export interface ReasonRow<_Name extends Reason> {
+  /** Of HTTP. */
+  readonly status: number;
+  /** When it is answered; docs/protocol.md and openapi.json have it in these words. */
+  readonly meaning: string;
+  /** What to do before the request is sent again. */
+  readonly retry: string;
+  /** What is answered with it; empty: what has no path. */
+  readonly repliesTo: readonly Operation[];
+}
+
+const EVERYWHERE = ['request', 'queues', 'readyz', 'livez'] as const;
+
+export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
+  invalid_json: {
+    status: 400,
+    meaning: 'the body is not JSON, or not UTF-8',
+    retry: 'correct the request',
+    repliesTo: ['request'],
+  },
+  invalid_request: {
+    status: 400,
+    meaning:
+      'the body is no object and no array of 1 request or more; or a request is no object, nested deeper than 64 levels, without `msg_type`, or has bad or unknown fields; or a parameter of a GET is not valid; or it is no HTTP',
+    retry: 'correct what `details` names',
+    repliesTo: ['request', 'queues', 'readyz'],
+  },
+  unknown_msg_type: {
+    status: 400,
+    meaning: '`msg_type` is in no row of the table of requests',
+    retry: 'correct it',
+    repliesTo: ['request'],
+  },
+  unauthenticated: {
+    status: 401,
+    meaning: 'no key or token, or one that is not known, not valid or expired; with `WWW-Authenticate: Bearer`',
+    retry: 'send one that is good; a batch is answered so as a whole',
+    repliesTo: ['request', 'queues'],
+  },
+  forbidden: {
+    status: 403,
+    meaning:
+      'the key or token does not give what the request needs; or there are no keys, and Host or Origin is not of this machine',
+    retry: 'use your own address, or ask for a key that may; call it localhost',
+    repliesTo: ['request', 'queues'],
+  },
+  queue_empty: { status: 404, meaning: 'RECV finds no message', retry: 'ask again later', repliesTo: ['request'] },
+  not_delivered: {
+    status: 404,
+    meaning: 'FREE, KEEP or BACK of a message that the address does not hold',
+    retry: 'nothing: it was freed before, never received, or its lease ended and somebody else has it',
+    repliesTo: ['request'],
+  },
+  not_found: { status: 404, meaning: 'no such path', retry: 'POST to `/`', repliesTo: [] },
+  method_not_allowed: {
+    status: 405,
+    meaning: 'the path is there, the method is not',
+    retry: 'use what the header `Allow` names',
+    repliesTo: ['queues', 'readyz', 'livez'],
+  },
+  request_timeout: {
+    status: 408,
+    meaning: 'headers not there within 10 s, or the whole request within 15 s; the connection is closed',
+    retry: 'send faster, on a new connection',
+    repliesTo: EVERYWHERE,
+  },
+  too_large: {
+    status: 413,
+    meaning:
+      'the body is over AIZUMI_MAX_BODY_BYTES, and refused as soon as that is known, and the rest is thrown away; or it holds more than AIZUMI_MAX_BATCH requests',
+    retry: 'send less; the connection is usable',
+    repliesTo: ['request'],
+  },
+  unsupported_media_type: {
+    status: 415,
+    meaning: 'Content-Type is not application/json in UTF-8, or there is a Content-Encoding',
+    retry: 'send plain JSON and say so',
+    repliesTo: ['request'],
+  },
+  id_conflict: {
+    status: 409,
+    meaning: 'SEND with `dedup` and an id that the sender used before, with another payload',
+    retry: 'take a new id',
+    repliesTo: ['request'],
+  },
+  lease_lost: {
+    status: 409,
+    meaning: 'FREE, KEEP or BACK with the receipt of a delivery that is over',
+    retry:
+      'nothing, and drop what was done with the message, if that is possible: it was freed or given back, or somebody else has it',
+    repliesTo: ['request'],
+  },
+  queue_full: {
+    status: 429,
+    meaning: 'SEND to a queue that is full; SEND or HELO of a client that has its share of queues or bytes',
+    retry: 'wait as long as `Retry-After` says, and until receivers have freed some, or said GBYE',
+    repliesTo: ['request'],
+  },
+  rate_limited: {
+    status: 429,
+    meaning:
+      'you, or the address that the request comes from, have sent more requests a second than you may, or more of your RECVs wait (limits.md)',
+    retry: 'wait as long as `Retry-After` says',
+    repliesTo: ['request', 'queues'],
+  },
+  headers_too_large: {
+    status: 431,
+    meaning: 'headers of 16 KiB or more; the connection is closed',
+    retry: 'send less, on a new connection',
+    repliesTo: EVERYWHERE,
+  },
+  internal: {
+    status: 500,
+    meaning: "a fault of aizumi's own, or data in Redis that is not aizumi's",
+    retry: "look for the `X-Request-Id` in aizumi's log",
+    repliesTo: EVERYWHERE,
+  },
+  not_supported: {
+    status: 501,
+    meaning: 'MSG_PUSH_REQ and MSG_PUSH_ACK',
+    retry: 'use MSG_RECV_REQ',
+    repliesTo: ['request'],
+  },
+  unavailable: {
+    status: 503,
+    meaning:
+      "Redis is away, does not answer within 0.8 s, or refuses; or the keys of a token's issuer cannot be fetched; `outcome` says what became of the request",
+    retry: 'wait as long as `Retry-After` says, then see `outcome`',
+    repliesTo: ['request', 'queues', 'readyz'],
+  },
+  not_durable: {
+    status: 503,
+    meaning:
+      'SEND at `quorum` or `all` that too few replicas confirmed within AIZUMI_DURABILITY_TIMEOUT_MS, or that could not be shown to outlast a fail-over; its outcome is `unknown`',
+    retry: 'send it again if it had `dedup`; otherwise see below',
+    repliesTo: ['request'],
+  },
+  durability_unavailable: {
+    status: 503,
+    meaning: 'SEND at `quorum` or `all` where a Redis node keeps nothing on disk; its outcome is `not_done`',
+    retry: 'set `appendonly yes` on every node (durability.md), or send at `primary`',
+    repliesTo: ['request'],
+  },
+  overloaded: {
+    status: 503,
+    meaning:
+      'the worker has more to do, more connections, or more in its memory than it may, or the reply to a batch has no room (limits.md)',
+    retry: 'wait as long as `Retry-After` says, or use another worker',
+    repliesTo: EVERYWHERE,
+  },
+  draining: {
+    status: 503,
+    meaning: 'GET /readyz of a worker that is stopping',
+    retry: 'use another worker',
+    repliesTo: ['readyz'],
+  },
+};
 
 /** One thing wrong with a request: the field's name (dotted for nested ones) and the rule that it breaks. */
 export interface Fault {

@@ -3,6 +3,9 @@ import { pino } from 'pino';
 import type { DestinationStream, Logger, LoggerOptions } from 'pino';
 import { limitRepeats } from './log-repeats.js';
 
+/** Log text kept while it cannot be written, bytes; what comes after that is lost. */
+const MOST_UNWRITTEN_BYTES = 1_048_576;
+
 /** In whoever's words it is. */
 const SECRETS: readonly [RegExp, string][] = [
   [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]*@/gi, '$1…@'],
@@ -42,5 +45,12 @@ export function createLog(level: string, destination?: DestinationStream): Logge
     redact: { paths: ['payload', 'authorization', '*.payload', '*.authorization', '*.password'], censor: '…' },
     hooks: { logMethod: limitRepeats() },
   };
-  return destination ? pino(options, destination) : pino(options);
+  return pino(options, destination ?? standardOutput());
+}
+
+/** Standard output that cannot be written (its terminal was closed, its disk is full) is no reason to end without draining. */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ fd: process.stdout.fd, sync: true, maxLength: MOST_UNWRITTEN_BYTES });
+  output.on('error', () => undefined);
+  return output;
 }

@@ -100,7 +100,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
           log,
         });
   let draining = false;
-  const probes = { ping: () => ping(redis), isDraining: () => draining };
+  const probes = { ping: sharing(() => ping(redis)), isDraining: () => draining };
   const undos = new Undos(log);
   const memory = memoryFor(config, log);
   const app = createApp({
@@ -141,7 +141,9 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
     const server = createHttpServer(traces?.serve(app.callback()) ?? app.callback(), {
+      keepAliveMs: config.keepAliveMs,
       maxConnections: config.maxConnections,
+      memory,
       tls,
       observer,
     });
@@ -149,7 +151,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     await connectionAttempt(redis);
     await checkRights();
     const probeServer =
-      config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback());
+      config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback(), config);
     if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
     return { server, probeServer, port: await listen(server, config.host, config.port) };
   };
@@ -166,6 +168,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       version: VERSION,
       waiters: () => waiting.count,
       memory: () => memory,
+      keyUses: () => gate.lastUses(),
       redisAnswers: async () =>
         (await within(
           SCRAPE_PING_MS,
@@ -189,6 +192,12 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       await traces?.stop();
     },
   };
+}
+
+/** Those who ask while an answer is on its way wait for that one. */
+function sharing<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asked: Promise<T> | undefined;
+  return () => (asked ??= ask().finally(() => (asked = undefined)));
 }
 
 /** Never less than the largest request takes. */

@@ -28,17 +28,24 @@ export interface Gate {
    * @throws BrokerError unauthenticated, unavailable
    */
   admit(authorization: string | undefined): Admission;
+  /** Names in the file of keys that were let in here since this process began, and when last, ms since 1970. */
+  lastUses(): Iterable<[name: string, atMs: number]>;
   close(): void;
 }
 
 /** Where no credentials are set up. */
-export const OPEN_GATE: Gate = { admit: () => ANYTHING, close: () => undefined };
+export const OPEN_GATE: Gate = { admit: () => ANYTHING, lastUses: () => [], close: () => undefined };
 
 /** @throws AccessError when a file cannot be used */
 export async function openGate(settings: GateSettings, log: Logger): Promise<Gate> {
   const { apiKeysFile: path, jwtIssuer: issuer, jwtAudience: audience } = settings;
-  const keys =
-    path === undefined ? undefined : await followFile({ path, setting: 'AIZUMI_API_KEYS_FILE', read: readKeys, log });
+  let uses: Keys['lastUses'] | undefined;
+  const read = (text: string): Keys => {
+    const keys = readKeys(text, uses);
+    uses = keys.lastUses;
+    return keys;
+  };
+  const keys = path === undefined ? undefined : await followFile({ path, setting: 'AIZUMI_API_KEYS_FILE', read, log });
   try {
     const { jwtJwksUrl: jwksUrl, jwtPublicKeyFile: publicKeyFile } = settings;
     const tokens =
@@ -91,6 +98,9 @@ function gateOf(keys: Followed<Keys> | undefined, tokens: Tokens | undefined): G
       if (access !== undefined) return access;
       if (tokens && JWT.test(token)) return tokens.admit(token, digest);
       throw unauthenticated('this key is not known: it may have been withdrawn');
+    },
+    *lastUses() {
+      for (const [name, { atMs }] of keys?.current.lastUses ?? []) if (atMs > 0) yield [name, atMs];
     },
     close() {
       keys?.stop();

@@ -50,6 +50,7 @@ const KNOWN_MS = 60_000;
 /** The issuer's keys are fetched so often, beside when a token names one that is not known, ms. */
 const REFRESH_MS = 300_000;
 const FETCH_MS = 3_000;
+const MOST_KEY_BYTES = 262_144;
 /** After a fetch that failed there is none for so long, ms; after one that did not, for a key that is not known. */
 const FAILED_COOL_DOWN_MS = 2_000;
 const UNKNOWN_KEY_COOL_DOWN_MS = 30_000;
@@ -138,7 +139,7 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
     cooldownDuration: UNKNOWN_KEY_COOL_DOWN_MS,
     // jose has one fetch under way at most, which all wait for, but begins the next as soon as one has failed
     [customFetch]: (...asked: Parameters<FetchImplementation>) =>
-      performance.now() < notBeforeMs ? Promise.reject(new CoolingDown()) : fetch(...asked),
+      performance.now() < notBeforeMs ? Promise.reject(new CoolingDown()) : fetch(...asked).then(bounded),
   });
   const failed = (error: unknown): void => {
     if (error instanceof CoolingDown) return;
@@ -169,6 +170,18 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
   return { get, stop };
 }
 
+/** Keys are a few hundred bytes each; an issuer that sends without end must not fill the worker's memory. */
+async function bounded(response: Response): Promise<Response> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of response.body ?? []) {
+    parts.push(part as Uint8Array);
+    if ((size += (part as Uint8Array).length) > MOST_KEY_BYTES)
+      throw new Error(`the issuer's keys are over ${MOST_KEY_BYTES} bytes`);
+  }
+  return new Response(Buffer.concat(parts), response);
+}
+
 class CoolingDown extends Error {}
 
 /** What jose throws when the keys are there, and none of them is the token's. */
@@ -176,8 +189,10 @@ const OF_THE_TOKEN = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys,
 
 /** Of a token whose signature is right: whether it is one for requests, and for a time that somebody can mean. */
 function checkUse({ typ }: JWTHeaderParameters, { exp }: JWTPayload): void {
-  const type = typ?.toLowerCase().replace('application/', '');
-  if (type !== undefined && !TYPES.includes(type))
+  // of whatever kind it is: jose does not look at it
+  const type: unknown = typ;
+  const isKnown = typeof type === 'string' && TYPES.includes(type.toLowerCase().replace('application/', ''));
+  if (type !== undefined && !isKnown)
     throw unauthenticated('this token is for something else: its typ must be JWT or at+jwt, or missing');
   if ((exp as number) - Date.now() / 1_000 > LONGEST_LIFE_S)
     throw unauthenticated('this token lives too long: its claim exp must be within a year');
@@ -196,7 +211,9 @@ function refusal(error: unknown): BrokerError {
 }
 
 function accessIn({ sub, [CLAIM]: grants = {} }: JWTPayload): Access {
+  if (typeof sub !== 'string' || sub === '')
+    throw unauthenticated('this token is not for here: its claim sub is missing or not what it must be');
   const { error } = claim.validate({ [CLAIM]: grants });
   if (error) throw unauthenticated(`this token is not valid: ${error.message}`);
-  return accessOf(String(sub), grants as Grants);
+  return accessOf(sub, grants as Grants);
 }

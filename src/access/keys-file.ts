@@ -8,9 +8,17 @@ import { AccessError, unauthenticated } from './credentials.js';
 import { GRANTS, accessOf } from './permissions.js';
 import type { Access, Grants } from './permissions.js';
 
+/** When a client was last let in with one of its keys, ms since 1970; 0: not yet. */
+export interface LastUse {
+  atMs: number;
+}
+
 export interface Keys {
   readonly size: number;
+  /** Of each name in the file. */
+  readonly lastUses: ReadonlyMap<string, LastUse>;
   /**
+   * Notes when it was, for {@link lastUses}.
    * @param digest of the key that was presented
    * @returns undefined where it is nobody's
    * @throws BrokerError unauthenticated when it has expired
@@ -29,12 +37,17 @@ interface Known {
   digest: Buffer;
   access: Access;
   expiresMs: number;
+  lastUse: LastUse;
 }
 
 const ISO_DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
 
 /** An ISO date alone is its first moment, UTC. */
 export const isDate = (text: string): boolean => ISO_DATE.test(text) && !Number.isNaN(Date.parse(text));
+
+const expiryMs = ({ expires }: Entry): number => (expires === undefined ? Infinity : Date.parse(expires));
+
+export const isExpired = (entry: Entry): boolean => expiryMs(entry) <= Date.now();
 
 /** Of entries that are not checked yet. */
 function sameKey(a: unknown, b: unknown): boolean {
@@ -102,24 +115,38 @@ function hasEnd(text: string, { contents }: Document): boolean {
  * Reads keys as docs/security.md describes them, in YAML or JSON.
  * @throws AccessError; a line for each fault, which says where it is and never what stands there: it might be a key
  */
-export function readKeys(text: string): Keys {
+export function readEntries(text: string): readonly Entry[] {
   const document = parse(text);
   const result = schema.validate(valueOf(document));
   if (result.error) throw new AccessError(result.error.details.map(({ message }) => withoutKeys(message)).join('\n'));
   // last: what is no file of keys at all has other faults
   if (!hasEnd(text, document)) throw new AccessError(NO_END);
-  const { keys } = result.value;
+  return result.value.keys;
+}
+
+/**
+ * The same, to be asked whose a key is.
+ * @param usesBefore of the file as it was before: names that stay have been used when they were
+ * @throws AccessError as {@link readEntries}
+ */
+export function readKeys(text: string, usesBefore: Keys['lastUses'] = new Map()): Keys {
+  const entries = readEntries(text);
   const byStart = new Map<string, Known[]>();
-  for (const { name, sha256, expires, ...grants } of keys) {
+  const lastUses = new Map<string, LastUse>();
+  for (const entry of entries) {
+    const { name, sha256, expires: _, ...grants } = entry;
     const digest = sha256.toLowerCase();
+    const lastUse = lastUses.get(name) ?? usesBefore.get(name) ?? { atMs: 0 };
+    lastUses.set(name, lastUse);
     const known = {
       digest: Buffer.from(digest),
       access: accessOf(name, grants),
-      expiresMs: expires === undefined ? Infinity : Date.parse(expires),
+      expiresMs: expiryMs(entry),
+      lastUse,
     };
     byStart.set(startOf(digest), [...(byStart.get(startOf(digest)) ?? []), known]);
   }
-  return { size: keys.length, find: (digest) => find(byStart.get(startOf(digest)), digest) };
+  return { size: entries.length, lastUses, find: (digest) => find(byStart.get(startOf(digest)), digest) };
 }
 
 /** Enough to find it by. What a map's look-up tells by its time is about a digest, from which no key can be found. */
@@ -130,8 +157,10 @@ function find(candidates: readonly Known[] | undefined, digest: string): Access 
   const presented = Buffer.from(digest);
   const known = candidates.find((each) => timingSafeEqual(each.digest, presented));
   if (known === undefined) return undefined;
-  if (known.expiresMs <= Date.now())
+  const nowMs = Date.now();
+  if (known.expiresMs <= nowMs)
     throw unauthenticated(`this key expired at ${new Date(known.expiresMs).toISOString()}: ask for a new one`);
+  known.lastUse.atMs = nowMs;
   return known.access;
 }
 

@@ -8,6 +8,7 @@ import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/fields.js';
 import { answer, answerBatch } from '../messages/index.js';
 import { isBatch } from '../messages/json-text.js';
+import { ceilings } from '../queue/own-settings.js';
 import { createAdmit } from './admission.js';
 import { traceparentOf } from '../tracing.js';
 import { together } from './batch.js';
@@ -15,11 +16,11 @@ import { memoryOf, readBody } from './body.js';
 import { HttpClient } from './client.js';
 import type { ClientLimits } from './client.js';
 import { fail } from './failure.js';
-import { nameOf } from './limits.js';
+import { clientOf, nameOf } from './limits.js';
 import type { Limits } from './limits.js';
 import type { CheckLocal } from './local-only.js';
 import { LIGHT_CHARACTERS, LoopTurns } from './loop-turns.js';
-import type { Memory } from './memory.js';
+import type { Account, Memory } from './memory.js';
 import { answerBrowser } from './front-page.js';
 import { addProbes } from './probes.js';
 import type { Probes } from './probes.js';
@@ -27,11 +28,11 @@ import { addQueues } from './queues.js';
 import { addReference } from './reference.js';
 import { reply } from './reply.js';
 import type { Undos } from './undos.js';
-import { limitStall } from './unsent.js';
+import { countUnsent, limitStall } from './unsent.js';
 import type { Waits } from './waits.js';
 
 /** What a request takes until it is answered: Node's, Koa's and aizumi's objects for it (docs/limits.md). */
-const REQUEST_BYTES = 8_192;
+const REQUEST_BYTES = 12_288;
 
 export interface AppOptions {
   broker: Broker;
@@ -64,12 +65,13 @@ export function createApp(options: AppOptions): Koa {
   const admit = createAdmit(gate, limits);
   addProbes(router, probes);
   addQueues(router, broker, admit, memory);
-  addReference(router, { version: broker.version, maxBatch });
+  addReference(router, { version: broker.version, maxBatch, ceilings: ceilings(broker.queues.settings) });
   const answerPost = async (ctx: Context): Promise<void> => {
     const admission = admit(ctx.req);
     const access = admission instanceof Promise ? await admission : admission;
     const account = memory.of(nameOf(access, ctx.req.socket));
     account.take('requests', REQUEST_BYTES);
+    ctx.state.account = account;
     try {
       const text = await readBody(ctx.req, maxBodyBytes, account);
       try {
@@ -94,7 +96,6 @@ export function createApp(options: AppOptions): Koa {
         const { code, text: all, headers } = together(answers, ctx.req, log, broker.observer);
         replyOrUndo(client, undos, ctx, code, all, headers);
       } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
-      client.countUnsent(ctx.res);
     } catch (error) {
       client.undo(undos); // the client is told of the error and of nothing else
       throw error;
@@ -103,11 +104,26 @@ export function createApp(options: AppOptions): Koa {
     }
   };
 
+  /** Of who asks; of the machine where that is not known. */
+  const accountOf = (ctx: Context): Account =>
+    (ctx.state.account as Account | undefined) ?? memory.of(clientOf(ctx.req.socket));
+
+  /** What is not POSTed counts for the machine that it comes from. */
+  const answerOther = async (ctx: Context, next: Next): Promise<void> => {
+    const account = accountOf(ctx);
+    account.take('requests', REQUEST_BYTES);
+    try {
+      await next();
+    } finally {
+      account.give('requests', REQUEST_BYTES);
+    }
+  };
+
   // the hot path comes first and goes through nothing else
   app.use(async (ctx: Context, next: Next) => {
     try {
       checkLocal?.(ctx.req);
-      if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await next();
+      if (ctx.req.url !== '/' && pathOf(ctx) !== '/') await answerOther(ctx, next);
       else if (ctx.req.method === 'POST') await answerPost(ctx);
       else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');
     } catch (error) {
@@ -117,6 +133,7 @@ export function createApp(options: AppOptions): Koa {
         broker.observer?.refused(failure.reason);
     }
     limitStall(ctx.res);
+    if (ctx.res.writableLength > 0) countUnsent(ctx.res, ctx.req.socket, accountOf(ctx));
   });
   app.use(router.routes());
   app.use((ctx: Context) => {

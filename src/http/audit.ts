@@ -20,7 +20,9 @@ export function auditDone(log: Logger, res: ServerResponse, access: Access, deed
   const who = access === ANYTHING ? from : access.name.slice(0, LONGEST);
   const requestId = requestIdOf(req);
   if (!res.headersSent) res.setHeader('X-Request-Id', requestId);
-  log.info({ who, from, requestId, ...deed }, 'audit: done');
+  const line = { who, from, requestId, ...deed };
+  // a client that does nothing again and again must not fill the log
+  log.info(deed.count === 0 ? { [REPEATS_AS]: `nothing ${who}`, ...line } : line, 'audit: done');
 }
 
 /** @param failure unauthenticated or forbidden; others are of no interest here */

@@ -5,13 +5,13 @@ import type { Logger } from 'pino';
 import type { Access } from '../access/permissions.js';
 import type { Client, Deed } from '../messages/fields.js';
 import { auditDone } from './audit.js';
+import { ClientGone } from './body.js';
 import { Connection, isWithheld } from './connection.js';
 import type { LoopTurns } from './loop-turns.js';
 import type { Account } from './memory.js';
 import { ReplyRoom } from './reply-room.js';
 import type { ReplyLimits } from './reply-room.js';
 import type { Undos } from './undos.js';
-import { countUnsent } from './unsent.js';
 import type { Waits } from './waits.js';
 
 /** What a client may take of its worker. */
@@ -51,8 +51,9 @@ export class HttpClient implements Client {
     this.count = limits.count;
   }
 
-  turn(isBegun?: boolean): Promise<void> {
-    return this.limits.turns.take(this.who, isBegun);
+  async turn(isBegun = false): Promise<void> {
+    await this.limits.turns.take(this.who, isBegun);
+    if (this.socket.destroyed && !isBegun) throw new ClientGone('it has left before its turn');
   }
 
   startBatch(size: number): void {
@@ -116,11 +117,6 @@ export class HttpClient implements Client {
       const handed = Connection.of(this.socket).wasHanded(res);
       undos.add(handed.then((wasHanded) => (wasHanded ? undefined : this.#undoAll())));
     }
-  }
-
-  /** To be called when the reply was written. */
-  countUnsent(res: ServerResponse): void {
-    countUnsent(res, this.socket, this.account);
   }
 
   /** The client is not told. */

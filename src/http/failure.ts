@@ -1,46 +1,18 @@
-// Any throw → a reply. What each reason means in HTTP is said here and nowhere else.
+// Any throw → a reply.
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import type { Logger } from 'pino';
-import { BrokerError } from '../errors.js';
+import { BrokerError, REASONS } from '../errors.js';
 import type { Reason } from '../errors.js';
 import { auditRefused } from './audit.js';
 import { ClientGone } from './body.js';
 import { JSON_TYPE, reply } from './reply.js';
 import { requestIdOf } from './request-id.js';
 
-/** Fails to compile when a reason has no status. docs/protocol.md is compared with it by a test. */
-export const STATUS_OF: Readonly<Record<Reason, number>> = {
-  invalid_json: 400,
-  invalid_request: 400,
-  unknown_msg_type: 400,
-  unauthenticated: 401,
-  forbidden: 403,
-  queue_empty: 404,
-  not_delivered: 404,
-  not_found: 404,
-  method_not_allowed: 405,
-  request_timeout: 408,
-  id_conflict: 409,
-  lease_lost: 409,
-  too_large: 413,
-  unsupported_media_type: 415,
-  queue_full: 429,
-  rate_limited: 429,
-  headers_too_large: 431,
-  internal: 500,
-  not_supported: 501,
-  unavailable: 503,
-  not_durable: 503,
-  durability_unavailable: 503,
-  overloaded: 503,
-  draining: 503,
-};
-
 /** The one shape of every error: JSON text. */
 export function errorBody({ reason, message, details, outcome, msgType }: BrokerError): string {
-  const code = STATUS_OF[reason];
+  const code = REASONS[reason].status;
   return JSON.stringify({
     code,
     status: STATUS_CODES[code],
@@ -56,7 +28,7 @@ export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | u
     return undefined;
   }
   const failure = failureOf(error);
-  reply(ctx, STATUS_OF[failure.reason], errorBody(failure), failureHeaders([failure], ctx.req, log));
+  reply(ctx, REASONS[failure.reason].status, errorBody(failure), failureHeaders([failure], ctx.req, log));
   return failure;
 }
 
@@ -65,7 +37,7 @@ export function refuse(req: IncomingMessage, res: ServerResponse, failure: Broke
   const body = errorBody(failure);
   res.shouldKeepAlive = false;
   res
-    .writeHead(STATUS_OF[failure.reason], {
+    .writeHead(REASONS[failure.reason].status, {
       'Content-Type': JSON_TYPE,
       'Content-Length': Buffer.byteLength(body),
       ...(failure.retryAfterS && { 'Retry-After': failure.retryAfterS }),
@@ -102,7 +74,7 @@ export function failureHeaders(
   const logged = new Set<string>();
   for (const failure of failures) {
     auditRefused(log, req, requestId, failure);
-    const code = STATUS_OF[failure.reason];
+    const code = REASONS[failure.reason].status;
     if (code < 500 || NOT_LOGGED.has(failure.reason)) {
       // its message may repeat the request's own words
       log.debug({ requestId, code, reason: failure.reason, msgType: failure.msgType }, 'a request was refused');

@@ -46,8 +46,8 @@ const command = (address: string, request: object): string =>
 
 const pageFor = (address: string, version: string): string => {
   const send = { msg_type: 'MSG_SEND_REQ', saddr: 1, daddr: 100, id: 12000, payload: 'hello' };
-  const recv = { msg_type: 'MSG_RECV_REQ', saddr: 100, daddr: 5000 };
-  const free = { msg_type: 'MSG_FREE_REQ', saddr: 100, daddr: 5000, id: 12000 };
+  const recv = { msg_type: 'MSG_RECV_REQ', saddr: 100, daddr: 5000, wait_ms: 20_000, details: true };
+  const free = { msg_type: 'MSG_FREE_REQ', saddr: 100, daddr: 5000, id: 12000, receipt: 'RECEIPT' };
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -67,10 +67,15 @@ const pageFor = (address: string, version: string): string => {
 <h2>The first message</h2>
 <p>A sender, 1, sends to a receiver’s address, 100:</p>
 <pre><code>${command(address, send)}</code></pre>
-<p>The receiver takes it. For 30 seconds nobody else gets it:</p>
+<p>The receiver takes it, or waits up to 20 seconds for one. For 30 seconds nobody else gets it:</p>
 <pre><code>${command(address, recv)}</code></pre>
-<p>It has dealt with it, and ends its life:</p>
+<p>It has dealt with it, and ends its life, by the <code>receipt</code> in that reply:</p>
 <pre><code>${command(address, free)}</code></pre>
+<ul>
+<li>409 <code>lease_lost</code>: the lease had ended. Somebody else has the message, or it is done: drop the result.</li>
+<li>Outcome <code>unknown</code>, or no answer: it may have been done. Send the same FREE again until it is 200 or 409.</li>
+<li>MSG_GBYE_REQ gives back what all receivers of the address hold: it is no shutdown of one of them.</li>
+</ul>
 <p>Where the broker asks for a key, add <code>-H "Authorization: Bearer $KEY"</code>.</p>
 <h2>More</h2>
 <ul>

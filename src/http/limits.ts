@@ -76,9 +76,12 @@ export class Limits {
   /** Before its body is read. @throws BrokerError rate_limited */
   count(client: string): void {
     const waitMs = this.#clients?.take(client) ?? 0;
-    if (waitMs <= 0) return;
+    if (waitMs > 0) throw this.#clientLimited(waitMs);
+  }
+
+  #clientLimited(waitMs: number): BrokerError {
     this.#observer?.limited('client_requests');
-    throw rateLimited('you send more requests a second than a client may', waitMs, 'CLIENT');
+    return rateLimited('you send more requests a second than a client may', waitMs, 'CLIENT');
   }
 
   /** Before the body is parsed. @throws BrokerError overloaded */
@@ -86,8 +89,15 @@ export class Limits {
     this.#pressure?.checkText(text);
   }
 
-  /** The body was a batch: its elements count as if each had come alone; the first has been counted. */
-  readonly countBatch = (client: string, size: number): void => this.#clients?.charge(client, size - 1);
+  /**
+   * The body is a batch: its elements count as if each had come alone; the first has been counted.
+   * @throws BrokerError rate_limited, when others that the client sent at once have been counted meanwhile
+   */
+  readonly countBatch = (client: string, size: number): void => {
+    const waitMs = this.#clients?.debtMs(client) ?? 0;
+    if (waitMs > 0) throw this.#clientLimited(waitMs);
+    this.#clients?.charge(client, size - 1);
+  };
 
   stop(): void {
     this.#pressure?.stop();

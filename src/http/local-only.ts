@@ -14,6 +14,7 @@ const FOREIGN_ORIGIN = `aizumi has no keys and answers this machine alone: no pa
 
 /** They tell nothing of what is in aizumi, and orchestrators name hosts as they like. */
 const OPEN = ['/livez', '/readyz'];
+const LOCAL_NAME = /^[a-z0-9_.-]+\.localhost$/;
 const PORT = /:\d{0,5}$/;
 
 /**
@@ -36,7 +37,7 @@ export function createCheckLocal(): CheckLocal {
 function isLocalName(host: string): boolean {
   const name = (host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host).toLowerCase();
   const bare = name.endsWith('.') ? name.slice(0, -1) : name;
-  return isLoopback(bare) || bare.endsWith('.localhost');
+  return isLoopback(bare) || LOCAL_NAME.test(bare);
 }
 
 /** `null`, which sandboxed pages and files have, is nobody's. */

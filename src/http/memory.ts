@@ -1,19 +1,19 @@
-// One account of the memory that clients make a worker hold: requests that are not answered, replies until the socket has taken
-// them, and RECVs that wait. Over its limit requests are refused before anything is done for them.
+// One account of the memory that clients make a worker hold: connections, requests that are not answered, replies until the
+// socket has taken them, and RECVs that wait. Over its limit requests are refused before anything is done for them.
 import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 
 /**
- * requests: bodies and what belongs to a request that is not answered yet, its batch's elements included; replies: what RECV and
+ * connections: those that are open, with the headers that have come; requests: bodies and what belongs to a request that is not answered yet, its batch's elements included; replies: what RECV and
  * PEEK are bringing or have brought, until it is on the socket; waits: RECVs that wait.
  */
-export type MemoryUse = 'requests' | 'replies' | 'waits';
+export type MemoryUse = 'connections' | 'requests' | 'replies' | 'waits';
 
 const RETRY_AFTER_S = 1;
 /** Refusals are logged no more often than this. */
 const LOG_EVERY_MS = 10_000;
 
-const none = (): Record<MemoryUse, number> => ({ requests: 0, replies: 0, waits: 0 });
+const none = (): Record<MemoryUse, number> => ({ connections: 0, requests: 0, replies: 0, waits: 0 });
 
 export class Memory {
   readonly #taken = none();

@@ -1,12 +1,12 @@
 // The paths of the OpenAPI document: what each answers, with every status.
 import { STATUS_CODES } from 'node:http';
-import type { Reason } from '../errors.js';
+import { REASONS } from '../errors.js';
+import type { Operation, Reason } from '../errors.js';
 import { object } from '../messages/descriptions.js';
 import type { JsonSchema } from '../messages/descriptions.js';
 import { EXAMPLES } from '../messages/examples.js';
 import type { Example } from '../messages/examples.js';
-import { STATUS_OF } from './failure.js';
-import { NOT_OF_REQUESTS, OF_ANY_GET, OF_CREDENTIALS, REASONS } from './reasons.js';
+import { DECIMAL_PATTERN } from '../messages/queues.js';
 
 const ref = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` });
 export const schema = (name: string): JsonSchema => ref('schemas', name);
@@ -14,12 +14,13 @@ const json = (of: JsonSchema, examples?: object): object => ({
   'application/json': { schema: of, ...(examples && { examples }) },
 });
 
-/** @returns a response for each status that one of these reasons has */
-function failures(reasons: readonly Reason[], examples: readonly Example[] = []): Record<string, object> {
-  const statuses = new Set(reasons.map((reason) => STATUS_OF[reason]));
+/** @returns a response for each status that one of the operation's reasons has */
+function failures(operation: Operation, examples: readonly Example[] = []): Record<string, object> {
+  const reasons = (Object.keys(REASONS) as Reason[]).filter((reason) => REASONS[reason].repliesTo.includes(operation));
+  const statuses = new Set(reasons.map((reason) => REASONS[reason].status));
   return Object.fromEntries(
     [...statuses].map((status) => {
-      const of = reasons.filter((reason) => STATUS_OF[reason] === status);
+      const of = reasons.filter((reason) => REASONS[reason].status === status);
       const error = { properties: { error: { properties: { reason: { enum: of } } }, code: { const: status } } };
       const shown = examples.filter(({ reply }) => reply.code === status);
       const headers = {
@@ -28,7 +29,7 @@ function failures(reasons: readonly Reason[], examples: readonly Example[] = [])
         ...(status === 401 && { 'WWW-Authenticate': ref('headers', 'WWW-Authenticate') }),
         'X-Request-Id': ref('headers', 'X-Request-Id'),
       };
-      const description = of.map((reason) => `\`${reason}\`: ${REASONS[reason]}`).join('; ');
+      const description = of.map((reason) => `\`${reason}\`: ${REASONS[reason].meaning}`).join('; ');
       const content = json({ allOf: [schema('Error'), error] }, shown.length > 0 ? replies(shown) : undefined);
       return [status, { description: `${STATUS_CODES[status] ?? ''}. ${description}`, headers, content }];
     }),
@@ -40,7 +41,6 @@ const replies = (examples: readonly Example[]): object =>
 
 /** @param maxBatch most requests in one body */
 export function paths(maxBatch: number): object {
-  const ofRequests = (Object.keys(REASONS) as Reason[]).filter((reason) => !NOT_OF_REQUESTS.includes(reason));
   const [first, last] = [
     EXAMPLES.find(({ name }) => name === 'send'),
     EXAMPLES.find(({ name }) => name === 'send_bad'),
@@ -89,16 +89,16 @@ export function paths(maxBatch: number): object {
             headers: { 'Retry-After': ref('headers', 'Retry-After'), 'X-Request-Id': ref('headers', 'X-Request-Id') },
             content: json(schema('MixedReplies'), mixed),
           },
-          ...failures(ofRequests, EXAMPLES),
+          ...failures('request', EXAMPLES),
         },
       },
     },
     '/queues': { get: queueList() },
     '/queues/{address}': { get: oneQueue() },
-    '/livez': { get: probe('livez', 'Whether the worker lives', []) },
+    '/livez': { get: probe('livez', 'Whether the worker lives') },
     '/readyz': {
       get: {
-        ...probe('readyz', 'Whether Redis answers, and the worker is not told to stop', ['unavailable', 'draining']),
+        ...probe('readyz', 'Whether Redis answers, and the worker is not told to stop'),
         parameters: [
           {
             name: 'exclude',
@@ -119,14 +119,16 @@ const parameter = (name: string, description: string, of: JsonSchema): object =>
   schema: of,
 });
 
+const DECIMAL: JsonSchema = { type: 'string', pattern: DECIMAL_PATTERN };
+
 const queueList = (): object => ({
   operationId: 'queues',
   tags: ['queues'],
   summary: 'The queues by their addresses, a page at a time',
   parameters: [
-    parameter('prefix', 'only addresses whose digits begin so', { type: 'string', pattern: '^(0|[1-9]\\d{0,9})$' }),
+    parameter('prefix', 'only addresses whose digits begin so', DECIMAL),
     parameter('limit', 'queues in one page', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
-    parameter('cursor', 'of the page before', { type: 'string', pattern: '^(0|[1-9]\\d{0,9})$' }),
+    parameter('cursor', 'of the page before', DECIMAL),
   ],
   responses: {
     200: {
@@ -140,7 +142,7 @@ const queueList = (): object => ({
         }),
       ),
     },
-    ...failures(['invalid_request', 'unavailable', ...OF_CREDENTIALS, ...OF_ANY_GET]),
+    ...failures('queues'),
   },
 });
 
@@ -162,14 +164,14 @@ const oneQueue = (): object => ({
       description: 'The queue; zeros where the address has none',
       content: json(object({ code: { const: 200 }, status: { const: 'OK' }, queue: schema('Queue') })),
     },
-    ...failures(['invalid_request', 'unavailable', ...OF_CREDENTIALS, ...OF_ANY_GET]),
+    ...failures('queues'),
   },
 });
 
-const probe = (operationId: string, summary: string, reasons: Reason[]): object => ({
+const probe = (operationId: 'livez' | 'readyz', summary: string): object => ({
   operationId,
   tags: ['probes'],
   summary,
   security: [],
-  responses: { 200: { description: 'It is', content: json(schema('Done')) }, ...failures([...reasons, ...OF_ANY_GET]) },
+  responses: { 200: { description: 'It is', content: json(schema('Done')) }, ...failures(operationId) },
 });

@@ -1,19 +1,20 @@
 // The OpenAPI 3.1 document of what aizumi answers, made from the table of message types and the table of errors.
-import type { Reason } from '../errors.js';
+import { REASONS } from '../errors.js';
 import { QUEUE, object } from '../messages/descriptions.js';
 import type { JsonSchema } from '../messages/descriptions.js';
 import { describeTypes } from '../messages/json-schemas.js';
-import { STATUS_OF } from './failure.js';
+import type { Ceiling } from '../queue/own-settings.js';
 import { paths, schema } from './openapi-paths.js';
-import { REASONS } from './reasons.js';
 
 export interface DocumentOptions {
   version: string;
   maxBatch: number;
+  /** What HELO may set at most. */
+  ceilings: readonly Ceiling[];
 }
 
 /** @returns a new document, as an object */
-export function openApiDocument({ version, maxBatch }: DocumentOptions): object {
+export function openApiDocument({ version, maxBatch, ceilings }: DocumentOptions): object {
   return {
     openapi: '3.1.0',
     info: {
@@ -36,7 +37,7 @@ export function openApiDocument({ version, maxBatch }: DocumentOptions): object 
     ],
     paths: paths(maxBatch),
     components: {
-      schemas: schemas(maxBatch),
+      schemas: schemas(maxBatch, ceilings),
       headers: {
         'Retry-After': { description: 'when to try again, s', schema: { type: 'integer', minimum: 1 } },
         'X-Request-Id': {
@@ -54,25 +55,30 @@ export function openApiDocument({ version, maxBatch }: DocumentOptions): object 
   };
 }
 
-function schemas(maxBatch: number): Record<string, JsonSchema> {
+function schemas(maxBatch: number, ceilings: readonly Ceiling[]): Record<string, JsonSchema> {
   const types = describeTypes();
   const replies = types.flatMap(({ reply, replySchema }) => (replySchema ? [[reply, replySchema] as const] : []));
-  const mapping = (names: string[]): object => ({
-    discriminator: {
-      propertyName: 'msg_type',
-      mapping: Object.fromEntries(names.map((name) => [name, `#/components/schemas/${name}`])),
-    },
-  });
-  const requestNames = types.map(({ request }) => request);
   const replyNames = replies.map(([name]) => name);
   const many = (name: string): JsonSchema => ({ type: 'array', minItems: 1, maxItems: maxBatch, items: schema(name) });
   return {
-    Request: { oneOf: requestNames.map(schema), ...mapping(requestNames) },
+    // no discriminator: its values are names, and msg_type may be a number
+    Request: { oneOf: types.map(({ request }) => schema(request)) },
     Batch: many('Request'),
-    Reply: { oneOf: replyNames.map(schema), ...mapping(replyNames) },
+    Reply: {
+      oneOf: replyNames.map(schema),
+      discriminator: {
+        propertyName: 'msg_type',
+        mapping: Object.fromEntries(replyNames.map((name) => [name, `#/components/schemas/${name}`])),
+      },
+    },
     Replies: many('Reply'),
     MixedReplies: { type: 'array', items: { anyOf: [schema('Reply'), schema('Error')] } },
-    ...Object.fromEntries(types.map(({ request, requestSchema }) => [request, requestSchema])),
+    ...Object.fromEntries(
+      types.map(({ request, requestSchema }) => [
+        request,
+        request === 'MSG_HELO_REQ' ? { ...requestSchema, allOf: [below(ceilings)] } : requestSchema,
+      ]),
+    ),
     ...Object.fromEntries(replies),
     Error: errorSchema(),
     Queue: object({
@@ -85,12 +91,17 @@ function schemas(maxBatch: number): Record<string, JsonSchema> {
   };
 }
 
+const below = (ceilings: readonly Ceiling[]): JsonSchema => {
+  const properties = Object.fromEntries(ceilings.map(({ name, most }) => [name, { maximum: most }]));
+  return { properties: { settings: { properties } } };
+};
+
 function errorSchema(): JsonSchema {
   const reasons = Object.entries(REASONS).map(
-    ([reason, says]) => `- \`${reason}\` (${STATUS_OF[reason as Reason]}): ${says}`,
+    ([reason, { status, meaning, retry }]) => `- \`${reason}\` (${status}): ${meaning}. To do: ${retry}`,
   );
   const fields = object({
-    code: { type: 'integer', enum: [...new Set(Object.values(STATUS_OF))].sort() },
+    code: { type: 'integer', enum: [...new Set(Object.values(REASONS).map(({ status }) => status))].sort() },
     status: { type: 'string' },
     'msg_type?': { type: 'string', description: 'the reply that the request would have had, where that can be told' },
     error: object({

@@ -3,8 +3,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests of one connection that may wait for their answers. What one packet brings beyond that is taken all the same. */
+/** Requests of one connection that may wait for their answers. What one packet brings beyond that is taken all the same, */
 const MOST_UNANSWERED = 100;
+/** up to so many: a connection that has more is cut. Of those without a body, which nobody pipelines, sooner. */
+const CUT_OVER = 1_000;
+const CUT_OVER_LIGHT = 16;
 
 /** The reply to the latest request on each connection. */
 const latestReply = new WeakMap<Socket, ServerResponse>();
@@ -47,6 +50,7 @@ class Pipeline {
   add(res: ServerResponse): void {
     this.#unanswered += 1;
     res.once('finish', this.#answered);
+    if (this.#unanswered > (res.req.method === 'POST' ? CUT_OVER : CUT_OVER_LIGHT)) this.socket.destroy();
     if (this.#unanswered < MOST_UNANSWERED || this.#isHeld) return;
     this.#isHeld = true;
     this.socket.pause();

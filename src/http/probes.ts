@@ -12,13 +12,20 @@ export interface Probes {
 
 const OK = '{"code":200,"status":"OK"}';
 
+function badExclude(): BrokerError {
+  const message = 'exclude must be redis';
+  return new BrokerError('invalid_request', `GET /readyz: ${message}`, { details: [{ field: 'exclude', message }] });
+}
+
 export function addProbes(router: Router, { ping, isDraining }: Probes): void {
   router.get('/livez', (ctx) => {
     reply(ctx, 200, OK);
   });
   router.get('/readyz', async (ctx) => {
     if (isDraining()) throw new BrokerError('draining', 'this worker is stopping: use another', { retryAfterS: 1 });
-    if (ctx.query.exclude !== 'redis') await ping();
+    const { exclude } = ctx.query;
+    if (exclude !== undefined && exclude !== 'redis') throw badExclude();
+    if (exclude === undefined) await ping();
     reply(ctx, 200, OK);
   });
 }

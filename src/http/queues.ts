@@ -6,13 +6,12 @@ import type { Admit } from './admission.js';
 import { nameOf } from './limits.js';
 import type { Memory } from './memory.js';
 import { reply } from './reply.js';
-import { countUnsent } from './unsent.js';
 
 export function addQueues(router: Router, broker: Broker, admit: Admit, memory: Memory): void {
   router.get('/queues', async (ctx) => {
     const access = await admit(ctx.req);
+    ctx.state.account = memory.of(nameOf(access, ctx.req.socket));
     reply(ctx, 200, await listQueues({ ...ctx.query }, broker, access));
-    countUnsent(ctx.res, ctx.req.socket, memory.of(nameOf(access, ctx.req.socket)));
   });
   router.get('/queues/:address', async (ctx) => {
     const access = await admit(ctx.req);

@@ -39,6 +39,12 @@ export class Rate {
     this.#count(key, Math.max(this.#paidAtMs.get(key) ?? now, now) + n * this.#eachMs);
   }
 
+  /** @returns how long it takes to pay off what was counted beyond one second's worth, ms; 0: nothing was */
+  debtMs(key: string | number): number {
+    const now = this.now();
+    return Math.max(0, (this.#paidAtMs.get(key) ?? now) - now - SECOND_MS);
+  }
+
   /** Keys that are remembered. */
   get size(): number {
     return this.#paidAtMs.size;

@@ -5,18 +5,18 @@ import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../errors.js';
 import type { Observer } from '../observer.js';
-import { limitConnections } from './crowd.js';
+import { countConnections, limitConnections } from './crowd.js';
 import { refuse } from './failure.js';
+import type { Memory } from './memory.js';
 import { isAnswered, latestReplyOn, limitPipelining } from './pipelining.js';
 import { rawReply } from './raw-reply.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
 
-/** A client must have sent its headers, and its whole request, within these times; an idle connection is kept for the third. */
+/** A client must have sent its headers, and its whole request, within these times; both begin with a request's first byte. */
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 15_000;
-const KEEP_ALIVE_MS = 65_000;
 /** How often Node looks for connections that are over the limits. */
 const CHECK_MS = 1_000;
 /** A client that has something to send has sent it by then; connections still idle are closed. */
@@ -27,7 +27,6 @@ const DRAIN_MS = 9_000;
 const OPTIONS = {
   headersTimeout: HEADERS_MS,
   requestTimeout: REQUEST_MS,
-  keepAliveTimeout: KEEP_ALIVE_MS,
   connectionsCheckingInterval: CHECK_MS,
   noDelay: true,
   // nothing here depends on it, and clients written by hand leave it out
@@ -35,7 +34,11 @@ const OPTIONS = {
 };
 
 export interface ServerOptions {
+  /** How long an idle connection is kept, as every reply announces it (AIZUMI_KEEP_ALIVE_MS). */
+  keepAliveMs: number;
   maxConnections?: number | undefined;
+  /** Counts what connections take; undefined: nobody does. */
+  memory?: Memory | undefined;
   /** Counts what is refused over that limit. */
   observer?: Observer | undefined;
   /** Undefined: plain HTTP. */
@@ -44,12 +47,18 @@ export interface ServerOptions {
 
 export function createHttpServer(
   listener: (req: IncomingMessage, res: ServerResponse) => unknown,
-  { maxConnections, tls, observer }: ServerOptions = {},
+  { keepAliveMs, maxConnections, memory, tls, observer }: ServerOptions,
 ): Server {
-  const server = tls ? createTlsServer(tls, { ...OPTIONS, handshakeTimeout: HEADERS_MS }) : createServer(OPTIONS);
+  const options = { ...OPTIONS, keepAliveTimeout: keepAliveMs };
+  const server = tls ? createTlsServer(tls, { ...options, handshakeTimeout: HEADERS_MS }) : createServer(options);
+  if (memory) countConnections(server, memory);
   limitPipelining(server);
   cutStalled(server, isAnswered, observer);
-  server.on('request', maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener);
+  const heard = maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener;
+  // what comes in one packet is parsed to its end, also when its connection was cut at its beginning
+  server.on('request', (req, res) => {
+    if (!req.socket.destroyed) heard(req, res);
+  });
   // what a client expects beyond 100-continue changes nothing in how it is answered
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
   // Not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered. Not so

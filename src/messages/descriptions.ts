@@ -1,9 +1,12 @@
 // What openapi.json says of each message type beyond its schema: in words, and what its reply has.
+import { STATES, cursorPattern } from '../queue/peek.js';
+import type { RequestName } from './fields.js';
 
 /** A JSON Schema (2020-12). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-export interface Description {
+/** The parameter is for the compiler, which names with it the row that lacks something. */
+export interface Description<_Name extends RequestName> {
   says: string;
   /** What Joi checks and its JSON Schema does not say. */
   also?: JsonSchema;
@@ -82,8 +85,7 @@ const SEEN: JsonSchema = {
   ],
 };
 
-/** By request. A test holds it against the table of message types. */
-export const DESCRIPTIONS: Readonly<Record<string, Description>> = {
+export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> } = {
   MSG_SEND_REQ: {
     says: 'Adds a message to the queue of daddr. A queue comes into being with its first one.',
     replies: [{}],
@@ -122,11 +124,19 @@ export const DESCRIPTIONS: Readonly<Record<string, Description>> = {
       },
     ],
   },
-  MSG_GBYE_REQ: { says: 'Leaves: gives back what saddr holds, removes its queue if it is empty.', replies: [{}] },
+  MSG_GBYE_REQ: {
+    says: 'Gives back what all receivers of saddr hold, removes its queue if it is empty; no shutdown of one receiver.',
+    replies: [{}],
+  },
   MSG_KEEP_REQ: { says: 'Sets anew when the lease of a message that saddr holds ends.', replies: [{}] },
   MSG_BACK_REQ: { says: 'Gives back a message that saddr holds, to be delivered again now or later.', replies: [{}] },
   MSG_PEEK_REQ: {
     says: 'Looks at the messages of the queue of saddr that are in one state, and changes nothing.',
+    also: {
+      anyOf: STATES.map((state) => ({
+        properties: { state: { const: state }, cursor: { pattern: cursorPattern(state) } },
+      })),
+    },
     replies: [
       {
         messages: { type: 'array', items: SEEN },
@@ -148,29 +158,4 @@ export const DESCRIPTIONS: Readonly<Record<string, Description>> = {
       },
     ],
   },
-};
-
-/** What the fields mean in any request. */
-export const FIELDS: Readonly<Record<string, string>> = {
-  msg_type: 'which request this is: its name or its number',
-  saddr: 'who asks: the sender in SEND, the receiver in all others',
-  daddr: 'to whom: the receiver in SEND, the broker (5000) in all others',
-  id: "the message's number, chosen by its sender; ignored where it means nothing",
-  payload: 'what the message carries, any JSON value; ignored where it means nothing',
-  durability: 'who must have the message before the answer: default AIZUMI_DURABILITY',
-  dedup: 'true: this SEND may be a repetition, and adds one message however often it comes',
-  delay_ms: 'the message cannot be received before so long from now',
-  ttl_ms: 'the message is thrown away after so long',
-  traceparent: 'of W3C Trace Context; travels to the RECV. Without it the HTTP header of this name counts',
-  wait_ms: 'wait so long for a message, if none is there',
-  max: 'most messages in the reply',
-  visibility_timeout_ms: 'the lease ends so long from now',
-  details: 'true: tell more of each delivery',
-  attempt_id: 'this RECV may be a repetition: what the first one took is told again',
-  ids: 'the numbers of several messages',
-  receipt: 'the delivery that must still be held, as RECV with details tells it',
-  settings: 'what this queue does otherwise than the broker by itself; null takes one back',
-  count: 'false: this delivery was no attempt',
-  state: 'which messages',
-  cursor: 'of the page before',
 };

@@ -16,7 +16,7 @@ export const drop = {
   needs: { saddr: 'administer' },
   schema: requestSchema({ state: Joi.valid('waiting', 'delayed', 'dead').required(), ids: messageIds }),
   async handle({ saddr, state, ids }: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
-    const deed = { request: 'MSG_DROP_REQ', address: saddr };
+    const deed = { request: 'MSG_DROP_REQ', address: saddr } as const;
     if (ids !== undefined) {
       const count = await audited(client, deed, () => remove(queues, saddr, state, ids, MOST_AT_ONCE, client));
       return `${REPLY_HEAD},"count":${count}}`;

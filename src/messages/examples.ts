@@ -1,10 +1,12 @@
 // One example after the other, as a story on a broker without queues: openapi.json shows them, a test sends them all.
 
+import type { RequestName } from './fields.js';
+
 export interface Example {
   /** Also its name in the document. */
   name: string;
   says: string;
-  request: Readonly<Record<string, unknown>>;
+  request: Readonly<{ msg_type: RequestName | number } & Record<string, unknown>>;
   /** Times, versions and receipts differ each time. */
   reply: Readonly<{ code: number } & Record<string, unknown>>;
 }
@@ -28,7 +30,7 @@ const hello = { saddr: 1, daddr: 100, id: 12000, payload: 'hello' };
 const second = { saddr: 1, daddr: 100, id: 12001, payload: { order: 7 } };
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
-export const EXAMPLES: readonly Example[] = [
+const STORY = [
   {
     name: 'helo',
     says: 'Make the queue of address 100 ahead of its first message',
@@ -220,7 +222,7 @@ export const EXAMPLES: readonly Example[] = [
     request: { msg_type: 'MSG_GBYE_REQ', ...own },
     reply: done('MSG_GBYE_ACK'),
   },
-  ...['MSG_PUSH_REQ', 'MSG_PUSH_ACK'].map((msg_type) => ({
+  ...(['MSG_PUSH_REQ', 'MSG_PUSH_ACK'] as const).map((msg_type) => ({
     name: msg_type === 'MSG_PUSH_REQ' ? 'push' : 'push_ack',
     says: 'Not supported',
     request: { msg_type, saddr: 5000, daddr: 100 },
@@ -232,7 +234,14 @@ export const EXAMPLES: readonly Example[] = [
       'the broker does not push: ask for messages with MSG_RECV_REQ',
     ),
   })),
-];
+] as const satisfies readonly Example[];
+
+export const EXAMPLES: readonly Example[] = STORY;
+
+type Shown = (typeof STORY)[number]['request']['msg_type'];
+type Every<_Without extends 'has an example'> = _Without;
+/** Does not compile while a request has no example: the compiler's message names it. */
+type _EveryRequest = Every<Exclude<RequestName, Shown>>;
 
 function delivery(attempt: number): object {
   const receipt = '1795624578845502:1795624578845-0000000000';

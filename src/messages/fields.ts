@@ -25,9 +25,28 @@ export interface Broker {
   readonly traces?: Traces | undefined;
 }
 
+/**
+ * Every request. To add one, begin here: the compiler then names the tables that lack it (index.ts, descriptions.ts, examples.ts)
+ * and, in its own file, what {@link MessageType} asks for.
+ */
+export type RequestName =
+  | 'MSG_SEND_REQ'
+  | 'MSG_RECV_REQ'
+  | 'MSG_FREE_REQ'
+  | 'MSG_PUSH_REQ'
+  | 'MSG_PUSH_ACK'
+  | 'MSG_HELO_REQ'
+  | 'MSG_STAT_REQ'
+  | 'MSG_GBYE_REQ'
+  | 'MSG_KEEP_REQ'
+  | 'MSG_BACK_REQ'
+  | 'MSG_PEEK_REQ'
+  | 'MSG_MOVE_REQ'
+  | 'MSG_DROP_REQ';
+
 /** What is written down of a request: an operator may ask later who has done it. */
 export interface Deed {
-  readonly request: string;
+  readonly request: RequestName;
   readonly address: number;
   /** Messages that it was about, or settings. */
   readonly count?: number;
@@ -71,14 +90,14 @@ export type Fields = Readonly<Record<string, unknown>>;
 export interface MessageType {
   /** The request's number in the seed's table. */
   readonly number: number;
-  readonly request: string;
-  readonly reply: string;
-  /** What the client must be allowed to do as, or with, the address in each field. */
-  readonly needs: Readonly<Partial<Record<'saddr' | 'daddr', Action>>>;
+  readonly request: RequestName;
+  readonly reply: `MSG_${string}_ACK`;
+  /** What the client must be allowed to do as, or with, the address in each field; undefined: nothing. */
+  readonly needs: { readonly saddr: Action | undefined; readonly daddr?: Action };
   /** Of saddr, as good as what it needs. */
   readonly orNeeds?: Action;
-  /** Without one the request is answered whatever its fields are. */
-  readonly schema?: Joi.ObjectSchema;
+  /** Undefined: the request is answered whatever its fields are. */
+  readonly schema: Joi.ObjectSchema | undefined;
   /**
    * @param fields the request, valid by `schema`
    * @param payload the JSON text of its field payload
@@ -156,11 +175,38 @@ export const text = (max: number): Joi.StringSchema =>
       [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a string of 1 to ${max} characters` }),
     });
 
+/** What the fields mean in any request. A schema has no others. */
+export const FIELDS = {
+  msg_type: 'which request this is: its name or its number',
+  saddr: 'who asks: the sender in SEND, the receiver in all others',
+  daddr: 'to whom: the receiver in SEND, the broker (5000) in all others',
+  id: "the message's number, chosen by its sender; ignored where it means nothing",
+  payload: 'what the message carries, any JSON value; ignored where it means nothing',
+  durability: 'who must have the message before the answer: default AIZUMI_DURABILITY',
+  dedup: 'true: this SEND may be a repetition, and adds one message however often it comes',
+  delay_ms: 'the message cannot be received before so long from now',
+  ttl_ms: 'the message is thrown away after so long',
+  traceparent: 'of W3C Trace Context; travels to the RECV. Without it the HTTP header of this name counts',
+  wait_ms: 'wait so long for a message, if none is there',
+  max: 'most messages in the reply',
+  visibility_timeout_ms: 'the lease ends so long from now',
+  details: 'true: tell more of each delivery',
+  attempt_id: 'this RECV may be a repetition: what the first one took is told again',
+  ids: 'the numbers of several messages',
+  receipt: 'the delivery that must still be held, as RECV with details tells it',
+  settings: 'what this queue does otherwise than the broker by itself; null takes one back',
+  count: 'false: this delivery was no attempt',
+  state: 'which messages',
+  cursor: 'of the page before',
+};
+
+type FieldSchemas = { readonly [Name in keyof typeof FIELDS]?: Joi.Schema };
+
 /**
  * A request's schema. Clients built on a fixed struct send all five fields every time, so id and payload are allowed
  * everywhere; `fields` says more of them where they matter. Any other field is refused by its name.
  */
-export const requestSchema = (fields: Joi.PartialSchemaMap = {}): Joi.ObjectSchema =>
+export const requestSchema = (fields: FieldSchemas = {}): Joi.ObjectSchema =>
   Joi.object({
     msg_type: Joi.any(),
     saddr: address,

@@ -6,7 +6,7 @@ import { back } from './back.js';
 import { drop } from './drop.js';
 import { faultsOf, sentenceOf } from './faults.js';
 import { isAddress, requestSchema } from './fields.js';
-import type { Broker, Client, Fields, MessageType } from './fields.js';
+import type { Broker, Client, Fields, MessageType, RequestName } from './fields.js';
 import { free } from './free.js';
 import { gbye } from './gbye.js';
 import { glanceOf } from './glance.js';
@@ -21,21 +21,24 @@ import { recv } from './recv.js';
 import { send } from './send.js';
 import { stat } from './stat.js';
 
-export const MESSAGE_TYPES: readonly MessageType[] = [
-  send,
-  recv,
-  free,
-  pushRequest,
-  pushAck,
-  helo,
-  stat,
-  gbye,
-  keep,
-  back,
-  peek,
-  move,
-  drop,
-];
+/** Does not compile while a request has no row. */
+const TYPES: { readonly [Name in RequestName]: MessageType & { readonly request: Name } } = {
+  MSG_SEND_REQ: send,
+  MSG_RECV_REQ: recv,
+  MSG_FREE_REQ: free,
+  MSG_PUSH_REQ: pushRequest,
+  MSG_PUSH_ACK: pushAck,
+  MSG_HELO_REQ: helo,
+  MSG_STAT_REQ: stat,
+  MSG_GBYE_REQ: gbye,
+  MSG_KEEP_REQ: keep,
+  MSG_BACK_REQ: back,
+  MSG_PEEK_REQ: peek,
+  MSG_MOVE_REQ: move,
+  MSG_DROP_REQ: drop,
+};
+
+export const MESSAGE_TYPES: readonly MessageType[] = Object.values(TYPES);
 
 const BY_NAME_OR_NUMBER = new Map<unknown, MessageType>(
   MESSAGE_TYPES.flatMap((type) => [

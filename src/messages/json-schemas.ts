@@ -1,7 +1,8 @@
 // The table of message types as JSON Schemas: of the requests from their Joi schemas, of the replies from their descriptions.
-import { DESCRIPTIONS, FIELDS, object } from './descriptions.js';
+import { DESCRIPTIONS, object } from './descriptions.js';
 import type { Description, JsonSchema } from './descriptions.js';
-import type { MessageType } from './fields.js';
+import { FIELDS } from './fields.js';
+import type { MessageType, RequestName } from './fields.js';
 import { MESSAGE_TYPES } from './index.js';
 
 export interface DescribedType {
@@ -14,11 +15,9 @@ export interface DescribedType {
   replySchema: JsonSchema | undefined;
 }
 
-/** @throws Error naming a message type, or a field, that is not described */
 export const describeTypes = (): DescribedType[] =>
   MESSAGE_TYPES.map((type) => {
     const description = DESCRIPTIONS[type.request];
-    if (!description) throw new Error(`${type.request} is not in src/messages/descriptions.ts`);
     const { says, replies } = description;
     const alternatives = replies.map((fields) => object({ ...headOf(type.reply), ...fields }));
     return {
@@ -41,16 +40,18 @@ interface StandardJsonSchema {
   '~standard': { jsonSchema: { input: (options: { target: 'draft-2020-12' }) => Record<string, unknown> } };
 }
 
-function requestSchemaOf({ request, number, schema }: MessageType, { says, also }: Description): JsonSchema {
+function requestSchemaOf(
+  { request, number, schema }: MessageType,
+  { says, also }: Description<RequestName>,
+): JsonSchema {
   const msg_type = { enum: [request, number] };
   if (!schema) return { type: 'object', description: says, properties: { msg_type }, required: ['msg_type'] };
   const standard = schema as unknown as StandardJsonSchema;
   const { properties, required, ...rest } = standard['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
-  const described = Object.entries({ ...(properties as Record<string, object>), msg_type }).map(([name, of]) => {
-    const description = FIELDS[name];
-    if (description === undefined) throw new Error(`the field ${name} is not in src/messages/descriptions.ts`);
-    return [name, { ...of, description }];
-  });
+  const described = Object.entries({ ...(properties as Record<string, object>), msg_type }).map(([name, of]) => [
+    name,
+    { ...of, description: FIELDS[name as keyof typeof FIELDS] },
+  ]);
   return {
     ...rest,
     description: says,

@@ -2,12 +2,13 @@
 import { BrokerError } from '../errors.js';
 import type { MessageType } from './fields.js';
 
-const refuse: Omit<MessageType, 'number' | 'request'> = {
+const refuse = {
   reply: 'MSG_PUSH_ACK',
-  needs: {},
+  needs: { saddr: undefined },
+  schema: undefined,
   handle: (): Promise<string> =>
     Promise.reject(new BrokerError('not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ')),
-};
+} satisfies Omit<MessageType, 'number' | 'request'>;
 
-export const pushRequest = { ...refuse, number: 7, request: 'MSG_PUSH_REQ' };
-export const pushAck = { ...refuse, number: 8, request: 'MSG_PUSH_ACK' };
+export const pushRequest = { ...refuse, number: 7, request: 'MSG_PUSH_REQ' } satisfies MessageType;
+export const pushAck = { ...refuse, number: 8, request: 'MSG_PUSH_ACK' } satisfies MessageType;

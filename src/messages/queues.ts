@@ -8,7 +8,9 @@ import type { Broker } from './fields.js';
 
 const MAX_ADDRESS = 0xffff_ffff;
 const DEFAULT_LIMIT = 100;
-const DECIMAL = /^(0|[1-9]\d{0,9})$/;
+const DECIMAL = /^(0|[1-9][0-9]{0,9})$/;
+/** Of the parameters prefix and cursor. */
+export const DECIMAL_PATTERN = DECIMAL.source;
 
 const whole = (min: number, max: number): Joi.StringSchema =>
   Joi.string().custom((text: string, { error }) =>
@@ -17,9 +19,10 @@ const whole = (min: number, max: number): Joi.StringSchema =>
 
 const say = (words: string) => ({ '*': `{{#label}} must be ${words}` });
 
-const PARAMETERS = Joi.object<{ prefix: string; cursor: number; limit: number }>({
+const PARAMETERS = Joi.object<{ prefix: string; cursor: string; limit: number }>({
   prefix: Joi.string().pattern(DECIMAL).default('').messages(say('the first digits of an address')),
-  cursor: whole(0, MAX_ADDRESS).default(-1).messages(say('one that GET /queues has returned')),
+  // behind the last address there is nothing, and that is no fault
+  cursor: Joi.string().pattern(DECIMAL).default('-1').messages(say('one that GET /queues has returned')),
   limit: whole(1, 1_000).default(DEFAULT_LIMIT).messages(say('an integer from 1 to 1000')),
 }).prefs({
   abortEarly: false,
@@ -45,7 +48,7 @@ export async function listQueues(parameters: unknown, { queues }: Broker, access
     throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
   }
   const { prefix, cursor: after, limit } = checked.value;
-  const { reports, last } = await list(queues, { prefix, after, limit, among });
+  const { reports, last } = await list(queues, { prefix, after: Number(after), limit, among });
   const cursor = last === undefined ? null : String(last);
   return JSON.stringify({ code: 200, status: 'OK', queues: reports.map(fieldsOf), cursor });
 }

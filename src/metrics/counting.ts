@@ -1,8 +1,8 @@
 // What one worker counts: the Observer that its layers tell.
 import { Counter, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
+import { REASONS } from '../errors.js';
 import type { Reason } from '../errors.js';
-import { STATUS_OF } from '../http/failure.js';
 import { LIMITS } from '../observer.js';
 import type { ConnectionName, ConnectionObserver, Observer } from '../observer.js';
 
@@ -110,7 +110,7 @@ function requestCounter(registry: Registry): (msgType: string, reason: Reason | 
   const counts: { labels: Record<string, string>; count: number }[] = [];
   const countOf = remember((reason: Reason | undefined) =>
     remember((msgType: string) => {
-      const code = String(reason ? STATUS_OF[reason] : 200);
+      const code = String(reason ? REASONS[reason].status : 200);
       const known = { labels: { msg_type: msgType, code, reason: reason ?? 'none' }, count: 0 };
       counts.push(known);
       return known;

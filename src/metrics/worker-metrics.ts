@@ -1,6 +1,7 @@
 // What a scrape reads of one worker: what was counted, and how it is at that moment. docs/operations.md has each metric.
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import { nodeInWords } from '../authority.js';
 import type { Memory } from '../http/memory.js';
 import type { Observer } from '../observer.js';
 import type { Replication } from '../redis/replication.js';
@@ -31,6 +32,8 @@ export interface Sources {
   readonly version: string;
   waiters: () => number;
   memory: () => Memory;
+  /** Of each key that was used here, when it was last, ms since 1970. */
+  keyUses: () => Iterable<[name: string, atMs: number]>;
   /** Whether Redis answers now. */
   redisAnswers: () => Promise<boolean>;
   replication: () => Iterable<[primary: string, replication: Replication]>;
@@ -59,7 +62,8 @@ export function createWorkerMetrics(): WorkerMetrics {
   };
 }
 
-function addSources(registry: Registry, { version, waiters, memory, redisAnswers, replication }: Sources): void {
+function addSources(registry: Registry, sources: Sources): void {
+  const { version, waiters, memory, keyUses, redisAnswers, replication } = sources;
   const gauge = (
     name: string,
     help: string,
@@ -85,13 +89,23 @@ function addSources(registry: Registry, { version, waiters, memory, redisAnswers
     for (const [use, taken] of Object.entries(memory().taken)) bytes.set({ use }, taken);
   });
   gauge('aizumi_memory_limit_bytes', 'What that may be', 'sum', [], (limit) => limit.set(memory().limit));
+  gauge(
+    'aizumi_key_last_used_timestamp_seconds',
+    'When an API key of this name was last let in; of several workers the latest',
+    'max',
+    ['key'],
+    (used) => {
+      used.reset(); // a key that was taken out of the file is gone
+      for (const [key, atMs] of keyUses()) used.set({ key }, atMs / 1e3);
+    },
+  );
   gauge('aizumi_redis_up', '1 when Redis answers; of several workers the least', 'min', [], async (up) =>
     up.set((await redisAnswers()) ? 1 : 0),
   );
   const ofPrimaries = (name: string, help: string, aggregator: 'min' | 'max', what: keyof Replication): Gauge =>
     gauge(name, help, aggregator, ['primary'], (nodes) => {
       nodes.reset();
-      for (const [primary, numbers] of replication()) nodes.set({ primary }, numbers[what]);
+      for (const [primary, numbers] of replication()) nodes.set({ primary: nodeInWords(primary) }, numbers[what]);
     });
   ofPrimaries('aizumi_replicas_in_sync', 'Replicas that are connected and keep up', 'min', 'inSync');
   ofPrimaries('aizumi_replication_nodes', 'A primary and its replicas, also those that are gone', 'max', 'nodes');

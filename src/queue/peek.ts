@@ -46,6 +46,9 @@ const CURSORS = Object.fromEntries(
   }),
 ) as Record<State, RegExp>;
 
+/** What {@link peek} returns for this state. */
+export const cursorPattern = (state: State): string => CURSORS[state].source;
+
 /** Whether {@link peek} may have returned it for this state. */
 export const isCursor = (state: State, cursor: string): boolean => CURSORS[state].test(cursor);
 

@@ -2,6 +2,7 @@
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { inWords } from '../authority.js';
 import type { Observer } from '../observer.js';
 import { parseRedisAddress } from '../redis-address.js';
 import type { RedisAccess } from '../redis-address.js';
@@ -55,7 +56,7 @@ function reportLoss(redis: RedisClient, log: Logger): void {
     else if (!reasons.has(reason)) log.warn({ reason }, 'Redis cannot be reached yet');
     reasons.add(reason);
   };
-  redis.on('error', (error: Error) => lose(error.message));
+  redis.on('error', (error: Error) => lose(inWords(error)));
   redis.on('close', () => {
     if (redis instanceof SteadyPrimary && redis.hasMovedOn)
       log.info('Redis has failed over: connecting to the new primary, requests wait');

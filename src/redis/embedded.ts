@@ -8,6 +8,7 @@ import { openDataFolder } from './embedded/data-folder.js';
 import { keepRunning } from './embedded/keep-running.js';
 import { findServerProgram } from './embedded/server-program.js';
 import { ask } from './embedded/socket-ask.js';
+import { refuseUnreadData } from './embedded/unread-data.js';
 
 export interface EmbeddedOptions {
   /** Holds all data; created if missing; one aizumi at a time. */
@@ -31,7 +32,8 @@ const ORPHAN_MS = 5000;
 /**
  * Starts a Redis server on `dataDir` and starts it again whenever it dies, until `stop()`.
  * Resolves when it answers PING, which it does when it has loaded its data.
- * Rejects with what to do: no (fitting) program, folder in use or not usable, server does not start.
+ * Rejects with what to do: no (fitting) program, folder in use or not usable,
+ * data that the server would not load, server does not start.
  */
 export async function startEmbeddedRedis({ dataDir, program, log }: EmbeddedOptions): Promise<EmbeddedRedis> {
   const found = await findServerProgram(program);
@@ -48,6 +50,7 @@ export async function startEmbeddedRedis({ dataDir, program, log }: EmbeddedOpti
   try {
     await endOrphan(socketPath, pidfile, log);
     await removeHalfRewrites(folder.dir);
+    await refuseUnreadData(folder.dir);
     const stopServer = await keepRunning({ program: found, args, dir: folder.dir, socketPath }, log);
     let stopped: Promise<void> | undefined;
     return { socketPath, program: found, stop: () => (stopped ??= stopServer().then(cleanUp)) };

@@ -1,6 +1,7 @@
 // How many nodes there are and which replicas keep up: what `quorum` and `all` mean at this moment.
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { nodeInWords } from '../authority.js';
 import type { Host, RedisAddress } from '../redis-address.js';
 import { nodeName } from './cluster.js';
 import type { RedisClient } from './connect.js';
@@ -206,7 +207,7 @@ export class ReplicationWatch {
   #noteDisk(name: string, disk: Disk): void {
     if (disk.isOnDisk === false && this.#disks.get(name)?.isOnDisk !== false)
       this.options.log.warn(
-        name === '' ? {} : { node: name },
+        name === '' ? {} : { node: nodeInWords(name) },
         'a Redis node keeps nothing on disk: SENDs at quorum and all are refused; set appendonly yes there',
       );
     this.#disks.set(name, disk);
@@ -214,7 +215,7 @@ export class ReplicationWatch {
 
   #reportSync(node: string, inSync: number, before: number | undefined): void {
     if (before === undefined || before === inSync) return;
-    const where = node === '' ? {} : { node };
+    const where = node === '' ? {} : { node: nodeInWords(node) };
     if (inSync < before) this.options.log.warn({ ...where, inSync, before }, 'a replica is no longer in sync');
     else this.options.log.info({ ...where, inSync, before }, 'a replica is in sync again');
   }

@@ -2,16 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { post } from '../support/broker.js';
 import { recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
 import {
-  LEASE_MS,
-  REDIS_NODES,
   build,
   compose,
   container,
@@ -73,14 +67,6 @@ describe('docker-compose', function () {
       expect(json.error).to.include({ reason: 'unauthenticated' });
     }
     expect(await compose('--profile', '*', 'logs', '--no-color')).not.to.include(key.slice(7));
-  });
-
-  it('takes a key that is added while it runs', async () => {
-    const make = ['node', 'dist/key.js', '--file', '/keys/keys.yaml', '--name', 'another', '--send', '1'];
-    const key = await compose('run', '--rm', '--no-TTY', 'keys', ...make);
-    const send = () => post(url, sendRequest(9_998, 1), { authorization: `Bearer ${key}` });
-    // by both workers
-    await until('it is known', async () => (await Promise.all([send(), send()])).every(({ status }) => status === 200));
   });
 
   it('runs everything without root, without a writable root and within limits', async () => {
@@ -252,32 +238,5 @@ describe('docker-compose', function () {
     console.log(`      ${requests} requests, ${Math.round(requests / seconds)} a second`);
     expect(requests).to.be.above(1_000);
     expect(failed).to.deep.equal([]);
-  });
-
-  // the commands of docs/operations.md
-  it('restores a backup of a replica into new volumes', async () => {
-    for (const id of [1, 2]) await post(url, sendRequest(15_000, id));
-    await post(url, recvRequest(15_000)); // what is leased is in the backup too
-    const leader = await primary();
-    const replica = REDIS_NODES.find((node) => node !== leader)!;
-    const folder = mkdtempSync(join(tmpdir(), 'aizumi-backup-'));
-    const file = join(folder, 'backup.rdb');
-    try {
-      await redis(replica, '--rdb', '/data/backup.rdb');
-      await compose('cp', `${replica}:/data/backup.rdb`, file);
-      for (const path of [folder, file]) chmodSync(path, 0o755);
-      await down();
-      const restore = ['--entrypoint', 'sh', 'redis-1', '/opt/aizumi/restore.sh', '/backup.rdb'];
-      await compose('run', '--rm', '--no-deps', '--no-TTY', '--volume', `${file}:/backup.rdb:ro`, ...restore);
-      await up();
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-    const received = async (): Promise<unknown> => {
-      const { json } = await post(url, recvRequest(15_000));
-      return json.id;
-    };
-    const ids = [await until('the first', received, 2 * LEASE_MS), await until('the second', received, 2 * LEASE_MS)];
-    expect(ids.sort()).to.deep.equal([1, 2]);
   });
 });

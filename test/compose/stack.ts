@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { until } from '../support/until.js';
 
 const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PORT = 18_080;
 export const LEASE_MS = 3_000;
 /** Of its own, so that a stack that is in use is not touched. */
@@ -21,6 +21,9 @@ const env = {
   STACK_NET: '172.30.88',
   AIZUMI_VISIBILITY_TIMEOUT_MS: String(LEASE_MS),
 };
+
+/** Of docker compose, for blocks of the documents: they name no project and no port. */
+export const shellEnv = { ...env, COMPOSE_PROJECT_NAME: PROJECT };
 
 /** The balancer. */
 export const url = `http://127.0.0.1:${PORT}/`;

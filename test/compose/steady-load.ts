@@ -11,8 +11,11 @@ export interface SteadyLoad {
 
 const CONNECTIONS = 50;
 
-/** @param firstQueue each connection has a queue of its own, from this one on */
-export function startSteadyLoad(url: string, perSecond: number, firstQueue: number): SteadyLoad {
+/**
+ * @param firstQueue each connection has a queue of its own, from this one on
+ * @param fields more of each SEND
+ */
+export function startSteadyLoad(url: string, perSecond: number, firstQueue: number, fields: object = {}): SteadyLoad {
   const everyMs = (1_000 * CONNECTIONS) / perSecond;
   const failed: string[] = [];
   let requests = 0;
@@ -21,7 +24,7 @@ export function startSteadyLoad(url: string, perSecond: number, firstQueue: numb
 
   async function drive(queue: number): Promise<void> {
     const client = openClient(url, 5_000);
-    const cycle = [sendRequest(queue, 1), recvRequest(queue), freeRequest(queue, 1)];
+    const cycle = [{ ...sendRequest(queue, 1), ...fields }, recvRequest(queue), freeRequest(queue, 1)];
     let dueMs = startMs + (everyMs * (queue - firstQueue)) / CONNECTIONS;
     for (let i = 0; !stopped || i % cycle.length > 0; i++) {
       await pause(Math.max(0, dueMs - performance.now()));

@@ -1,25 +1,25 @@
-// docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker.
+// docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker. A receipt
+// in a command is the one that the reply before it showed, as a reader would copy it.
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { digestOf } from '../../src/access/api-key.js';
 import type { Reason } from '../../src/errors.js';
-import { STATUS_OF } from '../../src/http/failure.js';
+import { REASONS } from '../../src/errors.js';
 import { queueKey } from '../../src/queue/keys.js';
 import { keysFile } from '../support/access.js';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
+import { TRANSCRIPT_DOCUMENTS, blocksOf } from '../support/documents.js';
 import { startRedisServer } from '../support/redis-server.js';
 import { sendRequest } from '../support/requests.js';
 import { openStore } from '../support/store.js';
 import { until } from '../support/until.js';
 
 const run = promisify(execFile);
-
-const DOCUMENTS = ['docs/protocol.md', 'README.md'];
 
 interface Stand {
   broker: TestBroker;
@@ -125,6 +125,18 @@ const MAY_DIFFER: [RegExp, string][] = [
 const comparable = (text: string): string =>
   MAY_DIFFER.reduce((result, [what, by]) => result.replace(what, by), text.replaceAll('\r', '')).trimEnd();
 
+/** What was printed in place of each receipt that a document shows. */
+const realReceipts = new Map<string, string>();
+const RECEIPT = /\d{16}:\d{13}-\d{10}/g;
+
+function noteReceipts(shown: string, printed: string): void {
+  const real = printed.match(RECEIPT) ?? [];
+  shown.match(RECEIPT)?.forEach((receipt, i) => realReceipts.set(receipt, real[i] ?? receipt));
+}
+
+const withRealReceipts = (command: string): string =>
+  command.replace(RECEIPT, (receipt) => realReceipts.get(receipt) ?? receipt);
+
 interface Transcript {
   /** Where it stands, for the test's name. */
   line: number;
@@ -132,36 +144,20 @@ interface Transcript {
   output: string;
 }
 
-interface Block {
-  line: number;
-  setUp: string;
-  transcripts: Transcript[];
-}
-
-/** A fence with its language and a name after that, if any. */
-const FENCE = /^```(\w*) ?([\w-]*)$/;
-
-/** The document's blocks ```console. Of the commands in them, those that talk to the broker and those that wait count. */
-function blocksOf(text: string): Block[] {
-  const blocks: Block[] = [];
-  let block: Block | undefined;
-  let fenced = false;
+/** The transcripts of a block. Of its commands, those that talk to the broker and those that wait count. */
+function transcriptsOf(text: string, firstLine: number): Transcript[] {
+  const transcripts: Transcript[] = [];
   let transcript: Transcript | undefined;
   text.split('\n').forEach((line, i) => {
-    const [fence, language, setUp = ''] = FENCE.exec(line) ?? [];
-    if (fence !== undefined) {
-      fenced = !fenced;
-      block = fenced && language === 'console' ? { line: i + 1, setUp, transcripts: [] } : undefined;
-      if (block) blocks.push(block);
-    } else if (block && line.startsWith('$ ')) {
-      transcript = { line: i + 1, command: line.slice(2), output: '' };
-      if (/\bcurl |^sleep /.test(transcript.command)) block.transcripts.push(transcript);
-    } else if (block && transcript) {
+    if (line.startsWith('$ ')) {
+      transcript = { line: firstLine + i, command: line.slice(2), output: '' };
+      if (/\bcurl |^sleep /.test(transcript.command)) transcripts.push(transcript);
+    } else if (transcript) {
       if (transcript.output === '' && transcript.command.endsWith('\\')) transcript.command += `\n${line}`;
       else transcript.output += `${line}\n`;
     }
   });
-  return blocks;
+  return transcripts;
 }
 
 /** Runs it as a shell would, the document's address replaced by the test's. */
@@ -184,8 +180,13 @@ describe('what the documents show', () => {
       throw new Error('these tests run curl 7.82 or newer (for its --json): install it, then try again');
   });
 
-  const written = DOCUMENTS.filter(existsSync).map((name) => ({ name, text: readFileSync(name, 'utf8') }));
-  const all = written.map(({ name, text }) => ({ name, blocks: blocksOf(text) }));
+  const all = TRANSCRIPT_DOCUMENTS.map((name) => ({
+    name,
+    text: readFileSync(name, 'utf8'),
+    blocks: blocksOf(name)
+      .filter(({ language }) => language === 'console')
+      .map(({ line, info, text }) => ({ line, setUp: info, transcripts: transcriptsOf(text, line) })),
+  }));
 
   for (const { name, blocks } of all)
     describe(name, () => {
@@ -204,7 +205,8 @@ describe('what the documents show', () => {
 
           for (const transcript of transcripts)
             it(transcript.command.slice(0, 100), async () => {
-              const printed = await outputOf(transcript.command, stand!.broker);
+              const printed = await outputOf(withRealReceipts(transcript.command), stand!.broker);
+              noteReceipts(transcript.output, printed);
               wereRun++;
               expect(comparable(printed), `line ${transcript.line}`).to.equal(comparable(transcript.output));
               for (const [, reason = ''] of printed.matchAll(/"reason":"(\w+)"/g)) shown.add(reason);
@@ -215,14 +217,14 @@ describe('what the documents show', () => {
   // suites of their own, because mocha runs a suite's own tests before the suites in it
   describe('altogether', () => {
     it('is run, every command of it', () => {
-      const commands = written.flatMap(({ text }) => text.match(/^\$ .*\bcurl .*$/gm) ?? []).length;
-      const waits = written.flatMap(({ text }) => text.match(/^\$ sleep .*$/gm) ?? []).length;
+      const commands = all.flatMap(({ text }) => text.match(/^\$ .*\bcurl .*$/gm) ?? []).length;
+      const waits = all.flatMap(({ text }) => text.match(/^\$ sleep .*$/gm) ?? []).length;
       expect(commands).to.be.above(20);
       expect(wereRun).to.equal(commands + waits);
     });
 
     it('has every reason for an error, but those that cannot be shown', () => {
-      expect([...shown, ...Object.keys(NOT_SHOWN)].sort()).to.deep.equal(Object.keys(STATUS_OF).sort());
+      expect([...shown, ...Object.keys(NOT_SHOWN)].sort()).to.deep.equal(Object.keys(REASONS).sort());
     });
   });
 });

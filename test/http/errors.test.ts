@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { expect } from 'chai';
 import type { Reason } from '../../src/errors.js';
-import { STATUS_OF } from '../../src/http/failure.js';
+import { REASONS } from '../../src/errors.js';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
 import { httpRequest, openConnection } from '../support/connection.js';
@@ -43,7 +43,7 @@ interface Expected {
 
 /** The one shape of every error, key by key. */
 function errorText({ reason, message, msgType, outcome, details = '[]' }: Expected): string {
-  const code = STATUS_OF[reason];
+  const code = REASONS[reason].status;
   return (
     `{"code":${code},"status":"${STATUS_CODES[code]}",` +
     (msgType === undefined ? '' : `"msg_type":"${msgType}",`) +
@@ -93,11 +93,12 @@ describe('http/errors', () => {
 
   function expectError({ status, text }: RawReply, expected: Expected): void {
     expect(text).to.equal(errorText(expected));
-    expect(status).to.equal(STATUS_OF[expected.reason]);
+    expect(status).to.equal(REASONS[expected.reason].status);
   }
 
   it('have the status that the design gives them', () => {
-    expect(STATUS_OF).to.deep.equal({
+    const statuses = Object.entries(REASONS).map(([reason, { status }]) => [reason, status]);
+    expect(Object.fromEntries(statuses)).to.deep.equal({
       invalid_json: 400,
       invalid_request: 400,
       unknown_msg_type: 400,

@@ -411,6 +411,12 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
         expect(await waiting()).to.equal(1);
       });
 
+    it('20 RECVs that wait, pipelined, are answered, and nothing is said of it', async () => {
+      const recv = JSON.stringify({ ...recvRequest(100), wait_ms: 300 });
+      connection.write(Buffer.concat(Array.from({ length: 20 }, () => httpRequest(recv))));
+      for (let n = 0; n < 20; n++) expect(reasonOf(await connection.reply())).to.equal('queue_empty');
+    });
+
     it('pipelined requests of all sorts, refused ones among them, are answered in their order', async () => {
       connection.write(
         Buffer.concat([

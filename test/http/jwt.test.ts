@@ -112,6 +112,9 @@ describe('http: JSON Web Tokens', () => {
       },
       /its algorithm or its signature$/,
     ],
+    'whose typ is no text': [() => issuer.token({}, {}, undefined, { typ: 1 }), /its typ must be JWT/],
+    'whose subject is no text': [() => issuer.token({}, { sub: { a: 1 } }), /its claim sub is missing or not/],
+    'whose subject is empty': [() => issuer.token({}, { sub: '' }), /its claim sub is missing or not/],
     'that is none': [() => Promise.resolve('a.b.c'), /its form, /],
   };
   for (const [which, [make, message]] of Object.entries(bad))
@@ -171,6 +174,15 @@ describe('http: JSON Web Tokens', () => {
   });
 
   describe('whose issuer fails', () => {
+    it('by sending keys without end, are answered 503, and the worker reads no more of it than it must', async () => {
+      issuer.answer('endless');
+      await start();
+      expect((await ask(await issuer.token(ALL))).status).to.equal(503);
+      expect(issuer.sent).to.be.below(20_000_000);
+      issuer.answer(200);
+      await until('it is fetched again', async () => (await ask(await issuer.token(ALL))).status === 200, 10_000);
+    });
+
     for (const [what, status] of [
       ['away', undefined],
       ['broken', 500],

@@ -2,12 +2,15 @@
 import { request as httpRequestTo } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import { startBroker } from '../support/broker.js';
 import type { Reply, TestBroker } from '../support/broker.js';
 import { httpRequest, openConnection } from '../support/connection.js';
 import type { Connection } from '../support/connection.js';
+import { patient } from '../support/patience.js';
 import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
 import { startRedisServer } from '../support/redis-server.js';
 import { until } from '../support/until.js';
@@ -17,7 +20,7 @@ const STAT = httpRequest(JSON.stringify(statRequest(1)));
 describe('http/limits', function () {
   this.timeout(30_000);
   let broker: TestBroker;
-  const open: Connection[] = [];
+  const open: { destroy(): void }[] = [];
 
   afterEach(async () => {
     for (const connection of open.splice(0)) connection.destroy();
@@ -38,6 +41,16 @@ describe('http/limits', function () {
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     response.resume();
     return response.statusCode ?? 0;
+  }
+
+  /** Connections from another address; those that the broker resets are no failure. */
+  function crowd(count: number, localAddress: string): Socket[] {
+    const { hostname, port } = new URL(broker.url);
+    const sockets = Array.from({ length: count }, () =>
+      createConnection({ host: hostname, port: Number(port), localAddress }).on('error', () => undefined),
+    );
+    open.push(...sockets);
+    return sockets;
   }
 
   const burst = (count: number, request: object): Promise<Reply[]> =>
@@ -204,6 +217,39 @@ describe('http/limits', function () {
       for (let n = 0; n < 5; n++) expect((await broker.post(sendRequest(100, 4, LARGE))).status).to.equal(200);
     });
 
+    it('of a body in very many pieces is that of the body', async () => {
+      broker = await startBroker();
+      const text = JSON.stringify(sendRequest(100, 1, 'é'.repeat(100_000)));
+      const pieces = [...Buffer.from(text)].map((byte) => Buffer.from([0x31, 0x0d, 0x0a, byte, 0x0d, 0x0a]));
+      const before = process.memoryUsage().rss;
+      const connection = await connect();
+      connection.write(
+        Buffer.concat([
+          httpRequest('', { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' } }),
+          ...pieces,
+          Buffer.from('0\r\n\r\n'),
+        ]),
+      );
+      expect((await connection.reply(patient(10_000))).status).to.equal(200);
+      expect((await broker.post(recvRequest(100))).json.payload).to.equal('é'.repeat(100_000));
+      expect(process.memoryUsage().rss - before).to.be.below(1_000_000_000);
+    });
+
+    it('is taken by connections too: a machine that has very many gets no more, and others do', async function () {
+      if (process.platform !== 'linux') this.skip();
+      broker = await startBroker({ AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '1638400' });
+      // 100 connections are all that there is room for
+      const sockets = crowd(200, '127.0.0.3');
+      try {
+        await until('those over its share are reset', () => sockets.filter((socket) => socket.closed).length >= 140);
+        expect(sockets.filter((socket) => !socket.closed)).to.have.length.within(40, 60);
+        expect(await statFrom('127.0.0.2')).to.equal(200);
+      } finally {
+        for (const socket of sockets) socket.destroy();
+      }
+      await until('there is room again', async () => (await statFrom('127.0.0.3').catch(() => 0)) === 200);
+    });
+
     it('that one client takes up leaves room for others: their requests are served', async () => {
       const keys = keysFile();
       try {
@@ -211,18 +257,54 @@ describe('http/limits', function () {
         const other = bearer(keys.add(ALL, { name: 'other' }));
         broker = await startBroker({ ...LIMIT, ...keys.env });
         const begun = httpRequest(JSON.stringify(sendRequest(100, 1, LARGE)), { headers: greedy }).subarray(0, 30_000);
-        for (let n = 0; n < 30; n++) (await connect()).write(begun);
+        const sockets = crowd(30, '127.0.0.3');
+        for (const socket of sockets) socket.write(begun);
         await until(
           'the greedy one has all that it gets',
           async () => (await broker.post(sendRequest(100, 1, LARGE), greedy)).status === 503,
         );
         for (let n = 0; n < 10; n++) {
+          expect(sockets.some((socket) => !socket.closed)).to.equal(true);
           expect((await broker.post(sendRequest(101, n, 'x'.repeat(20_000)), other)).status).to.equal(200);
           expect((await broker.post(recvRequest(101), other)).status).to.equal(200);
         }
       } finally {
         keys.delete();
       }
+    });
+  });
+
+  describe('pipelined requests', () => {
+    const closed = async (request: string, count: number): Promise<string> => {
+      broker = await startBroker();
+      const connection = await connect();
+      connection.write(request.repeat(count));
+      return connection.closed(patient(5_000));
+    };
+
+    it('without bodies are not served by the hundred: the connection is cut, and others are served', async () => {
+      for (const path of ['/livez', '/readyz', '/openapi.json', '/queues'])
+        expect((await closed(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 1_000)).length).to.be.below(200_000);
+      expect(await statFrom('127.0.0.2')).to.equal(200);
+    });
+
+    it('with bodies are cut when one packet brings more than a thousand', async () => {
+      expect(await closed('POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n', 20_000)).to.be.a('string');
+      expect(await statFrom('127.0.0.2')).to.equal(200);
+    });
+
+    it('that were counted before their bodies came are not all let in when these turn out to be batches', async () => {
+      broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '20' });
+      const text = JSON.stringify(Array.from({ length: 500 }, (_, id) => sendRequest(100, id)));
+      const request = httpRequest(text).toString();
+      const head = request.indexOf('{') - 1;
+      const connections = await Promise.all(Array.from({ length: 10 }, connect));
+      for (const connection of connections) connection.write(request.slice(0, head));
+      await until('all are admitted', async () => (await statFrom('127.0.0.2')) === 200);
+      for (const connection of connections) connection.write(request.slice(head));
+      const replies = await Promise.all(connections.map((connection) => connection.reply(patient(5_000))));
+      expect(replies.filter(({ status }) => status === 200)).to.have.length(1);
+      expect(replies.filter(({ status }) => status === 429)).to.have.length(9);
     });
   });
 

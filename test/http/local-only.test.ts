@@ -81,6 +81,7 @@ describe('http: aizumi without keys', () => {
         '127.0.0.1.evil.example',
         'evil.example:127.0.0.1',
         'a b',
+        ...['evil.example/', 'evil.example?', 'evil.example#', 'a b', 'a\\'].map((name) => `${name}.localhost`),
       ]) {
         const { status, text } = await ask({ Host });
         expect(status, Host).to.equal(403);

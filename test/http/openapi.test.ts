@@ -5,7 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { ValidateFunction } from 'ajv/dist/2020.js';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { STATUS_OF } from '../../src/http/failure.js';
+import { REASONS } from '../../src/errors.js';
 import { EXAMPLES } from '../../src/messages/examples.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import { startBroker } from '../support/broker.js';
@@ -69,13 +69,18 @@ describe('http: openapi.json', () => {
     expect(document.openapi).to.equal('3.1.0');
   });
 
-  it('has every message type, discriminated by msg_type, with an example of its request and of its reply', () => {
-    const { mapping } = document.components.schemas.Request.discriminator;
-    expect(Object.keys(mapping)).to.deep.equal(MESSAGE_TYPES.map(({ request }) => request));
+  it('has every message type, with an example of its request and of its reply', () => {
+    const { Request, Reply } = document.components.schemas;
+    expect(Request.oneOf.map(({ $ref }: { $ref: string }) => $ref.split('/').at(-1))).to.deep.equal(
+      MESSAGE_TYPES.map(({ request }) => request),
+    );
+    // by OpenAPI its values are names: a number would be none
+    expect(Request.discriminator).to.equal(undefined);
+    expect(Object.keys(Reply.discriminator.mapping)).to.include('MSG_RECV_ACK');
     for (const { request, number, reply } of MESSAGE_TYPES) {
       const schema = document.components.schemas[request];
       expect(schema.properties.msg_type.enum).to.deep.equal([request, number]);
-      const shown = EXAMPLES.filter((example) => [request, number].includes(example.request.msg_type as string));
+      const shown = EXAMPLES.filter((example) => [request, number].includes(example.request.msg_type));
       expect(shown, request).not.to.be.empty;
       for (const { name, request: value, reply: answer } of shown) {
         const post = document.paths['/'].post;
@@ -89,7 +94,7 @@ describe('http: openapi.json', () => {
 
   it('has an example with each field of each message type', () => {
     for (const { request, number } of MESSAGE_TYPES) {
-      const shown = EXAMPLES.filter((example) => [request, number].includes(example.request.msg_type as string));
+      const shown = EXAMPLES.filter((example) => [request, number].includes(example.request.msg_type));
       const fields = new Set(shown.flatMap((example) => Object.keys(example.request)));
       const { properties } = document.components.schemas[request];
       const missing = Object.keys(properties).filter((name) => !fields.has(name));
@@ -103,7 +108,7 @@ describe('http: openapi.json', () => {
 
   it('has every reason for an error, under its status', () => {
     const { reason } = document.components.schemas.Error.properties.error.properties;
-    expect(reason.enum.sort()).to.deep.equal(Object.keys(STATUS_OF).sort());
+    expect(reason.enum.sort()).to.deep.equal(Object.keys(REASONS).sort());
     const found: Record<string, number> = {};
     for (const path of Object.values<any>(document.paths))
       for (const { responses } of Object.values<any>(path))
@@ -112,8 +117,8 @@ describe('http: openapi.json', () => {
             [])
             found[each] = Number(status);
     // what has a path in the document is there
-    const { not_found: _, ...ofPaths } = STATUS_OF;
-    expect(found).to.deep.equal(ofPaths);
+    const ofPaths = Object.entries(REASONS).filter(([reason]) => reason !== 'not_found');
+    expect(found).to.deep.equal(Object.fromEntries(ofPaths.map(([reason, { status }]) => [reason, status])));
   });
 
   it('has the fields that docs/protocol.md has, and needs the same', () => {
@@ -212,6 +217,59 @@ describe('http: openapi.json', () => {
       await ask('KEEP', { id: 1, visibility_timeout_ms: 0, receipt: delivery.receipt });
       await ask('RECV', { max: 5 });
       expect((await ask('PEEK', { state: 'dead' })).messages).to.have.length(1);
+    });
+
+    /** Whether the document has it that the parameter may be so, as a URL has it. */
+    const isParameter = (path: string, name: string, value: string): boolean => {
+      const { parameters } = document.paths[path].get;
+      const i = parameters.findIndex((each: { name: string }) => each.name === name);
+      return validatorOf('paths', path, 'get', 'parameters', i, 'schema')(value);
+    };
+
+    for (const [path, name, values] of [
+      [
+        '/queues',
+        'cursor',
+        ['', '0', '7', '007', '-1', '1.5', 'x', '4294967295', '4294967296', '9999999999', '10000000000'],
+      ],
+      ['/queues', 'prefix', ['', '0', '7', '007', '-1', '1.5', 'x', '4294967295', '9999999999', '10000000000', '٣']],
+      ['/readyz', 'exclude', ['redis', '', 'Redis', 'AAA', 'redis,redis']],
+    ] as const)
+      it(`about the values of ${name} at ${path}`, async () => {
+        for (const value of values) {
+          const response = await fetch(`${story.url}${path.slice(1)}?${name}=${encodeURIComponent(value)}`);
+          expect(response.status, value).to.equal(isParameter(path, name, value) ? 200 : 400);
+          check(path, 'get', {
+            status: response.status,
+            headers: response.headers,
+            json: (await response.json()) as any,
+          });
+        }
+      });
+
+    it('about the cursors of each state', async () => {
+      const peek = { msg_type: 'MSG_PEEK_REQ', saddr: 9, daddr: 5000 };
+      const valid = ['1.0.0', '1.5.1795624577690-0000000000', '3.0.1795624577690-0', '1.0.1795624577690-0', null];
+      const others = ['', 'x', '1.0', '3.0.99999999999999999999999-5', '5.0.0', '1.0.1-1-1', '1.0.0\n', '2.0.0'];
+      for (const state of ['waiting', 'leased', 'delayed', 'dead'])
+        for (const cursor of [...valid, ...others]) {
+          const request = { ...peek, state, cursor };
+          const { status } = await story.post(request);
+          expect(status, JSON.stringify(request)).to.equal(isRequest(request) ? 200 : 400);
+        }
+    });
+
+    it('about the most that HELO may set', async () => {
+      const { maxQueueLength, maxQueueBytes } = story.config;
+      for (const [name, most] of [
+        ['max_queue_length', maxQueueLength],
+        ['max_queue_bytes', maxQueueBytes],
+      ] as const)
+        for (const value of [most, most + 1, null]) {
+          const request = { msg_type: 'MSG_HELO_REQ', saddr: 9, daddr: 5000, settings: { [name]: value } };
+          const { status } = await story.post(request);
+          expect(status, JSON.stringify(request)).to.equal(isRequest(request) ? 200 : 400);
+        }
     });
 
     it('about the rules of a whole FREE', () => {

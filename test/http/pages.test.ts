@@ -44,13 +44,22 @@ describe('http: pages', () => {
     expect(response.status).to.equal(200);
     expect(response.headers.get('content-type')).to.equal('text/html; charset=utf-8');
     const commands = unescaped(await response.text());
-    const printed = [];
-    for (const command of commands) printed.push((await run('sh', ['-c', `${command} -sS --noproxy '*'`])).stdout);
+    const printed: string[] = [];
+    let receipt = '';
+    for (const command of commands) {
+      const here = command.replace('RECEIPT', receipt);
+      const { stdout } = await run('sh', ['-c', `${here} -sS --noproxy '*'`]);
+      printed.push(
+        stdout.replace(/,"delivery":{"receipt":"([\d:-]+)",.*?}/, (_, given: string) => ((receipt = given), '')),
+      );
+    }
     expect(printed).to.deep.equal([
       '{"code":200,"status":"OK","msg_type":"MSG_SEND_ACK"}',
       '{"code":200,"status":"OK","msg_type":"MSG_RECV_ACK","saddr":1,"daddr":100,"id":12000,"payload":"hello"}',
       '{"code":200,"status":"OK","msg_type":"MSG_FREE_ACK"}',
     ]);
+    expect(commands[1]).to.include('"wait_ms":20000,"details":true');
+    expect(commands[2]).to.include('"receipt":"RECEIPT"');
   });
 
   it('show the host that the browser used', async () => {

@@ -101,7 +101,7 @@ describe('http: GET /queues', () => {
     '1.5',
     '1e3',
     '0x1',
-    '4294967296',
+    '10000000000', // 4294967296 and others of ten digits: behind the last address, an empty page
     '9'.repeat(400),
     '%2042',
     '42%00',

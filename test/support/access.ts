@@ -73,8 +73,10 @@ export interface Issuer {
     key?: KeyObject,
     header?: Record<string, unknown>,
   ): Promise<string>;
+  /** Bytes that a request for its keys was answered without end with. */
+  readonly sent: number;
   /** What requests for its keys are answered from now on. */
-  answer(status: number): void;
+  answer(status: number | 'endless'): void;
   /** Signs with another key from now on. */
   rotate(): void;
   /** Its keys cannot be fetched until it opens again. */
@@ -90,9 +92,20 @@ export async function startIssuer(): Promise<Issuer> {
   let pair = newPair();
   let generation = 1;
   let asked = 0;
-  let status = 200;
+  let status: number | 'endless' = 200;
+  let sent = 0;
   const server = createServer((_, res) => {
     asked++;
+    if (status === 'endless') {
+      const part = Buffer.alloc(65_536, ' ');
+      const write = (): void => {
+        do sent += part.length;
+        while (res.write(part) && sent < 1_000_000_000);
+        res.once('drain', write);
+      };
+      write();
+      return;
+    }
     res.statusCode = status;
     void exportJWK(pair.publicKey).then((jwk) =>
       res.end(JSON.stringify({ keys: [{ ...jwk, kid: `key-${generation}`, alg: 'ES256' }] })),
@@ -115,6 +128,9 @@ export async function startIssuer(): Promise<Issuer> {
     },
     get asked() {
       return asked;
+    },
+    get sent() {
+      return sent;
     },
     token(aizumi, changes = {}, key = pair.privateKey, header = {}) {
       const nowS = Math.floor(Date.now() / 1000);

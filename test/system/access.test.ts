@@ -97,6 +97,21 @@ describe('a process with keys', function () {
     expect(anew.stderr).to.include('its last line must be ...');
   });
 
+  it('refuses a key that npm run key revoked, at every worker, and no other', async () => {
+    const revoked = newKey();
+    const other = newKey();
+    const entries = [revoked, other].map(
+      (key, i) => `  - name: client-${i}\n    sha256: ${digestOf(key)}\n    send: [1]\n`,
+    );
+    file.write(`keys:\n${entries.join('')}...\n`);
+    const broker = await startBrokerProcess({ ...env, AIZUMI_WORKERS: '2' });
+    const status = async (key: string): Promise<number> => (await broker.post(sendRequest(2, 1), bearer(key))).status;
+    expect([await status(revoked), await status(other)]).to.deep.equal([200, 200]);
+    execFileSync(process.execPath, ['--import', 'tsx', 'src/key.ts', 'revoke', 'client-0', '--file', file.path]);
+    await until('both workers have read it', () => broker.lines('what it says now is in force').length === 2, 3_000);
+    for (let n = 0; n < 8; n++) expect([await status(revoked), await status(other)]).to.deep.equal([401, 200]);
+  });
+
   it('listens for everybody when it has keys, or when it is told that this is meant', async () => {
     const { AIZUMI_API_KEYS_FILE: path, ...without } = env;
     const refused = spawnBroker({ ...without, AIZUMI_HOST: '0.0.0.0' });

@@ -232,7 +232,7 @@ describe('k8s/components/backup/backup.sh', function () {
     try {
       await redis.set('aizumi:word', 'alone');
       program('redis-cli', `shift 4; exec env -u REDISCLI_AUTH PATH=\${PATH#*:*:} redis-cli -p ${alone.port} "$@"`);
-      const { code, output } = await run({ SENTINELS: '', NODES: '127.0.0.1', WAIT_S: '0' });
+      const { code, output } = await run({ SENTINELS: '', NODES: '127.0.0.1' });
       expect(code, output).to.equal(0);
     } finally {
       redis.disconnect();

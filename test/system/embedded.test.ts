@@ -2,7 +2,7 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,7 @@ import { pino } from 'pino';
 import { startEmbeddedRedis } from '../../src/redis/embedded.js';
 import type { EmbeddedRedis } from '../../src/redis/embedded.js';
 import { takeLock } from '../../src/redis/embedded/folder-lock.js';
+import { putCheckRdb } from '../support/check-rdb.js';
 import { patient } from '../support/patience.js';
 import { testServerProgram } from '../support/redis-server.js';
 
@@ -236,6 +237,36 @@ describe('the embedded Redis server', function () {
       .and.to.include('put back a copy of the folder');
     await writeFile(aof, whole);
     expect(await messages(await start())).to.deep.equal(['one']);
+  });
+
+  it('refuses a folder whose data it would not load, and names what does', async () => {
+    const redis = await start();
+    await addMessages(redis, 'one');
+    await using(redis, (client) => client.bgrewriteaof());
+    const folder = join(dataDir, 'appendonlydir');
+    const base = 'appendonly.aof.2.base.rdb';
+    await until('it is rewritten', async () => (await readdir(folder)).join().includes(base));
+    await redis.stop();
+
+    const manifest = join(folder, 'appendonly.aof.manifest');
+    await rename(manifest, join(temp, 'manifest'));
+    expect(await refusal(start()))
+      .to.include('but not appendonly.aof.manifest')
+      .and.to.include(base);
+    await rename(join(temp, 'manifest'), manifest);
+    expect(await messages(await start())).to.deep.equal(['one']);
+
+    const snapshot = join(temp, 'snapshot/dump.rdb');
+    await mkdir(join(temp, 'snapshot'));
+    await copyFile(join(folder, base), snapshot);
+    const message = await refusal(start(testServerProgram, join(temp, 'snapshot')));
+    expect(message).to.include('has a snapshot, dump.rdb, and no append-only file');
+    // what it says is what to do
+    putCheckRdb(temp);
+    const [, command] = /`(.*)`/.exec(message)!;
+    const env = { ...process.env, PATH: `${temp}:${process.env.PATH}` };
+    await promisify(execFile)('sh', ['-c', command!], { env });
+    expect(await messages(await start(testServerProgram, join(temp, 'snapshot')))).to.deep.equal(['one']);
   });
 
   it('names a data folder that it cannot use', async () => {

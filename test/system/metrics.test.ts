@@ -307,6 +307,29 @@ describe('metrics', function () {
     }
   });
 
+  it('tell when each key was last let in, as long as the file has its name', async () => {
+    const file = keysFile();
+    try {
+      const [used, gone] = ['used', 'gone'].map((name) => file.add({ send: [1] }, { name })) as [string, string];
+      file.add({ send: [1] }, { name: 'idle' });
+      file.add({ send: [1] }, { name: 'over', expires: '2020-01-01' });
+      await start({ AIZUMI_WORKERS: '2', ...file.env });
+      const fromS = Date.now() / 1e3;
+      const send = (key: string) =>
+        broker.post(sendRequest(2, 1), { authorization: `Bearer ${key}`, connection: 'close' });
+      for (const key of [used, gone]) for (let n = 0; n < 4; n++) expect((await send(key)).status).to.equal(200);
+      const metric = 'aizumi_key_last_used_timestamp_seconds';
+      const found = await shown('both are shown', (now) => now.values(metric, 'key').length === 2);
+      expect(found.values(metric, 'key')).to.have.members(['used', 'gone']);
+      expect(found.value(metric, { key: 'used' })).to.be.within(fromS - 1, Date.now() / 1e3 + 1);
+      file.remove(gone);
+      const left = await shown('one is left', (now) => now.values(metric, 'key').length === 1);
+      expect(left.value(metric, { key: 'used' }), 'not forgotten').to.equal(found.value(metric, { key: 'used' }));
+    } finally {
+      file.delete();
+    }
+  });
+
   it('are at GET /metrics and nowhere else', async () => {
     await start();
     const url = metricsUrl(broker);

@@ -3,9 +3,10 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Command } from 'ioredis';
 import { expect } from 'chai';
-import { ask } from '../support/ask.js';
+import { ask, infoField } from '../support/ask.js';
 import { startBroker } from '../support/broker.js';
 import type { TestBroker } from '../support/broker.js';
+import { runBlock } from '../support/documents.js';
 import { QueueLoad } from '../support/queue-load.js';
 import { freePort, testServerProgram } from '../support/redis-server.js';
 import { hasReplicas, startNode } from '../support/stack.js';
@@ -117,6 +118,11 @@ describe('redis-cli --cluster', function () {
         '--cluster-yes',
       );
     await reshard(of, to);
+    const offset = Number(await infoField(primary.port, 'replication', 'master_repl_offset'));
+    const waited = await runBlock('await-replicas', { replace: { '-h TARGET': `-p ${primary.port}` } });
+    expect(waited.code, waited.output).to.equal(0);
+    const reported = await infoField(primary.port, 'replication', 'slave0');
+    expect(Number(/offset=(\d+)/.exec(reported!)?.[1])).to.be.at.least(offset);
     await agreed(primary, replica);
     await reshard(to, of);
     await agreed(primary, replica);
@@ -136,5 +142,18 @@ describe('redis-cli --cluster', function () {
         reordered: [],
         unexpected: {},
       });
+  });
+
+  it('fails over to a replica by hand, as docs/operations.md says', async () => {
+    await stack.whole();
+    const replica = await stack.replica();
+    const replace = { '-h REPLICA': `-p ${replica.port}` };
+    await until(
+      'the replica leads',
+      async () => (await runBlock('cluster-failover', { replace })).output.includes('master'),
+      20_000,
+    );
+    await stack.whole();
+    expect(await stack.primary()).to.equal(replica);
   });
 });

@@ -136,6 +136,23 @@ describe('deploy/start-redis.sh', () => {
       remembered: EXCHANGED,
     },
   };
+  for (const script of ['start-redis.sh', 'start-single.sh'])
+    it(`refuses a folder that has only a snapshot: ${script}`, async () => {
+      mkdirSync(join(folder, 'data'));
+      writeFileSync(join(folder, 'data/dump.rdb'), 'REDIS0010');
+      writeFileSync(join(folder, 'redis-server'), STAND_INS['redis-server'], { mode: 0o755 });
+      child = spawn('sh', [`deploy/${script}`], {
+        env: { PATH: `${folder}:/usr/bin:/bin`, DATA: join(folder, 'data'), SELF: A, NODES: A, SENTINELS: '' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      });
+      for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk) => (output += String(chunk)));
+      const ended = (): boolean => child.exitCode !== null;
+      await until('it ends', ended, 10_000);
+      expect(child.exitCode, output).to.equal(1);
+      expect(output).to.include('dump.rdb, and no append-only file').and.not.to.include('STARTED');
+    });
+
   for (const [when, facts] of Object.entries(replicas))
     it(`starts a replica that may not be elected when ${when}`, async () => {
       start(facts);

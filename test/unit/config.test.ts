@@ -2,8 +2,9 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { expect } from 'chai';
 import { ConfigError, SETTING_NAMES, loadConfig } from '../../src/config.js';
+import type { Config } from '../../src/config.js';
 
-const DEFAULTS = {
+const DEFAULTS: Config = {
   host: '127.0.0.1',
   port: 8080,
   allowAnonymous: false,
@@ -13,6 +14,7 @@ const DEFAULTS = {
   jwtJwksUrl: undefined,
   jwtPublicKeyFile: undefined,
   workers: 1,
+  keepAliveMs: 65_000,
   probePort: undefined,
   tlsCertFile: undefined,
   tlsKeyFile: undefined,
@@ -110,6 +112,7 @@ describe('config', () => {
       AIZUMI_JWT_AUDIENCE: 'aizumi',
       AIZUMI_JWT_JWKS_URL: 'https://issuer.example/jwks.json',
       AIZUMI_WORKERS: '4',
+      AIZUMI_KEEP_ALIVE_MS: '620000',
       AIZUMI_PROBE_PORT: '8081',
       AIZUMI_TLS_CERT_FILE: 'package.json',
       AIZUMI_TLS_KEY_FILE: 'package.json',
@@ -171,6 +174,7 @@ describe('config', () => {
       jwtJwksUrl: 'https://issuer.example/jwks.json',
       jwtPublicKeyFile: undefined,
       workers: 4,
+      keepAliveMs: 620_000,
       probePort: 8081,
       tlsCertFile: resolve('package.json'),
       tlsKeyFile: resolve('package.json'),

@@ -4,9 +4,11 @@ import { expect } from 'chai';
 import { ACTIONS } from '../../src/access/permissions.js';
 import { SETTING_NAMES, loadConfig } from '../../src/config.js';
 import type { Config } from '../../src/config.js';
-import { STATUS_OF } from '../../src/http/failure.js';
+import { REASONS } from '../../src/errors.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import * as keys from '../../src/queue/keys.js';
+import { RUN_DOCUMENTS, blocksOf, shellBlocks } from '../support/documents.js';
+import { SETTINGS } from '../../src/settings.js';
 
 const read = (name: string): string => readFileSync(name, 'utf8');
 const written = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
@@ -28,11 +30,19 @@ function tableOf(text: string, ...columns: string[]): string[][] {
   );
 }
 
+/** Links become their words. */
+const withoutLinks = <T>(value: T): T =>
+  JSON.parse(JSON.stringify(value).replace(/\[([^[\]]*)\]\([^()]*\)/g, '$1')) as T;
+
 describe('docs/protocol.md', () => {
-  it('has every reason for an error with its status, and no other', () => {
-    const rows = tableOf(read('docs/protocol.md'), 'status', 'reason');
-    const table = rows.map(([status, reason]) => [reason, Number(status)]);
-    expect(table.sort()).to.deep.equal(Object.entries(STATUS_OF).sort());
+  it('has every reason for an error with its status, meaning and what to do, and no other', () => {
+    const rows = tableOf(read('docs/protocol.md'), 'status', 'reason', 'when', 'what to do');
+    const table = rows.map(([status, reason, meaning, retry]) => [reason, { status: Number(status), meaning, retry }]);
+    const expected = Object.entries(REASONS).map(([reason, { status, meaning, retry }]) => [
+      reason,
+      { status, meaning, retry },
+    ]);
+    expect(Object.fromEntries(withoutLinks(table))).to.deep.equal(Object.fromEntries(expected));
   });
 
   it('has every message type with its number and its reply, and no other', () => {
@@ -46,9 +56,9 @@ describe('docs/security.md', () => {
   it('says what every message type needs', () => {
     const rows = tableOf(read('docs/security.md'), 'request', 'needs');
     const needs = MESSAGE_TYPES.map(({ request, needs, orNeeds }) => {
-      const all = Object.entries(needs).map(
-        ([field, action]) => `${action}${orNeeds ? ` or ${orNeeds}` : ''} of ${field}`,
-      );
+      const all = Object.entries(needs)
+        .filter(([, action]) => action)
+        .map(([field, action]) => `${action}${orNeeds ? ` or ${orNeeds}` : ''} of ${field}`);
       return [request, all.join(', ') || '–'];
     });
     expect(rows.map(([request, cell = '']) => [request, cell.replaceAll('`', '')])).to.deep.equal(needs);
@@ -91,7 +101,7 @@ describe('docs/tls.md', () => {
 describe('docs/lifecycle.md', () => {
   it('says where every reason for an error arises', () => {
     const text = read('docs/lifecycle.md');
-    expect(Object.keys(STATUS_OF).filter((reason) => !text.includes(`\`${reason}\``))).to.deep.equal([]);
+    expect(Object.keys(REASONS).filter((reason) => !text.includes(`\`${reason}\``))).to.deep.equal([]);
   });
 });
 
@@ -107,14 +117,55 @@ describe('docs/durability.md', () => {
 });
 
 describe('README.md', () => {
-  it('has every setting with its default, and no other', () => {
+  it('has every setting with its default and what it is, in the order of the table in the code, and no other', () => {
     const defaults = loadConfig({});
-    const documented = tableOf(read('README.md'), 'variable', 'default').map(([name = '', value = '']) => {
-      if (value === '–') return [name, undefined];
-      // a relative folder becomes an absolute one, a number a number: as the broker itself would read it
-      return [name, loadConfig({ [name]: value })[propertyOf(name)]];
+    const documented = tableOf(read('README.md'), 'variable', 'default', 'what it is').map(
+      ([name = '', value = '', what]) => {
+        // a relative folder becomes an absolute one, a number a number: as the broker itself would read it
+        const read = value === '–' ? undefined : loadConfig({ [name]: value })[propertyOf(name)];
+        return [name, read, what];
+      },
+    );
+    const expected = Object.entries(SETTINGS).map(([name, { says }]) => {
+      const variable = `AIZUMI_${name}`;
+      return [variable, defaults[propertyOf(variable)], says];
     });
-    expect(documented).to.deep.equal(SETTING_NAMES.map((name) => [name, defaults[propertyOf(name)]]));
+    expect(documented).to.deep.equal(expected);
+  });
+});
+
+describe('what people paste', () => {
+  const blocks = shellBlocks();
+  const placeOf = ({ document, line }: { document: string; line: number }): string => `${document}:${line}`;
+
+  it('is run by a test, or says why no test can', () => {
+    expect(blocks.length).to.be.above(20);
+    const silent = blocks.filter(({ name, notRun }) => (name === undefined) === (notRun === undefined));
+    const advice = 'put `<!-- run: NAME, by test/… -->` before the block, or `(Not run by a test: …)` under it';
+    expect(silent.map(placeOf), advice).to.deep.equal([]);
+  });
+
+  it('is asked for by the test that is named', () => {
+    const forgotten = blocks.filter(
+      ({ name, test }) => name !== undefined && !(existsSync(test!) && read(test!).includes(`'${name}'`)),
+    );
+    expect(forgotten.map(placeOf)).to.deep.equal([]);
+    const names = blocks.flatMap(({ name }) => name ?? []);
+    expect(names).to.deep.equal([...new Set(names)]);
+  });
+
+  it('names steps of npm run test:cluster that there are', () => {
+    const steps = read('test/cluster/steps.ts');
+    const named = blocks.flatMap(({ notRun = '' }) =>
+      [...notRun.matchAll(/step\s`([\w-]+)`/g)].map(([, step]) => step!),
+    );
+    expect(named).to.include.members(['backup', 'hand-over']);
+    expect(named.filter((step) => !new RegExp(`^  '?${step}'?: `, 'm').test(steps))).to.deep.equal([]);
+  });
+
+  it('is not hidden in a block without a language', () => {
+    const unnamed = RUN_DOCUMENTS.flatMap(blocksOf).filter(({ language }) => language === '');
+    expect(unnamed.map(placeOf)).to.deep.equal([]);
   });
 });
 
@@ -142,3 +193,71 @@ for (const name of written)
       expect(links.filter((link) => !existsSync(new URL(link, base)))).to.deep.equal([]);
     });
   });
+
+describe('docs/adr', () => {
+  const adr = (number: string): string => {
+    const name = readdirSync('docs/adr').find((file) => file.startsWith(number)) ?? '';
+    // a sentence may go over two lines
+    return read(`docs/adr/${name}`).replace(/\s+/g, ' ');
+  };
+
+  /** The value of a constant in the source, as it stands there: a number, or a product or quotient of numbers. */
+  const constant = (file: string, name: string): number => {
+    const [, value] =
+      new RegExp(`^(?:export )?const ${name} = ([\\d_ .*/<]+);`, 'm').exec(read(`src/${file}.ts`)) ?? [];
+    if (value === undefined) throw new Error(`src/${file}.ts has no constant ${name}`);
+    const [first = 0, ...rest] = value
+      .replaceAll('_', '')
+      .split(/ (?:\*|\/|<<) /)
+      .map(Number);
+    const [, operator] = / (\*|\/|<<) /.exec(value) ?? [];
+    return rest.reduce((a, b) => (operator === '*' ? a * b : operator === '/' ? a / b : a << b), first);
+  };
+
+  for (const [number, file, name, words] of [
+    ['0002', 'queue/queue-lengths', 'FASTEST_GROWTH_PER_MS', (n: number) => `at most ${n} messages per millisecond`],
+    ['0002', 'queue/queue-lengths', 'FASTEST_GROWTH_PER_MS', (n: number) => `room for fewer than ${n} messages`],
+    ['0002', 'queue/queue-lengths', 'STALE_MS', (n: number) => `counts for ${n / 1e3} s`],
+    [
+      '0002',
+      'queue/queue-lengths',
+      'MEASURED_PART',
+      (n: number) => (n === 1 / 16 ? 'each sixteenth of the limit' : '?'),
+    ],
+    ['0002', 'queue/register', 'ROUND_MS', (n: number) => `the register every ${n / 1e3} s`],
+    ['0005', 'redis/join-writes', 'TURNS', (n: number) => `for up to ${n} turns of the event loop`],
+    ['0005', 'redis/join-writes', 'ENOUGH', (n: number) => `until there is ${n / 2 ** 20} MiB of it`],
+    [
+      '0008',
+      'queue/slices',
+      'SLICE_MESSAGES',
+      (n: number) => `a slice ([limits](../limits.md#many-messages-at-once)): ${n} messages`,
+    ],
+    ['0008', 'queue/slices', 'SLICE_BYTES', (n: number) => `and ${n / 1024} KiB made due`],
+    ['0014', 'redis/watch-commands', 'TIMED', (n: number) => `One command in ${n} is timed`],
+    ['0014', 'queue/busiest', 'IN_A_ROUND', (n: number) => `looks at ${n.toLocaleString('en-US')} and`],
+    ['0014', 'queue/busiest', 'AT_ONCE', (n: number) => `${n} in a packet`],
+    ['0014', 'metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
+    ['0014', 'log-repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
+    ['0014', 'log-repeats', 'TELL_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
+    ['0014', 'log-repeats', 'QUIET_MS', (n: number) => `after ${n / 1e3} s of silence`],
+    ['0017', 'redis/group-commit', 'WAIT_SHARE', (n: number) => `up to ${n} of AIZUMI_DURABILITY_TIMEOUT_MS`],
+  ] as const)
+    it(`${number} has ${name} of src/${file}.ts: “${words(constant(file, name))}”`, () =>
+      expect(adr(number)).to.include(words(constant(file, name))));
+
+  it('0004 says of every script what Redis may refuse of it', () => {
+    const scripts = readdirSync('src/queue').filter((name) => name.endsWith('.lua'));
+    const flagOf = (script: string): string => /^#!lua(?: flags=(.*))?\n/.exec(read(`src/queue/${script}`))?.[1] ?? '';
+    const points = read('docs/adr/0004-a-full-redis-can-be-emptied.md').split('\n- ').slice(1);
+    for (const [point, flag] of [
+      ['**What adds', ''],
+      ['**What empties', 'allow-oom'],
+      ['**What looks', 'no-writes'],
+    ] as const) {
+      const text = points.find((each) => each.startsWith(point))?.split('\n\n')[0] ?? '';
+      const named = (text.match(/[\w-]+\.lua/g) ?? []).sort();
+      expect(named, point).to.deep.equal(scripts.filter((script) => flagOf(script) === flag).sort());
+    }
+  });
+});

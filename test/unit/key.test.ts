@@ -1,6 +1,16 @@
-// The maker of keys, as a person runs it.
+// The program for keys, as a person runs it.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,7 +50,7 @@ describe('key', function () {
       [200, 299],
     ]);
     expect(access.ranges('administer')).to.deep.equal([]);
-    expect(stderr).to.include('send: [ 100, 7 ]').and.not.to.include(stdout.trim().slice(7));
+    expect(stderr).to.include('send: [100, 7]').and.not.to.include(stdout.trim().slice(7));
   });
 
   for (const name of ['keys.yaml', 'keys.json'])
@@ -100,6 +110,131 @@ describe('key', function () {
     writeFileSync(at('keys.yaml'), 'keys: [');
     const { code, stdout } = await make('--name', 'a', '--send', '1', '--file', at('keys.yaml'));
     expect([code, stdout, readFileSync(at('keys.yaml'), 'utf8')]).to.deep.equal([1, '', 'keys: [']);
+  });
+
+  describe('list, show and revoke', () => {
+    const digest = (digits: string): string => digits.repeat(64 / digits.length);
+    const FILE = `# ours
+keys:
+  - name: billing # since 2026
+    sha256: ${digest('ab')}
+    send: [100]
+    to: [200-299]
+    expires: 2999-07-01
+  # the shop
+  - name: shop
+    sha256: ${digest('cd')}
+    receive: ["*"]
+    expires: 2020-01-01
+  # the shop's second
+  - name: shop
+    sha256: ${digest('ef')}
+    look: [${Array.from({ length: 40 }, (_, n) => n).join(', ')}]
+  # the end
+...
+`;
+    const text = (): string => readFileSync(at('keys.yaml'), 'utf8');
+    const inFile = (...args: string[]): ReturnType<typeof make> => make(...args, '--file', at('keys.yaml'));
+    beforeEach(() => writeFileSync(at('keys.yaml'), FILE, { mode: 0o640 }));
+
+    it('list whose keys there are, what they may do and until when, without a digest', async () => {
+      const { code, stdout, stderr } = await inFile('list');
+      expect([code, stderr]).to.deep.equal([0, '']);
+      expect(stdout.trimEnd().split('\n')).to.deep.equal([
+        'NAME     SEND  TO       RECEIVE  LOOK                              ADMINISTER  EXPIRES',
+        'billing  100   200-299  –        –                                 –           2999-07-01',
+        'shop     –     *        *        –                                 –           2020-01-01 (expired)',
+        'shop     –     *        –        0,1,2,3,4,5,6,7,8,9,10,11,12,13…  –           never',
+      ]);
+      const json = await inFile('list', '--json');
+      expect((JSON.parse(json.stdout) as unknown[])[0]).to.deep.equal({
+        name: 'billing',
+        send: [100],
+        to: ['200-299'],
+        receive: [],
+        look: [],
+        administer: [],
+        expires: '2999-07-01',
+        expired: false,
+      });
+      expect(stdout + json.stdout).not.to.match(/(ab|cd|ef){4}/);
+    });
+
+    it('show one name as a whole, with what tells its keys apart', async () => {
+      const { stdout } = await inFile('show', 'shop');
+      expect(stdout).to.include('id          cdcdcdcd\n').and.to.include('id          efefefef\n');
+      expect(stdout).to.include(',37,38,39\n').and.not.to.include('billing');
+    });
+
+    it('revoke a key, and leave comments, order, mode and all else as they are', async () => {
+      expect((await inFile('revoke', 'shop', '--id', 'CDCDCDCD')).stdout).to.match(/^a key of shop revoked, 1 left: /);
+      const gone = FILE.slice(FILE.indexOf('  # the shop\n'), FILE.indexOf("  # the shop's second"));
+      expect(text()).to.equal(FILE.replace(gone, ''));
+      expect(statSync(at('keys.yaml')).mode & 0o777).to.equal(0o640);
+      expect((await inFile('revoke', 'shop')).code).to.equal(0);
+      expect((await inFile('revoke', 'billing')).code).to.equal(0);
+      expect(readKeys(text()).size).to.equal(0);
+      expect(text())
+        .to.match(/^# ours\n/)
+        .and.to.match(/\n\.\.\.\n$/);
+      expect(readdirSync(folder)).to.deep.equal(['keys.yaml']);
+    });
+
+    it('revoke in JSON, through a link, and all keys of a name', async () => {
+      const keys = ['ab', 'cd', 'ef'].map((each, i) => ({
+        name: i === 1 ? 'a' : 'b',
+        sha256: digest(each),
+        send: [i],
+      }));
+      writeFileSync(at('real.json'), JSON.stringify({ keys }), { mode: 0o664 });
+      chmodSync(at('real.json'), 0o664);
+      symlinkSync('real.json', at('keys.json'));
+      expect((await make('revoke', 'b', '--all', '--file', at('keys.json'))).stdout).to.match(
+        /^2 keys of b revoked, 0 /,
+      );
+      expect(JSON.parse(readFileSync(at('real.json'), 'utf8'))).to.deep.equal({ keys: [keys[1]] });
+      expect(lstatSync(at('keys.json')).isSymbolicLink()).to.equal(true);
+      expect(statSync(at('real.json')).mode & 0o777, 'whatever the umask').to.equal(0o664);
+    });
+
+    const refused: Record<string, [args: string[], words: RegExp]> = {
+      'two keys of one name': [
+        ['revoke', 'shop'],
+        /^shop has 2 keys: .*--id.*--all\ncdcdcdcd: .*expired\)\nefefefef: /,
+      ],
+      'an ID that none has': [
+        ['revoke', 'shop', '--id', 'abababab'],
+        /^shop has no key with the ID abababab: give --id/,
+      ],
+      'a name that is nearly one': [['revoke', 'Biling'], /has no key of Biling: did you mean billing\?$/m],
+      'a name that is none': [['show', 'nobody-knows'], /has no key of nobody-knows: key list shows/],
+      'no name': [['revoke'], /^give one name: key revoke NAME/],
+    };
+    for (const [what, [args, words]] of Object.entries(refused))
+      it(`refuse ${what}, and say what to do`, async () => {
+        const { code, stdout, stderr } = await inFile(...args);
+        expect([code, stdout, text()]).to.deep.equal([1, '', FILE]);
+        expect(stderr)
+          .to.match(words)
+          .and.not.to.match(/^\s+at /m);
+      });
+
+    it('lose no change that another makes at the same moment', async () => {
+      writeFileSync(at('keys.yaml.new'), '');
+      const { code, stderr } = await inFile('revoke', 'billing');
+      expect([code, text()]).to.deep.equal([1, FILE]);
+      expect(stderr).to.include(`if nobody makes one, remove ${at('keys.yaml.new')}`);
+    });
+
+    it('know the file from AIZUMI_API_KEYS_FILE, and ask for it otherwise', async () => {
+      expect((await make('list')).stderr).to.match(/^give --file FILE, or set AIZUMI_API_KEYS_FILE/);
+      process.env.AIZUMI_API_KEYS_FILE = at('keys.yaml');
+      try {
+        expect((await make('list')).stdout).to.include('billing');
+      } finally {
+        delete process.env.AIZUMI_API_KEYS_FILE;
+      }
+    });
   });
 
   it('tells how it is used', async () => expect((await make()).stdout).to.match(/^usage: key /));

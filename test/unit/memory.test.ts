@@ -46,11 +46,11 @@ describe('http/memory', () => {
     first.take('requests', 10);
     const second = memory.of('a');
     second.take('replies', 20);
-    expect(memory.taken).to.deep.equal({ requests: 10, replies: 20, waits: 0 });
+    expect(memory.taken).to.deep.equal({ connections: 0, requests: 10, replies: 20, waits: 0 });
     expect(second.taken).to.equal(30);
     first.give('requests', 10);
     second.give('replies', 20);
-    expect(memory.taken).to.deep.equal({ requests: 0, replies: 0, waits: 0 });
+    expect(memory.taken).to.deep.equal({ connections: 0, requests: 0, replies: 0, waits: 0 });
     expect(memory.free).to.equal(1_000);
     expect(memory.of('a')).to.not.equal(first);
   });

@@ -57,6 +57,9 @@ find_replica() {
   facts=$(cli "$primary" 6379 INFO replication)
   lineage=$(info master_replid "$facts") offset=$(info master_repl_offset "$facts")
   case $facts in *role:master*) ;; *) why="$primary does not say that it leads" && return 1 ;; esac
+  if [ -z "$SENTINELS" ]; then
+    case $facts in *connected_slaves:0*) source=$primary && return ;; esac # one Redis: there is no replica to wait for
+  fi
   why='no replica is in step'
   for each in $NODES; do
     facts=$(cli "$each" 6379 INFO replication)

@@ -1,0 +1,8 @@
+# Sourced; POSIX sh. refuse_unread_data FOLDER: ends with 1 where Redis would start empty beside a snapshot.
+# With `appendonly yes` it loads its append-only file alone, and says nothing about a snapshot without one.
+refuse_unread_data() {
+  [ -e "$1/dump.rdb" ] && [ -z "$(ls "$1/appendonlydir" 2>/dev/null)" ] || return 0
+  echo "start: $1 has a snapshot, dump.rdb, and no append-only file, so that Redis would start empty. To load the snapshot," \
+    "run restore.sh with it (docs/operations.md, Backup and restore); to start without its messages, move it away" >&2
+  exit 1
+}

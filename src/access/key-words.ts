@@ -1,0 +1,82 @@
+// Entries of AIZUMI_API_KEYS_FILE as a person or a program reads them: never with a digest, of which a key cannot be made but which
+// nobody needs to see.
+import { isExpired } from './keys-file.js';
+import type { Entry } from './keys-file.js';
+import { ACTIONS } from './permissions.js';
+
+/** Characters of a cell in the table; `show` has the whole. */
+const WIDEST = 32;
+const NAMES_SHOWN = 5;
+/** What a typing error changes, and half of a short name. */
+const MOST_EDITS = 3;
+
+/** Tells the keys of one name apart. */
+export const idOf = ({ sha256 }: Entry): string => sha256.slice(0, 8).toLowerCase();
+
+/** What --json prints of an entry; a permission that is not named is as it counts. */
+export const jsonOf = (entry: Entry): object => ({
+  name: entry.name,
+  ...Object.fromEntries(ACTIONS.map((action) => [action, entry[action] ?? (action === 'to' ? ['*'] : [])])),
+  expires: entry.expires ?? null,
+  expired: isExpired(entry),
+});
+
+/** A line for each entry under a line of names of columns. */
+export function tableOf(entries: readonly Entry[]): string {
+  const head = ['NAME', ...ACTIONS.map((action) => action.toUpperCase()), 'EXPIRES'];
+  const rows = entries.map((entry) => cellsOf(entry).map((cell, i) => (i === 0 ? cell : shortened(cell))));
+  const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => (row[i] as string).length)));
+  const line = (row: string[]): string => row.map((cell, i) => cell.padEnd(widths[i] as number)).join('  ');
+  return [head, ...rows].map((row) => line(row).trimEnd()).join('\n');
+}
+
+/** An entry in lines: its field, and what that says. */
+export function linesOf(entry: Entry): string {
+  const [name = '', ...rest] = cellsOf(entry);
+  const values = [name, idOf(entry), ...rest];
+  return ['name', 'id', ...ACTIONS, 'expires'].map((field, i) => `${field.padEnd(12)}${values[i]}`).join('\n');
+}
+
+/** In a few words, beside another of its name. */
+export function summaryOf(entry: Entry): string {
+  const [, ...cells] = cellsOf(entry);
+  const granted = ACTIONS.flatMap((action, i) =>
+    cells[i] === '–' ? [] : [`${action} ${shortened(cells[i] as string)}`],
+  );
+  return `${idOf(entry)}: ${granted.join(', ')}; expires ${cells.at(-1)}`;
+}
+
+/** Names that somebody may have meant, the closest first. */
+export function closeNames(name: string, entries: readonly Entry[]): string[] {
+  const wanted = name.toLowerCase();
+  const isClose = (other: string, edits: number): boolean =>
+    edits <= Math.min(MOST_EDITS, wanted.length / 2) || other.includes(wanted) || wanted.includes(other);
+  return [...new Set(entries.map((entry) => entry.name))]
+    .map((known) => ({ known, edits: editsBetween(wanted, known.toLowerCase()) }))
+    .filter(({ known, edits }) => isClose(known.toLowerCase(), edits))
+    .sort((a, b) => a.edits - b.edits)
+    .slice(0, NAMES_SHOWN)
+    .map(({ known }) => known);
+}
+
+function cellsOf(entry: Entry): string[] {
+  const { name, expires = 'never' } = entry;
+  const lists = ACTIONS.map((action) => entry[action]?.join(',') ?? (action === 'to' ? '*' : ''));
+  return [name, ...lists.map((list) => list || '–'), isExpired(entry) ? `${expires} (expired)` : expires];
+}
+
+const shortened = (text: string): string => (text.length > WIDEST ? `${text.slice(0, WIDEST - 1)}…` : text);
+
+/** Levenshtein's distance. */
+function editsBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const above = row;
+    row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (above[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(change, (above[j] as number) + 1, (row[j - 1] as number) + 1));
+    }
+  }
+  return row[b.length] as number;
+}
