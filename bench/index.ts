@@ -85,6 +85,7 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '20' },
       quiet: { type: 'string', default: '5' },
       only: { type: 'string', default: '' },
+      together: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
@@ -97,6 +98,7 @@ async function main(): Promise<void> {
       seconds: Number(values.seconds),
       quietSeconds: Number(values.quiet),
       only: values.only.split(',').filter(Boolean),
+      together: values.together,
       say,
     });
     console.log([...machineLines(repository, program, folder), '', table].join('\n'));

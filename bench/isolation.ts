@@ -1,6 +1,7 @@
-// npm run bench -- isolation [--seconds 20] [--quiet 5] [--only B1,B9] [--worker dist/index.js]: what one client does to another.
-// A victim with a key of its own does SEND, RECV, FREE at 200 a second: alone, then beside each of the inputs in
-// isolation-inputs.ts, which one client sends as fast as it can. Each has a Redis and a worker of its own.
+// npm run bench -- isolation [--seconds 20] [--quiet 5] [--only B1,B9] [--together] [--worker dist/index.js]: what one client does
+// to another. A victim with a key of its own does SEND, RECV, FREE at 200 a second: alone, then beside each of the inputs in
+// isolation-inputs.ts, which one client sends as fast as it can. Each has a Redis and a worker of its own. --together: all of
+// them at once, but for those that need settings of their own. --worker may be a shell script that starts it in a cgroup.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -26,6 +27,7 @@ const MOST_TIMES = 3;
 const MOST_MS = 50;
 /** As docker-compose.yml has it. */
 const REDIS_MEMORY = '256mb';
+const SHARES = { AIZUMI_MAX_QUEUE_BYTES: '134217728', AIZUMI_MAX_CLIENT_BYTES: '67108864' };
 const KEYS = { victim: 'aizumi_victim', flood: 'aizumi_flood' };
 
 interface Options {
@@ -35,6 +37,8 @@ interface Options {
   quietSeconds: number;
   /** The beginnings of the inputs' names; empty: all. */
   only: readonly string[];
+  /** All at once. */
+  together: boolean;
   say: (text: string) => void;
 }
 
@@ -44,7 +48,7 @@ interface Times {
 }
 
 interface Row {
-  input: Input;
+  input: Pick<Input, 'name' | 'says' | 'env'>;
   quiet: Times;
   flooded: Times;
   died: boolean;
@@ -57,14 +61,18 @@ export async function measureIsolation(options: Options): Promise<string> {
   const isAsked = ({ name }: Input): boolean =>
     options.only.length === 0 || options.only.some((start) => name.startsWith(start));
   const rows: Row[] = [];
-  for (const input of INPUTS.filter(isAsked)) {
-    rows.push(await measure(input, options));
+  const asked = INPUTS.filter(isAsked);
+  const parts = asked.filter(({ env }) => env === undefined);
+  const all: Row['input'] = { name: 'together', says: `${parts.length} of these at once` };
+  for (const input of options.together ? [all] : asked) {
+    rows.push(await measure(input, options.together ? parts : [input as Input], options));
     options.say(lineOf(rows.at(-1) as Row));
   }
   return [HEAD, ...rows.map(lineOf)].join('\n');
 }
 
-async function measure(input: Input, { program, conf, seconds, quietSeconds, say }: Options): Promise<Row> {
+async function measure(input: Row['input'], parts: readonly Input[], options: Options): Promise<Row> {
+  const { program, conf, seconds, quietSeconds, say } = options;
   say(`${input.name}: ${input.says}`);
   const name = input.name.replaceAll(' ', '-');
   const redis = await startRedis(name, conf, ['--maxmemory', REDIS_MEMORY]);
@@ -72,19 +80,19 @@ async function measure(input: Input, { program, conf, seconds, quietSeconds, say
   const worker = await startWorker(
     program,
     redis,
-    { AIZUMI_API_KEYS_FILE: keysFile(), ...input.env },
+    { AIZUMI_API_KEYS_FILE: keysFile(), ...SHARES, ...input.env },
     () => (fate.died = true),
   );
-  const child = (what: string) =>
-    fork(fileURLToPath(new URL('./isolation-flood.ts', import.meta.url)), [input.name, worker.url, KEYS.flood, what]);
-  if (input.prepare) await once(child('prepare'), 'exit');
+  const child = ({ name: part }: Input, what: string) =>
+    fork(fileURLToPath(new URL('./isolation-flood.ts', import.meta.url)), [part, worker.url, KEYS.flood, what]);
+  for (const part of parts) if (part.prepare) await once(child(part, 'prepare'), 'exit');
   const quiet = await victim(worker.url, quietSeconds, () => fate.died);
-  const flood = child('flood');
-  const floodEnded = once(flood, 'exit');
+  const floods = parts.map((part) => child(part, 'flood'));
+  const ended = Promise.all(floods.map((flood) => once(flood, 'exit')));
   const memory = watchMemory(worker, redis);
   const flooded = await victim(worker.url, seconds, () => fate.died);
-  flood.kill('SIGKILL');
-  await floodEnded;
+  for (const flood of floods) flood.kill('SIGKILL');
+  await ended;
   const { workerMb, redisMb } = memory.stop();
   if (!fate.died) await worker.stop();
   await redis.stop();

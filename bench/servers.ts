@@ -81,7 +81,15 @@ export async function startWorker(
     ...settings,
     NODE_ENV: 'production',
   };
-  return startHttp('worker', port, '/readyz', [program], all, onDeath);
+  return startHttp(
+    'worker',
+    port,
+    '/readyz',
+    [program],
+    all,
+    onDeath,
+    program.endsWith('.sh') ? 'sh' : process.execPath,
+  );
 }
 
 /** floor.mjs or native.mjs. */
@@ -115,8 +123,9 @@ async function startHttp(
   args: string[],
   env: NodeJS.ProcessEnv,
   onDeath?: () => void,
+  command = process.execPath,
 ): Promise<HttpServer> {
-  const child = start(name, process.execPath, args, env, onDeath);
+  const child = start(name, command, args, env, onDeath);
   const url = `http://127.0.0.1:${port}`;
   await ready(name, async () => (await fetch(url + probe)).ok);
   return { pid: pidOf(child), url, stop: () => end(child, 'SIGTERM') };

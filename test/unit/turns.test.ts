@@ -45,6 +45,11 @@ describe('queue/turns', () => {
       await new Promise(setImmediate);
     }
   };
+  afterEach('nothing waits until its time is up: nobody would hear of its failure then', async () => {
+    while (underWay.size > 0) await ended(...underWay.keys());
+    expect(turns.waiting).to.equal(0);
+  });
+
   const failure = async (promise: Promise<unknown>): Promise<BrokerError> =>
     promise.then(
       () => expect.fail('it was done'),
