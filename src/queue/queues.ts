@@ -4,6 +4,8 @@ import { nodeOf } from '../redis/cluster.js';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
+import { queueKey } from './keys.js';
+import { LightTurns } from './light-turns.js';
 import { MessageSizes } from './message-sizes.js';
 import { QueueLengths } from './queue-lengths.js';
 import { Shares } from './shares.js';
@@ -52,6 +54,9 @@ type RecvArguments = [
   mostText: number,
   slice: number,
   goesOn: string,
+  room: number,
+  envelope: number,
+  mostTold: number,
 ];
 type RecvReply = [againMs: number, ...taken: (string | number)[]];
 
@@ -210,6 +215,7 @@ export interface Queues {
   readonly used: UsedAddresses;
   readonly shares: Shares;
   readonly turns: Turns;
+  readonly light: LightTurns;
   readonly observer: Observer | undefined;
 }
 
@@ -239,6 +245,7 @@ export function createQueues(
     shares: new Shares(settings),
     // while a Cluster's map of slots is not known, commands fail at once
     turns: new Turns((key) => nodeOf(redis, key) ?? ''),
+    light: new LightTurns((address) => nodeOf(redis, queueKey(settings.keyPrefix, address)) ?? ''),
     observer,
   };
 }
