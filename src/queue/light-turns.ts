@@ -160,3 +160,12 @@ export class Lane {
     this.#timer = undefined;
   }
 }
+
+/** Carries `act` out when there is room for it in what the client has under way. @throws as {@link Lane.wait} */
+export async function inLane<T>(lane: Lane, who: string, cost: number, act: () => Promise<T>): Promise<T> {
+  try {
+    return await (lane.enters(who, cost) ? act() : lane.wait(who, cost, act));
+  } finally {
+    lane.leave(who, cost);
+  }
+}
