@@ -3,19 +3,19 @@
 import { tooMuch } from './turns.js';
 
 /** What a request costs: an XADD of a small message is 1, which is some 2 µs of Redis. */
-export const SCRIPT_COST = 2;
+export const SCRIPT_COST = 8;
 /** It looks at everything that a queue has, and measures it. */
-export const STAT_COST = 16;
+export const STAT_COST = 64;
 /** Bytes of a payload that cost as much as an XADD of a small one. */
-const BYTES_PER_COST = 16_384;
+const BYTES_PER_COST = 4_096;
 
 export const sendCost = (bytes: number, isScript: boolean): number =>
   (isScript ? SCRIPT_COST : 1) + Math.floor(bytes / BYTES_PER_COST);
 
-/** Of one client at a time; one that costs more goes alone. 128 scripts are 3 to 6 ms. */
-const MOST_UNDER_WAY = 256;
+/** Of one client at a time; one that costs more goes alone. 1,024 XADDs or 128 scripts are 2 to 6 ms. */
+const MOST_UNDER_WAY = 1_024;
 /** One WAIT confirms them all, and takes as long as many of them. */
-const MOST_AT_ONCE_DURABLE = 1_024;
+const MOST_AT_ONCE_DURABLE = 4_096;
 const PATIENCE_MS = 10_000;
 const LOOK_MS = 250;
 /** Clients that have nothing under way are forgotten when there are so many. */

@@ -90,7 +90,7 @@ export async function recv(
   const { sizes, used } = queues;
   used.note(address);
   let needed = 0;
-  if ((options.max ?? 1) === 1 && !manner.isBegun && (sizes.largest(address) ?? 0) <= LIGHT_BYTES) {
+  if ((options.max ?? 1) === 1 && !manner.isBegun && !sizes.comesLarge(address)) {
     const received = await recvLight(queues, address, options, manner);
     if (typeof received !== 'number') return received;
     needed = received;
@@ -158,7 +158,11 @@ async function recvHeavy(
       : inRoom(room, { count: mostTold, sizes, address }, bring, ({ messages }) =>
           giveBack(queues, address, messages, attemptId, manner.asker?.who),
         ));
-    if (found.needed === undefined) return found;
+    if (found.needed === undefined) {
+      const message = found.messages.at(-1);
+      if (message !== undefined) sizes.noteLast(address, bytesOf(message.payload) > LIGHT_BYTES);
+      return found;
+    }
     noteNeeded(queues, address, found.needed);
     if (found.messages.length > 0) return { messages: found.messages, againMs: undefined };
     if (found.needed === MANY_TOLD) mostTold = MOST_TOLD;
@@ -167,7 +171,9 @@ async function recvHeavy(
 }
 
 function noteNeeded({ sizes }: Queues, address: number, needed: number): void {
-  if (needed > 0) sizes.note(address, needed);
+  if (needed <= 0) return;
+  sizes.note(address, needed);
+  sizes.noteLast(address, needed > LIGHT_BYTES);
 }
 
 /** What the messages of a RECV may be together, and how many an attempt may have taken earlier. */

@@ -13,25 +13,27 @@ import type { TestServer } from '../support/redis-server.js';
 import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
 import { until } from '../support/until.js';
 
-/** In the tests' own words: small XADDs of one client that are on their way at a time; scripts are half as many. */
-const MOST = 256;
+/** In the tests' own words: small XADDs of one client that are on their way at a time, scripts, and those of STAT. */
+const MOST = 1_024;
+const MOST_SCRIPTS = 128;
+const MOST_STATS = 16;
 const BODIES = 4;
 const SIZE = 1_000;
 
 type Made = (i: number) => object;
 const REQUESTS: Record<string, { make: Made; most: number }> = {
   SEND: { make: (i) => sendRequest(1_000 + (i % 10), i), most: MOST },
-  'SEND with dedup': { make: (i) => ({ ...sendRequest(1_000 + (i % 10), i), dedup: true }), most: MOST / 2 },
-  RECV: { make: (i) => recvRequest(1_000 + (i % 10)), most: MOST / 2 },
-  'RECV with attempt_id': { make: () => ({ ...recvRequest(1_010), attempt_id: 'A' }), most: MOST / 2 },
-  FREE: { make: (i) => ({ msg_type: 'MSG_FREE_REQ', saddr: 1_000, daddr: 5_000, id: i }), most: MOST / 2 },
+  'SEND with dedup': { make: (i) => ({ ...sendRequest(1_000 + (i % 10), i), dedup: true }), most: MOST_SCRIPTS },
+  RECV: { make: (i) => recvRequest(1_000 + (i % 10)), most: MOST_SCRIPTS },
+  'RECV with attempt_id': { make: () => ({ ...recvRequest(1_010), attempt_id: 'A' }), most: MOST_SCRIPTS },
+  FREE: { make: (i) => ({ msg_type: 'MSG_FREE_REQ', saddr: 1_000, daddr: 5_000, id: i }), most: MOST_SCRIPTS },
   KEEP: {
     make: (i) => ({ msg_type: 'MSG_KEEP_REQ', saddr: 1_000, daddr: 5_000, id: i, visibility_timeout_ms: 1 }),
-    most: MOST / 2,
+    most: MOST_SCRIPTS,
   },
-  BACK: { make: (i) => ({ msg_type: 'MSG_BACK_REQ', saddr: 1_000, daddr: 5_000, id: i }), most: MOST / 2 },
-  HELO: { make: (i) => heloRequest(1_000 + (i % 10)), most: MOST / 2 },
-  STAT: { make: () => statRequest(1_000), most: MOST / 8 },
+  BACK: { make: (i) => ({ msg_type: 'MSG_BACK_REQ', saddr: 1_000, daddr: 5_000, id: i }), most: MOST_SCRIPTS },
+  HELO: { make: (i) => heloRequest(1_000 + (i % 10)), most: MOST_SCRIPTS },
+  STAT: { make: () => statRequest(1_000), most: MOST_STATS },
 };
 
 describe('http: light requests of one client', function () {

@@ -3,7 +3,7 @@ import type { BrokerError } from '../../src/errors.js';
 import { LightTurns, SCRIPT_COST, inLane, sendCost } from '../../src/queue/light-turns.js';
 import type { Lane } from '../../src/queue/light-turns.js';
 
-const MOST = 256;
+const MOST = 1_024;
 
 describe('queue/light-turns', () => {
   let turns: LightTurns;
@@ -77,7 +77,11 @@ describe('queue/light-turns', () => {
     expect(begun).to.deep.equal(['a0', 'a1']);
     await end('a1');
     expect(begun).to.deep.equal(['a0', 'a1', 'a2', 'a3']);
-    expect([sendCost(100, false), sendCost(100, true), sendCost(1_048_576, false)]).to.deep.equal([1, SCRIPT_COST, 65]);
+    expect([sendCost(100, false), sendCost(100, true), sendCost(1_048_576, false)]).to.deep.equal([
+      1,
+      SCRIPT_COST,
+      257,
+    ]);
   });
 
   it('are refused when they could not begin in time: nothing was done', async () => {
