@@ -81,7 +81,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   const queues = createQueues(redis, durable, config, observer);
   const stopRegister = keepRegistered(queues, log);
   const waiting = new Waiting(queues, invalidations);
-  const limits = createLimits(config, () => unansweredCommands(redis), log, observer);
+  const limits = createLimits(config, () => unansweredCommands(redis) + queues.light.waiting, log, observer);
   const closeRedis = (): void => {
     limits?.stop();
     stopRegister();

@@ -1,20 +1,44 @@
 // GET /queues and GET /queues/:address: the queues as JSON, for people, scripts and autoscalers.
 import type Router from '@koa/router';
+import type { Context } from 'koa';
+import type { Access } from '../access/permissions.js';
 import type { Broker } from '../messages/fields.js';
 import { listQueues, showQueue } from '../messages/queues.js';
+import type { Looker } from '../messages/queues.js';
 import type { Admit } from './admission.js';
 import { nameOf } from './limits.js';
 import type { Memory } from './memory.js';
 import { reply } from './reply.js';
 
+/** What each queue that a request is told of takes until it is answered. */
+const QUEUE_BYTES = 3_072;
+
 export function addQueues(router: Router, broker: Broker, admit: Admit, memory: Memory): void {
-  router.get('/queues', async (ctx) => {
+  const answer = async (ctx: Context, tell: (access: Access, looker: Looker) => Promise<string>): Promise<void> => {
     const access = await admit(ctx.req);
-    ctx.state.account = memory.of(nameOf(access, ctx.req.socket));
-    reply(ctx, 200, await listQueues({ ...ctx.query }, broker, access));
-  });
-  router.get('/queues/:address', async (ctx) => {
-    const access = await admit(ctx.req);
-    reply(ctx, 200, await showQueue(ctx.params.address ?? '', broker, access));
-  });
+    const { socket } = ctx.req;
+    const account = memory.of(nameOf(access, socket));
+    ctx.state.account = account;
+    let bytes = 0;
+    const take = (more: number): void => {
+      account.take('replies', more);
+      bytes += more;
+    };
+    const looker: Looker = {
+      who: account.who,
+      get hasLeft() {
+        return socket.destroyed;
+      },
+      expect: (queues) => take(queues * QUEUE_BYTES),
+    };
+    try {
+      reply(ctx, 200, await tell(access, looker));
+    } finally {
+      account.give('replies', bytes);
+    }
+  };
+  router.get('/queues', (ctx) => answer(ctx, (access, looker) => listQueues({ ...ctx.query }, broker, access, looker)));
+  router.get('/queues/:address', (ctx) =>
+    answer(ctx, (access, looker) => showQueue(ctx.params.address ?? '', broker, access, looker)),
+  );
 }

@@ -1,19 +1,19 @@
 // Room for the messages that one body's reply brings: in the reply, and in the worker's memory until it is handed to the socket.
 import { ENVELOPE_BYTES } from '../queue/message-sizes.js';
 import type { MessageSizes } from '../queue/message-sizes.js';
-import { MOST_BYTES } from '../queue/slices.js';
+import { LIGHT_BYTES, MOST_BYTES } from '../queue/slices.js';
 import type { Reservation, Room } from '../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
 
 /** What a byte of a message takes while its reply is made: its text from Redis, and the reply's. */
 const COPIES = 2;
-/** A RECV of one where no larger message was seen takes no more than its request is counted with. */
-const LIGHT_BYTES = 8_192;
 /** In the worker's memory each message counts with so much where nothing is known of its queue. */
 const UNKNOWN_BYTES = 4_096;
 
-const LIGHT: Reservation = { ofReply: 0, ofMemory: 0 };
+/** So little counts with the request. */
+const LIGHT: Reservation = { ofReply: 0, ofMemory: 0, bytes: LIGHT_BYTES };
+const LIGHT_OF_REPLY: Reservation = { ...LIGHT, ofReply: LIGHT_BYTES };
 
 export interface ReplyLimits {
   /** What the reply to a body may weigh, and a message in it, bytes. */
@@ -47,6 +47,13 @@ export class ReplyRoom implements Room {
       .then((reserved) => this.#take(reserved, count, sizes.largest(address)));
   }
 
+  reserveLight(): Reservation | Promise<Reservation> {
+    const budget = this.#budget;
+    if (budget === undefined) return LIGHT;
+    if (budget.reserve(LIGHT_BYTES)) return LIGHT_OF_REPLY;
+    return budget.wait(() => LIGHT_BYTES).then(() => LIGHT_OF_REPLY);
+  }
+
   settle({ ofReply, ofMemory }: Reservation, used: number): boolean {
     this.#hold(-ofMemory);
     const fits = this.#budget?.settle(ofReply, used) ?? true;
@@ -60,7 +67,8 @@ export class ReplyRoom implements Room {
   }
 
   #take(ofReply: number, count: number, largest = UNKNOWN_BYTES): Reservation {
-    if (count === 1 && largest <= LIGHT_BYTES) return ofReply === 0 ? LIGHT : { ofReply, ofMemory: 0 };
+    const bytes = ofReply === 0 ? mostOf(count, largest) : ofReply;
+    if (count === 1 && largest <= LIGHT_BYTES) return { ofReply, ofMemory: 0, bytes };
     const ofMemory = Math.min(mostOf(count, largest) * COPIES, this.account.mostAtOnce);
     try {
       this.account.check(ofMemory);
@@ -69,7 +77,7 @@ export class ReplyRoom implements Room {
       throw error;
     }
     this.#hold(ofMemory);
-    return { ofReply, ofMemory };
+    return { ofReply, ofMemory, bytes };
   }
 
   #hold(bytes: number): void {
@@ -85,4 +93,5 @@ export class ReplyRoom implements Room {
 }
 
 /** What a RECV or PEEK of `count` messages brings at most where none is larger than `largest`. */
-const mostOf = (count: number, largest: number): number => Math.min(count * largest, Math.max(MOST_BYTES, largest));
+const mostOf = (count: number, largest: number): number =>
+  Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MOST_BYTES, largest)));

@@ -1,6 +1,7 @@
 // MSG_BACK_REQ: the receiver saddr gives back the message id, to be delivered again now or later.
 import Joi from 'joi';
 import { back as giveBack } from '../queue/back.js';
+import { SCRIPT_COST } from '../queue/light-turns.js';
 import { delayMs, messageId, notDelivered, plainReply, receipt, requestSchema } from './fields.js';
 import type { Broker, Held, MessageType } from './fields.js';
 
@@ -14,6 +15,7 @@ export const back = {
   reply: 'MSG_BACK_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema({ id: messageId, delay_ms: delayMs.optional(), receipt, count: Joi.boolean() }),
+  cost: () => SCRIPT_COST,
   async handle({ saddr, id, delay_ms, receipt, count }: Request, { queues }: Broker): Promise<string> {
     if (await giveBack(queues, saddr, id, { delayMs: delay_ms, receipt, counts: count })) return REPLY;
     throw notDelivered();

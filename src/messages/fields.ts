@@ -105,6 +105,12 @@ export interface MessageType {
    */
   readonly handle: (fields: never, broker: Broker, payload: string, client: Client) => Promise<string>;
   /**
+   * Of a type that waits for no slice's turn: what a request counts in what its client has under way (queue/light-turns.ts); 0:
+   * this one takes turns.
+   * @param fields valid by `schema`
+   */
+  readonly cost?: (fields: never, payload: string) => number;
+  /**
    * Of a type whose requests to one address keep their order in a batch: which way they go to Redis. Those that take one way
    * do by themselves.
    */

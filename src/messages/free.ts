@@ -1,5 +1,6 @@
 // MSG_FREE_REQ: the receiver saddr has dealt with the message id, or with the messages ids.
 import { freeMany, free as freeMessage } from '../queue/free.js';
+import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, messageIds, notDelivered, plainReply, receipt, replyHead, requestSchema } from './fields.js';
 import type { Broker, Client, Held, MessageType } from './fields.js';
 
@@ -21,6 +22,7 @@ export const free = {
       'object.missing': 'id is required, or ids',
       'object.without': 'receipt is of one delivery: it cannot be used with ids',
     }),
+  cost: ({ ids }: Request): number => (ids === undefined || ids.length === 1 ? SCRIPT_COST : 0),
   async handle(
     { saddr, id, ids, receipt }: Request,
     { queues }: Broker,

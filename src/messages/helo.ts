@@ -2,6 +2,7 @@
 import Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import { helo as makeQueue } from '../queue/helo.js';
+import { SCRIPT_COST } from '../queue/light-turns.js';
 import { ceilings } from '../queue/own-settings.js';
 import type { OwnSettings } from '../queue/own-settings.js';
 import type { QueueSettings } from '../queue/queues.js';
@@ -25,6 +26,7 @@ export const helo = {
   reply: 'MSG_HELO_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema({ settings }),
+  cost: () => SCRIPT_COST,
   async handle(
     { saddr, settings }: Addressed & { settings?: OwnSettings },
     { queues }: Broker,

@@ -2,6 +2,8 @@
 import type Joi from 'joi';
 import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
+import type { Lane } from '../queue/light-turns.js';
+import type { Durability } from '../redis/durable-writes.js';
 import { back } from './back.js';
 import { drop } from './drop.js';
 import { faultsOf, sentenceOf } from './faults.js';
@@ -136,17 +138,34 @@ async function answerRequest({ fields, payload }: RequestText, broker: Broker, c
   const type = typeOf(fields);
   const { observer } = broker;
   const sinceMs = observer === undefined ? 0 : performance.now();
+  let cost = 0;
+  let lane: Lane | undefined;
   try {
     check(type, fields, client);
     if (type.schema) client.count?.(fields.saddr as number);
-    const text = await carryOut(type, fields, broker, payload ?? '', client);
+    cost = type.cost?.(fields as never, payload ?? '') ?? 0;
+    if (cost > 0) lane = laneOf(type, fields, broker);
+    // no promise more where nothing waits
+    const text = await (lane === undefined || lane.enters(client.who, cost)
+      ? carryOut(type, fields, broker, payload ?? '', client)
+      : lane.wait(client.who, cost, () => carryOut(type, fields, broker, payload ?? '', client)));
     observer?.answered(type.request, undefined, performance.now() - sinceMs, isWait(type, fields));
     return text;
   } catch (error) {
     const failure = inReplyTo(type, error);
     observer?.answered(type.request, failure.reason, performance.now() - sinceMs, isWait(type, fields));
     throw failure;
+  } finally {
+    lane?.leave(client.who, cost);
   }
+}
+
+/** Which way a request goes to Redis, among those of its client. */
+function laneOf(type: MessageType, { saddr, daddr, durability }: Fields, broker: Broker): Lane {
+  const { light } = broker.queues;
+  if (type !== send) return light.lane(saddr as number);
+  const level = (durability as Durability | undefined) ?? broker.durability;
+  return light.lane(daddr as number, level === 'primary' ? '' : level);
 }
 
 /** A RECV that may wait for a message. */

@@ -1,5 +1,6 @@
 // MSG_KEEP_REQ: the receiver saddr needs longer for the message id, or less long.
 import { keep as keepMessage } from '../queue/keep.js';
+import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, notDelivered, plainReply, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';
 import type { Broker, Held, MessageType } from './fields.js';
 
@@ -11,6 +12,7 @@ export const keep = {
   reply: 'MSG_KEEP_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema({ id: messageId, visibility_timeout_ms: visibilityTimeoutMs, receipt }),
+  cost: () => SCRIPT_COST,
   async handle(request: Held & { visibility_timeout_ms: number }, { queues }: Broker): Promise<string> {
     const { saddr, id, visibility_timeout_ms: timeoutMs, receipt } = request;
     if (await keepMessage(queues, saddr, id, timeoutMs, receipt)) return REPLY;

@@ -3,7 +3,9 @@ import Joi from 'joi';
 import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import { list, report } from '../queue/list.js';
+import { STAT_COST, inLane } from '../queue/light-turns.js';
 import type { QueueReport } from '../queue/list.js';
+import type { Asker } from '../queue/turns.js';
 import type { Broker } from './fields.js';
 
 const MAX_ADDRESS = 0xffff_ffff;
@@ -30,12 +32,23 @@ const PARAMETERS = Joi.object<{ prefix: string; cursor: string; limit: number }>
   messages: { 'object.unknown': '{{#key}} is not a parameter of GET /queues: use prefix, cursor, limit' },
 });
 
+/** Who asks for queues. */
+export interface Looker extends Asker {
+  /** Before it is done: so many queues may be told at most. @throws BrokerError overloaded */
+  expect(queues: number): void;
+}
+
 /**
  * @param parameters of the URL's query
  * @returns a page of the queues that the client may look at, JSON text
- * @throws BrokerError invalid_request, forbidden, unavailable
+ * @throws BrokerError invalid_request, forbidden, unavailable, overloaded
  */
-export async function listQueues(parameters: unknown, { queues }: Broker, access: Access): Promise<string> {
+export async function listQueues(
+  parameters: unknown,
+  { queues }: Broker,
+  access: Access,
+  looker: Looker,
+): Promise<string> {
   const among = access.ranges('look');
   if (among.length === 0)
     throw new BrokerError('forbidden', 'GET /queues needs the permission look, which your credentials do not give', {
@@ -48,7 +61,8 @@ export async function listQueues(parameters: unknown, { queues }: Broker, access
     throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
   }
   const { prefix, cursor: after, limit } = checked.value;
-  const { reports, last } = await list(queues, { prefix, after: Number(after), limit, among });
+  looker.expect(limit);
+  const { reports, last } = await list(queues, { prefix, after: Number(after), limit, among }, looker);
   const cursor = last === undefined ? null : String(last);
   return JSON.stringify({ code: 200, status: 'OK', queues: reports.map(fieldsOf), cursor });
 }
@@ -58,7 +72,7 @@ export async function listQueues(parameters: unknown, { queues }: Broker, access
  * @returns one queue, JSON text; of an address that has no queue, zeros
  * @throws BrokerError invalid_request, forbidden, unavailable
  */
-export async function showQueue(text: string, { queues }: Broker, access: Access): Promise<string> {
+export async function showQueue(text: string, { queues }: Broker, access: Access, { who }: Asker): Promise<string> {
   if (!DECIMAL.test(text) || Number(text) > MAX_ADDRESS) {
     const message = `address must be an integer from 0 to ${MAX_ADDRESS}`;
     throw new BrokerError('invalid_request', `GET /queues/:address: ${message}`, {
@@ -71,7 +85,8 @@ export async function showQueue(text: string, { queues }: Broker, access: Access
     throw new BrokerError('forbidden', message, { about });
   }
   const address = Number(text);
-  const found = (await report(queues, address)) ?? noQueueAt(address);
+  const found =
+    (await inLane(queues.light.lane(address), who, STAT_COST, () => report(queues, address))) ?? noQueueAt(address);
   return JSON.stringify({ code: 200, status: 'OK', queue: fieldsOf(found) });
 }
 

@@ -1,5 +1,6 @@
 // MSG_SEND_REQ: saddr sends to the receiver daddr.
 import Joi from 'joi';
+import { sendCost } from '../queue/light-turns.js';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/durable-writes.js';
 import { TRACEPARENT } from '../tracing.js';
@@ -44,6 +45,8 @@ export const send = {
     await sendMessage(broker.queues, daddr, { saddr, id, payload, traceparent }, options, client.who);
     return REPLY;
   },
+  cost: ({ dedup = false, delay_ms = 0 }: Request, payload: string): number =>
+    sendCost(payload.length, dedup || delay_ms > 0),
   /** The connection depends on the durability, the command on the rest. */
   way: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
 } satisfies MessageType;

@@ -1,5 +1,6 @@
 // MSG_STAT_REQ: how the broker and the client's own queue are.
 import { stat as count } from '../queue/broker-stat.js';
+import { STAT_COST } from '../queue/light-turns.js';
 import { replyHead, requestSchema } from './fields.js';
 import type { Addressed, Broker, MessageType } from './fields.js';
 
@@ -13,6 +14,7 @@ export const stat = {
   needs: { saddr: 'receive' },
   orNeeds: 'look',
   schema: requestSchema(),
+  cost: () => STAT_COST,
   async handle({ saddr }: Addressed, { queues, id, version, startedAtMs }: Broker): Promise<string> {
     const { queue, queues: total } = await count(queues, saddr);
     const payload = {

@@ -2,6 +2,7 @@
 import { redisFailure } from '../redis/failure.js';
 import { attemptsKey, heldKey, leasesKey, queueKey } from './keys.js';
 import type { Queues } from './queues.js';
+import { SCRIPT_COST, inLane } from './light-turns.js';
 import { SLICE_MESSAGES } from './slices.js';
 import { NOBODY } from './turns.js';
 
@@ -20,7 +21,7 @@ interface Given {
  * @throws BrokerError unavailable: then the messages come back when their leases end
  */
 export async function giveBack(
-  { redis, settings, turns }: Queues,
+  { redis, settings, turns, light }: Queues,
   address: number,
   deliveries: readonly Given[],
   attemptId = '',
@@ -38,7 +39,7 @@ export async function giveBack(
       // the first call ends the attempt: from then on nobody can be told of these deliveries
       const giveSome = (): Promise<0 | 1> => redis.aizumiGiveBack(...keys, text, i === 0 ? attemptId : '');
       const isGivenBack = await (deliveries.length === 1
-        ? giveSome()
+        ? inLane(light.lane(address), who, SCRIPT_COST, giveSome)
         : turns.take({ key, size: some.length, asker, isBegun: true }, giveSome));
       if (isGivenBack === 0) return;
     }

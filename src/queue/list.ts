@@ -5,8 +5,11 @@ import { registryKey, sampleKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { ratesOf } from './rates.js';
 import type { Rates } from './rates.js';
+import { SLICE_MESSAGES } from './slices.js';
 import { look } from './stat.js';
 import type { QueueStat } from './stat.js';
+import { NOBODY } from './turns.js';
+import type { Asker } from './turns.js';
 
 export interface QueueReport extends QueueStat {
   address: number;
@@ -53,36 +56,55 @@ interface Page {
   among: readonly Range[];
 }
 
+/** A slice's worth: 20 to 50 µs each. */
+const QUEUES_AT_ONCE = 20;
+
 /**
- * A page of queues by their addresses; the commands for it leave at once.
+ * A page of queues by their addresses, {@link QUEUES_AT_ONCE} at a time.
  * @returns `last`: where the next page begins, undefined at the end
- * @throws BrokerError unavailable
+ * @throws BrokerError unavailable, overloaded
  */
 export async function list(
   queues: Queues,
   { prefix, after, limit, among }: Page,
+  asker = NOBODY,
 ): Promise<{ reports: QueueReport[]; last: number | undefined }> {
   const ranges = rangesOf(prefix).flatMap((range) => common(range, after, among));
-  const addresses = await registered(queues, ranges, limit + 1);
+  const addresses = await registered(queues, ranges, limit + 1, asker);
   const page = addresses.slice(0, limit);
-  const reports = await Promise.all(page.map((address) => reportOf(queues, address, look)));
+  const reports: QueueReport[] = [];
+  for (let i = 0; i < page.length; i += QUEUES_AT_ONCE) {
+    const some = page.slice(i, i + QUEUES_AT_ONCE);
+    const looked = await inTurn(queues, asker, true, () =>
+      Promise.all(some.map((each) => reportOf(queues, each, look))),
+    );
+    reports.push(...looked.filter((found) => found !== undefined));
+  }
   return {
-    reports: reports.filter((found) => found !== undefined),
+    reports,
     last: addresses.length > limit ? page.at(-1) : undefined,
   };
 }
 
+/** In a Cluster these queues may be anywhere: a page takes the turns of the node that has the register. */
+const inTurn = <T>({ turns, settings }: Queues, asker: Asker, isBegun: boolean, act: () => Promise<T>): Promise<T> =>
+  turns.take({ key: registryKey(settings.keyPrefix), size: SLICE_MESSAGES, asker, isBegun }, act);
+
 /** Ranges that are looked through in one round trip. */
 const AT_ONCE = 50;
 
-async function registered({ redis, settings }: Queues, ranges: readonly Range[], count: number): Promise<number[]> {
+async function registered(queues: Queues, ranges: readonly Range[], count: number, asker: Asker): Promise<number[]> {
+  const { redis, settings } = queues;
   const addresses: number[] = [];
   const key = registryKey(settings.keyPrefix);
   const look = ([first, last]: Range): Promise<string[]> =>
     redis.zrange(key, String(first), String(last), 'BYSCORE', 'LIMIT', 0, count - addresses.length);
   try {
-    for (let i = 0; i < ranges.length && addresses.length < count; i += AT_ONCE)
-      addresses.push(...(await Promise.all(ranges.slice(i, i + AT_ONCE).map(look))).flat().map(Number));
+    for (let i = 0; i < ranges.length && addresses.length < count; i += AT_ONCE) {
+      const some = ranges.slice(i, i + AT_ONCE);
+      const found = await inTurn(queues, asker, i > 0, () => Promise.all(some.map(look)));
+      addresses.push(...found.flat().map(Number));
+    }
   } catch (error) {
     throw redisFailure(error);
   }

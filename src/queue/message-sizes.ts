@@ -16,6 +16,8 @@ export class MessageSizes {
   #young = new Map<number, number>();
   #old = new Map<number, number>();
   #turnedAtMs = 0;
+  /** Where the message that came last, or is to come next, is no light one. */
+  readonly #large = new Set<number>();
 
   note(address: number, bytes: number): void {
     const known = this.#young.get(address);
@@ -34,6 +36,17 @@ export class MessageSizes {
     const young = this.#young.get(address);
     const old = this.#old.get(address);
     return old === undefined || (young !== undefined && young > old) ? young : old;
+  }
+
+  /** Whether the next message at this address may be expected to be as large as the last one was. */
+  comesLarge(address: number): boolean {
+    return this.#large.has(address);
+  }
+
+  noteLast(address: number, isLarge: boolean): void {
+    if (!isLarge) this.#large.delete(address);
+    else if (this.#large.size < MOST_ADDRESSES) this.#large.add(address);
+    else this.#large.clear(); // a wrong guess costs a round trip
   }
 
   #turn(): void {

@@ -4,6 +4,8 @@ import { nodeOf } from '../redis/cluster.js';
 import type { RedisClient, Script } from '../redis/connect.js';
 import type { DurableWrites } from '../redis/durable-writes.js';
 import type { Observer } from '../observer.js';
+import { queueKey } from './keys.js';
+import { LightTurns } from './light-turns.js';
 import { MessageSizes } from './message-sizes.js';
 import { QueueLengths } from './queue-lengths.js';
 import { Shares } from './shares.js';
@@ -53,6 +55,9 @@ type RecvArguments = [
   mostText: number,
   slice: number,
   goesOn: string,
+  room: number,
+  envelope: number,
+  mostTold: number,
 ];
 /** Of messages, as peek.lua has it: by whether their time to live is over. */
 export type Which = 'live' | 'expired' | 'all';
@@ -232,6 +237,7 @@ export interface Queues {
   readonly shares: Shares;
   readonly turns: Turns;
   readonly sweeps: Sweeps;
+  readonly light: LightTurns;
   readonly observer: Observer | undefined;
 }
 
@@ -262,6 +268,7 @@ export function createQueues(
     // while a Cluster's map of slots is not known, commands fail at once
     turns: new Turns((key) => nodeOf(redis, key) ?? ''),
     sweeps: new Sweeps(),
+    light: new LightTurns((address) => nodeOf(redis, queueKey(settings.keyPrefix, address)) ?? ''),
     observer,
   };
 }

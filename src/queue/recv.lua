@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Takes the next messages of a queue under a lease: first those whose lease has ended, in the queue's order, then new ones.
--- One call is one slice of a RECV (slices.ts): what it does is bounded by ARGV[4], ARGV[7] and ARGV[8].
+-- One call is one slice of a RECV (slices.ts): what it does is bounded by ARGV[4], ARGV[7] and ARGV[8], what it returns by
+-- ARGV[10]. A message that does not fit stays where it is.
 -- Before that, what was sent or given back with a delay and is due now joins the queue. A message whose time to live is
 -- over is thrown away; one that was delivered too often goes to the dead stream.
 -- allow-oom: receiving and freeing is how a full Redis gets empty again.
@@ -34,9 +35,14 @@
 -- ARGV[9]  where the request goes on that earlier calls have begun: the number of its attempt; to tell on what that attempt has
 --          taken, also how many messages have been told and the receipt that was reached, with spaces in between; '': nowhere.
 --          It begins with full while Redis is short of memory: a new attempt is not remembered then
+-- ARGV[10]  room for the messages that it returns, bytes
+-- ARGV[11]  what a message takes of it beside its payload, bytes
+-- ARGV[12]  most messages that an attempt of this attempt_id may have taken earlier, count: nothing is told if it has more
 -- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms,
 --          trace (the traceparent, '' without one): all in one list; behind them, if any did, how many messages have gone to
 --          the dead stream. With an attempt there are two more in any case: ARGV[9] for the next call, and that number.
+--          Three more, of which the first may be '', when it has stopped before a message for which there is no room: last
+--          what that one takes, bytes; -1: the attempt has taken more than ARGV[12]
 --          again_ms: 0: call again at once, the call stopped at its bound or has written something; without messages: when
 --          something falls due by itself, ms from now; -1: nothing will, or no more messages are there
 -- Errors   those of Redis only
@@ -52,6 +58,7 @@ local ended0, ended1 = KEYS[11], KEYS[12]
 local visibility_timeout_ms, max_deliveries, window_ms = ARGV[1], ARGV[2], ARGV[3]
 local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local most_text, slice, goes_on = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local room, envelope, most_told = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 
 -- Entries are read one, four, eight at a time while they are short: what was read has been copied, whether it fits or not.
 -- A lease that has ended is put into its order for less than a quarter of what a message costs.
@@ -73,6 +80,8 @@ local now_ms = time[1] .. string.sub(micros, 1, 3)
 local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
 -- of a slice, the part that is done
 local work = 0
+-- what the next message takes, for which there is no room
+local needed
 -- whether `attempts` has anything: asked once, when the first message comes back
 local attempted
 
@@ -90,6 +99,7 @@ if attempt_id ~= '' then
   end
   if asked and (not of or reached ~= '') then
     -- the same messages again, as far as they are still leased to that attempt
+    if not of and redis.call('ZCOUNT', attempts, number, number) > most_told then return { 0, '', 0, -1 } end
     told, reached = tonumber(told) or 0, reached or ''
     local told_before, looked, is_end = told, 0, true
     for _, receipt in ipairs(redis.call('ZRANGE', attempts, number, number, 'BYSCORE')) do
@@ -97,21 +107,26 @@ if attempt_id ~= '' then
         is_end = false
         break
       elseif receipt > reached then
+        local told_last = reached
         looked, reached = looked + 1, receipt
         local entry = string.sub(receipt, 18, 41)
         local ends = redis.call('ZSCORE', leases, entry .. ':' .. string.sub(receipt, 1, 16) .. string.sub(receipt, 42))
         local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
         -- missing when somebody acknowledged it or made the group anew by hand
         local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
-        if pending then
-          local fields, sent_ms, trace = message[2], string.sub(entry, 1, 13), ''
+        local fields = pending and message[2]
+        if pending and #fields[6] + envelope > room then
+          reached, needed, is_end = told_last, #fields[6] + envelope, false
+          break
+        elseif pending then
+          local sent_ms, trace = string.sub(entry, 1, 13), ''
           for i = 7, #fields, 2 do
             if fields[i] == 'sent' then sent_ms = fields[i + 1] elseif fields[i] == 'trace' then trace = fields[i + 1] end
           end
           for _, value in ipairs({ fields[2], fields[4], fields[6], receipt, pending[4], sent_ms, ends, trace }) do
             table.insert(found, value)
           end
-          told, text = told + 1, text + #fields[6]
+          told, text, room = told + 1, text + #fields[6], room - #fields[6] - envelope
         end
       end
     end
@@ -121,6 +136,7 @@ if attempt_id ~= '' then
       found[1] = is_end and -1 or 0
       table.insert(found, string.format('%d %d %s', number, told, reached))
       table.insert(found, 0)
+      table.insert(found, needed)
       return found
     end
     -- its leases have ended: it is over
@@ -220,27 +236,34 @@ end
 
 -- what was read from the stream is delivered already as far as Redis is concerned, and must be dealt with
 local new, next_new, at_once, longest, is_end = nil, 1, 1, 1, false
-while (new and new[next_new]) or (taken < max and text < most_text and (work < slice or taken + discarded == 0)) do
+while (new and new[next_new])
+  or (not needed and taken < max and text < most_text and (work < slice or taken + discarded == 0)) do
   local message, attempt_number
   if comes_back then
     local member = redis.call('ZRANGE', leases, 0, 0, 'BYSCORE', 'LIMIT', 0, 1)[1]
     if member then
-      local entry, old_stamp, suffix = string.sub(member, 1, 24), string.sub(member, 26, 41), string.sub(member, 42)
-      local receipt = old_stamp .. ':' .. entry .. suffix
-      if attempted == nil then attempted = redis.call('EXISTS', attempts) == 1 end
-      local attempt = attempted and redis.call('ZSCORE', attempts, receipt)
-      if attempt then
-        -- the last delivery of an attempt takes its attempt_id with it
-        local of = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 3)
-        redis.call('ZREM', attempts, receipt, unpack(of[3] and {} or of))
-      end
-      redis.call('ZREM', held, receipt)
-      redis.call('ZREM', leases, member)
+      local entry = string.sub(member, 1, 24)
       local pending = redis.call('XPENDING', queue, 'receivers', entry, entry, 1)[1]
       message = redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry)[1]
-      if message then attempt_number = pending[4] + 1
-      -- somebody deleted the entry from the stream by hand
-      else discarded = discarded + 1 end
+      if message and #message[2][6] + envelope > room then
+        -- there is no room for it: as if it had not been looked at
+        redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry, 'RETRYCOUNT', pending[4], 'JUSTID')
+        message, needed = nil, #message[2][6] + envelope
+      else
+        local receipt = string.sub(member, 26, 41) .. ':' .. entry .. string.sub(member, 42)
+        if attempted == nil then attempted = redis.call('EXISTS', attempts) == 1 end
+        local attempt = attempted and redis.call('ZSCORE', attempts, receipt)
+        if attempt then
+          -- the last delivery of an attempt takes its attempt_id with it
+          local of = redis.call('ZRANGE', attempts, attempt, attempt + 999, 'BYSCORE', 'LIMIT', 0, 3)
+          redis.call('ZREM', attempts, receipt, unpack(of[3] and {} or of))
+        end
+        redis.call('ZREM', held, receipt)
+        redis.call('ZREM', leases, member)
+        if message then attempt_number = pending[4] + 1
+        -- somebody deleted the entry from the stream by hand
+        else discarded = discarded + 1 end
+      end
     else
       comes_back = false
     end
@@ -249,7 +272,8 @@ while (new and new[next_new]) or (taken < max and text < most_text and (work < s
   else
     local count = '1'
     if max > 1 and new then
-      at_once = math.min(4 * at_once, READ_AT_ONCE, max - taken, slice - work, (most_text - text) / longest)
+      at_once = math.min(4 * at_once, READ_AT_ONCE, max - taken, slice - work, (most_text - text) / longest,
+        room / (longest + envelope))
       at_once = math.max(1, math.floor(at_once))
       count = string.format('%d', at_once)
     end
@@ -288,8 +312,10 @@ while (new and new[next_new]) or (taken < max and text < most_text and (work < s
     local expired = ttl and sent_ms + ttl <= tonumber(now_ms)
     local is_alive = not expired and attempt_number <= tonumber(max_deliveries)
     work = work + 1
-    if is_alive and text >= most_text then
-      -- It was read with one that left no room for it: it comes next, as if it had not been read.
+    local lacks_room = #fields[6] + envelope > room
+    if is_alive and (lacks_room or needed or text >= most_text) then
+      -- There is no room for it, or it was read with one that left none: it comes next, as if it had not been read.
+      if lacks_room then needed = needed or #fields[6] + envelope end
       local entry = string.sub(stream_id, 1, 14) .. string.sub('000000000' .. string.sub(stream_id, 15), -10)
       redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry, 'RETRYCOUNT', 0, 'JUSTID')
       redis.call('ZADD', leases, 0, entry .. ':' .. stamp .. suffix)
@@ -306,6 +332,7 @@ while (new and new[next_new]) or (taken < max and text < most_text and (work < s
         found[i + 5], found[i + 6], found[i + 7], found[i + 8] = attempt_number, sent_ms, lease_until_ms, trace
       end
       taken, text, longest = taken + 1, text + #fields[6], math.max(longest, #fields[6])
+      room = room - #fields[6] - envelope
     else
       local names_it, field, digest
       if suffix ~= '' then
@@ -350,7 +377,7 @@ end
 
 -- When nothing was found, and in one call of a hundred, by chance: whether more entries are pending than are in `leases` and
 -- `backed`. Then a script has stopped half-way, and what is in neither gets a lease that has ended.
-if not wrote and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00') then
+if not wrote and not needed and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00') then
   local pending = redis.pcall('XPENDING', queue, 'receivers')[1]
   local missing = pending and pending - redis.call('ZCARD', leases) - redis.call('ZCARD', backed) or 0
   local checked = missing > 0 and redis.call('HGET', counts, 'checked') or ''
@@ -413,6 +440,7 @@ if not wrote and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00
 end
 
 if taken == 0 then
+  if needed then return { 0, '', died, needed } end
   if died > 0 then return { 0, died } end
   if wrote or discarded > 0 then return { 0 } end
   local soonest = redis.call('ZRANGE', leases, '0', '0', 'WITHSCORES')[2]
@@ -453,7 +481,11 @@ if attempt_id ~= '' and string.sub(goes_on, 1, 4) ~= 'full' then
   end
   table.insert(found, string.format('%d', number))
   table.insert(found, died)
+elseif needed then
+  table.insert(found, '')
+  table.insert(found, died)
 elseif died > 0 then
   table.insert(found, died)
 end
+table.insert(found, needed)
 return found

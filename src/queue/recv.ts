@@ -15,11 +15,13 @@ import {
   seenKey,
   settingsKey,
 } from './keys.js';
+import { SCRIPT_COST } from './light-turns.js';
+import { ENVELOPE_BYTES, bytesOf } from './message-sizes.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
-import { inRoom } from './room.js';
+import { inRoom, noRoomInReply, noteSizes } from './room.js';
 import type { Room } from './room.js';
-import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
-import { NOBODY } from './turns.js';
+import { LIGHT_BYTES, LIGHT_MESSAGES, MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
+import { NOBODY, tooMuch } from './turns.js';
 import type { Asker } from './turns.js';
 
 export interface RecvOptions {
@@ -66,6 +68,13 @@ export interface RecvManner {
 /** After a slice that brought nothing, a RECV that has messages already goes on for this long. */
 const PATIENCE_MS = 500;
 
+/** What there is no room for: how many bytes, or that an attempt has taken more messages earlier than are asked for now. */
+const MANY_TOLD = -1;
+/** An attempt has taken no more, messages. */
+const MOST_TOLD = 1_000;
+/** So often a RECV is begun anew because the message that comes next has become larger meanwhile. */
+const MOST_TRIES = 4;
+
 /**
  * Takes messages from the queue of `address`, each leased to it: a slice at a time, until there are `max`, or no more.
  * @returns what the slices before brought, also when a later one fails
@@ -78,14 +87,99 @@ export async function recv(
   options: RecvOptions = {},
   manner: RecvManner = {},
 ): Promise<Received> {
+  const { sizes, used } = queues;
+  used.note(address);
+  let needed = 0;
+  if ((options.max ?? 1) === 1 && !manner.isBegun && !sizes.comesLarge(address)) {
+    const received = await recvLight(queues, address, options, manner);
+    if (typeof received !== 'number') return received;
+    needed = received;
+  }
+  return recvHeavy(queues, address, options, manner, needed);
+}
+
+/** What a script call has found. */
+interface Found extends Received {
+  /** It has stopped before a message that takes so many bytes, for which there is no room, or {@link MANY_TOLD}. */
+  needed?: number | undefined;
+}
+
+/**
+ * Takes one message, which is small, without a slice's turn.
+ * @returns what there is no room for, as {@link Found} has it: nothing was taken
+ */
+async function recvLight(
+  queues: Queues,
+  address: number,
+  options: RecvOptions,
+  { asker = NOBODY, read }: RecvManner,
+): Promise<Received | number> {
+  const { light, settings, sizes, observer } = queues;
+  const { room } = options;
+  const attempt: Attempt = { id: options.attemptId ?? '', goesOn: '', isForgotten: false };
+  const slice = (redis: QueueRedis): Promise<Reply> => call(redis, settings, address, options, LIGHT, attempt);
+  const carryOut = (): Promise<Reply> => (read ? read(slice) : slice(queues.redis));
+  const late = (): Promise<Reply> => (asker.hasLeft ? Promise.reject(tooMuch('your requests')) : carryOut());
+  const reserved = room?.reserveLight();
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  const lane = light.lane(address);
+  let bytes = 0;
+  try {
+    const reply = await (lane.enters(asker.who, SCRIPT_COST) ? carryOut() : lane.wait(asker.who, SCRIPT_COST, late));
+    const { messages, againMs, died, needed } = partOf(reply, attempt);
+    if (messages.length > 0 || died > 0) observer?.delivered(address, messages, died);
+    bytes = messages.length > 0 ? noteSizes(sizes, address, messages) : 0;
+    return needed ?? { messages, againMs: messages.length > 0 ? undefined : againMs };
+  } catch (error) {
+    throw redisFailure(error);
+  } finally {
+    lane.leave(asker.who, SCRIPT_COST);
+    if (reservation !== undefined) room?.settle(reservation, bytes);
+  }
+}
+
+async function recvHeavy(
+  queues: Queues,
+  address: number,
+  options: RecvOptions,
+  manner: RecvManner,
+  needed: number,
+): Promise<Received> {
+  const { sizes } = queues;
   const { room, max = 1, attemptId } = options;
-  if (room === undefined) return take(queues, address, options, manner);
-  return inRoom(
-    room,
-    { count: max, sizes: queues.sizes, address },
-    () => take(queues, address, options, manner),
-    ({ messages }) => giveBack(queues, address, messages, attemptId, manner.asker?.who),
-  );
+  const attempt: Attempt = { id: attemptId ?? '', goesOn: '', isForgotten: false };
+  let mostTold = needed === MANY_TOLD ? MOST_TOLD : max;
+  noteNeeded(queues, address, needed);
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const bring = (bytes: number): Promise<Found> =>
+      take(queues, address, options, manner, { bytes, told: mostTold }, attempt);
+    const found = await (room === undefined
+      ? bring(Infinity)
+      : inRoom(room, { count: mostTold, sizes, address }, bring, ({ messages }) =>
+          giveBack(queues, address, messages, attemptId, manner.asker?.who),
+        ));
+    if (found.needed === undefined) {
+      const message = found.messages.at(-1);
+      if (message !== undefined) sizes.noteLast(address, bytesOf(message.payload) > LIGHT_BYTES);
+      return found;
+    }
+    noteNeeded(queues, address, found.needed);
+    if (found.messages.length > 0) return { messages: found.messages, againMs: undefined };
+    if (found.needed === MANY_TOLD) mostTold = MOST_TOLD;
+  }
+  throw noRoomInReply();
+}
+
+function noteNeeded({ sizes }: Queues, address: number, needed: number): void {
+  if (needed <= 0) return;
+  sizes.note(address, needed);
+  sizes.noteLast(address, needed > LIGHT_BYTES);
+}
+
+/** What the messages of a RECV may be together, and how many an attempt may have taken earlier. */
+interface Most {
+  readonly bytes: number;
+  readonly told: number;
 }
 
 async function take(
@@ -93,39 +187,47 @@ async function take(
   address: number,
   options: RecvOptions,
   { asker = NOBODY, isBegun = false, read }: RecvManner,
-): Promise<Received> {
-  const { settings, observer, turns, used } = queues;
-  used.note(address);
+  room: Most,
+  attempt: Attempt,
+): Promise<Found> {
+  const { settings, observer, turns } = queues;
+  const key = queueKey(settings.keyPrefix, address);
   const { max = 1 } = options;
   const taken: Delivery[] = [];
-  const attempt: Attempt = { id: options.attemptId ?? '', goesOn: '', isForgotten: false };
-  let most = { messages: Math.min(max, SLICE_MESSAGES), bytes: SLICE_BYTES };
-  let size = isBegun ? SLICE_MESSAGES : most.messages;
   let bytes = 0;
+  let used = 0;
+  let messagesLeft = Math.min(max, SLICE_MESSAGES);
+  let size = isBegun ? SLICE_MESSAGES : sizeOf(queues, address, messagesLeft);
   let untilMs = Infinity;
   for (;;) {
+    const most = {
+      messages: messagesLeft,
+      bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes),
+      slice: SLICE_MESSAGES,
+      room: room.bytes - used,
+      told: room.told,
+    };
     const slice = (redis: QueueRedis): Promise<Reply> => call(redis, settings, address, options, most, attempt);
     const carryOut = (): Promise<Reply> => (read ? read(slice) : slice(queues.redis));
     let reply: Reply;
     try {
-      // a RECV of one waits for no turn
-      reply = await (size === 1 && taken.length === 0
-        ? carryOut()
-        : turns.take(
-            { key: queueKey(settings.keyPrefix, address), size, asker, isBegun: isBegun || taken.length > 0 },
-            carryOut,
-          ));
+      reply = await turns.take({ key, size, asker, isBegun: isBegun || taken.length > 0 }, carryOut);
     } catch (error) {
       if (taken.length === 0) throw redisFailure(error);
       return { messages: taken, againMs: undefined };
     }
-    const { messages, againMs, died } = partOf(reply, attempt);
+    const { messages, againMs, died, needed } = partOf(reply, attempt);
     if (messages.length > 0 || died > 0) observer?.delivered(address, messages, died);
     const isTold = attempt.goesOn.includes(' ');
-    if (max === 1 && !isTold) return { messages, againMs: messages.length > 0 ? undefined : againMs };
     for (const message of messages) {
       taken.push(message);
       bytes += message.payload.length;
+      used += bytesOf(message.payload);
+    }
+    if (needed !== undefined) {
+      // of what an attempt has taken earlier all is told: from the start, in more room
+      if (isTold) attempt.goesOn = taken.length > 0 ? `${attempt.goesOn.split(' ', 1).join('')} 1 0` : '';
+      return { messages: isTold ? [] : taken, againMs: taken.length > 0 && !isTold ? undefined : 0, needed };
     }
     if (taken.length === 0 && (againMs !== 0 || !isTold)) return { messages, againMs: isTold ? 0 : againMs };
     const nowMs = performance.now();
@@ -134,12 +236,15 @@ async function take(
     if (isDone || nowMs > untilMs || asker.hasLeft) return { messages: taken, againMs: undefined };
     // one that ended before it had as many as it may take was as large as a slice may be
     const wasCutShort = messages.length < most.messages;
-    most = {
-      messages: isTold ? SLICE_MESSAGES : Math.min(max - taken.length, SLICE_MESSAGES),
-      bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes),
-    };
-    size = wasCutShort || isTold ? SLICE_MESSAGES : most.messages;
+    messagesLeft = isTold ? SLICE_MESSAGES : Math.min(max - taken.length, SLICE_MESSAGES);
+    size = wasCutShort || isTold ? SLICE_MESSAGES : messagesLeft;
   }
+}
+
+/** As so many messages counts a first slice, by what is known of their length. */
+function sizeOf({ sizes }: Queues, address: number, messages: number): number {
+  const bytes = messages * (sizes.largest(address) ?? 0);
+  return Math.min(SLICE_MESSAGES, Math.max(messages, Math.ceil((bytes * SLICE_MESSAGES) / SLICE_BYTES)));
 }
 
 /** Of a RECV with an attempt_id. */
@@ -154,13 +259,26 @@ interface Attempt {
 
 type Reply = Awaited<ReturnType<QueueRedis['aizumiRecv']>>;
 
+interface MostOfCall {
+  readonly messages: number;
+  readonly bytes: number;
+  /** Messages that the call deals with. */
+  readonly slice: number;
+  /** Bytes of what it brings. */
+  readonly room: number;
+  /** Messages that the attempt may have taken earlier. */
+  readonly told: number;
+}
+
+const LIGHT: MostOfCall = { messages: 1, bytes: LIGHT_BYTES, slice: LIGHT_MESSAGES, room: LIGHT_BYTES, told: 1 };
+
 /** Calls recv.lua once. */
 function call(
   redis: QueueRedis,
   { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs }: QueueSettings,
   address: number,
   options: RecvOptions,
-  most: { messages: number; bytes: number },
+  most: MostOfCall,
   attempt: Attempt,
 ): Promise<Reply> {
   const carryOut = (name: 'aizumiRecv' | 'aizumiRecvRemembering', goesOn: string): Promise<Reply> =>
@@ -184,8 +302,11 @@ function call(
       options.visibilityTimeoutMs ?? '',
       attempt.id,
       most.bytes,
-      SLICE_MESSAGES,
+      most.slice,
       goesOn,
+      Math.min(most.room, Number.MAX_SAFE_INTEGER),
+      ENVELOPE_BYTES,
+      most.told,
     );
   if (attempt.id === '') return carryOut('aizumiRecv', '');
   const forgetful = (): Promise<Reply> => carryOut('aizumiRecv', `full ${attempt.goesOn}`);
@@ -203,15 +324,17 @@ function call(
 function partOf(
   [again, ...rest]: Reply,
   attempt: Attempt,
-): { messages: Delivery[]; againMs: number | undefined; died: number } {
-  // behind the messages: with an attempt how it goes on, and if it has one or any did, how many others died
+): { messages: Delivery[]; againMs: number | undefined; died: number; needed: number | undefined } {
+  // behind the messages, as recv.lua says: with an attempt how it goes on; how many others died; what the next one takes
   const extra = rest.length % FIELDS;
+  const needed = extra > 2 ? Number(rest.pop()) : undefined;
   const died = extra > 0 ? Number(rest.pop()) : 0;
-  if (extra > 1) attempt.goesOn = String(rest.pop());
+  const goesOn = extra > 1 ? String(rest.pop()) : '';
+  if (goesOn !== '') attempt.goesOn = goesOn;
   const messages = deliveriesOf(rest);
   // the slices that follow take more, and must not be told these
-  if (extra < 2 && messages.length > 0) attempt.id = '';
-  return { messages, againMs: again < 0 ? undefined : again, died };
+  if (goesOn === '' && messages.length > 0) attempt.id = '';
+  return { messages, againMs: again < 0 ? undefined : again, died, needed };
 }
 
 /** What the script tells of each message. */

@@ -13,6 +13,12 @@ export const SLICE_MESSAGES = 64;
 /** No more messages are in a slice once their payloads have this length together, bytes: 1 ms (2 to 2.5 ms per MB, as above). */
 export const SLICE_BYTES = 524_288;
 
+/** A RECV of one waits for no slice's turn as long as it does no more than this, messages: under 0.2 ms. */
+export const LIGHT_MESSAGES = 4;
+
+/** And brings no more than this, bytes of its reply. */
+export const LIGHT_BYTES = 8_192;
+
 /** No more messages are in the reply to a RECV or PEEK once their payloads have this length together, bytes. */
 export const MOST_BYTES = 4_194_304;
 

@@ -152,9 +152,9 @@ class Lane {
   }
 }
 
-const tooMuch = (): BrokerError =>
-  new BrokerError(
-    'overloaded',
-    'requests about many messages have to wait too long for their turn: nothing was done, try again',
-    { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
-  );
+/** @param what has to wait: in the plural */
+export const tooMuch = (what = 'requests about many messages'): BrokerError =>
+  new BrokerError('overloaded', `${what} have to wait too long for their turn: nothing was done, try again`, {
+    outcome: 'not_done',
+    retryAfterS: RETRY_AFTER_S,
+  });

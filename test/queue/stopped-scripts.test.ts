@@ -14,6 +14,7 @@ import { move } from '../../src/queue/move.js';
 import { STATES, peek } from '../../src/queue/peek.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import type { QueueRedis, Queues } from '../../src/queue/queues.js';
+import { LightTurns } from '../../src/queue/light-turns.js';
 import { MessageSizes } from '../../src/queue/message-sizes.js';
 import { QueueLengths } from '../../src/queue/queue-lengths.js';
 import { Shares } from '../../src/queue/shares.js';
@@ -108,6 +109,7 @@ class Failing {
       shares: new Shares(settings),
       turns: new Turns(() => ''),
       sweeps: new Sweeps(),
+      light: new LightTurns(() => ''),
       observer: undefined,
     };
   }
@@ -279,6 +281,14 @@ const REQUESTS: Request[] = [
     })),
   ),
   { name: 'RECV of 4', state: 'long', ask: (q, a) => recv(q, a, { max: 4, visibilityTimeoutMs: HOUR_MS }) },
+  {
+    name: 'RECV of 1, that is long, a new one and one that comes back',
+    state: 'long',
+    async ask(q, a) {
+      for (const visibilityTimeoutMs of [HOUR_MS, 0, 0])
+        await recv({ ...q, sizes: new MessageSizes() }, a, { visibilityTimeoutMs });
+    },
+  },
   {
     name: 'FREE of one',
     state: 'attempt',

@@ -1,5 +1,6 @@
 // One client cannot make a worker die for want of memory: the inputs B2, B4 and B7 of issue 15, with a heap of 256 MB.
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
 import { httpRequest } from '../support/connection.js';
 import {
   batchedWaits,
@@ -12,6 +13,8 @@ import {
 } from '../support/memory-floods.js';
 import { startBrokerProcess } from '../support/process.js';
 import type { BrokerProcess } from '../support/process.js';
+import { startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
 import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
 import { sharedRedis } from '../support/shared-redis.js';
 import { until } from '../support/until.js';
@@ -78,7 +81,77 @@ describe('system/memory', function () {
     await keepUp(await flood(broker.url, 200, batchedWaits(1_000, 103), true));
   });
 
+  it('survives 8 bodies of 1,000 RECVs, each of which is told 1,000 messages again by its attempt_id', async () => {
+    await broker.post(Array.from({ length: 1_000 }, (_, id) => sendRequest(105, id, 'x'.repeat(200))));
+    const again = { ...recvRequest(105), attempt_id: 'A', visibility_timeout_ms: 3_600_000 };
+    const first = await broker.post({ ...again, max: 1_000 });
+    expect(first.json.messages).to.have.length(1_000);
+    // one is told all of them, as before
+    const { messages } = (await broker.post({ ...again, max: 1 })).json;
+    expect(messages).to.deep.equal(first.json.messages);
+    const body = JSON.stringify(Array.from({ length: 1_000 }, () => again));
+    const replies = await Promise.all(Array.from({ length: 8 }, () => broker.post(body)));
+    for (const { status, text } of replies) {
+      expect(status).to.be.oneOf([207, 503]);
+      expect(text.length).to.be.below(17_000_000);
+    }
+  });
+
+  it('survives 400 lists of 1,000 queues at once', async () => {
+    for (let from = 10_000; from < 11_000; from += 500)
+      await broker.post(Array.from({ length: 500 }, (_, i) => sendRequest(from + i, 1)));
+    const lists = await Promise.all(
+      Array.from({ length: 400 }, async () => {
+        const response = await fetch(`${broker.url}queues?limit=1000&prefix=10`);
+        const { queues } = (await response.json()) as { queues?: unknown[] };
+        return `${response.status} ${queues?.length ?? ''}`;
+      }),
+    );
+    expect([...new Set(lists)].sort()).to.deep.equal(['200 1000', '503 ']);
+  });
+
   it('survives 200 bodies of 1 MiB, and holds none of them when they are answered', async () => {
     await keepUp(await flood(broker.url, 200, httpRequest(JSON.stringify(largeSend(104, 1))), true));
+  });
+});
+
+describe('system/memory: RECVs of one large message at once, where nothing is known of its size', function () {
+  this.timeout(120_000);
+  let server: TestServer;
+  let raw: Redis;
+  let brokers: BrokerProcess[];
+  before(async function () {
+    if (process.platform !== 'linux') this.skip();
+    server = await startRedisServer({ args: ['--appendonly', 'no'] });
+    raw = new Redis(server.url);
+    const env = { AIZUMI_REDIS_URL: server.url, NODE_OPTIONS: '--max-old-space-size=256' };
+    brokers = await Promise.all([startBrokerProcess(env), startBrokerProcess(env)]);
+  });
+  after(async () => {
+    await Promise.all(brokers.map((broker) => broker.kill9()));
+    raw.disconnect();
+    await server.stop();
+  });
+
+  it('Redis holds a few of them at a time for its replies, and each RECV is answered', async () => {
+    const [sender, receiver] = brokers as [BrokerProcess, BrokerProcess];
+    await sender.post({ ...heloRequest(100), settings: { max_deliveries: 1_000_000 } });
+    await sender.post(largeSend(100, 1));
+    const memory = async (name: string): Promise<number> =>
+      Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(await raw.info('memory'))?.[1]);
+    const before = await memory('used_memory');
+    await raw.config('RESETSTAT');
+    const codes = await Promise.all(
+      Array.from({ length: 400 }, async () => {
+        const { status, json } = await receiver.post({ ...recvRequest(100), visibility_timeout_ms: 0 });
+        return `${status} ${(json.error as { outcome: string } | undefined)?.outcome ?? ''}`;
+      }),
+    );
+    // what the worker has no memory for is not done
+    expect(new Set(['503 not_done', ...codes])).to.deep.equal(new Set(['503 not_done', '200 ']));
+    const peak = (await memory('used_memory_peak')) - before;
+    console.log(`      Redis had ${Math.round(peak / 1e6)} MB more for a moment`);
+    expect(peak).to.be.below(50_000_000);
+    expect(memoryOf(receiver.pid).peak).to.be.below(CONTAINER_BYTES);
   });
 });

@@ -1,0 +1,123 @@
+// One client asks for much about one message at a time: of it only so many commands are on their way to Redis, and nobody else's
+// next one waits behind more.
+import { expect } from 'chai';
+import { ALL, bearer, keysFile } from '../support/access.js';
+import type { KeysFile } from '../support/access.js';
+import type { Reply } from '../support/broker.js';
+import { startHeldRedis } from '../support/held-redis.js';
+import type { HeldRedis } from '../support/held-redis.js';
+import { startBrokerProcess } from '../support/process.js';
+import type { BrokerProcess } from '../support/process.js';
+import { startRedisServer } from '../support/redis-server.js';
+import type { TestServer } from '../support/redis-server.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { until } from '../support/until.js';
+
+/** In the tests' own words: small XADDs of one client that are on their way at a time, scripts, and those of STAT. */
+const MOST = 1_024;
+const MOST_SCRIPTS = 128;
+const MOST_STATS = 16;
+const BODIES = 4;
+const SIZE = 1_000;
+
+type Made = (i: number) => object;
+const REQUESTS: Record<string, { make: Made; most: number }> = {
+  SEND: { make: (i) => sendRequest(1_000 + (i % 10), i), most: MOST },
+  'SEND with dedup': { make: (i) => ({ ...sendRequest(1_000 + (i % 10), i), dedup: true }), most: MOST_SCRIPTS },
+  RECV: { make: (i) => recvRequest(1_000 + (i % 10)), most: MOST_SCRIPTS },
+  'RECV with attempt_id': { make: () => ({ ...recvRequest(1_010), attempt_id: 'A' }), most: MOST_SCRIPTS },
+  FREE: { make: (i) => ({ msg_type: 'MSG_FREE_REQ', saddr: 1_000, daddr: 5_000, id: i }), most: MOST_SCRIPTS },
+  KEEP: {
+    make: (i) => ({ msg_type: 'MSG_KEEP_REQ', saddr: 1_000, daddr: 5_000, id: i, visibility_timeout_ms: 1 }),
+    most: MOST_SCRIPTS,
+  },
+  BACK: { make: (i) => ({ msg_type: 'MSG_BACK_REQ', saddr: 1_000, daddr: 5_000, id: i }), most: MOST_SCRIPTS },
+  HELO: { make: (i) => heloRequest(1_000 + (i % 10)), most: MOST_SCRIPTS },
+  STAT: { make: () => statRequest(1_000), most: MOST_STATS },
+};
+
+describe('http: light requests of one client', function () {
+  this.timeout(120_000);
+  let server: TestServer;
+  let redis: HeldRedis;
+  let broker: BrokerProcess;
+  let keys: KeysFile;
+  let attacker: Record<string, string>;
+  let victim: Record<string, string>;
+  before(async () => {
+    keys = keysFile();
+    attacker = bearer(keys.add(ALL, { name: 'attacker' }));
+    victim = bearer(keys.add(ALL, { name: 'victim' }));
+    server = await startRedisServer({ args: ['--appendonly', 'no'] });
+    redis = await startHeldRedis(server.port);
+    broker = await startBrokerProcess({ ...keys.env, AIZUMI_REDIS_URL: redis.url });
+    // what the worker has to learn of these queues, it knows
+    for (let address = 1_000; address <= 1_010; address++)
+      for (let id = 0; id < 4; id++) await broker.post(sendRequest(address, id), attacker);
+    await broker.post({ ...recvRequest(1_010), max: 4, attempt_id: 'A' }, attacker);
+    for (let id = 0; id < 4; id++) await broker.post(sendRequest(2_000, id), victim);
+  });
+  after(async () => {
+    await broker.kill9();
+    redis.stop();
+    keys.delete();
+    await server.stop();
+  });
+
+  /** Until the broker sends no more, since it is not answered. */
+  async function settled(): Promise<void> {
+    let last = -1;
+    let sinceMs = performance.now();
+    await until('no more comes', () => {
+      if (redis.count() !== last) {
+        last = redis.count();
+        sinceMs = performance.now();
+      }
+      return last > 0 && performance.now() - sinceMs > 300;
+    });
+  }
+
+  for (const [what, { make, most }] of Object.entries(REQUESTS))
+    it(`${what}: of ${BODIES} bodies of ${SIZE}, ${most} are under way, and somebody else's is behind no more`, async () => {
+      await broker.post([make(0), make(1)], attacker);
+      await broker.post(sendRequest(2_000, 7), victim);
+      redis.hold();
+      let replies: Reply[];
+      try {
+        const body = Array.from({ length: SIZE }, (_, i) => make(i));
+        const asked = Promise.all(Array.from({ length: BODIES }, () => broker.post(body, attacker)));
+        await settled();
+        const underWay = redis.count();
+        const answered = broker.post(sendRequest(2_000, 8), victim);
+        await until('its command has left', () => redis.held().includes('{2000}'));
+        // a STAT is two commands
+        expect(underWay).to.be.within(1, most);
+        expect(redis.count()).to.be.at.most(underWay + 2);
+        redis.release();
+        expect((await answered).status).to.equal(200);
+        replies = await asked;
+      } finally {
+        redis.release();
+      }
+      for (const { status, json } of replies) {
+        expect(status).to.be.oneOf([200, 207]);
+        for (const { code } of json as unknown as { code: number }[]) expect(code).to.be.oneOf([200, 404]);
+      }
+    });
+
+  it('keep the order of SENDs to a queue, over all of a body and beside others', async () => {
+    const body = Array.from({ length: SIZE }, (_, i) => sendRequest(3_000 + (i % 2), i));
+    const dedup = Array.from({ length: SIZE }, (_, i) => ({ ...sendRequest(3_002, i), dedup: i % 100 < 50 }));
+    const replies = await Promise.all([body, dedup].map((each) => broker.post(each, attacker)));
+    for (const { status } of replies) expect(status).to.equal(200);
+    for (const [address, first, step] of [
+      [3_000, 0, 2],
+      [3_001, 1, 2],
+      [3_002, 0, 1],
+    ] as const) {
+      const { json } = await broker.post({ ...recvRequest(address), max: 1_000 }, attacker);
+      const ids = (json.messages as { id: number }[]).map(({ id }) => id);
+      expect(ids).to.deep.equal(Array.from({ length: SIZE / step }, (_, i) => first + step * i));
+    }
+  });
+});
