@@ -99,6 +99,12 @@ export class QueueLengths {
     return seen.isAwaited || (needsMeasuring(seen, bytes) && !this.isFull(address, nowMs, bytes));
   }
 
+  /** Whether it must wait for that: there seems to be no room, or others wait already. */
+  mustWait(address: number, bytes: number): boolean {
+    const seen = this.#seen.get(address);
+    return seen !== undefined && (seen.isAwaited || seen.bytes + seen.added + bytes > seen.maxBytes);
+  }
+
   /** Whether the queue had no room for so many bytes a moment ago: Redis need not be asked. */
   isFull(address: number, nowMs: number, bytes: number): boolean {
     const seen = this.#seen.get(address);

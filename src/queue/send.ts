@@ -79,7 +79,10 @@ async function sendWithCare(
   const { lengths, shares } = queues;
   const { bytes, client } = cost;
   if (client !== undefined && !options.dedup && !shares.mayStore(client, bytes)) throw clientFull(queues);
-  const isMeasured = lengths.mustMeasure(address, performance.now(), bytes);
+  const mustMeasure = lengths.mustMeasure(address, performance.now(), bytes);
+  const isMeasured = mustMeasure && lengths.mustWait(address, bytes);
+  // beside it: a RECV behind it in a batch must not come before it; failed, it is repeated with the next SEND
+  if (mustMeasure && !isMeasured) measure(queues, address).catch(() => undefined);
   const tryOnce = (): Promise<void> => attempt(queues, address, message, cost, options);
   try {
     if (isMeasured) {
