@@ -155,7 +155,8 @@ describe('metrics', function () {
     client.close();
     const found = await shown('its wait is over', (now) => now.value('aizumi_recv_wait_seconds_count') === 1);
     expect(found.value('aizumi_waiting_receivers')).to.equal(0);
-    expect(found.value('aizumi_memory_taken_bytes'), 'all is given back').to.equal(0);
+    for (const use of ['requests', 'replies', 'waits'])
+      expect(found.value('aizumi_memory_taken_bytes', { use }), `${use}: all is given back`).to.equal(0);
     expect(found.value('aizumi_stalled_connections_total')).to.equal(0);
     expect(found.value('aizumi_request_duration_seconds_count', { msg_type: 'MSG_RECV_REQ' })).to.equal(undefined);
     expect(found.value('aizumi_redis_commands_total', { connection: 'waiting' })).to.be.above(0);
