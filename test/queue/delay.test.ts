@@ -111,7 +111,8 @@ describe('queue: a message with a delay', () => {
     for (let id = 0; id < 40; id++) await later(id, 60_000, { payload });
     await makeDue(queues, 'delayed');
     await recv(queues, 100);
-    expect(await queues.raw.zcard(key('delayed'))).to.equal(39);
+    // the first call finds that there is no room for one so large; the second takes it
+    expect(await queues.raw.zcard(key('delayed'))).to.equal(38);
   });
 
   it('makes the stream anew that somebody deleted by hand', async () => {

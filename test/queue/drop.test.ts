@@ -153,8 +153,10 @@ describe('queue/drop', () => {
       queues.close();
       queues = await openQueues({ maxDeliveries: 1 });
       await kill(...Array.from({ length: 100 }, (_, id) => id));
-      await receive(queues, 100);
-      await receive(queues, 100);
+      await until('all are dead', async () => {
+        await receive(queues, 100);
+        return (await queues.raw.xlen(key('queue'))) === 0;
+      });
       expect((await idsOf('dead')).length).to.equal(100);
       meanwhile(() => kill(9_000));
       expect(await purge(queues, 100, 'dead')).to.deep.equal({ count: 100, more: false });
