@@ -17,17 +17,26 @@ const RETRY_AFTER_S = 1;
 /** An idle one takes 10 KB, one that sends its headers for ever up to 16 KB more; measured, Node 20. */
 const CONNECTION_BYTES = 16_384;
 
-/** Counts what connections take. One for which its machine has no room is reset: to tell it would take more. */
+/**
+ * Counts what connections take. One machine may have as many as it leaves room for; one more is reset: to tell it would take more.
+ * What its requests hold is no reason: those are answered 503.
+ */
 export function countConnections(server: Server, memory: Memory): void {
+  const connections = memory.another();
   server.on('connection', (socket: Socket) => {
-    const account = memory.of(clientOf(socket));
+    const machine = clientOf(socket);
+    const account = connections.of(machine);
     try {
       account.take('connections', CONNECTION_BYTES);
     } catch {
       socket.resetAndDestroy();
       return;
     }
-    socket.once('close', () => account.give('connections', CONNECTION_BYTES));
+    memory.of(machine).force('connections', CONNECTION_BYTES);
+    socket.once('close', () => {
+      account.give('connections', CONNECTION_BYTES);
+      memory.of(machine).give('connections', CONNECTION_BYTES);
+    });
   });
 }
 

@@ -33,6 +33,11 @@ export class Memory {
     return this.#accounts.get(who) ?? new Account(this, who);
   }
 
+  /** As large, for something that has a limit of its own. */
+  another(): Memory {
+    return new Memory(this.limit, this.log);
+  }
+
   get free(): number {
     return this.limit - this.#total;
   }

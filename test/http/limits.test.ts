@@ -87,7 +87,9 @@ describe('http/limits', function () {
       const batch = Array.from({ length: 50 }, (_, id) => sendRequest(100, id));
       expect((await broker.post(batch)).status).to.equal(200);
       const { status, headers } = await broker.post(statRequest(100));
-      expect([status, headers.get('retry-after')]).to.deep.equal([429, '5']);
+      expect(status).to.equal(429);
+      // 5 as soon as it is answered
+      expect(Number(headers.get('retry-after'))).to.be.within(1, 5);
     });
 
     it('are counted for each key’s name, not for the machine that they come from; guesses are that machine’s', async () => {
