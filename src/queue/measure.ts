@@ -18,27 +18,32 @@ interface Measured {
   mostLater: number;
 }
 
-async function ask({ redis, settings }: Queues, address: number, nodes: number): Promise<Measured> {
+async function ask(
+  { redis, settings }: Queues,
+  address: number,
+  nodes: number,
+  by: 'aizumiMeasure' | 'aizumiEstimate',
+): Promise<Measured> {
   const { keyPrefix: prefix } = settings;
   const makers = [queueKey, delayedKey, deadKey, seenKey, ended0Key, ended1Key, countsKey] as const;
   const [queue, delayed, dead, seen, ended0, ended1, counts] = makers.map((key) => key(prefix, address)) as [
     ...Parameters<typeof redis.aizumiMeasure>,
   ];
-  const measured = await redis.aizumiMeasure(queue, delayed, dead, seen, ended0, ended1, counts, nodes, LEASE_BYTES);
+  const measured = await redis[by](queue, delayed, dead, seen, ended0, ended1, counts, nodes, LEASE_BYTES);
   const [bytes, mostNow, mostLater] = measured;
   return { bytes, mostNow, mostLater };
 }
 
 /** @returns bytes: beyond the first nodes of its streams an estimate, in at most some 50 µs */
 export const estimate = async (queues: Queues, address: number): Promise<number> =>
-  (await ask(queues, address, SOME)).bytes;
+  (await ask(queues, address, SOME, 'aizumiEstimate')).bytes;
 
 /** Measures the whole queue, some 45 ns for each node of its streams, and notes it for those who send there. */
 export function measure(queues: Queues, address: number): Promise<void> {
   const { lengths, shares } = queues;
   return lengths.measure(
     address,
-    () => ask(queues, address, ALL),
+    () => ask(queues, address, ALL, 'aizumiMeasure'),
     ({ mostNow, mostLater }, sentMeanwhile) =>
       shares.learnBytes(address, mostNow + sentMeanwhile, mostLater + sentMeanwhile, performance.now()),
   );

@@ -178,6 +178,19 @@ export interface QueueCommands {
       leaseBytes: number,
     ]
   ): Promise<[bytes: number, mostNow: number, mostLater: number]>;
+  aizumiEstimate(
+    ...args: [
+      queue: string,
+      delayed: string,
+      dead: string,
+      seen: string,
+      ended0: string,
+      ended1: string,
+      counts: string,
+      nodes: number,
+      leaseBytes: number,
+    ]
+  ): Promise<[bytes: number, mostNow: number, mostLater: number]>;
   aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
   aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
   aizumiRegister(
@@ -279,6 +292,7 @@ const script = (file: string, numberOfKeys: number): Script => ({
 });
 
 const recvScript = script('./recv.lua', 12);
+const measureScript = script('./measure.lua', 7);
 
 /** To be registered with the connection; each is called by the operation that stands beside its file. */
 export const QUEUE_SCRIPTS = {
@@ -293,7 +307,9 @@ export const QUEUE_SCRIPTS = {
   aizumiGiveBack: script('./give-back.lua', 4),
   aizumiGbye: script('./gbye.lua', 10),
   aizumiStat: script('./stat.lua', 8),
-  aizumiMeasure: script('./measure.lua', 7),
+  aizumiMeasure: measureScript,
+  /** The same of some nodes, which writes nothing: also where Redis takes no writes. */
+  aizumiEstimate: { ...measureScript, lua: measureScript.lua.replace(/^#!lua.*/, '#!lua flags=no-writes') },
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),
   aizumiRegister: script('./register.lua', 3),

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { ALL, bearer, keysFile } from '../support/access.js';
 import { allRules, backupRules, metricsIn, readDashboard, readRules } from '../support/monitoring.js';
 import { endAllProcesses, startBrokerProcess } from '../support/process.js';
 import { recvRequest, sendRequest } from '../support/requests.js';
@@ -21,7 +22,10 @@ describe('what is said of metrics', function () {
   let labels: Map<string, Set<string>>;
 
   before(async () => {
+    const keys = keysFile();
+    const headers = bearer(keys.add(ALL));
     const broker = await startBrokerProcess({
+      ...keys.env,
       AIZUMI_REDIS_URL: (await sharedRedis()).url,
       AIZUMI_KEY_PREFIX: `t${randomBytes(6).toString('hex')}`,
       AIZUMI_METRICS_PORT: '0',
@@ -31,9 +35,9 @@ describe('what is said of metrics', function () {
       AIZUMI_MAX_QUEUE_LENGTH: '1',
     });
     // the second SEND finds the queue full, and the second RECV a message that dies
-    for (const id of [1, 2]) await broker.post(sendRequest(100, id));
-    for (let i = 0; i < 2; i++) await broker.post(recvRequest(100));
-    await broker.post(sendRequest(100, 3));
+    for (const id of [1, 2]) await broker.post(sendRequest(100, id), headers);
+    for (let i = 0; i < 2; i++) await broker.post(recvRequest(100), headers);
+    await broker.post(sendRequest(100, 3), headers);
     found = await until(
       'every metric has a value',
       async () => {
@@ -48,6 +52,7 @@ describe('what is said of metrics', function () {
       Object.keys(sample.labels).forEach((label) => labels.get(metricOf(sample.name, found.types))!.add(label));
     labels.get('nodejs_gc_duration_seconds')!.add('kind'); // there may have been none
     endAllProcesses();
+    keys.delete();
   });
 
   /** Metrics and labels that an expression asks for and that there are not; a series of a histogram by its ending. */

@@ -59,11 +59,13 @@ function bindingsOf(body: string): { input: string; local: string }[] {
 describe('queue/*.lua', () => {
   it('are all registered, each under the name of its file', () => {
     expect(files).not.to.deep.equal([]);
-    const { aizumiRecvRemembering: remembering, ...others } = registered;
+    const { aizumiRecvRemembering: remembering, aizumiEstimate: estimating, ...others } = registered;
     expect(Object.keys(others).sort()).to.deep.equal(files.map(commandOf).sort());
     // the same without its flags
     expect(remembering!.lua.split('\n').slice(1)).to.deep.equal(others.aizumiRecv!.lua.split('\n').slice(1));
     expect(remembering!.lua).to.match(/^#!lua\n/);
+    expect(estimating!.lua.split('\n').slice(1)).to.deep.equal(others.aizumiMeasure!.lua.split('\n').slice(1));
+    expect(estimating!.lua).to.match(/^#!lua flags=no-writes\n/);
   });
 
   for (const file of files)
