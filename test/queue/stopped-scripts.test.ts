@@ -708,7 +708,8 @@ describe('scripts that stop half-way', function () {
 
   it('were each stopped at each of their calls', () => {
     const all = Object.entries(INSTRUMENTED)
-      .filter(([name]) => name !== 'aizumiRecvRemembering')
+      // these are others' text with other flags
+      .filter(([name]) => !['aizumiRecvRemembering', 'aizumiEstimate'].includes(name))
       .flatMap(([name, { sites }]) => Array.from({ length: sites }, (_, site) => `${name}:${site}`));
     const lines = (site: string): string => {
       const [name, number] = site.split(':');
