@@ -102,7 +102,7 @@ export class Lane {
         cost,
         untilMs: performance.now() + this.patienceMs,
         start: () => void act().then(resolve, reject),
-        refuse: () => reject(tooMuch('of your requests about one message')),
+        refuse: () => reject(tooMuch('your requests about one message')),
         next: undefined,
       };
       if (ledger.last === undefined) ledger.first = waiting;
