@@ -133,7 +133,7 @@ export function createApp(options: AppOptions): Koa {
         broker.observer?.refused(failure.reason);
     }
     limitStall(ctx.res);
-    if (ctx.res.writableLength > 0) countUnsent(ctx.res, ctx.req.socket, accountOf(ctx));
+    countUnsent(ctx.res, ctx.req.socket, accountOf(ctx));
   });
   app.use(router.routes());
   app.use((ctx: Context) => {

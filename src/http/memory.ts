@@ -4,8 +4,9 @@ import type { Logger } from 'pino';
 import { BrokerError } from '../errors.js';
 
 /**
- * connections: those that are open, with the headers that have come; requests: bodies and what belongs to a request that is not answered yet, its batch's elements included; replies: what RECV and
- * PEEK are bringing or have brought, until it is on the socket; waits: RECVs that wait.
+ * connections: those that are open, with the headers that have come; requests: bodies and what belongs to a request that is not
+ * answered yet, its batch's elements included; replies: what RECV and PEEK are bringing or have brought, until it is on the
+ * socket; waits: RECVs that wait.
  */
 export type MemoryUse = 'connections' | 'requests' | 'replies' | 'waits';
 
@@ -78,8 +79,9 @@ export class Memory {
 }
 
 /**
- * What one client makes the worker hold. It may hold as much as it leaves free: one alone has half of the memory, two that want all have a third each,
- * and there is always room for who holds little (the dynamic thresholds of Choudhury and Hahne, 1998, for buffers of a switch).
+ * What one client makes the worker hold. It may hold as much as it leaves free: one alone has half of the memory, two that want
+ * all have a third each, and there is always room for who holds little (the dynamic thresholds of Choudhury and Hahne, 1998, for
+ * buffers of a switch).
  */
 export class Account {
   #taken = 0;

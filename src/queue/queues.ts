@@ -64,6 +64,19 @@ export type Which = 'live' | 'expired' | 'all';
 
 type RecvReply = [againMs: number, ...taken: (string | number)[]];
 
+type MeasureArguments = [
+  queue: string,
+  delayed: string,
+  dead: string,
+  seen: string,
+  ended0: string,
+  ended1: string,
+  counts: string,
+  nodes: number,
+  leaseBytes: number,
+];
+type MeasureReply = [bytes: number, mostNow: number, mostLater: number];
+
 /** How the scripts are called; each one's header says what goes in and comes out. */
 export interface QueueCommands {
   aizumiSend(
@@ -165,32 +178,8 @@ export interface QueueCommands {
       sample: string,
     ]
   ): Promise<[...counters: number[], settings: string[], sample: string[], hasExpired: 0 | 1] | null>;
-  aizumiMeasure(
-    ...args: [
-      queue: string,
-      delayed: string,
-      dead: string,
-      seen: string,
-      ended0: string,
-      ended1: string,
-      counts: string,
-      nodes: number,
-      leaseBytes: number,
-    ]
-  ): Promise<[bytes: number, mostNow: number, mostLater: number]>;
-  aizumiEstimate(
-    ...args: [
-      queue: string,
-      delayed: string,
-      dead: string,
-      seen: string,
-      ended0: string,
-      ended1: string,
-      counts: string,
-      nodes: number,
-      leaseBytes: number,
-    ]
-  ): Promise<[bytes: number, mostNow: number, mostLater: number]>;
+  aizumiMeasure(...args: MeasureArguments): Promise<MeasureReply>;
+  aizumiEstimate(...args: MeasureArguments): Promise<MeasureReply>;
   aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
   aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
   aizumiRegister(
