@@ -1,12 +1,12 @@
 // GET /queues: the queues that there are, and how each is.
 import { redisFailure } from '../redis/failure.js';
 import { lookAtLive } from './expire.js';
-import { registryKey, sampleKey } from './keys.js';
+import { delayedKey, queueKey, registryKey, sampleKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { ratesOf } from './rates.js';
 import type { Rates } from './rates.js';
 import { SLICE_MESSAGES } from './slices.js';
-import { look } from './stat.js';
+import { look, numbersOf } from './stat.js';
 import type { QueueStat } from './stat.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
@@ -30,13 +30,18 @@ export function report(queues: Queues, address: number): Promise<QueueReport | u
 
 async function reportOf(queues: Queues, address: number, lookAt: typeof look): Promise<QueueReport | undefined> {
   try {
-    const found = await lookAt(queues, address);
+    const { redis, settings } = queues;
+    const [queue, delayed, sample] = [queueKey, delayedKey, sampleKey].map((key) =>
+      key(settings.keyPrefix, address),
+    ) as [...Parameters<typeof redis.aizumiCounters>];
+    const [found, counters] = await Promise.all([
+      lookAt(queues, address),
+      redis.aizumiCounters(queue, delayed, sample),
+    ]);
     if (!found) return undefined;
-    const { rates, keep } = ratesOf(found.counters, found.sample);
-    if (keep) {
-      const key = sampleKey(queues.settings.keyPrefix, address);
-      await queues.redis.aizumiSample(key, JSON.stringify(keep), KEEP_SAMPLE_MS);
-    }
+    const [at, sent, received, gone, before] = counters;
+    const { rates, keep } = ratesOf({ at, sent, received, gone }, numbersOf(before));
+    if (keep) await redis.aizumiSample(sample, JSON.stringify(keep), KEEP_SAMPLE_MS);
     return { address, ...found.stat, rates };
   } catch (error) {
     throw redisFailure(error);

@@ -175,9 +175,23 @@ export interface QueueCommands {
       dead: string,
       settings: string,
       counts: string,
-      sample: string,
     ]
-  ): Promise<[...counters: number[], settings: string[], sample: string[], hasExpired: 0 | 1] | null>;
+  ): Promise<
+    | [
+        waiting: number,
+        leased: number,
+        delayed: number,
+        dead: number,
+        expired: number,
+        oldestMs: number,
+        settings: string[],
+        hasExpired: 0 | 1,
+      ]
+    | null
+  >;
+  aizumiCounters(
+    ...args: [queue: string, delayed: string, sample: string]
+  ): Promise<[at: number, sent: number, received: number, gone: number, sample: string[]]>;
   aizumiMeasure(...args: MeasureArguments): Promise<MeasureReply>;
   aizumiEstimate(...args: MeasureArguments): Promise<MeasureReply>;
   aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
@@ -295,7 +309,8 @@ export const QUEUE_SCRIPTS = {
   aizumiBack: script('./back.lua', 5),
   aizumiGiveBack: script('./give-back.lua', 4),
   aizumiGbye: script('./gbye.lua', 10),
-  aizumiStat: script('./stat.lua', 8),
+  aizumiStat: script('./stat.lua', 7),
+  aizumiCounters: script('./counters.lua', 3),
   aizumiMeasure: measureScript,
   /** The same of some nodes, which writes nothing: also where Redis takes no writes. */
   aizumiEstimate: { ...measureScript, lua: measureScript.lua.replace(/^#!lua.*/, '#!lua flags=no-writes') },

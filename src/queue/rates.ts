@@ -1,5 +1,13 @@
 // How fast a queue's counters grow, from two looks at them. Pure.
-import type { Counters } from './stat.js';
+
+/** Counters that only grow while the queue lives, and when they were read, ms since 1970 by Redis's clock. */
+export interface Counters {
+  at: number;
+  sent: number;
+  /** First deliveries; -1: unknown. */
+  received: number;
+  gone: number;
+}
 
 /** Per second; null: not known yet. */
 export interface Rates {

@@ -8,14 +8,12 @@
 -- KEYS[5]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[6]  aizumi:{address}:settings  hash: what HELO set for this queue alone
 -- KEYS[7]  aizumi:{address}:counts    hash: expired → messages thrown away
--- KEYS[8]  aizumi:{address}:sample    hash: what GET /queues saw last
--- Returns  {waiting, leased, delayed, dead, expired, age of the oldest message in ms, 0 without any, now in ms, messages ever
---          sent, ever delivered for the first time, -1: unknown, ever gone from the queue,
---          settings as a flat list of names and values, sample likewise, 1: the oldest message in the stream, or the first of
---          `delayed`, has expired, else 0}; nil without a queue
+-- Returns  {waiting, leased, delayed, dead, expired, age of the oldest message in ms, 0 without any,
+--          settings as a flat list of names and values, 1: the oldest message in the stream, or the first of `delayed`, has
+--          expired, else 0}; nil without a queue
 -- Errors   those of Redis only
 local queue, leases, delayed, backed, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local settings, counts, sample = KEYS[6], KEYS[7], KEYS[8]
+local settings, counts = KEYS[6], KEYS[7]
 if redis.call('EXISTS', queue, delayed, dead) == 0 then return nil end
 
 local time = redis.call('TIME')
@@ -43,18 +41,8 @@ if first then
   has_expired = ttl_ms and sent_ms + ttl_ms <= tonumber(now_ms)
 end
 
-local added, read = 0, 0
-if redis.call('EXISTS', queue) == 1 then
-  local info, groups = redis.call('XINFO', 'STREAM', queue), redis.call('XINFO', 'GROUPS', queue)
-  for i = 1, #info, 2 do if info[i] == 'entries-added' then added = info[i + 1] end end
-  local group = {}
-  for i = 1, #(groups[1] or {}), 2 do group[groups[1][i]] = groups[1][i + 1] end
-  -- false while Redis cannot tell, also before the first delivery
-  if group['last-delivered-id'] ~= '0-0' then read = group['entries-read'] or -1 end
-end
 return {
   math.max(0, length - leased - backed_later + not_due - delayed_later), leased, delayed_later + backed_later,
-  redis.call('XLEN', dead), tonumber(redis.call('HGET', counts, 'expired') or 0), oldest_ms,
-  tonumber(now_ms), added + not_due, read, added - length, redis.call('HGETALL', settings),
-  redis.call('HGETALL', sample), has_expired and 1 or 0,
+  redis.call('XLEN', dead), tonumber(redis.call('HGET', counts, 'expired') or 0), oldest_ms, redis.call('HGETALL', settings),
+  has_expired and 1 or 0,
 }

@@ -1,5 +1,5 @@
 // What a queue holds right now.
-import { backedKey, countsKey, deadKey, delayedKey, leasesKey, queueKey, sampleKey, settingsKey } from './keys.js';
+import { backedKey, countsKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import { estimate } from './measure.js';
 import { underCeilings } from './own-settings.js';
 import type { Queues } from './queues.js';
@@ -19,20 +19,8 @@ export interface QueueStat {
   settings: Record<string, number>;
 }
 
-/** Counters that only grow while the queue lives, and when they were read, ms since 1970 by Redis's clock. */
-export interface Counters {
-  at: number;
-  sent: number;
-  /** First deliveries; -1: unknown. */
-  received: number;
-  gone: number;
-}
-
 export interface Look {
   stat: QueueStat;
-  counters: Counters;
-  /** Fields of the hash of that name. */
-  sample: Record<string, number>;
   /** The first of its messages has, and counts until something comes upon it. */
   hasExpired: boolean;
 }
@@ -41,19 +29,16 @@ export interface Look {
 export async function look(queues: Queues, address: number): Promise<Look | undefined> {
   const { redis, settings } = queues;
   const { keyPrefix: prefix } = settings;
-  const makers = [queueKey, leasesKey, delayedKey, backedKey, deadKey, settingsKey, countsKey, sampleKey] as const;
-  const [queue, leases, delayed, backed, dead, own, counts, sample] = makers.map((key) => key(prefix, address)) as [
+  const makers = [queueKey, leasesKey, delayedKey, backedKey, deadKey, settingsKey, countsKey] as const;
+  const [queue, leases, delayed, backed, dead, own, counts] = makers.map((key) => key(prefix, address)) as [
     ...Parameters<typeof redis.aizumiStat>,
   ];
   const [found, bytes] = await Promise.all([
-    redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts, sample),
+    redis.aizumiStat(queue, leases, delayed, backed, dead, own, counts),
     estimate(queues, address),
   ]);
   if (found === null) return undefined;
-  const [ownSettings, lastSample, hasExpired] = found.slice(10) as [string[], string[], 0 | 1];
-  const [waiting, leased, delays, deaths, expired, oldestMs, at, sent, received, gone] = found as unknown as [
-    ...Tuple10,
-  ];
+  const [waiting, leased, delays, deaths, expired, oldestMs, ownSettings, hasExpired] = found;
   return {
     stat: {
       waiting,
@@ -63,16 +48,12 @@ export async function look(queues: Queues, address: number): Promise<Look | unde
       expired,
       oldestMs,
       bytes,
-      settings: underCeilings(numbers(ownSettings), settings),
+      settings: underCeilings(numbersOf(ownSettings), settings),
     },
-    counters: { at, sent, received, gone },
-    sample: numbers(lastSample),
     hasExpired: hasExpired === 1,
   };
 }
 
-type Tuple10 = [number, number, number, number, number, number, number, number, number, number];
-
 /** HGETALL's flat list → an object */
-const numbers = (flat: string[]): Record<string, number> =>
+export const numbersOf = (flat: string[]): Record<string, number> =>
   Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, Number(flat[i + 1])]] : [])));

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { drop } from '../../src/queue/drop.js';
 import { free } from '../../src/queue/free.js';
 import { helo } from '../../src/queue/helo.js';
 import { list, report } from '../../src/queue/list.js';
@@ -87,6 +88,25 @@ describe('queue/list', () => {
     expect((await report(queues, 100))?.rates.overMs).to.be.at.least(10_000);
     expect(await queues.raw.hgetall(key('sample'))).to.deep.equal(sample);
     expect(await queues.raw.pttl(key('sample'))).to.be.within(1, 3_600_000);
+  });
+
+  it('counts what was sent as XINFO STREAM does, which it asks only where XINFO GROUPS does not tell', async () => {
+    queues = await openQueues({ visibilityTimeoutMs: 60_000 });
+    const leased: number[] = [];
+    const cheap: boolean[] = [];
+    for (let id = 1; id <= 60; id++) {
+      await send(queues, 100, { saddr: 1, id, payload: '1' });
+      if (id % 3 !== 1) leased.push((await recv(queues, 100))!.id);
+      if (id % 5 === 0) await free(queues, 100, leased.splice(leased.length / 2, 1)[0]!);
+      if (id % 20 === 0) await drop(queues, 100, 'waiting', [], 1);
+      const info = (await queues.raw.xinfo('STREAM', key('queue'))) as unknown[];
+      const [added, length] = ['entries-added', 'length'].map((name) => info[info.indexOf(name) + 1] as number);
+      await queues.raw.config('RESETSTAT');
+      const [, sent, , gone] = await queues.redis.aizumiCounters(key('queue'), key('delayed'), key('sample'));
+      expect({ id, sent, gone }).to.deep.equal({ id, sent: added, gone: added! - length! });
+      cheap.push(!(await queues.raw.info('commandstats')).includes('xinfo|stream'));
+    }
+    expect(cheap).to.include(true).and.to.include(false);
   });
 
   it('does not know the rates of a queue that was made anew', async () => {

@@ -412,6 +412,7 @@ const REQUESTS: Request[] = [
   { name: 'HELO', ask: (q, a) => helo(q, a, { ttl_ms: null, max_queue_length: 1_000 }) },
   { name: 'HELO', state: 'none', ask: (q, a) => helo(q, a, { max_queue_length: 1_000 }) },
   { name: 'GET /queues', ask: (q, a) => report(q, a) },
+  { name: 'GET /queues, nothing received', state: 'long', ask: (q, a) => report(q, a) },
   ...STATES.map((state): Request => ({
     name: `PEEK ${state}`,
     async ask(q, a) {
