@@ -19,7 +19,7 @@ export default defineConfig(
   },
   {
     // Tests and load read JSON replies as they come, chai's assertions are expressions, and `!` fails a test well.
-    files: ['test/**/*.ts', 'bench/**/*.ts', 'chaos/**/*.ts', 'load/**/*.ts'],
+    files: ['harness/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', 'chaos/**/*.ts', 'load/**/*.ts'],
     rules: {
       '@typescript-eslint/no-explicit-any': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',

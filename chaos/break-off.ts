@@ -1,8 +1,8 @@
 // Receivers whose connection breaks behind a RECV, and who ask again with the same attempt_id, often through another worker.
 // What the first connection would have answered is never read: only what the repetition answers was told to anybody.
 import { setTimeout as pause } from 'node:timers/promises';
-import { httpRequest, openConnection } from '../test/support/connection.js';
-import { recvRequest } from '../test/support/requests.js';
+import { httpRequest, openConnection } from '../harness/connection.js';
+import { recvRequest } from '../harness/requests.js';
 import type { History } from './history.js';
 import type { Random } from './random.js';
 

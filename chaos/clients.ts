@@ -1,9 +1,9 @@
 // Senders and receivers over HTTP that record what they ask and what they are told.
 import { setTimeout as pause } from 'node:timers/promises';
-import { openClient } from '../test/support/keep-alive-client.js';
-import type { KeepAliveClient, Outcome } from '../test/support/keep-alive-client.js';
-import { freeRequest, gbyeRequest, recvRequest, sendRequest, statRequest } from '../test/support/requests.js';
-import { until } from '../test/support/until.js';
+import { openClient } from '../harness/keep-alive-client.js';
+import type { KeepAliveClient, Outcome } from '../harness/keep-alive-client.js';
+import { freeRequest, gbyeRequest, recvRequest, sendRequest, statRequest } from '../harness/requests.js';
+import { until } from '../harness/until.js';
 import { answerOfReply } from './answer.js';
 import { breakOff, repeatable } from './break-off.js';
 import type { Answer, History, Level } from './history.js';

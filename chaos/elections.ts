@@ -1,9 +1,9 @@
 // Who leads: waiting until somebody else does, and helping a stack back to where it was between rounds.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { ask, infoField } from '../test/support/ask.js';
-import type { Stack, StackNode } from '../test/support/stacks.js';
-import { until } from '../test/support/until.js';
+import { ask, infoField } from '../harness/ask.js';
+import type { Stack, StackNode } from '../harness/stacks.js';
+import { until } from '../harness/until.js';
 
 const FAILOVER_MS = 10_000;
 const ROLE_EVERY_MS = 5;

@@ -1,5 +1,5 @@
 // What a fault is, and whom it strikes.
-import type { Stack } from '../test/support/stacks.js';
+import type { Stack } from '../harness/stacks.js';
 import type { FaultWindow } from './history.js';
 import type { Random } from './random.js';
 import type { ChaosWorker } from './workers.js';

@@ -1,10 +1,10 @@
 // What can go wrong. Each fault ends with everything running again; what it does by chance, the seed repeats.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { TestServer } from '../test/support/redis-server.js';
-import { ask } from '../test/support/ask.js';
-import { replicasHaveAll } from '../test/support/slots.js';
-import type { Stack, StackNode } from '../test/support/stacks.js';
-import { until } from '../test/support/until.js';
+import type { TestServer } from '../harness/redis-server.js';
+import { ask } from '../harness/ask.js';
+import { replicasHaveAll } from '../harness/slots.js';
+import type { Stack, StackNode } from '../harness/stacks.js';
+import { until } from '../harness/until.js';
 import { failedOver, replicasOf } from './elections.js';
 import type { Fault, Victims } from './fault.js';
 import { PLANNED, RESETS } from './planned.js';

@@ -5,8 +5,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { median } from '../bench/measure.js';
-import { PASSWORD, startScriptedStack } from '../test/support/scripted-stack.js';
-import type { ScriptedStack } from '../test/support/scripted-stack.js';
+import { PASSWORD, startScriptedStack } from '../harness/scripted-stack.js';
+import type { ScriptedStack } from '../harness/scripted-stack.js';
 import { check, longestSilence } from './checker.js';
 import type { Verdict } from './checker.js';
 import { startLoad } from './clients.js';

@@ -1,8 +1,8 @@
 // Fail-overs of a primary that is well: one that stalls until it is replaced, and each way in which an operator can ask for one.
 import { setTimeout as pause } from 'node:timers/promises';
-import { ask, infoField } from '../test/support/ask.js';
-import type { Stack, StackNode } from '../test/support/stacks.js';
-import { until } from '../test/support/until.js';
+import { ask, infoField } from '../harness/ask.js';
+import type { Stack, StackNode } from '../harness/stacks.js';
+import { until } from '../harness/until.js';
 import { failedOver, replicasOf, watchPromotion } from './elections.js';
 import type { Fault, Victims } from './fault.js';
 

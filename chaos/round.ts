@@ -1,7 +1,7 @@
 // What is kept of a run when many are added up: figures, no history.
 import { execFileSync } from 'node:child_process';
-import { ask } from '../test/support/ask.js';
-import type { Stack } from '../test/support/stacks.js';
+import { ask } from '../harness/ask.js';
+import type { Stack } from '../harness/stacks.js';
 import { LEVELS } from './history.js';
 import type { Level } from './history.js';
 import { violations } from './report.js';

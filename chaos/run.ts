@@ -1,7 +1,7 @@
 // One scenario on one stack: start, break, heal, drain, check.
 import { setTimeout as pause } from 'node:timers/promises';
-import { ask } from '../test/support/ask.js';
-import type { Stack } from '../test/support/stacks.js';
+import { ask } from '../harness/ask.js';
+import type { Stack } from '../harness/stacks.js';
 import { check, longestSilence } from './checker.js';
 import type { Verdict } from './checker.js';
 import { startLoad } from './clients.js';

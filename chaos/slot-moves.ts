@@ -1,8 +1,8 @@
 // Slots of a Cluster that move under load. Nobody is killed right behind: MIGRATE voids what the target's replicas have not got yet.
 import { setTimeout as pause } from 'node:timers/promises';
-import { beginMove, endMove, moveKeys, moveSlot, moveToAndFro, ownerOf, slotOf } from '../test/support/slots.js';
-import type { SlotMove } from '../test/support/slots.js';
-import type { StackNode } from '../test/support/stacks.js';
+import { beginMove, endMove, moveKeys, moveSlot, moveToAndFro, ownerOf, slotOf } from '../harness/slots.js';
+import type { SlotMove } from '../harness/slots.js';
+import type { StackNode } from '../harness/stacks.js';
 import type { Fault, Victims } from './fault.js';
 
 /** Between two steps of a move, so that requests fall into each state of the slot. */

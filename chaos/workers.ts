@@ -1,9 +1,9 @@
 // Worker processes, each on a port that it keeps over its deaths.
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { spawnBroker } from '../test/support/process.js';
-import type { BrokerProcess } from '../test/support/process.js';
-import { freePort } from '../test/support/redis-server.js';
+import { spawnBroker } from '../harness/process.js';
+import type { BrokerProcess } from '../harness/process.js';
+import { freePort } from '../harness/redis-server.js';
 
 export interface ChaosWorker {
   readonly url: string;

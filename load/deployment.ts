@@ -1,6 +1,6 @@
 // The broker under load, asked beside the load: whether it is there, whose addresses these are, what is left in its queues.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gbyeRequest, heloRequest, statRequest } from '../test/support/requests.js';
+import { gbyeRequest, heloRequest, statRequest } from '../harness/requests.js';
 
 export interface Deployment {
   url: string;

@@ -1,6 +1,6 @@
 // The HorizontalPodAutoscaler, seen to add workers under load and to take them away afterwards.
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import type { Installed } from './install.js';
 import { NAMESPACE, get, kubectl } from './kubectl.js';
 import { startLoad } from './load.js';

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { applyOverlay, urlOfService } from './install.js';
 import type { Installed } from './install.js';
 import { NAMESPACE, ROOT, call, get, inAizumi, kubectl } from './kubectl.js';

@@ -1,7 +1,7 @@
 // The cluster's DNS, taken away and given back. Gone in two ways: nobody answers, as when a node with a server died, or
 // connections are refused, as when there is no server.
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import type { Event } from './event.js';
 import { kill } from './kill.js';
 import { apply, get, kubectl } from './kubectl.js';

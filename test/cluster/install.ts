@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOf, newKey } from '../../src/access/api-key.js';
 import { addEntry } from '../../src/access/key-entries.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { NAMESPACE, apply, call, get, kubectl } from './kubectl.js';
 import type { Doc } from './kubectl.js';
 import { pods, whole } from './pods.js';

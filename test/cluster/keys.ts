@@ -1,6 +1,6 @@
 // API keys that are changed while workers run.
 import { newKey } from '../../src/access/api-key.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { setKeys } from './install.js';
 import type { Installed } from './install.js';
 import { ask } from './load.js';

@@ -1,7 +1,7 @@
 // SENDs from a pod while something happens, and what of them is there afterwards.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { CLIENTS, loadPod } from './install.js';
 import type { Installed } from './install.js';
 import { exec } from './kubectl.js';

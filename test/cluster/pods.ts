@@ -1,5 +1,5 @@
 // Pods, and waiting until all that is installed is whole.
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { NAMESPACE, exec, get } from './kubectl.js';
 import type { Doc } from './kubectl.js';
 

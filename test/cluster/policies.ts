@@ -1,5 +1,5 @@
 // Who reaches the workers and Redis. Only where the cluster's network enforces NetworkPolicies, which a pod of our own tells.
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { CLIENTS, STRANGERS, loadPod } from './install.js';
 import type { Installed } from './install.js';
 import { NAMESPACE, apply, exec, get, kubectl } from './kubectl.js';

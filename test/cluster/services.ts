@@ -1,5 +1,5 @@
 // Services of the Redis pods that somebody deletes and makes anew: each has another address afterwards, and all must find it.
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import type { Event } from './event.js';
 import { applyOverlay } from './install.js';
 import type { Installed } from './install.js';

@@ -1,6 +1,6 @@
 // Planned stops of the primary, in each form in which a cluster asks for one.
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import type { Event } from './event.js';
 import { NAMESPACE, call, exec, inAizumi, kubectl } from './kubectl.js';
 import { handOverTo } from './primary.js';

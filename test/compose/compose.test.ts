@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { post } from '../support/broker.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
+import { post } from '../../harness/broker.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
 import {
   build,
   compose,

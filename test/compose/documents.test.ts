@@ -13,11 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { expect } from 'chai';
-import { post } from '../support/broker.js';
+import { post } from '../../harness/broker.js';
 import { runBlock, runShell } from '../support/documents.js';
 import type { BlockResult } from '../support/documents.js';
-import { recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 import {
   LEASE_MS,
   REDIS_NODES,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { containersOf, ofKind, render } from '../k8s/render.js';
 import type { Doc } from '../k8s/render.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { docker } from './stack.js';
 
 const PODS = ['redis-0', 'redis-1', 'redis-2'];

@@ -1,8 +1,8 @@
 // The profile for laptops: one Redis, and the same workers and balancer.
 import { expect } from 'chai';
-import { post } from '../support/broker.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { post } from '../../harness/broker.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 import { build, compose, container, docker, down, up, url } from './stack.js';
 
 describe('docker-compose, profile single', function () {

@@ -1,8 +1,8 @@
 // Requests at a fixed rate, whatever the answers do: a SEND, its RECV and its FREE in turn on each connection.
 import { setTimeout as pause } from 'node:timers/promises';
-import { openClient } from '../support/keep-alive-client.js';
-import type { Outcome } from '../support/keep-alive-client.js';
-import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import type { Outcome } from '../../harness/keep-alive-client.js';
+import { freeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 
 export interface SteadyLoad {
   /** Resolves with the count of requests and what became of those that were not answered 200. */

@@ -10,13 +10,13 @@ import type { RequestName } from '../../src/messages/fields.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { openClient } from '../support/keep-alive-client.js';
-import { startRedisServer } from '../support/redis-server.js';
-import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 /** What each request needs, in the words of docs/security.md, which a test compares with the table of message types. */
 const NEEDS: Readonly<Record<RequestName, readonly Action[]>> = {

@@ -7,12 +7,12 @@ import { startWorker } from '../../src/worker.js';
 import type { Worker } from '../../src/worker.js';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { post } from '../support/broker.js';
-import type { Reply } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { post } from '../../harness/broker.js';
+import type { Reply } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 type Line = Record<string, unknown> & { msg: string };
 

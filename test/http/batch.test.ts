@@ -1,11 +1,18 @@
 // A body with several requests: one reply, in it the reply to each as if it had come alone.
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { startRedisServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const SENT = '{"code":200,"status":"OK","msg_type":"MSG_SEND_ACK"}';
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { startBeside, startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBeside, startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { freeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const ack = (reply: string): string => `{"code":200,"status":"OK","msg_type":"${reply}"}`;
 const keepRequest = (saddr: number, id: number, timeoutMs: number): object => ({

@@ -11,13 +11,13 @@ import type { Reason } from '../../src/errors.js';
 import { REASONS } from '../../src/errors.js';
 import { queueKey } from '../../src/queue/keys.js';
 import { keysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
 import { TRANSCRIPT_DOCUMENTS, blocksOf } from '../support/documents.js';
-import { startRedisServer } from '../support/redis-server.js';
-import { sendRequest } from '../support/requests.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import { sendRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const run = promisify(execFile);
 

@@ -2,15 +2,15 @@ import { STATUS_CODES } from 'node:http';
 import { expect } from 'chai';
 import type { Reason } from '../../src/errors.js';
 import { REASONS } from '../../src/errors.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import type { Connection, RawReply } from '../support/connection.js';
-import { startRedisServer } from '../support/redis-server.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import type { Connection, RawReply } from '../../harness/connection.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
 import type { Store } from '../support/store.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const TYPES = [
   'MSG_SEND_REQ (1)',

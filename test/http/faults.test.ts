@@ -2,9 +2,9 @@
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { statRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { statRequest } from '../../harness/requests.js';
 
 const MANY = 100_000;
 

@@ -5,13 +5,13 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import * as keys from '../../src/queue/keys.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
-import { chunk, httpRequest, openConnection } from '../support/connection.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { chunk, httpRequest, openConnection } from '../../harness/connection.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const THIRD_MS = 4_000;
 /** However slow the machine is, it gets through to what it is to harm. */

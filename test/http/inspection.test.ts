@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { startBeside, startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { startBeside, startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 
 const about = (msgType: string, saddr: number, fields: object = {}): object => ({
   msg_type: msgType,

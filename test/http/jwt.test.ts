@@ -8,10 +8,10 @@ import { expect } from 'chai';
 import { AccessError } from '../../src/access/credentials.js';
 import { ALL, bearer, keysFile, startIssuer } from '../support/access.js';
 import type { Issuer } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { heloRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { heloRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const newKey = (): KeyObject => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 const nowS = (): number => Math.floor(Date.now() / 1000);

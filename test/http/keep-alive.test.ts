@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { statRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { statRequest } from '../../harness/requests.js';
 
 const STAT = httpRequest(JSON.stringify(statRequest(1)));
 

@@ -3,15 +3,15 @@
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import type { Reply } from '../support/broker.js';
+import type { Reply } from '../../harness/broker.js';
 import { startHeldRedis } from '../support/held-redis.js';
 import type { HeldRedis } from '../support/held-redis.js';
-import { startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 /** In the tests' own words: small XADDs of one client that are on their way at a time, scripts, and those of STAT. */
 const MOST = 1_024;

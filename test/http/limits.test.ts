@@ -6,14 +6,14 @@ import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import type { Connection } from '../support/connection.js';
-import { patient } from '../support/patience.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { startRedisServer } from '../support/redis-server.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import type { Connection } from '../../harness/connection.js';
+import { patient } from '../../harness/patience.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import { until } from '../../harness/until.js';
 
 const STAT = httpRequest(JSON.stringify(statRequest(1)));
 

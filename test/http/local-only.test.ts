@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { bearer, ALL, keysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const SEND = JSON.stringify(sendRequest(100, 1));
 const LOOPBACK = [

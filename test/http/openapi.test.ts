@@ -8,8 +8,8 @@ import fc from 'fast-check';
 import { REASONS } from '../../src/errors.js';
 import { EXAMPLES } from '../../src/messages/examples.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
 
 const requestsOf = (broker: TestBroker, path: string): Promise<Response> => fetch(new URL(path, broker.url));
 

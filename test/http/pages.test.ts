@@ -5,8 +5,8 @@ import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
 
 const run = promisify(execFile);
 const BROWSER = { accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' };

@@ -1,11 +1,18 @@
 import { expect } from 'chai';
 import { VERSION } from '../../src/worker.js';
-import { post, startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { post, startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
 import type { Store } from '../support/store.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const ack = (reply: string): string => `{"code":200,"status":"OK","msg_type":"${reply}"}`;
 const SENT = ack('MSG_SEND_ACK');

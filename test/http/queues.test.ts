@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 interface Listed {
   queues: { address: number }[];

@@ -1,12 +1,12 @@
 // What the reply to one body may weigh, and clients that do not take theirs.
 import { expect } from 'chai';
-import { startBeside, startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import type { Connection } from '../support/connection.js';
+import { startBeside, startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import type { Connection } from '../../harness/connection.js';
 import { flood } from '../support/memory-floods.js';
-import { heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const LARGE = 'x'.repeat(90_000);
 /** Eleven of the large messages. */

@@ -1,9 +1,9 @@
 // X-Request-Id: the client's own name for a request comes back with every reply; an error has one in any case.
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
 
 const MADE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const ID = 'order-4711/2_try.3:a+b=c@d';

@@ -3,11 +3,11 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { freeRequest, heloRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 
 const BATCH = 1_000;
 /** Room for 20,000 queues, the default limit, and not for 24,000. */

@@ -16,12 +16,12 @@ import { startWorker } from '../../src/worker.js';
 import type { Worker } from '../../src/worker.js';
 import { makeCertificates } from '../support/certificates.js';
 import type { Certificates, Pair } from '../support/certificates.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import { freePort } from '../support/redis-server.js';
-import { recvRequest, statRequest } from '../support/requests.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import { freePort } from '../../harness/redis-server.js';
+import { recvRequest, statRequest } from '../../harness/requests.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 const STAT = JSON.stringify(statRequest(1));
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { openStore } from '../support/store.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { freeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const OTHER = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00';

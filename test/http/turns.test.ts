@@ -1,16 +1,16 @@
 // One client asks for as much as it may, beside another: nobody is refused for it, and Redis does a little at a time for each.
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { freeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
 import type { Store } from '../support/store.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const QUEUES = 100;
 const MESSAGES = 1_000;

@@ -1,13 +1,13 @@
 // RECV with wait_ms, through two workers over one Redis.
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { startBeside, startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
-import { httpRequest, openConnection } from '../support/connection.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { startBeside, startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { httpRequest, openConnection } from '../../harness/connection.js';
+import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
 import type { Store } from '../support/store.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { startWaiter } from '../support/waiters.js';
 
 const LONG_MS = 15_000;

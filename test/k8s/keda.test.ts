@@ -4,12 +4,12 @@
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { freeRequest, gbyeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 import { ofKind, render } from './render.js';
 import type { Doc } from './render.js';
 

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { parse } from 'yaml';
-import { ask } from '../support/ask.js';
-import { startBroker } from '../support/broker.js';
-import { startRedisServer } from '../support/redis-server.js';
+import { ask } from '../../harness/ask.js';
+import { startBroker } from '../../harness/broker.js';
+import { startRedisServer } from '../../harness/redis-server.js';
 import { referenceFaults } from './references.js';
 import { NAMESPACE, OVERLAYS, nameOf, ofKind, render, renderFolder } from './render.js';
 import type { Doc } from './render.js';

@@ -10,7 +10,7 @@ import type { Delivery, RecvOptions } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { makeDue, openQueues, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe('queue/recv with an attempt_id', () => {
   let queues: TestQueues;

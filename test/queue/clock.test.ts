@@ -11,9 +11,9 @@ import { Waiting } from '../../src/queue/waiting.js';
 import { Invalidations } from '../../src/redis/invalidations.js';
 import { openQueues, recv, redisMs, setClock } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { until } from '../support/until.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { until } from '../../harness/until.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

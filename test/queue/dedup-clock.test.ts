@@ -5,8 +5,8 @@ import { free } from '../../src/queue/free.js';
 import { send } from '../../src/queue/send.js';
 import { openQueues, recv, redisMs, setClock } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
 
 const WINDOW_MS = 300_000;
 const MINUTE_MS = 60_000;

@@ -6,7 +6,7 @@ import { helo } from '../../src/queue/helo.js';
 import { send } from '../../src/queue/send.js';
 import { DROP_KEYS, endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 /** Longer than any test, and than a time to live that passes in one. */
 const LONG_MS = 3_600_000;

@@ -10,7 +10,7 @@ import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { DROP_KEYS, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 let queues: TestQueues;
 const key = (name: string): string => `${queues.prefix}:{100}:${name}`;

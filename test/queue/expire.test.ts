@@ -12,7 +12,7 @@ import { send } from '../../src/queue/send.js';
 import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs, scriptCalls } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const HOUR_MS = 3_600_000;
 const LENGTH = 5;

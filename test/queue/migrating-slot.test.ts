@@ -5,9 +5,9 @@ import { free } from '../../src/queue/free.js';
 import { send } from '../../src/queue/send.js';
 import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { freePort, startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { until } from '../support/until.js';
+import { freePort, startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { until } from '../../harness/until.js';
 
 describe('queue: in a slot of a Cluster that is being migrated', () => {
   let servers: TestServer[] = [];

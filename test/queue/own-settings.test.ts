@@ -5,7 +5,7 @@ import { send } from '../../src/queue/send.js';
 import { stat } from '../../src/queue/broker-stat.js';
 import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe("queue: settings of a queue's own", () => {
   let queues: TestQueues;

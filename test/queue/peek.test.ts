@@ -7,7 +7,7 @@ import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe('queue/peek', () => {
   let queues: TestQueues;

@@ -4,7 +4,7 @@ import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
 import { makeDue, openQueues, recv, redisMs, take as takeAll } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe('queue/recv', () => {
   let queues: TestQueues;

@@ -7,7 +7,7 @@ import { send } from '../../src/queue/send.js';
 import { UsedAddresses } from '../../src/queue/used-addresses.js';
 import { openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe('queue: the register of addresses', () => {
   let queues: TestQueues;

@@ -6,8 +6,8 @@ import { gbye } from '../../src/queue/gbye.js';
 import { send } from '../../src/queue/send.js';
 import { endedFields, openQueues, recv } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { patient } from '../support/patience.js';
-import { until } from '../support/until.js';
+import { patient } from '../../harness/patience.js';
+import { until } from '../../harness/until.js';
 
 /** Long enough that no test outlives it, short enough for one that waits for its end. */
 const LONG_MS = 60_000;

@@ -11,9 +11,9 @@ import { send } from '../../src/queue/send.js';
 import type { SendOptions } from '../../src/queue/send.js';
 import { makeDue, openQueues, recv, take } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { until } from '../support/until.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { until } from '../../harness/until.js';
 
 const PLAIN: SendOptions = { durability: 'primary', dedup: false };
 const OFTEN: Record<string, SendOptions> = {

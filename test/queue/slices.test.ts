@@ -15,9 +15,9 @@ import { send } from '../../src/queue/send.js';
 import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs, scriptCalls, take } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { until } from '../support/until.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { until } from '../../harness/until.js';
 
 const SLICES = Math.ceil(1_000 / SLICE_MESSAGES);
 const MB = 1_000_000;

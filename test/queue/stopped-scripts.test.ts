@@ -28,8 +28,8 @@ import { send } from '../../src/queue/send.js';
 import { SLICE_BYTES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
 
 const HOUR_MS = 3_600_000;
 const MAX_DELIVERIES = 6;

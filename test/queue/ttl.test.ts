@@ -5,7 +5,7 @@ import { LIGHT_MESSAGES, SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { send } from '../../src/queue/send.js';
 import { endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe('queue: a message with a time to live', () => {
   let queues: TestQueues;

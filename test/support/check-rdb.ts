@@ -1,7 +1,7 @@
 // redis-check-rdb of the server under test, which reads the format that it writes: the server's own program by another name.
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { testServerProgram } from './redis-server.js';
+import { testServerProgram } from '../../harness/redis-server.js';
 
 /** Puts it into a folder, which then comes first in the PATH of a script. */
 export function putCheckRdb(folder: string): void {

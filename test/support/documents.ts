@@ -10,7 +10,7 @@ import { mkdtempSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until } from './until.js';
+import { until } from '../../harness/until.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What a fresh checkout does not have. */

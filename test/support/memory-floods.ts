@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
-import { httpRequest } from './connection.js';
-import { recvRequest, sendRequest } from './requests.js';
+import { httpRequest } from '../../harness/connection.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
 
 const MIB = 1_048_576;
 

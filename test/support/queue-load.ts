@@ -1,5 +1,5 @@
 // A load on one queue, from one sender in bodies of several SENDs and one receiver, that remembers what became of each message.
-import { post } from './broker.js';
+import { post } from '../../harness/broker.js';
 
 /** SENDs in a body. */
 const IN_A_BODY = 5;

@@ -9,8 +9,8 @@ import { recv as receive } from '../../src/queue/recv.js';
 import type { Delivery, RecvOptions } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect.js';
 import { DurableWrites } from '../../src/redis/durable-writes.js';
-import { sharedRedis } from './shared-redis.js';
-import { until } from './until.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 export interface TestQueues extends Queues {
   readonly prefix: string;

@@ -1,5 +1,5 @@
 // What a Prometheus reads from GET /metrics.
-import type { BrokerProcess } from './process.js';
+import type { BrokerProcess } from '../../harness/process.js';
 
 export type Labels = Record<string, string>;
 

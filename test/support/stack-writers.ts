@@ -1,6 +1,6 @@
 // Writers on a scripted stack: the clients that write while its nodes are stopped, and what was lost of theirs.
-import { PASSWORD, REDIS_PORT } from './scripted-stack.js';
-import type { ScriptedStack } from './scripted-stack.js';
+import { PASSWORD, REDIS_PORT } from '../../harness/scripted-stack.js';
+import type { ScriptedStack } from '../../harness/scripted-stack.js';
 import { LIST, readWritten, startWriters } from './writers.js';
 import type { Address, Writers } from './writers.js';
 

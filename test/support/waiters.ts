@@ -1,6 +1,6 @@
 // RECVs that wait, and when they are answered.
-import type { Reply, TestBroker } from './broker.js';
-import { recvRequest } from './requests.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
+import { recvRequest } from '../../harness/requests.js';
 
 export interface Waiter {
   /** Undefined while it waits. */

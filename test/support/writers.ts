@@ -1,7 +1,7 @@
 // Clients that write as fast as they can to whatever leads, and remember what was answered; for fail-overs that must lose nothing.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { until } from './until.js';
+import { until } from '../../harness/until.js';
 
 /** In a Cluster it is in the shard of slot 0. */
 export const LIST = 'writes';

@@ -5,10 +5,10 @@ import { expect } from 'chai';
 import { digestOf, newKey } from '../../src/access/api-key.js';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
-import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
-import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { endAllProcesses, spawnBroker, startBrokerProcess } from '../../harness/process.js';
+import { heloRequest, recvRequest, sendRequest } from '../../harness/requests.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 describe('a process with keys', function () {
   this.timeout(40_000);

@@ -6,10 +6,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
-import type { ScriptedStack } from '../support/scripted-stack.js';
+import { PASSWORD, REDIS_PORT, fieldsOf, startScriptedStack } from '../../harness/scripted-stack.js';
+import type { ScriptedStack } from '../../harness/scripted-stack.js';
 import { otherThan, startAnew, wrongOf } from '../support/stack-writers.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { answersMore } from '../support/writers.js';
 import type { Writers } from '../support/writers.js';
 

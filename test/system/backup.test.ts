@@ -21,10 +21,10 @@ import { parseRedisAddress } from '../../src/redis-address.js';
 import type { SentinelAddress } from '../../src/redis-address.js';
 import { sentinelView } from '../../src/redis/sentinel.js';
 import { putCheckRdb } from '../support/check-rdb.js';
-import { startRedisServer } from '../support/redis-server.js';
-import { PASSWORD, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
-import type { ScriptResult, ScriptedStack } from '../support/scripted-stack.js';
-import { until } from '../support/until.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import { PASSWORD, fieldsOf, startScriptedStack } from '../../harness/scripted-stack.js';
+import type { ScriptResult, ScriptedStack } from '../../harness/scripted-stack.js';
+import { until } from '../../harness/until.js';
 
 const OLD = ['aizumi-20200101T000000Z.rdb', 'aizumi-20200102T000000Z.rdb', 'aizumi-20200103T000000Z.rdb'];
 

@@ -5,8 +5,8 @@ import { NO_CLOCK, clockLibrary } from '../../chaos/clock.js';
 import { violations } from '../../chaos/report.js';
 import { runScenario, workersFor } from '../../chaos/run.js';
 import { SCENARIOS } from '../../chaos/scenarios.js';
-import { startSentinelStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
+import { startSentinelStack } from '../../harness/stacks.js';
+import type { Stack } from '../../harness/stacks.js';
 
 /** One alone does not always lose what there is to lose: docs/durability.md has twenty of each. */
 const ROUNDS = 2;

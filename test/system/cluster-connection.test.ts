@@ -6,10 +6,10 @@ import { connectRedis, connectionAttempt } from '../../src/redis/connect.js';
 import { parseRedisAddress } from '../../src/redis-address.js';
 import { followedKey } from '../../src/redis/history.js';
 import { ReplicationWatch } from '../../src/redis/replication.js';
-import { ask, infoField } from '../support/ask.js';
-import { startClusterStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { ask, infoField } from '../../harness/ask.js';
+import { startClusterStack } from '../../harness/stacks.js';
+import type { Stack } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 
 describe('a connection to a Cluster', () => {
   let stack: Stack;

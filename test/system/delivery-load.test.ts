@@ -3,12 +3,12 @@
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
 import { seeded } from '../../chaos/random.js';
-import { openClient } from '../support/keep-alive-client.js';
-import type { KeepAliveClient } from '../support/keep-alive-client.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import type { KeepAliveClient } from '../../harness/keep-alive-client.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 const seed = Number(process.env.AIZUMI_TEST_SEED ?? Date.now() % 1e9);
 const QUEUES = [100, 101, 102];

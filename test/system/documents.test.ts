@@ -3,12 +3,12 @@
 import { rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { post } from '../support/broker.js';
+import { post } from '../../harness/broker.js';
 import { putCheckRdb } from '../support/check-rdb.js';
 import { makeCheckout, runBlock, startBlock } from '../support/documents.js';
 import type { RunningBlock } from '../support/documents.js';
-import { testServerProgram } from '../support/redis-server.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
+import { testServerProgram } from '../../harness/redis-server.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
 
 describe('what the documents have people paste', function () {
   this.timeout(60_000);

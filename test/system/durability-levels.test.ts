@@ -2,16 +2,16 @@
 // that break, a primary that dies, and scripts that Redis forgot.
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ask } from '../support/ask.js';
-import type { Reply } from '../support/broker.js';
-import { patient } from '../support/patience.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { startSentinelStack } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { ask } from '../../harness/ask.js';
+import type { Reply } from '../../harness/broker.js';
+import { patient } from '../../harness/patience.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { startSentinelStack } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 
 type Level = 'primary' | 'quorum' | 'all';
 

@@ -5,15 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { Reply } from '../support/broker.js';
-import { openClient } from '../support/keep-alive-client.js';
-import type { KeepAliveClient, Outcome } from '../support/keep-alive-client.js';
-import { patient } from '../support/patience.js';
-import { endAllProcesses, redisPidsOn, spawnBroker, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { testServerProgram } from '../support/redis-server.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import type { Reply } from '../../harness/broker.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import type { KeepAliveClient, Outcome } from '../../harness/keep-alive-client.js';
+import { patient } from '../../harness/patience.js';
+import { endAllProcesses, redisPidsOn, spawnBroker, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { testServerProgram } from '../../harness/redis-server.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 /** What clients know of their messages, by id. */
 interface Known {

@@ -16,8 +16,8 @@ import { startEmbeddedRedis } from '../../src/redis/embedded.js';
 import type { EmbeddedRedis } from '../../src/redis/embedded.js';
 import { takeLock } from '../../src/redis/embedded/folder-lock.js';
 import { putCheckRdb } from '../support/check-rdb.js';
-import { patient } from '../support/patience.js';
-import { testServerProgram } from '../support/redis-server.js';
+import { patient } from '../../harness/patience.js';
+import { testServerProgram } from '../../harness/redis-server.js';
 
 interface LogLine {
   level: number;

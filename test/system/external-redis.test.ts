@@ -1,11 +1,11 @@
 // A Redis as managed services give it: administrators' commands are blocked, and nothing is on disk. docs/external-redis.md.
 import { expect } from 'chai';
-import { ask } from '../support/ask.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { ask } from '../../harness/ask.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 
 /** What Amazon ElastiCache and MemoryDB block. */
 const BLOCKED = ['acl', 'bgrewriteaof', 'bgsave', 'config', 'debug', 'migrate', 'module', 'psync', 'replicaof', 'save'];

@@ -2,15 +2,22 @@
 // and what was acknowledged is kept.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { ask } from '../support/ask.js';
-import type { Reply } from '../support/broker.js';
-import { patient } from '../support/patience.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { startClusterStack, startSentinelStack } from '../support/stacks.js';
-import type { Stack, StackNode } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { ask } from '../../harness/ask.js';
+import type { Reply } from '../../harness/broker.js';
+import { patient } from '../../harness/patience.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
+import { startClusterStack, startSentinelStack } from '../../harness/stacks.js';
+import type { Stack, StackNode } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 
 const LEVELS = ['primary', 'quorum', 'all'] as const;
 type Level = (typeof LEVELS)[number];

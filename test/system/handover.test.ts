@@ -2,15 +2,15 @@
 // after the loss. The scripts of deploy/ run as processes, with real servers and Sentinels.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { ask } from '../support/ask.js';
-import { PASSWORD, fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
-import type { ScriptedStack } from '../support/scripted-stack.js';
+import { ask } from '../../harness/ask.js';
+import { PASSWORD, fieldsOf, startScriptedStack } from '../../harness/scripted-stack.js';
+import type { ScriptedStack } from '../../harness/scripted-stack.js';
 import { optionsOf, otherThan, startAnew, startWritersOn, wrongOf } from '../support/stack-writers.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import { sendRequest } from '../support/requests.js';
-import { startClusterStack } from '../support/stacks.js';
-import type { StackNode } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import { sendRequest } from '../../harness/requests.js';
+import { startClusterStack } from '../../harness/stacks.js';
+import type { StackNode } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 import { answersMore, readWritten, startWriters } from '../support/writers.js';
 import type { Address, Writers } from '../support/writers.js';
 

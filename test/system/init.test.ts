@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { fieldsOf, startScriptedStack } from '../support/scripted-stack.js';
-import type { ScriptedStack } from '../support/scripted-stack.js';
+import { fieldsOf, startScriptedStack } from '../../harness/scripted-stack.js';
+import type { ScriptedStack } from '../../harness/scripted-stack.js';
 import { otherThan, startAnew, wrongOf } from '../support/stack-writers.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 import { answersMore } from '../support/writers.js';
 import type { Writers } from '../support/writers.js';
 

@@ -1,14 +1,21 @@
 // Short interruptions of Redis that cost no client a refusal: a planned fail-over, a restart, replicas that are late.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { PASSWORD, startScriptedStack } from '../support/scripted-stack.js';
-import type { ScriptedStack } from '../support/scripted-stack.js';
-import { until } from '../support/until.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
+import { PASSWORD, startScriptedStack } from '../../harness/scripted-stack.js';
+import type { ScriptedStack } from '../../harness/scripted-stack.js';
+import { until } from '../../harness/until.js';
 
 /** Long enough for a busy machine; the interruptions are as short as they can be. */
 const KEEP = { AIZUMI_DURABILITY_TIMEOUT_MS: '20000' };

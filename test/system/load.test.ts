@@ -14,14 +14,14 @@ import type { LoadOptions } from '../../load/scenario.js';
 import { SCENARIOS } from '../../load/scenarios/index.js';
 import { faults } from '../../load/table.js';
 import { total } from '../../load/tally.js';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { freePort } from '../support/redis-server.js';
-import { sendRequest, statRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { freePort } from '../../harness/redis-server.js';
+import { sendRequest, statRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
 import { startProxy } from '../support/tampering-proxy.js';
 import type { Answered, Tamper } from '../support/tampering-proxy.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 interface Ended {
   code: number | null;

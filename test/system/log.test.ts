@@ -1,13 +1,13 @@
 // The log of a broker that fails in several ways: small, without secrets, with the ids that clients have; and its level by a signal.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { openClient } from '../support/keep-alive-client.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const PASSWORD = 'open/sesame&=42';
 const PAYLOAD = 'nobody-else-reads-this';

@@ -1,7 +1,7 @@
 // One client cannot make a worker die for want of memory: the inputs B2, B4 and B7 of issue 15, with a heap of 256 MB.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { httpRequest } from '../support/connection.js';
+import { httpRequest } from '../../harness/connection.js';
 import {
   batchedWaits,
   flood,
@@ -11,13 +11,13 @@ import {
   peekOfMany,
   pipelinedWaits,
 } from '../support/memory-floods.js';
-import { startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { heloRequest, recvRequest, sendRequest } from '../support/requests.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { heloRequest, recvRequest, sendRequest } from '../../harness/requests.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 /** Of a container as k8s/base has it. */
 const CONTAINER_BYTES = 512 * 1024 * 1024;

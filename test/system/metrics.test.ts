@@ -6,17 +6,24 @@ import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { keysFile } from '../support/access.js';
-import { openClient } from '../support/keep-alive-client.js';
-import { patient } from '../support/patience.js';
-import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import { patient } from '../../harness/patience.js';
+import { endAllProcesses, spawnBroker, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
 import { metricsUrl, scrape } from '../support/scrape.js';
 import type { Labels, Scrape } from '../support/scrape.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 
 /** Metrics are read once a second, queues once in three. */
 const SHOWN_MS = 10_000;

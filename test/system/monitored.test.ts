@@ -4,12 +4,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import { allRules, backupRules, metricsIn, readDashboard, readRules } from '../support/monitoring.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
 import { metricOf, scrape } from '../support/scrape.js';
 import type { Scrape } from '../support/scrape.js';
-import { sharedRedis } from '../support/shared-redis.js';
-import { until } from '../support/until.js';
+import { sharedRedis } from '../../harness/shared-redis.js';
+import { until } from '../../harness/until.js';
 import { parse } from 'yaml';
 
 /** Of the scrape itself, which Prometheus adds. */

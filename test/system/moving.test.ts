@@ -1,11 +1,11 @@
 // docs/operations.md, Moving: from Sentinels to a Cluster, by the command that it prints.
 import { expect } from 'chai';
-import { startBroker, startBeside } from '../support/broker.js';
+import { startBroker, startBeside } from '../../harness/broker.js';
 import { runBlock } from '../support/documents.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
-import { startClusterStack, startSentinelStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
+import { startClusterStack, startSentinelStack } from '../../harness/stacks.js';
+import type { Stack } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 
 const QUEUES = 10;
 const LAST = 100;

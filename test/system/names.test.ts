@@ -8,19 +8,19 @@ import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { ask } from '../support/ask.js';
+import { ask } from '../../harness/ask.js';
 import { makeCertificates } from '../support/certificates.js';
 import { startDnsServer } from '../support/dns-server.js';
 import type { DnsServer } from '../support/dns-server.js';
 import { canHaveResolvConf, withResolvConf } from '../support/own-resolv-conf.js';
-import { endAllProcesses, spawnBroker } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { freePort, startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { sendRequest, statRequest } from '../support/requests.js';
-import { startClusterStack, startSentinelStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { endAllProcesses, spawnBroker } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { freePort, startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { sendRequest, statRequest } from '../../harness/requests.js';
+import { startClusterStack, startSentinelStack } from '../../harness/stacks.js';
+import type { Stack } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 
 const OLD = 'name does not resolve: its last addresses are used';
 /** Sentinels notice after 1 s that the primary is gone, and elect. */

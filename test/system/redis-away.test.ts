@@ -4,15 +4,22 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import type { Reply } from '../support/broker.js';
-import { openClient } from '../support/keep-alive-client.js';
-import { patient } from '../support/patience.js';
-import { endAllProcesses, spawnBroker, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import type { Reply } from '../../harness/broker.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import { patient } from '../../harness/patience.js';
+import { endAllProcesses, spawnBroker, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 /** Every request is answered, and service resumes, within this time. */
 const PROMISED_MS = patient(1_000);

@@ -3,17 +3,24 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
 import { makeCertificates } from '../support/certificates.js';
 import type { Certificates } from '../support/certificates.js';
-import { ask } from '../support/ask.js';
-import { freePort, startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { startClusterStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { ask } from '../../harness/ask.js';
+import { freePort, startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import {
+  freeRequest,
+  gbyeRequest,
+  heloRequest,
+  recvRequest,
+  sendRequest,
+  statRequest,
+} from '../../harness/requests.js';
+import { startClusterStack } from '../../harness/stacks.js';
+import type { Stack } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 
 /** As docs/tls.md gives it. */
 const RULE = /^user aizumi on >change-me (.*)$/m.exec(readFileSync('docs/tls.md', 'utf8'))![1]!.split(' ');

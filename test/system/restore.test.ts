@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { putCheckRdb } from '../support/check-rdb.js';
-import { freePort } from '../support/redis-server.js';
-import { startScriptedStack } from '../support/scripted-stack.js';
-import type { ScriptResult, ScriptedStack } from '../support/scripted-stack.js';
-import { until } from '../support/until.js';
+import { freePort } from '../../harness/redis-server.js';
+import { startScriptedStack } from '../../harness/scripted-stack.js';
+import type { ScriptResult, ScriptedStack } from '../../harness/scripted-stack.js';
+import { until } from '../../harness/until.js';
 
 describe('k8s/restore', function () {
   this.timeout(90_000);

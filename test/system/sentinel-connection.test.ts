@@ -5,13 +5,13 @@ import type { Redis } from 'ioredis';
 import { parseRedisAddress } from '../../src/redis-address.js';
 import type { SentinelAddress } from '../../src/redis-address.js';
 import { openPrimary } from '../../src/redis/primary.js';
-import { ask } from '../support/ask.js';
-import { freePort, startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { startSentinelStack } from '../support/stacks.js';
-import type { Stack, StackNode } from '../support/stacks.js';
-import { patient } from '../support/patience.js';
-import { until } from '../support/until.js';
+import { ask } from '../../harness/ask.js';
+import { freePort, startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { startSentinelStack } from '../../harness/stacks.js';
+import type { Stack, StackNode } from '../../harness/stacks.js';
+import { patient } from '../../harness/patience.js';
+import { until } from '../../harness/until.js';
 
 /** Sentinel makes a primary that was replaced a replica after 8 s: until then it takes writes. */
 const TAKEN_FOR_PRIMARY_MS = 8_000;

@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
-import { openClient } from '../support/keep-alive-client.js';
-import { endAllProcesses, redisPidsOn, spawnBroker } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { testServerProgram } from '../support/redis-server.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { openClient } from '../../harness/keep-alive-client.js';
+import { endAllProcesses, redisPidsOn, spawnBroker } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { testServerProgram } from '../../harness/redis-server.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 /** npm 9 and older take SIGTERM and SIGINT and do nothing. */
 const forwardsSignals = Number.parseInt(execFileSync('npm', ['--version'], { encoding: 'utf8' })) >= 10;

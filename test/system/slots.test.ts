@@ -1,9 +1,9 @@
 // A slot of a Redis Cluster that is being moved: nothing is lost, doubled or reordered, and no request is answered 500.
 import { Command } from 'ioredis';
 import { expect } from 'chai';
-import { ask } from '../support/ask.js';
-import { startBroker } from '../support/broker.js';
-import type { Reply, TestBroker } from '../support/broker.js';
+import { ask } from '../../harness/ask.js';
+import { startBroker } from '../../harness/broker.js';
+import type { Reply, TestBroker } from '../../harness/broker.js';
 import {
   beginMove,
   cancelMove,
@@ -13,12 +13,12 @@ import {
   moveToAndFro,
   ownerOf,
   replicasHaveAll,
-} from '../support/slots.js';
-import type { SlotMove } from '../support/slots.js';
-import { startClusterStack } from '../support/stacks.js';
-import type { Stack, StackNode } from '../support/stacks.js';
-import { patient } from '../support/patience.js';
-import { until } from '../support/until.js';
+} from '../../harness/slots.js';
+import type { SlotMove } from '../../harness/slots.js';
+import { startClusterStack } from '../../harness/stacks.js';
+import type { Stack, StackNode } from '../../harness/stacks.js';
+import { patient } from '../../harness/patience.js';
+import { until } from '../../harness/until.js';
 import { QueueLoad } from '../support/queue-load.js';
 
 /** Moves of the slot while the load runs; each with all its steps. */

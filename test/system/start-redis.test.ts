@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 interface Case {
   /** By Sentinel: whom it names, the epoch, and its own address as it announces it; undefined: it does not answer. */

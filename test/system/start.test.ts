@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { endAllProcesses, redisPidsOn, spawnBroker } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { testServerProgram } from '../support/redis-server.js';
+import { endAllProcesses, redisPidsOn, spawnBroker } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { testServerProgram } from '../../harness/redis-server.js';
 
 describe('a broker that cannot start', function () {
   this.timeout(30_000);

@@ -4,14 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ask } from '../support/ask.js';
-import type { Reply } from '../support/broker.js';
-import { endAllProcesses, startBrokerProcess } from '../support/process.js';
-import type { BrokerProcess } from '../support/process.js';
-import { freePort, startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { sendRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { ask } from '../../harness/ask.js';
+import type { Reply } from '../../harness/broker.js';
+import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
+import type { BrokerProcess } from '../../harness/process.js';
+import { freePort, startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { sendRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 interface TlsServer extends TestServer {
   readonly tlsPort: number;

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { freeRequest, recvRequest, sendRequest } from '../support/requests.js';
+import { startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { freeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 import { startSpanReceiver } from '../support/span-receiver.js';
 import type { ReceivedSpan } from '../support/span-receiver.js';
 
@@ -124,7 +124,7 @@ describe('traces', () => {
   it('are not even loaded when they are off', async () => {
     const script = `
       import { createRequire } from 'node:module';
-      const { startBroker } = await import('./test/support/broker.ts');
+      const { startBroker } = await import('./harness/broker.ts');
       const broker = await startBroker(JSON.parse(process.env.TRACES));
       const sent = await broker.post({ msg_type: 1, saddr: 1, daddr: 1, id: 1, payload: 1 });
       const loaded = Object.keys(createRequire(import.meta.url).cache).filter((name) => name.includes('@opentelemetry/sdk'));

@@ -2,15 +2,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { startBeside, startBroker } from '../support/broker.js';
-import type { TestBroker } from '../support/broker.js';
-import { startRedisServer } from '../support/redis-server.js';
-import type { TestServer } from '../support/redis-server.js';
-import { patient } from '../support/patience.js';
-import { recvRequest, sendRequest } from '../support/requests.js';
-import { startClusterStack, startSentinelStack } from '../support/stacks.js';
-import type { Stack } from '../support/stacks.js';
-import { until } from '../support/until.js';
+import { startBeside, startBroker } from '../../harness/broker.js';
+import type { TestBroker } from '../../harness/broker.js';
+import { startRedisServer } from '../../harness/redis-server.js';
+import type { TestServer } from '../../harness/redis-server.js';
+import { patient } from '../../harness/patience.js';
+import { recvRequest, sendRequest } from '../../harness/requests.js';
+import { startClusterStack, startSentinelStack } from '../../harness/stacks.js';
+import type { Stack } from '../../harness/stacks.js';
+import { until } from '../../harness/until.js';
 import { startWaiter } from '../support/waiters.js';
 import type { Waiter } from '../support/waiters.js';
 

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { AccessError } from '../../src/access/credentials.js';
 import { followFile } from '../../src/access/followed-file.js';
 import type { Followed } from '../../src/access/followed-file.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const EVERY_MS = 100;
 

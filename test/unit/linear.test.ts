@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { Pressure } from '../../src/http/pressure.js';
 import { withoutSecrets } from '../../src/log.js';
 import { parseRequest } from '../../src/messages/json-text.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 const LONG = 1_048_576;
 const SEND = '{"msg_type":"MSG_SEND_REQ","saddr":1}';

@@ -1,7 +1,7 @@
 // What is not written to the log: more of the same, and what is nobody's business.
 import { expect } from 'chai';
 import { createLog } from '../../src/log.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 function openLog(level = 'info') {
   const lines: Record<string, unknown>[] = [];

@@ -7,7 +7,7 @@ import { Names } from '../../src/names/names.js';
 import { candidates, parseHosts, parseSearch } from '../../src/names/local-files.js';
 import { startDnsServer } from '../support/dns-server.js';
 import type { DnsServer } from '../support/dns-server.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe('a name', () => {
   let folder: string;

@@ -1,7 +1,7 @@
 // load's pacer: requests fall due evenly.
 import { expect } from 'chai';
 import { createPacer } from '../../load/pace.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 describe("load's pacer", () => {
   it('spreads requests evenly over a second, whoever asks first, and never early', async () => {

@@ -3,7 +3,7 @@ import type { BrokerError } from '../../src/errors.js';
 import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { Turns } from '../../src/queue/turns.js';
 import type { Asker, Slice } from '../../src/queue/turns.js';
-import { until } from '../support/until.js';
+import { until } from '../../harness/until.js';
 
 /** A slice that is under way until it is told to end. */
 interface Job {

@@ -1,11 +1,11 @@
 // docs/operations.md, Moving: from Redis 8 to Valkey 9 and back, by the blocks that it prints. .ci/run names both servers.
 import { rmSync } from 'node:fs';
 import { expect } from 'chai';
-import { post } from '../support/broker.js';
+import { post } from '../../harness/broker.js';
 import { makeCheckout, runBlock, startBlock } from '../support/documents.js';
 import type { RunOptions, RunningBlock } from '../support/documents.js';
-import { freeRequest, recvRequest, sendRequest, statRequest } from '../support/requests.js';
-import { until } from '../support/until.js';
+import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
+import { until } from '../../harness/until.js';
 
 const { AIZUMI_TEST_REDIS_SERVER: OLD, AIZUMI_TEST_OTHER_SERVER: NEW } = process.env;
 const LEASE_MS = 2_000;

@@ -48,7 +48,7 @@ export interface TestServer {
 const READY_MS = 10_000;
 /** A server's fork notices that it is gone, or has finished, within this time. */
 const FORK_MS = 5_000;
-const SHIPPED_CONF = fileURLToPath(new URL('../../src/redis/redis.conf', import.meta.url));
+const SHIPPED_CONF = fileURLToPath(new URL('../src/redis/redis.conf', import.meta.url));
 /** What a server keeps its data in: the append-only files and a snapshot. */
 const DATA = ['appendonlydir', 'dump.rdb'];
 

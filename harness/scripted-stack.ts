@@ -21,7 +21,7 @@ import { Redis } from 'ioredis';
 import { testServerProgram } from './redis-server.js';
 import { until } from './until.js';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
 /** Under which the Sentinels know the primary. */

@@ -51,7 +51,7 @@ interface RunningProcess {
 }
 
 const START_MS = 20_000;
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** The broker under test, from `ROOT`. Another one can be put in its place, to see tests fail. */
 const PROGRAM = process.env.AIZUMI_TEST_PROGRAM ?? 'src/index.ts';
 

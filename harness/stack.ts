@@ -29,7 +29,7 @@ export interface Stack {
 }
 
 const CONFS = ['redis.conf', 'replicated.conf']
-  .map((file) => fileURLToPath(new URL(`../../src/redis/${file}`, import.meta.url)))
+  .map((file) => fileURLToPath(new URL(`../src/redis/${file}`, import.meta.url)))
   .filter(existsSync)
   .map((file) => `include ${file}\n`)
   .join('');
