@@ -1,5 +1,5 @@
 # aizumi's image: dist/ and production dependencies, nothing else. Redis is another container: set AIZUMI_REDIS_URL. It listens
-# where others reach it, and so does not start without keys: AIZUMI_API_KEYS_FILE. `node dist/key.js` makes one.
+# where others reach it, and so does not start without keys: AIZUMI_API_KEYS_FILE. `node dist/bin/key.js` makes one.
 
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
@@ -30,6 +30,6 @@ RUN mkdir -p /keys /first-key /passwords/redis /passwords/aizumi \
 USER 1000:1000
 EXPOSE 8080
 HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 \
-  CMD ["node", "dist/healthcheck.js"]
+  CMD ["node", "dist/bin/healthcheck.js"]
 # the process is PID 1 and handles SIGTERM itself: it drains, at most 9.5 s
 CMD ["node", "dist/index.js"]

@@ -15,4 +15,4 @@ done
 chmod 755 /passwords/redis /passwords/aizumi
 
 [ -s /keys/keys.yaml ] ||
-  exec node dist/key.js --file /keys/keys.yaml --name first --send '*' --receive '*' --administer '*' >/first-key/key
+  exec node dist/bin/key.js --file /keys/keys.yaml --name first --send '*' --receive '*' --administer '*' >/first-key/key

@@ -1,8 +1,8 @@
 // A worker inside the test's own process, on a free loopback port and with key names of its own, over a real Redis.
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
-import { loadConfig } from '../src/config.js';
-import type { Config } from '../src/config.js';
+import { loadConfig } from '../src/config/config.js';
+import type { Config } from '../src/config/config.js';
 import { startWorker } from '../src/worker.js';
 import { sharedRedis } from './shared-redis.js';
 import { testKey } from './test-key.js';

@@ -1,4 +1,4 @@
 // The program. Loading the rest takes a second on a busy machine, in which signals may come.
-import './signals.js';
+import './bin/signals.js';
 
-await import('./broker.js');
+await import('./bin/serve.js');

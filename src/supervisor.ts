@@ -3,7 +3,7 @@ import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 
 /** A worker that dies within this time of its start is replaced only after RESTART_MS: no fork storm. */
 const QUICK_DEATH_MS = 1_000;

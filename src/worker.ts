@@ -4,32 +4,32 @@ import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { OPEN_GATE, openGate } from './access/gate.js';
-import type { Config } from './config.js';
-import { createQueueMetrics } from './metrics/queue-metrics.js';
-import { createWorkerMetrics } from './metrics/worker-metrics.js';
-import type { ReadMetrics } from './metrics/worker-metrics.js';
+import type { Config } from './config/config.js';
+import { createQueueMetrics } from './observe/metrics/queue-metrics.js';
+import { createWorkerMetrics } from './observe/metrics/worker-metrics.js';
+import type { ReadMetrics } from './observe/metrics/worker-metrics.js';
 import { BusiestQueues } from './queue/busiest.js';
 import { createApp } from './http/app.js';
-import { createLimits } from './http/limits.js';
-import { createCheckLocal } from './http/local-only.js';
-import { createProbeApp } from './http/probe-server.js';
-import { Memory } from './http/memory.js';
-import { createHttpServer, drain, listen } from './http/server.js';
-import { startTls } from './http/tls.js';
+import { createLimits } from './http/limits/limits.js';
+import { createCheckLocal } from './http/server/local-only.js';
+import { createProbeApp } from './http/server/probe-server.js';
+import { Memory } from './http/limits/memory.js';
+import { createHttpServer, drain, listen } from './http/server/server.js';
+import { startTls } from './http/server/tls.js';
 import { Undos } from './http/undos.js';
-import { Waits } from './http/waits.js';
-import { defaultMemoryBytes } from './memory-limit.js';
+import { Waits } from './http/limits/waits.js';
+import { defaultMemoryBytes } from './config/memory-limit.js';
 import { names } from './names/names.js';
 import { ENVELOPE_BYTES } from './queue/message-sizes.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';
-import { Waiting } from './queue/waiting.js';
-import { DurableWrites } from './redis/durable-writes.js';
-import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect.js';
-import { Invalidations } from './redis/invalidations.js';
-import { accessOf } from './redis/login.js';
-import { missingRights } from './redis/rights.js';
-import { within } from './within.js';
+import { Waiting } from './queue/waiting/waiting.js';
+import { DurableWrites } from './redis/replication/durable-writes.js';
+import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect/connect.js';
+import { Invalidations } from './redis/connect/invalidations.js';
+import { accessOf } from './redis/connect/login.js';
+import { missingRights } from './redis/connect/rights.js';
+import { within } from './timing/timeout.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -93,7 +93,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   const traces =
     config.tracesUrl === undefined
       ? undefined
-      : (await import('./traces/open-telemetry.js')).startTraces({
+      : (await import('./observe/traces/open-telemetry.js')).startTraces({
           url: config.tracesUrl,
           ratio: config.tracesRatio,
           version: VERSION,

@@ -1,7 +1,7 @@
 // A file whose contents are in force, and those that it gets later too.
 import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { lookEvery } from '../look-every.js';
+import { lookEvery } from '../timing/repeat.js';
 import { AccessError } from './credentials.js';
 
 export interface Followed<Contents> {

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Admission } from '../access/credentials.js';
 import type { Gate } from '../access/gate.js';
 import type { Access } from '../access/permissions.js';
-import { clientOf, nameOf } from './limits.js';
-import type { Limits } from './limits.js';
+import { clientOf, nameOf } from './limits/limits.js';
+import type { Limits } from './limits/limits.js';
 
 /** @throws BrokerError overloaded, unauthenticated, rate_limited, unavailable */
 export type Admit = (req: IncomingMessage) => Admission;

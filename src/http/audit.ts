@@ -5,9 +5,9 @@ import type { Logger } from 'pino';
 import { ANYTHING } from '../access/permissions.js';
 import type { Access } from '../access/permissions.js';
 import type { BrokerError } from '../errors.js';
-import { REPEATS_AS } from '../log-repeats.js';
+import { REPEATS_AS } from '../log/repeats.js';
 import type { Deed } from '../messages/fields.js';
-import { clientOf } from './limits.js';
+import { clientOf } from './limits/limits.js';
 import { requestIdOf } from './request-id.js';
 
 /** Characters of a name or a path; names in tokens are their issuer's. */

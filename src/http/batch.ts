@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import type { BrokerError } from '../errors.js';
-import type { Observer } from '../observer.js';
+import type { Observer } from '../observe/observer.js';
 import { errorBody, failureHeaders, failureOf } from './failure.js';
 
 const MULTI_STATUS = 207;

@@ -6,13 +6,13 @@ import type { Access } from '../access/permissions.js';
 import type { Client, Deed } from '../messages/fields.js';
 import { auditDone } from './audit.js';
 import { ClientGone } from './body.js';
-import { Connection, isWithheld } from './connection.js';
-import type { LoopTurns } from './loop-turns.js';
-import type { Account } from './memory.js';
-import { ReplyRoom } from './reply-room.js';
-import type { ReplyLimits } from './reply-room.js';
+import { Connection, isWithheld } from './server/connection.js';
+import type { LoopTurns } from './limits/loop-turns.js';
+import type { Account } from './limits/memory.js';
+import { ReplyRoom } from './limits/reply-room.js';
+import type { ReplyLimits } from './limits/reply-room.js';
 import type { Undos } from './undos.js';
-import type { Waits } from './waits.js';
+import type { Waits } from './limits/waits.js';
 
 /** What a client may take of its worker. */
 export interface ClientLimits extends ReplyLimits {

@@ -6,8 +6,8 @@ import type { Broker } from '../messages/fields.js';
 import { listQueues, showQueue } from '../messages/queues.js';
 import type { Looker } from '../messages/queues.js';
 import type { Admit } from './admission.js';
-import { nameOf } from './limits.js';
-import type { Memory } from './memory.js';
+import { nameOf } from './limits/limits.js';
+import type { Memory } from './limits/memory.js';
 import { reply } from './reply.js';
 
 /** What each queue that a request is told of takes until it is answered. */

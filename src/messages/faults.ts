@@ -4,8 +4,8 @@ import type Joi from 'joi';
 import type { Fault } from '../errors.js';
 import { EXPLAINED } from './fields.js';
 import type { Fields } from './fields.js';
-import { NEVER, checkOf, describe } from './glance.js';
-import type { Description } from './glance.js';
+import { NEVER, checkOf, describe } from './fast-validator.js';
+import type { Description } from './fast-validator.js';
 
 /** Faults of one request that are told; the rest is counted. */
 export const MOST_TOLD = 20;

@@ -2,12 +2,12 @@
 import Joi from 'joi';
 import type { Access, Action } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
-import type { Observer } from '../observer.js';
+import type { Observer } from '../observe/observer.js';
 import type { Queues } from '../queue/queues.js';
 import type { Room } from '../queue/room.js';
-import type { Caller, Waiting } from '../queue/waiting.js';
-import type { Durability } from '../redis/durable-writes.js';
-import type { Traces } from '../tracing.js';
+import type { Caller, Waiting } from '../queue/waiting/waiting.js';
+import type { Durability } from '../redis/replication/durable-writes.js';
+import type { Traces } from '../observe/tracing.js';
 
 /** What a handler works with. */
 export interface Broker {

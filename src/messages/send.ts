@@ -2,8 +2,8 @@
 import Joi from 'joi';
 import { sendCost } from '../queue/light-turns.js';
 import { send as sendMessage } from '../queue/send.js';
-import type { Durability } from '../redis/durable-writes.js';
-import { TRACEPARENT } from '../tracing.js';
+import type { Durability } from '../redis/replication/durable-writes.js';
+import { TRACEPARENT } from '../observe/tracing.js';
 import { EXPLAINED, delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
 import type { Addressed, Broker, Client, Fields, MessageType } from './fields.js';
 

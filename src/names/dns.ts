@@ -1,7 +1,7 @@
 // Asks the DNS servers of this machine with c-ares, which needs no thread. A lost packet or a dead server costs 50 ms.
 import type { LookupAddress } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
-import { within } from '../within.js';
+import { within } from '../timing/timeout.js';
 import { candidates } from './local-files.js';
 import type { Search } from './local-files.js';
 

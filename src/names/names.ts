@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
-import { within } from '../within.js';
+import { within } from '../timing/timeout.js';
 import { askDns } from './dns.js';
 import { followed, parseHosts, parseSearch } from './local-files.js';
 

@@ -1,9 +1,9 @@
 // What every operation on a queue needs: the connection, the names of keys, and the limits.
 import { readFileSync } from 'node:fs';
-import { nodeOf } from '../redis/cluster.js';
-import type { RedisClient, Script } from '../redis/connect.js';
-import type { DurableWrites } from '../redis/durable-writes.js';
-import type { Observer } from '../observer.js';
+import { nodeOf } from '../redis/connect/cluster.js';
+import type { RedisClient, Script } from '../redis/connect/connect.js';
+import type { DurableWrites } from '../redis/replication/durable-writes.js';
+import type { Observer } from '../observe/observer.js';
 import { queueKey } from './keys.js';
 import { LightTurns } from './light-turns.js';
 import { MessageSizes } from './message-sizes.js';

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BrokerError } from '../errors.js';
-import { lookEvery } from '../look-every.js';
+import { lookEvery } from '../timing/repeat.js';
 import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { noRoom } from './shares.js';

@@ -1,7 +1,7 @@
 // SEND: adds a message to a receiver's queue.
 import { BrokerError } from '../errors.js';
-import type { RedisClient } from '../redis/connect.js';
-import type { Durability } from '../redis/durable-writes.js';
+import type { RedisClient } from '../redis/connect/connect.js';
+import type { Durability } from '../redis/replication/durable-writes.js';
 import { redisFailure } from '../redis/failure.js';
 import { sweep } from './expire.js';
 import { countsKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey, settingsKey } from './keys.js';

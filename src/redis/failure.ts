@@ -1,6 +1,6 @@
 // The one place that tells what an error from Redis or its connection means for the request.
 import { BrokerError } from '../errors.js';
-import { isPassing } from './steady-primary.js';
+import { isPassing } from './connect/steady-primary.js';
 
 /** Redis refused the command before doing anything, and may take it later. https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
 const REFUSED: Record<string, string> = {

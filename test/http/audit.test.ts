@@ -1,8 +1,8 @@
 // The audit log: who has changed or ended what, and who was refused.
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { loadConfig } from '../../src/config.js';
-import { createLog } from '../../src/log.js';
+import { loadConfig } from '../../src/config/config.js';
+import { createLog } from '../../src/log/log.js';
 import { startWorker } from '../../src/worker.js';
 import type { Worker } from '../../src/worker.js';
 import { ALL, bearer, keysFile } from '../support/access.js';

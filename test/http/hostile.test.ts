@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { pino } from 'pino';
-import { loadConfig } from '../../src/config.js';
-import type { Config } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
+import type { Config } from '../../src/config/config.js';
 import { startWorker } from '../../src/worker.js';
 import type { Worker } from '../../src/worker.js';
 import { startBroker } from '../../harness/broker.js';

@@ -1,7 +1,7 @@
 // How long a connection on which nothing happens is kept: as long as the replies on it announce, and a second longer.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 import { startBroker } from '../../harness/broker.js';
 import type { TestBroker } from '../../harness/broker.js';
 import { httpRequest, openConnection } from '../../harness/connection.js';

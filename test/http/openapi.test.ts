@@ -6,7 +6,7 @@ import type { ValidateFunction } from 'ajv/dist/2020.js';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { REASONS } from '../../src/errors.js';
-import { EXAMPLES } from '../../src/messages/examples.js';
+import { EXAMPLES } from '../../src/api-docs/examples.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import { startBroker } from '../../harness/broker.js';
 import type { Reply, TestBroker } from '../../harness/broker.js';

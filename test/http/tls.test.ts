@@ -11,7 +11,7 @@ import type { ConnectionOptions, PeerCertificate, TLSSocket } from 'node:tls';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 import { startWorker } from '../../src/worker.js';
 import type { Worker } from '../../src/worker.js';
 import { makeCertificates } from '../support/certificates.js';
@@ -260,7 +260,7 @@ describe('http/tls', function () {
     const identity = identityOf(certificates.issue('client'));
     for (let n = 0; n < 4; n++) expect(await stat(port, identity)).to.equal(200);
     const check = (env: Record<string, string>, ...args: string[]): number | null =>
-      spawnSync(process.execPath, ['--import', 'tsx', 'src/healthcheck.ts', ...args], {
+      spawnSync(process.execPath, ['--import', 'tsx', 'src/bin/healthcheck.ts', ...args], {
         env: { PATH: process.env.PATH, ...env },
       }).status;
     expect(check(settings)).to.equal(0);

@@ -1,7 +1,7 @@
 // House rules for what runs in the cluster: confined as the restricted profile asks, stopped in time, set as config.ts reads it.
 import { basename, dirname } from 'node:path';
 import { readKeys } from '../../src/access/keys-file.js';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 import { containersOf, nameOf, ofKind, workloads } from './render.js';
 import type { Doc } from './render.js';
 

@@ -2,7 +2,7 @@
 // Prints one line of JSON: the socket's path, or why there is none. Then: SIGTERM stops it cleanly, SIGHUP ends it without a stop,
 // SIGINT does nothing, as in a broker that drains.
 import { pino } from 'pino';
-import { startEmbeddedRedis } from '../../src/redis/embedded.js';
+import { startEmbeddedRedis } from '../../src/redis/embedded/embedded.js';
 
 const [dataDir = '', program] = process.argv.slice(2);
 const log = pino({ level: 'silent' });

@@ -7,8 +7,8 @@ import { QUEUE_SCRIPTS, createQueues } from '../../src/queue/queues.js';
 import type { Message, QueueSettings, Queues } from '../../src/queue/queues.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import type { Delivery, RecvOptions } from '../../src/queue/recv.js';
-import { connectRedis } from '../../src/redis/connect.js';
-import { DurableWrites } from '../../src/redis/durable-writes.js';
+import { connectRedis } from '../../src/redis/connect/connect.js';
+import { DurableWrites } from '../../src/redis/replication/durable-writes.js';
 import { sharedRedis } from '../../harness/shared-redis.js';
 import { until } from '../../harness/until.js';
 

@@ -1,6 +1,6 @@
 // What a broker has stored: its raw keys in Redis.
 import { Redis } from 'ioredis';
-import type { Config } from '../../src/config.js';
+import type { Config } from '../../src/config/config.js';
 
 export interface Store {
   /** The bare client. */

@@ -2,10 +2,10 @@
 import type { Cluster } from 'ioredis';
 import { expect } from 'chai';
 import { pino } from 'pino';
-import { connectRedis, connectionAttempt } from '../../src/redis/connect.js';
-import { parseRedisAddress } from '../../src/redis-address.js';
-import { followedKey } from '../../src/redis/history.js';
-import { ReplicationWatch } from '../../src/redis/replication.js';
+import { connectRedis, connectionAttempt } from '../../src/redis/connect/connect.js';
+import { parseRedisAddress } from '../../src/config/redis-url.js';
+import { followedKey } from '../../src/redis/replication/lineage.js';
+import { ReplicationWatch } from '../../src/redis/replication/replication.js';
 import { ask, infoField } from '../../harness/ask.js';
 import { startClusterStack } from '../../harness/stacks.js';
 import type { Stack } from '../../harness/stacks.js';

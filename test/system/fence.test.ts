@@ -13,9 +13,9 @@ import { sendRequest, statRequest } from '../../harness/requests.js';
 import { startClusterStack, startSentinelStack } from '../../harness/stacks.js';
 import type { Stack, StackNode } from '../../harness/stacks.js';
 import { until } from '../../harness/until.js';
-import { Membership } from '../../src/redis/membership.js';
-import { parseRedisAddress } from '../../src/redis-address.js';
-import type { SentinelAddress } from '../../src/redis-address.js';
+import { Membership } from '../../src/redis/replication/membership.js';
+import { parseRedisAddress } from '../../src/config/redis-url.js';
+import type { SentinelAddress } from '../../src/config/redis-url.js';
 
 type Level = 'quorum' | 'all';
 const LEVELS: readonly Level[] = ['quorum', 'all'];

@@ -2,9 +2,9 @@
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { parseRedisAddress } from '../../src/redis-address.js';
-import type { SentinelAddress } from '../../src/redis-address.js';
-import { openPrimary } from '../../src/redis/primary.js';
+import { parseRedisAddress } from '../../src/config/redis-url.js';
+import type { SentinelAddress } from '../../src/config/redis-url.js';
+import { openPrimary } from '../../src/redis/connect/primary.js';
 import { ask } from '../../harness/ask.js';
 import { freePort, startRedisServer } from '../../harness/redis-server.js';
 import type { TestServer } from '../../harness/redis-server.js';

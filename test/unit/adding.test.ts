@@ -7,9 +7,9 @@ import ts from 'typescript';
 
 const FIELDS = 'src/messages/fields.ts';
 const TYPES = 'src/messages/index.ts';
-const DESCRIPTIONS = 'src/messages/descriptions.ts';
-const EXAMPLES = 'src/messages/examples.ts';
-const SETTINGS = 'src/settings.ts';
+const DESCRIPTIONS = 'src/api-docs/descriptions.ts';
+const EXAMPLES = 'src/api-docs/examples.ts';
+const SETTINGS = 'src/config/settings.ts';
 const ERRORS = 'src/errors.ts';
 /** A message type's own file, which is not there. */
 const FOO = 'src/messages/foo.ts';

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { authority, inWords, nodeInWords } from '../../src/authority.js';
+import { authority, inWords, nodeInWords } from '../../src/names/authority.js';
 
 describe('an address in words', () => {
   it('has IPv6 in brackets, and nothing else', () => {

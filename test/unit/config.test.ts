@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { expect } from 'chai';
-import { ConfigError, SETTING_NAMES, loadConfig } from '../../src/config.js';
-import type { Config } from '../../src/config.js';
+import { ConfigError, SETTING_NAMES, loadConfig } from '../../src/config/config.js';
+import type { Config } from '../../src/config/config.js';
 
 const DEFAULTS: Config = {
   host: '127.0.0.1',

@@ -1,8 +1,8 @@
 // Detours: what is tried again, and what must not be.
 import { expect } from 'chai';
 import { BrokerError } from '../../src/errors.js';
-import { Detours } from '../../src/redis/detours.js';
-import { NOT_SENT } from '../../src/redis/steady-primary.js';
+import { Detours } from '../../src/redis/connect/detours.js';
+import { NOT_SENT } from '../../src/redis/connect/steady-primary.js';
 
 describe('a command that was refused', () => {
   /** Fails with `error` the first time, and is carried out the second. */

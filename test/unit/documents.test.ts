@@ -2,13 +2,13 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { expect } from 'chai';
 import { ACTIONS } from '../../src/access/permissions.js';
-import { SETTING_NAMES, loadConfig } from '../../src/config.js';
-import type { Config } from '../../src/config.js';
+import { SETTING_NAMES, loadConfig } from '../../src/config/config.js';
+import type { Config } from '../../src/config/config.js';
 import { REASONS } from '../../src/errors.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 import * as keys from '../../src/queue/keys.js';
 import { RUN_DOCUMENTS, blocksOf, shellBlocks } from '../support/documents.js';
-import { SETTINGS } from '../../src/settings.js';
+import { SETTINGS } from '../../src/config/settings.js';
 
 const read = (name: string): string => readFileSync(name, 'utf8');
 const written = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
@@ -73,7 +73,7 @@ describe('docs/security.md', () => {
 describe('docs/data-model.md', () => {
   const names = Object.values(keys)
     .map((make) => make('aizumi', 100))
-    .concat('aizumi:followed') // redis/history's, beside the queues' own
+    .concat('aizumi:followed') // redis/replication/lineage's, beside the queues' own
     .sort();
 
   it('has every key, and no other', () => {
@@ -225,8 +225,8 @@ describe('docs/adr', () => {
       (n: number) => (n === 1 / 16 ? 'each sixteenth of the limit' : '?'),
     ],
     ['0002', 'queue/register', 'ROUND_MS', (n: number) => `the register every ${n / 1e3} s`],
-    ['0005', 'redis/join-writes', 'TURNS', (n: number) => `for up to ${n} turns of the event loop`],
-    ['0005', 'redis/join-writes', 'ENOUGH', (n: number) => `until there is ${n / 2 ** 20} MiB of it`],
+    ['0005', 'redis/connect/join-writes', 'TURNS', (n: number) => `for up to ${n} turns of the event loop`],
+    ['0005', 'redis/connect/join-writes', 'ENOUGH', (n: number) => `until there is ${n / 2 ** 20} MiB of it`],
     [
       '0008',
       'queue/slices',
@@ -234,14 +234,19 @@ describe('docs/adr', () => {
       (n: number) => `a slice ([limits](../limits.md#many-messages-at-once)): ${n} messages`,
     ],
     ['0008', 'queue/slices', 'SLICE_BYTES', (n: number) => `and ${n / 1024} KiB made due`],
-    ['0014', 'redis/watch-commands', 'TIMED', (n: number) => `One command in ${n} is timed`],
+    ['0014', 'redis/connect/watch-commands', 'TIMED', (n: number) => `One command in ${n} is timed`],
     ['0014', 'queue/busiest', 'IN_A_ROUND', (n: number) => `looks at ${n.toLocaleString('en-US')} and`],
     ['0014', 'queue/busiest', 'AT_ONCE', (n: number) => `${n} in a packet`],
-    ['0014', 'metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
-    ['0014', 'log-repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
-    ['0014', 'log-repeats', 'TELL_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
-    ['0014', 'log-repeats', 'QUIET_MS', (n: number) => `after ${n / 1e3} s of silence`],
-    ['0017', 'redis/group-commit', 'WAIT_SHARE', (n: number) => `up to ${n} of AIZUMI_DURABILITY_TIMEOUT_MS`],
+    ['0014', 'observe/metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
+    ['0014', 'log/repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
+    ['0014', 'log/repeats', 'TELL_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
+    ['0014', 'log/repeats', 'QUIET_MS', (n: number) => `after ${n / 1e3} s of silence`],
+    [
+      '0017',
+      'redis/replication/group-commit',
+      'WAIT_SHARE',
+      (n: number) => `up to ${n} of AIZUMI_DURABILITY_TIMEOUT_MS`,
+    ],
   ] as const)
     it(`${number} has ${name} of src/${file}.ts: “${words(constant(file, name))}”`, () =>
       expect(adr(number)).to.include(words(constant(file, name))));

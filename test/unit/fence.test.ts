@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { witnessesOf } from '../../src/redis/fence-check.js';
-import { judge } from '../../src/redis/fence.js';
-import type { Evidence } from '../../src/redis/fence.js';
-import { reportIn } from '../../src/redis/node-report.js';
-import type { NodeReport } from '../../src/redis/node-report.js';
-import type { SentinelView } from '../../src/redis/sentinel.js';
+import { witnessesOf } from '../../src/redis/replication/fence-check.js';
+import { judge } from '../../src/redis/replication/fence.js';
+import type { Evidence } from '../../src/redis/replication/fence.js';
+import { reportIn } from '../../src/redis/replication/node-report.js';
+import type { NodeReport } from '../../src/redis/replication/node-report.js';
+import type { SentinelView } from '../../src/redis/replication/sentinel.js';
 
 /** Ids of replication, each promoted from the one before. */
 const [OLDEST, BEFORE, NOW, AFTER] = ['aaaa', 'bbbb', 'cccc', 'dddd'];

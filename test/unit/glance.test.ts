@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import Joi from 'joi';
-import { glanceOf } from '../../src/messages/glance.js';
+import { glanceOf } from '../../src/messages/fast-validator.js';
 import { MESSAGE_TYPES } from '../../src/messages/index.js';
 
 const PLAIN: Record<string, object> = {

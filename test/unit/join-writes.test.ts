@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { joinWrites } from '../../src/redis/join-writes.js';
+import { joinWrites } from '../../src/redis/connect/join-writes.js';
 
 describe('joined writes', () => {
   let server: Server;

@@ -18,7 +18,7 @@ import { expect } from 'chai';
 import { digestOf } from '../../src/access/api-key.js';
 import { readKeys } from '../../src/access/keys-file.js';
 
-const PROGRAM = fileURLToPath(new URL('../../src/key.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../src/bin/key.ts', import.meta.url));
 
 describe('key', function () {
   this.timeout(30_000);

@@ -1,8 +1,8 @@
 // Texts that took a time by the square of their length, which is minutes for these.
 import { expect } from 'chai';
 import { pino } from 'pino';
-import { Pressure } from '../../src/http/pressure.js';
-import { withoutSecrets } from '../../src/log.js';
+import { Pressure } from '../../src/http/limits/pressure.js';
+import { withoutSecrets } from '../../src/log/log.js';
 import { parseRequest } from '../../src/messages/json-text.js';
 import { until } from '../../harness/until.js';
 

@@ -1,6 +1,6 @@
 // What is not written to the log: more of the same, and what is nobody's business.
 import { expect } from 'chai';
-import { createLog } from '../../src/log.js';
+import { createLog } from '../../src/log/log.js';
 import { until } from '../../harness/until.js';
 
 function openLog(level = 'info') {

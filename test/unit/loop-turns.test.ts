@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
-import { LoopTurns } from '../../src/http/loop-turns.js';
+import { LoopTurns } from '../../src/http/limits/loop-turns.js';
 
 describe('http/loop-turns', () => {
   it('gives each piece of work a turn of the event loop of its own, to clients by turns', async () => {

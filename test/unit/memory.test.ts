@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { pino } from 'pino';
 import { BrokerError } from '../../src/errors.js';
-import { Memory } from '../../src/http/memory.js';
+import { Memory } from '../../src/http/limits/memory.js';
 
 describe('http/memory', () => {
   let memory: Memory;

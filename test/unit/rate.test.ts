@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { clientOf } from '../../src/http/limits.js';
-import { Rate } from '../../src/http/rate.js';
+import { clientOf } from '../../src/http/limits/limits.js';
+import { Rate } from '../../src/http/limits/rate.js';
 
 describe('rate', () => {
   let nowMs = 1_000_000;

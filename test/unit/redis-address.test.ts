@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { describeAddress, parseRedisAddress } from '../../src/redis-address.js';
+import { describeAddress, parseRedisAddress } from '../../src/config/redis-url.js';
 
 describe('redis-address', () => {
   const good: Record<string, object> = {

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import type { Cluster } from 'ioredis';
 import { pino } from 'pino';
-import type { ClusterAddress } from '../../src/redis-address.js';
-import { replicasFor } from '../../src/redis/durable-writes.js';
-import { followersIn, historyIn, isFollowed } from '../../src/redis/history.js';
-import { ReplicationWatch, replicasIn } from '../../src/redis/replication.js';
-import { ShardMemory } from '../../src/redis/shards.js';
+import type { ClusterAddress } from '../../src/config/redis-url.js';
+import { replicasFor } from '../../src/redis/replication/durable-writes.js';
+import { followersIn, historyIn, isFollowed } from '../../src/redis/replication/lineage.js';
+import { ReplicationWatch, replicasIn } from '../../src/redis/replication/replication.js';
+import { ShardMemory } from '../../src/redis/replication/shards.js';
 
 /** As Redis 7.0 says it, as Redis 8.6 does, as Valkey 9.1 does. */
 const DIALECTS: Record<string, string> = {

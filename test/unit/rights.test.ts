@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { list } from '@ioredis/commands';
 import { expect } from 'chai';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
-import { CLUSTER_COMMANDS, OWN_COMMANDS, PLAIN_COMMANDS, commandsOf } from '../../src/redis/rights.js';
+import { CLUSTER_COMMANDS, OWN_COMMANDS, PLAIN_COMMANDS, commandsOf } from '../../src/redis/connect/rights.js';
 
 /** To Sentinels, to a Cluster's nodes, or that aizumi does without. */
 const ELSEWHERE = ['CLUSTER', 'CONFIG', 'QUIT', 'SENTINEL', 'SHUTDOWN', 'SUBSCRIBE'];
@@ -28,7 +28,7 @@ describe('redis/rights', () => {
     const folders = ['queue', 'redis'];
     const text = folders
       .flatMap((folder) =>
-        readdirSync(`src/${folder}`)
+        readdirSync(`src/${folder}`, { recursive: true, encoding: 'utf8' })
           .filter((file) => file.endsWith('.ts'))
           .map((file) => readFileSync(`src/${folder}/${file}`, 'utf8')),
       )

@@ -1,0 +1,161 @@
+// What openapi.json says of each message type beyond its schema: in words, and what its reply has.
+import { STATES, cursorPattern } from '../queue/peek.js';
+import type { RequestName } from '../messages/fields.js';
+
+/** A JSON Schema (2020-12). */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** The parameter is for the compiler, which names with it the row that lacks something. */
+export interface Description<_Name extends RequestName> {
+  says: string;
+  /** What Joi checks and its JSON Schema does not say. */
+  also?: JsonSchema;
+  /** Of a reply with code 200, all that it may have besides code, status and msg_type; [] where there is none. */
+  replies: readonly Readonly<Record<string, JsonSchema>>[];
+}
+
+const count = (says: string): JsonSchema => ({ type: 'integer', minimum: 0, description: says });
+const timeMs = (says: string): JsonSchema => count(`${says}, ms since 1970 by Redis's clock`);
+const address = (says: string): JsonSchema => ({
+  type: 'integer',
+  minimum: 0,
+  maximum: 0xffff_ffff,
+  description: says,
+});
+const id: JsonSchema = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
+const text = (says: string): JsonSchema => ({ type: 'string', description: says });
+
+/** An object with these fields and no others. Those whose names end in ? may be missing. */
+export const object = (fields: Readonly<Record<string, JsonSchema>>): JsonSchema => ({
+  type: 'object',
+  properties: Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name.replace('?', ''), schema])),
+  required: Object.keys(fields).filter((name) => !name.endsWith('?')),
+  additionalProperties: false,
+});
+
+const MESSAGE = {
+  saddr: address('its sender'),
+  daddr: address('its receiver'),
+  id,
+  payload: { description: 'as it was sent, to the letter' },
+};
+
+const RECEIPT = { type: 'string', maxLength: 64, description: 'the name of this delivery' };
+
+const DELIVERED = {
+  ...MESSAGE,
+  'delivery?': object({
+    receipt: RECEIPT,
+    attempt: { type: 'integer', minimum: 1, description: 'which delivery of the message this is' },
+    sent_at_ms: timeMs('when it was sent'),
+    lease_until_ms: timeMs('when the lease ends'),
+    'traceparent?': text('its sender’s, where it had one'),
+  }),
+};
+
+const SETTINGS = object({
+  'visibility_timeout_ms?': count('instead of AIZUMI_VISIBILITY_TIMEOUT_MS'),
+  'max_deliveries?': count('instead of AIZUMI_MAX_DELIVERIES'),
+  'max_queue_length?': count('instead of AIZUMI_MAX_QUEUE_LENGTH'),
+  'max_queue_bytes?': count('instead of AIZUMI_MAX_QUEUE_BYTES'),
+  'ttl_ms?': count('of messages that were sent without one'),
+});
+
+export const QUEUE = {
+  address: address('whose queue it is'),
+  waiting: count('messages to be received'),
+  leased: count('messages received, not freed, whose lease has not ended'),
+  delayed: count('messages not due yet'),
+  dead: count('messages delivered too often'),
+  expired: count('messages thrown away because their time to live was over'),
+  oldest_ms: count('age of the first message, ms'),
+  bytes: count('that its messages take in Redis, the dead included'),
+  settings: SETTINGS,
+};
+
+const seen = (more: Readonly<Record<string, JsonSchema>>): JsonSchema =>
+  object({ ...MESSAGE, sent_at_ms: timeMs('when it was sent'), attempts: count('deliveries so far'), ...more });
+
+const SEEN: JsonSchema = {
+  anyOf: [
+    { title: 'waiting', ...seen({}) },
+    { title: 'leased', ...seen({ lease_until_ms: timeMs('when the lease ends'), receipt: RECEIPT }) },
+    { title: 'delayed', ...seen({ due_at_ms: timeMs('when it can be received') }) },
+    { title: 'dead', ...seen({ cause: { enum: ['max_deliveries'] }, died_at_ms: timeMs('when it died') }) },
+  ],
+};
+
+export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> } = {
+  MSG_SEND_REQ: {
+    says: 'Adds a message to the queue of daddr. A queue comes into being with its first one.',
+    replies: [{}],
+  },
+  MSG_RECV_REQ: {
+    says: 'Takes the next message of the queue of saddr, or several, under a lease.',
+    replies: [DELIVERED, { messages: { type: 'array', minItems: 1, items: object(DELIVERED) } }],
+  },
+  MSG_FREE_REQ: {
+    says: 'Ends the life of a message that saddr holds, or of several.',
+    also: {
+      anyOf: [{ required: ['id'] }, { required: ['ids'] }],
+      dependentSchemas: { ids: { properties: { receipt: false } } },
+    },
+    replies: [{}, { freed: count('messages that are gone'), missing: { type: 'array', items: id } }],
+  },
+  MSG_PUSH_REQ: { says: 'Not supported: ask with RECV.', replies: [] },
+  MSG_PUSH_ACK: { says: 'Not supported.', replies: [] },
+  MSG_HELO_REQ: {
+    says: 'Makes the queue of saddr ahead of its first message, or changes its settings.',
+    replies: [{}],
+  },
+  MSG_STAT_REQ: {
+    says: 'Tells how the broker and the queue of saddr are.',
+    replies: [
+      {
+        payload: object({
+          broker: object({
+            id: address('AIZUMI_BROKER_ID'),
+            version: text('of aizumi'),
+            uptime_ms: count('since the start, ms'),
+            queues: count('addresses that have a queue'),
+          }),
+          queue: { anyOf: [object(QUEUE), { type: 'null' }], description: 'null: the address has none' },
+        }),
+      },
+    ],
+  },
+  MSG_GBYE_REQ: {
+    says: 'Gives back what all receivers of saddr hold, removes its queue if it is empty; no shutdown of one receiver.',
+    replies: [{}],
+  },
+  MSG_KEEP_REQ: { says: 'Sets anew when the lease of a message that saddr holds ends.', replies: [{}] },
+  MSG_BACK_REQ: { says: 'Gives back a message that saddr holds, to be delivered again now or later.', replies: [{}] },
+  MSG_PEEK_REQ: {
+    says: 'Looks at the messages of the queue of saddr that are in one state, and changes nothing.',
+    also: {
+      anyOf: STATES.map((state) => ({
+        properties: { state: { const: state }, cursor: { pattern: cursorPattern(state) } },
+      })),
+    },
+    replies: [
+      {
+        messages: { type: 'array', items: SEEN },
+        cursor: { type: ['string', 'null'], description: 'where the next page begins; null: this is the last' },
+      },
+    ],
+  },
+  MSG_MOVE_REQ: {
+    says: 'Puts dead messages back into the queue of saddr.',
+    replies: [{ count: count('messages put back, at most 1000') }],
+  },
+  MSG_DROP_REQ: {
+    says: 'Deletes messages of the queue of saddr that nobody holds.',
+    replies: [
+      { count: count('with ids: messages deleted, at most 1000') },
+      {
+        count: count('without ids: messages deleted'),
+        more: { type: 'boolean', description: 'its 10 s were up before all were deleted: ask again' },
+      },
+    ],
+  },
+};

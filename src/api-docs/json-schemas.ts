@@ -1,0 +1,62 @@
+// The table of message types as JSON Schemas: of the requests from their Joi schemas, of the replies from their descriptions.
+import { DESCRIPTIONS, object } from './descriptions.js';
+import type { Description, JsonSchema } from './descriptions.js';
+import { FIELDS } from '../messages/fields.js';
+import type { MessageType, RequestName } from '../messages/fields.js';
+import { MESSAGE_TYPES } from '../messages/index.js';
+
+export interface DescribedType {
+  request: string;
+  /** Names of both schemas: a request's own, and its reply's. */
+  reply: string;
+  says: string;
+  requestSchema: JsonSchema;
+  /** Undefined where there is never a 200. */
+  replySchema: JsonSchema | undefined;
+}
+
+export const describeTypes = (): DescribedType[] =>
+  MESSAGE_TYPES.map((type) => {
+    const description = DESCRIPTIONS[type.request];
+    const { says, replies } = description;
+    const alternatives = replies.map((fields) => object({ ...headOf(type.reply), ...fields }));
+    return {
+      request: type.request,
+      reply: type.reply,
+      says,
+      requestSchema: requestSchemaOf(type, description),
+      replySchema: alternatives.length > 1 ? { type: 'object', anyOf: alternatives } : alternatives[0],
+    };
+  });
+
+const headOf = (reply: string): Record<string, JsonSchema> => ({
+  code: { const: 200 },
+  status: { const: 'OK' },
+  msg_type: { const: reply },
+});
+
+/** As far as the standard's typings go, which Joi's own do not carry yet. */
+interface StandardJsonSchema {
+  '~standard': { jsonSchema: { input: (options: { target: 'draft-2020-12' }) => Record<string, unknown> } };
+}
+
+function requestSchemaOf(
+  { request, number, schema }: MessageType,
+  { says, also }: Description<RequestName>,
+): JsonSchema {
+  const msg_type = { enum: [request, number] };
+  if (!schema) return { type: 'object', description: says, properties: { msg_type }, required: ['msg_type'] };
+  const standard = schema as unknown as StandardJsonSchema;
+  const { properties, required, ...rest } = standard['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
+  const described = Object.entries({ ...(properties as Record<string, object>), msg_type }).map(([name, of]) => [
+    name,
+    { ...of, description: FIELDS[name as keyof typeof FIELDS] },
+  ]);
+  return {
+    ...rest,
+    description: says,
+    properties: Object.fromEntries(described) as object,
+    required: ['msg_type', ...(required as string[])],
+    ...also,
+  };
+}

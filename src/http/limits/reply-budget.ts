@@ -1,0 +1,71 @@
+// What the reply to one body may weigh. The elements of a batch that bring messages reserve from it before they start; those for
+// which there is no room yet wait, in their order, for what the ones before them do not use.
+import { BrokerError } from '../../errors.js';
+
+interface Turn {
+  bytes: () => number;
+  start: (reserved: number) => void;
+  refuse: (error: BrokerError) => void;
+}
+
+export class ReplyBudget {
+  #used = 0;
+  #reserved = 0;
+  readonly #waiting = new Set<Turn>();
+
+  /** @param most bytes */
+  constructor(private readonly most: number) {}
+
+  /**
+   * @returns whether `bytes` were reserved; false: it must {@link wait} for what others have reserved
+   * @throws BrokerError overloaded, when there is no room whatever the others use
+   */
+  reserve(bytes: number): boolean {
+    if (this.#used + bytes > this.most) throw replyIsFull(this.most);
+    return this.#waiting.size === 0 && this.#take(bytes);
+  }
+
+  /**
+   * @param bytes that it needs; asked again when its turn may have come, since more may be known then
+   * @returns how many were reserved, when they are
+   * @throws BrokerError overloaded, when there is no room whatever the others use
+   */
+  wait(bytes: () => number): Promise<number> {
+    return new Promise((start, refuse) => this.#waiting.add({ bytes, start, refuse }));
+  }
+
+  /**
+   * @param reserved what it had reserved
+   * @returns false when `used` is more than that, and more than there is room for: it is not counted
+   */
+  settle(reserved: number, used: number): boolean {
+    this.#reserved -= reserved;
+    const fits = used <= reserved || this.#used + this.#reserved + used <= this.most;
+    if (fits) this.#used += used;
+    this.#startNext();
+    return fits;
+  }
+
+  #take(bytes: number): boolean {
+    if (this.#used + this.#reserved + bytes > this.most) return false;
+    this.#reserved += bytes;
+    return true;
+  }
+
+  #startNext(): void {
+    for (const turn of this.#waiting) {
+      const needed = turn.bytes();
+      if (this.#used + needed > this.most) turn.refuse(replyIsFull(this.most));
+      else if (this.#take(needed)) turn.start(needed);
+      else return;
+      this.#waiting.delete(turn);
+    }
+  }
+}
+
+const replyIsFull = (most: number): BrokerError =>
+  new BrokerError(
+    'overloaded',
+    `the reply to this body might be over ${most} bytes (AIZUMI_MAX_REPLY_BYTES): nothing was done, send this request again in another body`,
+    { outcome: 'not_done', retryAfterS: 1 },
+  );

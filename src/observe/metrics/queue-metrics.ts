@@ -1,0 +1,67 @@
+// How the queues are, in metrics: the same whichever worker is asked. The label `address` has a bounded number of values at a time.
+import { Gauge, Registry } from 'prom-client';
+import type { BusiestQueues, BusyReport } from '../../queue/busiest.js';
+import { within } from '../../timing/timeout.js';
+import type { Samples } from './worker-metrics.js';
+
+/** Redis is not asked more often, however many scrape. */
+const FRESH_MS = 3_000;
+/** Longer than this a scrape does not wait for Redis. */
+const PATIENCE_MS = 1_000;
+
+/** @returns reads them, from Redis now and then; without an answer in time they have no values */
+export function createQueueMetrics(busiest: BusiestQueues): () => Promise<Samples> {
+  const registry = new Registry();
+  const gauges = createGauges(registry);
+  let last: Promise<BusyReport | undefined> | undefined;
+  let askedMs = 0;
+  return async () => {
+    const nowMs = performance.now();
+    if (last === undefined || nowMs - askedMs > FRESH_MS) {
+      askedMs = nowMs;
+      last = within(PATIENCE_MS, busiest.round());
+    }
+    const report = await last;
+    registry.resetMetrics();
+    // without labels a gauge that is reset is 0, which is not the same as unknown
+    for (const gauge of [gauges.total, gauges.oldestOfAll, gauges.dead]) gauge.remove();
+    if (report) fill(gauges, report);
+    return registry.getMetricsAsJSON();
+  };
+}
+
+interface QueueGauges {
+  total: Gauge;
+  messages: Gauge;
+  oldest: Gauge;
+  oldestOfAll: Gauge;
+  dead: Gauge;
+}
+
+function createGauges(registry: Registry): QueueGauges {
+  const gauge = (name: string, help: string, ...labelNames: string[]): Gauge =>
+    new Gauge({ name, help, labelNames, registers: [registry] });
+  return {
+    total: gauge('aizumi_queues', 'Queues that the broker has'),
+    messages: gauge('aizumi_queue_messages', 'Messages of a queue, of those that hold the most', 'address', 'state'),
+    oldest: gauge(
+      'aizumi_queue_oldest_age_seconds',
+      'Age of the oldest message that waits or is leased, of the same queues',
+      'address',
+    ),
+    oldestOfAll: gauge('aizumi_oldest_message_age_seconds', 'Age of the oldest message, over all queues'),
+    dead: gauge('aizumi_dead_messages', 'Messages in the dead streams of all queues'),
+  };
+}
+
+function fill({ total, messages, oldest, oldestOfAll, dead }: QueueGauges, report: BusyReport): void {
+  total.set(report.total);
+  for (const queue of report.queues) {
+    const address = String(queue.address);
+    for (const state of ['waiting', 'leased', 'delayed', 'dead'] as const)
+      messages.set({ address, state }, queue[state]);
+    oldest.set({ address }, queue.oldestMs / 1e3);
+  }
+  oldestOfAll.set(report.oldestMs / 1e3);
+  dead.set(report.dead);
+}

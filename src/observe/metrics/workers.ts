@@ -1,0 +1,101 @@
+// Several workers, one scrape: the supervisor asks them over node:cluster's channel and adds up what they say.
+import cluster from 'node:cluster';
+import type { Worker } from 'node:cluster';
+import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
+import { within } from '../../timing/timeout.js';
+import type { ReadMetrics, Reading, Samples } from './worker-metrics.js';
+
+/** A worker that has not answered by then counts with what it said last. */
+const PATIENCE_MS = 1_500;
+
+interface Question {
+  aizumiMetrics: number;
+  queues: boolean;
+}
+
+interface Answer {
+  aizumiMetrics: number;
+  reading: Reading;
+}
+
+const isOurs = (message: unknown): message is { aizumiMetrics: number } =>
+  typeof message === 'object' && message !== null && 'aizumiMetrics' in message;
+
+/** In a forked worker: answers its supervisor. */
+export function answerSupervisor(read: ReadMetrics): void {
+  process.on('message', (message: unknown) => {
+    if (!isOurs(message)) return;
+    const { aizumiMetrics, queues } = message as Question;
+    const answer = (reading: Reading): unknown => process.send?.({ aizumiMetrics, reading } satisfies Answer);
+    read(queues).then(answer, () => undefined); // no answer: it counts with what it said last
+  });
+}
+
+/**
+ * In the supervisor. What a worker has counted stays counted when it dies, as far as it was asked: to Prometheus a counter that
+ * goes down has begun anew.
+ */
+export function createWorkersMetrics(): ReadMetrics {
+  const lastOf = new Map<number, Samples>();
+  const waiting = new Map<number, (reading: Reading) => void>();
+  /** Who is asked for the queues: one that has answered. */
+  let teller: number | undefined;
+  let ended = Promise.resolve<Samples>([]);
+  let questions = 0;
+  const own = new Registry();
+  new Gauge({
+    name: 'aizumi_workers',
+    help: 'Worker processes that run',
+    registers: [own],
+    collect() {
+      this.set(live().length);
+    },
+  });
+  const deaths = new Counter({ name: 'aizumi_worker_deaths_total', help: 'Workers that died', registers: [own] });
+
+  cluster.on('message', (worker, message: unknown) => {
+    if (!isOurs(message)) return;
+    const { aizumiMetrics, reading } = message as Answer;
+    lastOf.set(worker.id, finite(reading.own));
+    waiting.get(aizumiMetrics)?.(reading);
+  });
+  cluster.on('exit', (worker) => {
+    const last = lastOf.get(worker.id) ?? [];
+    lastOf.delete(worker.id);
+    deaths.inc();
+    ended = ended.then((sums) => sum([sums, last.filter(({ type }) => isCumulative(type))]));
+  });
+
+  const ask = async (worker: Worker, queues: boolean): Promise<Reading | undefined> => {
+    const question: Question = { aizumiMetrics: ++questions, queues };
+    const answered = new Promise<Reading>((resolve) => waiting.set(question.aizumiMetrics, resolve));
+    worker.send(question, () => undefined); // one that dies just now is not asked
+    const reading = await within(PATIENCE_MS, answered);
+    waiting.delete(question.aizumiMetrics);
+    return reading;
+  };
+
+  return async () => {
+    const workers = live();
+    const chosen = workers.find(({ id }) => id === teller) ?? workers[0];
+    const readings = await Promise.all(workers.map((worker) => ask(worker, worker === chosen)));
+    const told = chosen && readings[workers.indexOf(chosen)];
+    teller = told ? chosen.id : workers.find((_, i) => readings[i] !== undefined)?.id;
+    const all = await sum([await ended, ...lastOf.values(), await own.getMetricsAsJSON()]);
+    return { own: all, queues: told?.queues ?? [] };
+  };
+}
+
+const live = (): Worker[] =>
+  Object.values(cluster.workers ?? {}).filter(
+    (worker): worker is Worker => worker !== undefined && worker.isConnected() && !worker.isDead(),
+  );
+
+/** The enum of prom-client's declarations is not what its metrics say of themselves: that is its name. */
+const isCumulative = (type: unknown): boolean => type === 'counter' || type === 'histogram';
+
+/** JSON knows no NaN: it has become null. */
+const finite = (samples: Samples): Samples =>
+  samples.map((metric) => ({ ...metric, values: metric.values.filter(({ value }) => typeof value === 'number') }));
+
+const sum = (samples: Samples[]): Promise<Samples> => AggregatorRegistry.aggregate(samples).getMetricsAsJSON();

@@ -1,0 +1,102 @@
+// ioredis is used in this folder only. The worker's connection, to Redis in whatever shape, and what the log says of it.
+import { Cluster } from 'ioredis';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { inWords } from '../../names/authority.js';
+import type { Observer } from '../../observe/observer.js';
+import { parseRedisAddress } from '../../config/redis-url.js';
+import type { RedisAccess } from '../../config/redis-url.js';
+import { openCluster } from './cluster.js';
+import { redisFailure } from '../failure.js';
+import { openPrimary } from './primary.js';
+import { serverFaults } from './server-info.js';
+import { SteadyPrimary } from './steady-primary.js';
+import { watchCommands } from './watch-commands.js';
+
+export type RedisClient = Redis | Cluster;
+
+/** A Lua script as ioredis wants it: `client[name](...keys, ...args)` calls it after registration. */
+export interface Script {
+  lua: string;
+  numberOfKeys: number;
+}
+
+export interface ConnectOptions {
+  /** AIZUMI_REDIS_URL */
+  url: string;
+  access?: RedisAccess | undefined;
+  scripts: Record<string, Script>;
+  /** What Redis has certainly not done is kept for this long while Redis is interrupted, ms. */
+  keepMs: number;
+  log: Logger;
+  observer?: Observer | undefined;
+}
+
+/** Opens the worker's connection and keeps it: loss and return are logged once each. */
+export function connectRedis({ url, access, scripts, keepMs, log, observer }: ConnectOptions): RedisClient {
+  const address = parseRedisAddress(url, access);
+  const redis =
+    address.shape === 'cluster' ? openCluster(address, { scripts }) : openPrimary(address, { scripts }, keepMs);
+  watchCommands(redis, observer?.connections.main);
+  reportLoss(redis, log);
+  redis.on('ready', () => {
+    serverFaults(redis).then(
+      (faults) => faults.forEach((fault) => log.warn(fault)),
+      (error: unknown) => log.warn({ error }, 'Redis could not be asked for its settings'),
+    );
+  });
+  return redis;
+}
+
+function reportLoss(redis: RedisClient, log: Logger): void {
+  // one line for the loss, and one for each other reason that comes up until the return: not one for each attempt
+  const reasons = new Set<string>();
+  const lose = (reason: string): void => {
+    if (reasons.size === 0) log.error({ reason }, 'Redis is away: requests are answered 503 until it is back');
+    else if (!reasons.has(reason)) log.warn({ reason }, 'Redis cannot be reached yet');
+    reasons.add(reason);
+  };
+  redis.on('error', (error: Error) => lose(inWords(error)));
+  redis.on('close', () => {
+    if (redis instanceof SteadyPrimary && redis.hasMovedOn)
+      log.info('Redis has failed over: connecting to the new primary, requests wait');
+    else if (reasons.size === 0 && redis.status !== 'end') lose('the connection was closed');
+  });
+  redis.on('ready', () => {
+    if (reasons.size > 0) log.info('Redis is back');
+    reasons.clear();
+  });
+}
+
+/** Resolves when the attempt to connect that is under way has ended, one way or the other; at once when connected. */
+export async function connectionAttempt(redis: RedisClient): Promise<void> {
+  if (redis.status !== 'ready') await attemptEnd(redis);
+  if (redis instanceof Cluster) await Promise.all(redis.nodes('master').map(connectionAttempt));
+}
+
+function attemptEnd(redis: RedisClient): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['ready', 'error', 'close', 'end'];
+    const done = (): void => {
+      events.forEach((event) => redis.off(event, done));
+      resolve();
+    };
+    events.forEach((event) => redis.on(event, done));
+  });
+}
+
+/** How many commands have been sent, or are about to be, and not been answered. */
+export function unansweredCommands(redis: RedisClient): number {
+  const nodes = redis instanceof Cluster ? redis.nodes() : [redis];
+  const kept = redis instanceof SteadyPrimary ? redis.kept : 0;
+  return nodes.reduce((sum, node) => sum + node.commandQueue.length, kept);
+}
+
+/** Resolves when Redis answers. @throws BrokerError unavailable */
+export async function ping(redis: RedisClient): Promise<void> {
+  try {
+    await redis.ping();
+  } catch (error) {
+    throw redisFailure(error);
+  }
+}

@@ -1,0 +1,117 @@
+// Who aizumi is to Redis, and whether it is TLS: from the URL, and from files that may change while it runs.
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import type { Config } from '../../config/config.js';
+import type { RedisAccess, RedisAddress, SentinelAddress } from '../../config/redis-url.js';
+
+type Login = Pick<RedisOptions, 'username' | 'password' | 'tls'>;
+
+/**
+ * As ioredis takes it, with the files as they are now; what cannot be read or used stays as it was.
+ * @throws Error that says which setting's file is bad, if it was never good
+ */
+export function loginOptions(address: RedisAddress): Login {
+  const { access = {} } = address;
+  // what a single Redis's URL says of them ioredis reads itself
+  const { username, password, tls } =
+    address.shape === 'single' ? { tls: address.url.startsWith('rediss:') } : { ...address };
+  return {
+    ...given(access.username ?? username, passwordIn(access) ?? password),
+    ...(tls && { tls: tlsIn(address.access) }),
+  };
+}
+
+/** The same for a node that was found and not named in the URL, such as a replica. */
+export function nodeLogin(address: RedisAddress): Login {
+  if (address.shape !== 'single') return loginOptions(address);
+  const { username, password } = new URL(address.url);
+  const inUrl = {
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+  };
+  return { ...inUrl, ...loginOptions(address) };
+}
+
+/** The Sentinels' own user and password; certificates are the same everywhere. */
+export const sentinelLogin = ({ sentinelUsername, sentinelPassword, tls, access }: SentinelAddress): Login => ({
+  ...given(sentinelUsername, sentinelPassword),
+  ...(tls && { tls: tlsIn(access) }),
+});
+
+const given = (username: string | undefined, password: string | undefined): Login => ({
+  ...(username !== undefined && { username }),
+  ...(password !== undefined && { password }),
+});
+
+/** Each further attempt to connect is made with the files as they are then. */
+export function keepLogin(redis: Redis, address: RedisAddress): void {
+  if (address.access !== undefined) redis.on('close', () => Object.assign(redis.options, loginOptions(address)));
+}
+
+/** The same for a Cluster: it makes each connection to a node anew. */
+export function keepLogins(cluster: Cluster, address: RedisAddress): void {
+  if (address.access !== undefined)
+    cluster.on('+node', (redis: Redis) => Object.assign(redis.options, loginOptions(address)));
+}
+
+/** @returns undefined when the URL says all */
+export const accessOf = (config: Config): RedisAccess | undefined => {
+  const access = {
+    username: config.redisUsername,
+    passwordFile: config.redisPasswordFile,
+    caFile: config.redisCaFile,
+    certFile: config.redisCertFile,
+    keyFile: config.redisKeyFile,
+  };
+  return Object.values(access).some((value) => value !== undefined) ? access : undefined;
+};
+
+interface Good {
+  password?: string;
+  certificates?: { texts: string; secureContext: SecureContext };
+}
+
+/** A Secret is not replaced in one go, and ioredis never tries again after a certificate that it cannot use. */
+const lastGood = new WeakMap<RedisAccess, Good>();
+
+function goodOf(access: RedisAccess): Good {
+  const known = lastGood.get(access) ?? {};
+  lastGood.set(access, known);
+  return known;
+}
+
+function passwordIn(access: RedisAccess): string | undefined {
+  if (access.passwordFile === undefined) return undefined;
+  const good = goodOf(access);
+  try {
+    // editors and echo end a file with a line break
+    good.password = readFileSync(access.passwordFile, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    if (good.password === undefined) throw bad('AIZUMI_REDIS_PASSWORD_FILE cannot be read', error);
+  }
+  return good.password;
+}
+
+function tlsIn(access: RedisAccess | undefined): NonNullable<RedisOptions['tls']> {
+  if (!access?.caFile && !access?.certFile) return {};
+  const good = goodOf(access);
+  try {
+    const [ca, cert, key] = [access.caFile, access.certFile, access.keyFile].map(
+      (file) => file && readFileSync(file, 'utf8'),
+    );
+    const texts = [ca, cert, key].join('\0');
+    if (ca !== undefined) new X509Certificate(ca); // throws; a context passes over what it cannot read
+    if (good.certificates?.texts !== texts)
+      good.certificates = { texts, secureContext: createSecureContext({ ca, cert, key }) };
+    return { secureContext: good.certificates.secureContext };
+  } catch (error) {
+    if (good.certificates !== undefined) return { secureContext: good.certificates.secureContext };
+    throw bad('AIZUMI_REDIS_CA_FILE, AIZUMI_REDIS_CERT_FILE and AIZUMI_REDIS_KEY_FILE cannot be used', error);
+  }
+}
+
+const bad = (what: string, error: unknown): Error =>
+  new Error(`${what}: ${(error as Error).message}`, { cause: error });

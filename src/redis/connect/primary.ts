@@ -1,0 +1,82 @@
+// A connection to the one primary there is: of a single Redis, or the one that the Sentinels name.
+import type { Redis, RedisOptions } from 'ioredis';
+import type { Host, RedisAddress, SentinelAddress, SingleAddress } from '../../config/redis-url.js';
+import { FAIL_FAST, SILENCE_MS } from './connection-options.js';
+import { openToAsk } from './idle-connections.js';
+import { joinWrites } from './join-writes.js';
+import { keepLogin, loginOptions } from './login.js';
+import { PrimaryConnector } from './primary-connector.js';
+import { watchSilence } from './silence.js';
+import { SteadyPrimary } from './steady-primary.js';
+
+/** A question whether a silent node is there is answered by then, before its silence counts. */
+const ASIDE_MS = 300;
+/** A node that answers elsewhere may be silent for as long: its writes are paused. */
+const PAUSED_MS = 1_000;
+
+/**
+ * @param keepMs what Redis has certainly not done is kept for this long while it is interrupted ({@link SteadyPrimary}), and while
+ *   it answers on another connection, its silence is waited through for as long
+ */
+export function openPrimary(address: SingleAddress | SentinelAddress, options: RedisOptions, keepMs = 0): Redis {
+  const all = { ...FAIL_FAST, ...options };
+  const redis = address.shape === 'single' ? openSingle(address, all, keepMs) : openWatched(address, all, keepMs);
+  keepLogin(redis, address);
+  redis.on('connect', () => joinWrites(redis.stream));
+  if (keepMs > 0) {
+    delete redis.options.socketTimeout;
+    watchSilence(redis, {
+      silenceMs: SILENCE_MS,
+      longestMs: Math.max(PAUSED_MS, keepMs),
+      isAlive: () => isAlive(redis, address),
+    });
+  }
+  return redis;
+}
+
+function openSingle(address: SingleAddress, options: RedisOptions, keepMs: number): SteadyPrimary {
+  const { url } = address;
+  const exact = { ...options, ...loginOptions(address) };
+  if (!url.startsWith('unix:')) return new SteadyPrimary(url, exact, keepMs);
+  return new SteadyPrimary(undefined, { ...exact, path: decodeURIComponent(new URL(url).pathname) }, keepMs);
+}
+
+/** Whether the node at the other end answers elsewhere: a refusal is an answer too. */
+async function isAlive({ options, stream }: Redis, address: RedisAddress): Promise<boolean> {
+  const target = options.path
+    ? { path: options.path }
+    : { host: stream.remoteAddress ?? '', port: stream.remotePort ?? 0 };
+  const redis = openToAsk(target, address, ASIDE_MS);
+  try {
+    await redis.ping();
+    return true;
+  } catch (error) {
+    return error instanceof Error && error.name === 'ReplyError';
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const connectors = new WeakMap<Redis, PrimaryConnector>();
+
+/** The node that a connection leads to, in the words of the Sentinels that named it; undefined without Sentinels. */
+export const targetOf = (redis: Redis): Host | undefined => connectors.get(redis)?.target;
+
+function openWatched(address: SentinelAddress, options: RedisOptions, keepMs: number): SteadyPrimary {
+  const connector = new PrimaryConnector(address, () => redis.moveOn());
+  const redis: SteadyPrimary = new SteadyPrimary(
+    undefined,
+    {
+      ...options,
+      ...loginOptions(address),
+      db: address.db,
+      // ioredis makes one of these for each client
+      Connector: function takeConnector() {
+        return connector;
+      } as unknown as NonNullable<RedisOptions['Connector']>,
+    },
+    keepMs,
+  );
+  connectors.set(redis, connector);
+  return redis;
+}

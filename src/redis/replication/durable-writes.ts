@@ -1,0 +1,187 @@
+// Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { BrokerError } from '../../errors.js';
+import type { Observer } from '../../observe/observer.js';
+import { parseRedisAddress } from '../../config/redis-url.js';
+import type { RedisAccess } from '../../config/redis-url.js';
+import { followMove, nodeName, nodeOf, openNode, writeAsking } from '../connect/cluster.js';
+import type { RedisClient, Script } from '../connect/connect.js';
+import { checkFence } from './fence-check.js';
+import { Detours } from '../connect/detours.js';
+import { GroupCommit } from './group-commit.js';
+import type { Needs } from './group-commit.js';
+import { askWhetherFollowed, followedKey } from './lineage.js';
+import { openPrimary } from '../connect/primary.js';
+import { ReplicationWatch } from './replication.js';
+import type { Replication } from './replication.js';
+import { watchCommands } from '../connect/watch-commands.js';
+
+/** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
+export type Durability = 'primary' | 'quorum' | 'all';
+type ReplicatedLevel = Exclude<Durability, 'primary'>;
+
+export interface DurableOptions {
+  url: string;
+  access?: RedisAccess | undefined;
+  scripts: Record<string, Script>;
+  /** A write is answered within this time. */
+  timeoutMs: number;
+  /** What Redis has certainly not done is tried again for this long, ms. */
+  keepMs: number;
+  nodes: number | undefined;
+  maxLagMs: number;
+  keyPrefix: string;
+  log: Logger;
+  observer?: Observer | undefined;
+}
+
+export class DurableWrites {
+  readonly #replication: ReplicationWatch;
+  /** By node and level: a batch at `quorum` does not wait for one at `all`. */
+  readonly #writers = new Map<string, Map<ReplicatedLevel, GroupCommit>>();
+  readonly #address;
+  readonly #detours: Detours;
+
+  /** @param redis the worker's connection, which knows the primaries */
+  constructor(
+    private readonly redis: RedisClient,
+    private readonly options: DurableOptions,
+  ) {
+    this.#address = parseRedisAddress(options.url, options.access);
+    this.#detours = new Detours((slot, node) => followMove(redis, slot, node), options.keepMs);
+    this.#replication = new ReplicationWatch(redis, {
+      ...options,
+      address: this.#address,
+      onNewHistory: (node) => this.#writersOf(node).forEach((writer) => writer.doubtHistory()),
+    });
+    redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
+  }
+
+  /**
+   * Carries out `write` and waits until as many replicas have it as `level` asks for.
+   * @param key any key of the write; all its keys are in one slot
+   * @throws BrokerError not_durable, unavailable; what Redis refused
+   */
+  async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
+    if (level === 'primary') return write(this.redis);
+    const sinceMs = performance.now();
+    return this.#detours.carryOut(key, (asked) => this.#commit(key, level, write, sinceMs, asked));
+  }
+
+  /** @param asked the node that ASK has named, while the key's slot is being moved */
+  async #commit<T>(
+    key: string,
+    level: ReplicatedLevel,
+    write: (redis: RedisClient) => Promise<T>,
+    sinceMs: number,
+    asked?: string,
+  ): Promise<T> {
+    const node = asked ?? nodeOf(this.redis, key) ?? '?';
+    if (this.#replication.of(node) === undefined) await this.#replication.look();
+    const replication = this.#replication.of(node);
+    if (replication === undefined)
+      throw new BrokerError(
+        'unavailable',
+        'it is not known yet how many replicas Redis has; nothing was done: try again',
+        { outcome: 'not_done', retryAfterS: 1 },
+      );
+    const memoryOnly = this.#replication.withoutDisk(node);
+    if (memoryOnly !== undefined) throw noDisk(memoryOnly);
+    if (replication.nodes === 1) return write(this.redis);
+    return this.#writer(node, level).commit(asked === undefined ? write : writeAsking(write), sinceMs);
+  }
+
+  /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */
+  replication(): Iterable<[primary: string, replication: Replication]> {
+    return this.#replication.all();
+  }
+
+  close(): void {
+    this.#replication.stop();
+    for (const node of this.#writers.keys()) this.#writersOf(node).forEach(({ redis }) => redis.disconnect());
+  }
+
+  #writersOf(node: string): GroupCommit[] {
+    return [...(this.#writers.get(node)?.values() ?? [])];
+  }
+
+  #writer(node: string, level: ReplicatedLevel): GroupCommit {
+    const ofNode = this.#writers.get(node) ?? new Map<ReplicatedLevel, GroupCommit>();
+    this.#writers.set(node, ofNode);
+    const known = ofNode.get(level);
+    if (known) return known;
+    const redis = this.#open(node);
+    const { keyPrefix, timeoutMs, observer } = this.options;
+    const fence = {
+      address: this.#address,
+      redis: this.redis,
+      node,
+      hosts: () => this.#replication.hosts(node),
+      nodes: () => this.#replication.mostNodes(node),
+    };
+    const writer = new GroupCommit(redis, {
+      timeoutMs,
+      observer,
+      needs: () => this.#needs(node, level),
+      isFollowed: () => askWhetherFollowed(redis, followedKey(keyPrefix, this.redis, node)),
+      checkFence: () => checkFence(redis, fence),
+      downAfterMs: () => this.#replication.downAfterMs,
+    });
+    ofNode.set(level, writer);
+    return writer;
+  }
+
+  #needs(node: string, level: ReplicatedLevel): Needs {
+    const replication = this.#replication.of(node) as Replication; // known since the first write, and never forgotten
+    return {
+      enough: replicasFor(level, replication),
+      every: Math.max(this.#replication.mostNodes(node) - 1, replication.inSync),
+      wholeMs: this.#replication.wholeMs(node),
+      isPatient: level === 'quorum',
+    };
+  }
+
+  #open(node: string): Redis {
+    const { scripts, timeoutMs } = this.options;
+    // WAIT may be silent for as long as it is allowed to
+    const options = { connectionName: 'aizumi-durable', socketTimeout: timeoutMs };
+    const address = this.#address;
+    const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
+    // the worker's main connection goes to the same Redis and tells of its loss and return
+    redis.on('error', () => undefined);
+    watchCommands(redis, this.options.observer?.connections.durable);
+    return evaluatePlainly(redis, scripts);
+  }
+
+  #close(node: string): void {
+    this.#writersOf(node).forEach(({ redis }) => redis.disconnect());
+    this.#writers.delete(node);
+  }
+}
+
+/**
+ * Gives the client its scripts as plain EVAL. ioredis's own way is EVALSHA, and EVAL afterwards where the server has lost
+ * the script: then the write comes behind the WAIT of its batch, and WAIT confirms what was before it.
+ */
+function evaluatePlainly(redis: Redis, scripts: Record<string, Script>): Redis {
+  const evaluated = Object.entries(scripts).map(([name, { lua, numberOfKeys }]) => [
+    name,
+    (...args: (string | number)[]) => redis.eval(lua, numberOfKeys, ...args),
+  ]);
+  return Object.assign(redis, Object.fromEntries(evaluated) as object);
+}
+
+const noDisk = (node: string): BrokerError =>
+  new BrokerError(
+    'durability_unavailable',
+    `${node === '' ? 'the Redis primary' : `the Redis node ${node}`} keeps nothing on disk: set appendonly yes there, ` +
+      'or send with "durability": "primary"; nothing was done',
+    { outcome: 'not_done', retryAfterS: 60 },
+  );
+
+/** How many replicas must confirm, besides the primary: the rest of a majority, or all that keep up if those are more. */
+export function replicasFor(level: ReplicatedLevel, { nodes, inSync }: { nodes: number; inSync: number }): number {
+  const restOfMajority = Math.floor(nodes / 2);
+  return level === 'all' ? Math.max(inSync, restOfMajority) : restOfMajority;
+}
