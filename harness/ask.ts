@@ -1,7 +1,8 @@
 // One command to one Redis process, on a connection for it alone: an answer soon, or an error.
 import { Redis } from 'ioredis';
+import { patient } from './patience.js';
 
-const ASK_MS = 500;
+const ASK_MS = patient(200);
 
 /** @throws Error when nothing listens there, or it hangs, or it refuses */
 export async function ask(port: number, command: string, ...args: (string | number)[]): Promise<unknown> {

@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import { patient } from './patience.js';
 import { testServerProgram } from './redis-server.js';
 import { until } from './until.js';
 
@@ -76,6 +77,8 @@ export interface ScriptedStack {
   folder(node: string, program: Program): string;
   /** Starts one that has ended again, with its data. */
   restart(node: string, program?: Program): void;
+  /** After a test that failed half-way: whatever has ended is started again, and every replica may be elected. */
+  recover(): Promise<void>;
   /** The folder that stands for a node's claim: `redis` and `sentinel` are in it, as in Kubernetes. */
   claim(node: string): string;
   /** What scripts run with on that node. */
@@ -198,8 +201,8 @@ export async function startScriptedStack({
       lazyConnect: true,
       enableReadyCheck: false,
       retryStrategy: () => null,
-      connectTimeout: 500,
-      commandTimeout: 1000,
+      connectTimeout: patient(500),
+      commandTimeout: patient(1000),
     });
     redis.on('error', () => undefined); // the command fails with it
     try {
@@ -260,6 +263,22 @@ export async function startScriptedStack({
     log: (node, program) => readFileSync(join(dataOf(node, program), 'log'), 'utf8'),
     folder: dataOf,
     restart: (node, program = 'redis') => start(node, program),
+    async recover() {
+      for (const node of nodes)
+        for (const program of ['sentinel', 'redis'] as const) {
+          const { exitCode, signalCode } = childOf(node, program);
+          if (exitCode !== null || signalCode !== null) start(node, program);
+        }
+      await until(
+        'the nodes are whole again',
+        async () => {
+          for (const node of nodes)
+            await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 100).catch(() => undefined);
+          return isWhole().catch(() => undefined);
+        },
+        START_MS,
+      );
+    },
     claim: (node) => dirname(dataOf(node, 'redis')),
     env: (node) => envOf(node, 'redis'),
     stop() {

@@ -54,17 +54,17 @@ export async function startSentinelStack({
   ].join('\n');
   const sentinels = await Promise.all(Array.from({ length: count }, () => startSentinel(conf)));
 
-  const primary = async (): Promise<StackNode> => {
+  const agreedPrimary = async (): Promise<StackNode | undefined> => {
     const named = await Promise.all(
       sentinels.map(({ port }) =>
         ask(port, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME).catch(() => undefined),
       ) as Promise<string[] | undefined>[],
     );
     const votes = nodes.map((node) => named.filter((address) => Number(address?.[1]) === node.port));
-    const found = nodes.find((_, i) => votes[i]!.length >= quorum);
-    if (!found) throw new Error('the Sentinels do not agree on a primary');
-    return found;
+    return nodes.find((_, i) => votes[i]!.length >= quorum);
   };
+  // a Sentinel that has no time to answer now does so later
+  const primary = (): Promise<StackNode> => until('the Sentinels agree on a primary', agreedPrimary);
   const stack = createStack({
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`,
     nodes,

@@ -3,6 +3,7 @@ import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai';
 import { startBeside, startBroker } from '../../harness/broker.js';
 import type { Reply, TestBroker } from '../../harness/broker.js';
+import { patient } from '../../harness/patience.js';
 import { httpRequest, openConnection } from '../../harness/connection.js';
 import { freeRequest, gbyeRequest, heloRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 import { openStore } from '../support/store.js';
@@ -430,7 +431,7 @@ describe('http/waiting', () => {
       const connection = await openConnection(stopping.url);
       connection.write(httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: LONG_MS })));
       const waiters = Array.from({ length: 20 }, (_, i) => startWaiter(stopping, address + (i % 3), LONG_MS));
-      await pause(100);
+      await pause(patient(50)); // until all wait
       const startMs = performance.now();
       const stopped = stopping.stop();
       const reply = await connection.reply();

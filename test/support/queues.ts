@@ -9,6 +9,7 @@ import { recv as receive } from '../../src/queue/recv.js';
 import type { Delivery, RecvOptions } from '../../src/queue/recv.js';
 import { connectRedis } from '../../src/redis/connect/connect.js';
 import { DurableWrites } from '../../src/redis/replication/durable-writes.js';
+import { patient } from '../../harness/patience.js';
 import { sharedRedis } from '../../harness/shared-redis.js';
 import { until } from '../../harness/until.js';
 
@@ -41,7 +42,8 @@ export async function openQueues(
 ): Promise<TestQueues> {
   const { url } = server ?? (await sharedRedis());
   const prefix = settings.keyPrefix ?? `t${randomBytes(6).toString('hex')}`;
-  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, keepMs: 850, log });
+  // a busy machine may keep Redis from answering for longer than a worker would wait
+  const redis = connectRedis({ url, scripts: QUEUE_SCRIPTS, keepMs: patient(850), log });
   const durable = new DurableWrites(redis, { ...DURABLE, keyPrefix: prefix, url, scripts: QUEUE_SCRIPTS, log });
   const raw = new Redis(url);
   await until('connected', () => redis.status === 'ready');

