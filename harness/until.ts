@@ -2,6 +2,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { patient } from './patience.js';
 
+const MOST_PAUSE_MS = 50;
+
 type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
 
 /**
@@ -9,11 +11,13 @@ type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
  * @throws Error naming `what` when that takes much longer than `withinMs` (see {@link patient})
  */
 export async function until<T>(what: string, condition: () => T | Promise<T>, withinMs = 5_000): Promise<Truthy<T>> {
-  const deadline = performance.now() + patient(withinMs);
+  const startMs = performance.now();
+  const deadline = startMs + patient(withinMs);
   for (;;) {
     const result = await condition();
     if (result) return result as Truthy<T>;
     if (performance.now() > deadline) throw new Error(`not within ${patient(withinMs)} ms: ${what}`);
-    await pause(2);
+    // at first at once, later ever more rarely: a condition may be a dozen commands to a dozen servers
+    await pause(Math.min(MOST_PAUSE_MS, 2 + (performance.now() - startMs) / 20));
   }
 }
