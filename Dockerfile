@@ -1,5 +1,5 @@
-# aizumi's image: dist/ and production dependencies, nothing else. Redis is another container: set AIZUMI_REDIS_URL. It listens
-# where others reach it, and so does not start without keys: AIZUMI_API_KEYS_FILE. `node dist/bin/key.js` makes one.
+# aizumi's image: only dist/ and production dependencies. Redis runs in another container: set AIZUMI_REDIS_URL. aizumi listens on
+# all addresses here, so it does not start without API keys: set AIZUMI_API_KEYS_FILE. `node dist/bin/key.js` creates a key.
 
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
@@ -23,13 +23,13 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY --from=build /app/dist dist
-# a volume that is mounted there is its user's, who may write a first key and passwords
+# new volumes inherit the owner of these folders, so that make-secrets.sh can write the first key and the passwords
 RUN mkdir -p /keys /first-key /passwords/redis /passwords/aizumi \
   && chown 1000:1000 /keys /first-key /passwords/redis /passwords/aizumi
-# the image's user `node`, as a number: Kubernetes does not believe a name that it is not root
+# the image's user `node`, as a number: Kubernetes cannot verify from a name that it is not root (runAsNonRoot)
 USER 1000:1000
 EXPOSE 8080
 HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=5 \
   CMD ["node", "dist/bin/healthcheck.js"]
-# the process is PID 1 and handles SIGTERM itself: it drains, at most 9.5 s
+# the process is PID 1 and handles SIGTERM itself: it drains for at most 9.5 s
 CMD ["node", "dist/index.js"]

@@ -1,26 +1,26 @@
-# What the scripts ask of Redis nodes and Sentinels. Sourced; POSIX sh with busybox and redis-cli.
-# SENTINELS and NODES: names or addresses, separated by blanks; SELF: this one's. addresses.sh makes addresses of names.
+# Queries to Redis nodes and Sentinels, shared by the scripts. Sourced; POSIX sh with busybox and redis-cli.
+# SENTINELS and NODES: names or addresses, separated by blanks; SELF: this node's own. addresses.sh resolves the names.
 
 . "$(dirname "$0")/addresses.sh"
 . "$(dirname "$0")/password.sh"
 
 NAME=mymaster
 
-# An election goes by the offsets in the last INFO of each replica. Sentinel asks for it every 10 s by default; it must be asked
-# for again after the primary is lost and before it counts as down, so this is shorter than down-after by two rounds of
-# Sentinel's timer (100 ms each) and more.
+# An election compares the offsets in each replica's last INFO, which Sentinel requests every 10 s by default. It must be
+# requested again after the primary is lost and before it counts as down. So this period is shorter than down-after by at least
+# two rounds of Sentinel's timer (100 ms each).
 INFO_PERIOD_MS=500
 
 say() { echo "start: $*"; }
 count() { echo $#; }
 majority=$(($(count $SENTINELS) / 2 + 1))
 
-# cli HOST PORT [COMMAND...]: its reply, or failure within 2 s. Without a command those on standard input are sent, one a line,
-# on one connection. REDISCLI_AUTH is for the Redis nodes alone.
+# cli HOST PORT [COMMAND...]: the reply, or failure within 2 s. Without a command, sends those on standard input, one per line, on
+# one connection. REDISCLI_AUTH is only for the Redis nodes.
 cli() {
   host=$1 port=$2
   shift 2
-  { busybox timeout 2 redis-cli -h "$host" -p "$port" "$@"; } 2>/dev/null # also what the shell says of the timeout
+  { busybox timeout 2 redis-cli -h "$host" -p "$port" "$@"; } 2>/dev/null # also drops the shell's message about the timeout
 }
 # to_sentinel HOST [COMMAND...]
 to_sentinel() {
@@ -32,19 +32,19 @@ to_sentinel() {
   )
 }
 
-# field NAME TEXT: of a reply that is a name and a value, each on a line of its own
+# field NAME TEXT: the value of a field in a reply that has names and values on alternate lines
 field() { printf '%s\n' "$2" | sed -n "/^$1\$/{n;p;q;}"; }
-# info FIELD TEXT: of a reply to INFO
+# info FIELD TEXT: the value of a field in a reply to INFO
 info() { printf '%s\n' "$2" | tr -d '\r' | sed -n "s/^$1://p"; }
 
 # is_node ADDRESS
 is_node() { case " $(echo $NODES) " in *" ${1:-none} "*) return 0 ;; esac; return 1; }
 
-# meant NAMED AT ANNOUNCED: the node that the Sentinel at this address means, or `-` where that is not certain. One that came
-# up while DNS was silent uses addresses of long ago, and shows it by the address that it announces. The address of no node
-# means the one that had it before. An address that several nodes had is clear only from a Sentinel that announces its own as
-# it is now; of another one nothing is, where what it announces is not known here from before: then addresses may have been
-# exchanged unseen.
+# meant NAMED AT ANNOUNCED: the node that the Sentinel at address AT means by the address NAMED, or `-` if that is not certain. A
+# Sentinel that started while DNS was silent uses outdated addresses, which its announced address reveals. An address that no node
+# has now means the node that had it before. An address that several nodes had is trusted only from a Sentinel that announces its
+# current address. If a Sentinel announces an address that is neither current nor known from before, nothing that it names is
+# trusted: addresses may have been exchanged unnoticed.
 meant() {
   if [ -z "$NAMES" ]; then
     is_node "$1" && echo "$1" || echo -
@@ -64,8 +64,8 @@ meant() {
     }'
 }
 
-# A line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS NAMED` for each Sentinel that answers. NAMED is the primary that it gives to
-# clients, PRIMARY the node that is meant by it, or `-`. All are asked at once: silent ones cost 2 s.
+# Prints a line `SENTINEL PRIMARY EPOCH REPLICAS FLAGS NAMED` for each Sentinel that answers. NAMED is the primary's address as it
+# returns it to clients, PRIMARY the node that this means, or `-`. All are asked in parallel: silent ones cost 2 s in total.
 survey() {
   for sentinel in $SENTINELS; do
     {
@@ -75,7 +75,7 @@ survey() {
       case $epoch in
         '' | *[!0-9]*) ;; # an error, not an answer
         *)
-          # a Sentinel of an older version gives names
+          # a Sentinel of an older version returns names
           named=$(address_of "$(printf '%s\n' "$answer" | tail -n 2 | sed -n 1p)")
           node=$(meant "$named" "$sentinel" "$(address_of "$(field announce-ip "$answer")")")
           echo "$sentinel $node $epoch $(field num-slaves "$answer") $(field flags "$answer") $named"
@@ -86,16 +86,16 @@ survey() {
   wait
 }
 
-# chosen_by_most SURVEY [EPOCH]: the primary that a majority of all Sentinels names, at that epoch or a later one; maybe nothing
+# chosen_by_most SURVEY [EPOCH]: the primary that a majority of all Sentinels names at that epoch or a later one; empty if none
 chosen_by_most() {
   printf '%s\n' "$1" | awk -v majority="$majority" -v since="${2:-0}" '
     NF > 2 && $2 != "-" { votes[$2]++; if ($3 > epoch[$2]) epoch[$2] = $3 }
     END { for (each in votes) if (votes[each] >= majority && epoch[each] + 0 >= since) print each }'
 }
 
-# Asks all Sentinels. Sets answered, how many name a node; primary, by the word of those that know of the latest fail-over, as
-# the workers do it; replicas, how many they know; failing_over: whether one of them leads a fail-over. There is no primary,
-# but a doubt, where those that know of the latest fail-over name no node, or several and none by a majority.
+# Asks all Sentinels. Sets answered: how many name a node; primary: the one named by those that know of the latest fail-over, the
+# same rule as in the workers; replicas: how many they know; failing_over: whether one of them leads a fail-over. If those that
+# know of the latest fail-over name no node, or several without a majority, primary is empty and doubt has the reason.
 ask_sentinels() {
   answers=$(survey)
   failing_over=no
@@ -125,8 +125,8 @@ ask_sentinels() {
   doubt=$(printf '%s\n' "$word" | sed -n 3p)
 }
 
-# Asks the other Redis nodes. Sets silent, how many tell nothing (dead, or still loading); electable: how many a fail-over may
-# make the primary, or has; filled: how many hold something.
+# Asks the other Redis nodes. Sets silent: how many do not answer or are still loading; electable: how many a fail-over may
+# promote, or has promoted; filled: how many have data.
 ask_nodes() {
   silent=0 electable=0 filled=0
   for node in $NODES; do

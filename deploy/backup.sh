@@ -1,7 +1,7 @@
 #!/bin/sh
-# The service `backup` of docker compose: writes a snapshot of a replica, which was checked, to standard output.
-# usage: backup.sh [check]; with `check` it ends with 0 when standard input is a whole snapshot.
-# Environment: that of k8s/components/backup/backup.sh, which takes the snapshot, and the files of password.sh
+# The service `backup` of docker compose: writes a verified snapshot of a replica to standard output.
+# usage: backup.sh [check]; with `check` it exits with 0 if standard input is a complete snapshot.
+# Environment: as for k8s/components/backup/backup.sh, which takes the snapshot, and the files that password.sh reads.
 set -eu
 . "$(dirname "$0")/password.sh"
 BACKUPS=${BACKUPS:-/data}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# redis-cli, logged in, inside the container of a Redis node: sh /opt/aizumi/cli.sh INFO replication
+# redis-cli with the node's password, inside the container of a Redis node: sh /opt/aizumi/cli.sh INFO replication
 set -u
 . "$(dirname "$0")/password.sh"
 exec redis-cli "$@"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# PID 1 of each Redis and Sentinel container, in docker compose and in Kubernetes. It starts the server, reaps what probes and
-# other scripts leave behind (the shell does, whenever it waits), and ends with the server's exit code. Where a node that leads
-# is told to stop, another one takes over first (hand-over.sh). watch.sh asks for a restart by SIGUSR1.
+# PID 1 of each Redis and Sentinel container, in docker compose and in Kubernetes. It starts the server, reaps the orphans of
+# probes and other scripts (the shell does so whenever it waits), and exits with the server's exit code. A primary that is told to
+# stop hands over first (hand-over.sh). watch.sh requests a restart with SIGUSR1.
 # usage: init.sh redis|sentinel [more redis-server arguments]; environment as in start-redis.sh and start-sentinel.sh
 set -u
 here=$(dirname "$0")
@@ -9,8 +9,8 @@ kind=$1
 shift
 . "$here/password.sh"
 
-# The limit of a hand-over, and when it is interrupted, after which it may need 8 s more where nobody answers. With Redis's own wait
-# for its replicas (10 s at most) this fits into the 40 s of terminationGracePeriodSeconds and stop_grace_period.
+# The limit of a hand-over, and the time after which it is interrupted; it may then need 8 s more if nobody answers. With Redis's
+# own wait for its replicas (10 s at most) this fits into the 40 s of terminationGracePeriodSeconds and stop_grace_period.
 HAND_OVER_S=8
 HAND_OVER_AT_MOST_S=12
 
@@ -25,7 +25,7 @@ leads_beside() {
   return 1
 }
 
-# What follows runs in traps, between any two commands of this script: no signal is lost, and a second one interrupts the first.
+# These functions run in traps, between any two commands of this script: no signal is lost, and a second one interrupts the first.
 end_server() {
   ending=yes
   if [ "$kind" = redis ] && [ -n "$server" ]; then
@@ -34,8 +34,8 @@ end_server() {
     until wait "$hand_over"; ! kill -0 "$hand_over" 2>/dev/null; do :; done
     hand_over=''
   elif [ "$kind" = sentinel ]; then
-    # In a pod it is told to stop together with a Redis. While that one hands over, all Sentinels are needed: its fail-over asks
-    # for a majority, and workers acknowledge by what Sentinels say. (In docker compose there is no Redis beside it.)
+    # In a pod a Sentinel is told to stop together with its Redis. While that Redis hands over, all Sentinels are needed: the
+    # fail-over needs a majority, and workers ask Sentinels before they acknowledge. (In docker compose no Redis runs beside it.)
     tries=0
     while [ $tries -lt $((HAND_OVER_AT_MOST_S * 5)) ] && [ $stops -lt 2 ] && leads_beside; do
       tries=$((tries + 1))
@@ -49,7 +49,7 @@ stop() {
   if [ $ending = no ]; then
     end_server
   elif [ $stops -gt 1 ]; then
-    # told twice: at once
+    # second signal: stop at once
     for each in $hand_over $server; do kill -TERM "$each" 2>/dev/null; done
   fi
 }
@@ -69,7 +69,7 @@ while :; do
   sh "$here/watch.sh" "$kind" $$ &
   watch=$!
   until wait "$server"; code=$?; ! kill -0 "$server" 2>/dev/null; do :; done
-  # Where it ended during a trap, that was the code of the interrupted wait. The shell may have forgotten what was read already.
+  # If the server ended during a trap, code is that of the interrupted wait: ask again. 127: the shell has already forgotten it.
   wait "$server"
   again=$?
   [ $again = 127 ] || code=$again

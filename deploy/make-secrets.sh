@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a stack of docker compose needs once: two passwords of Redis, and a first API key, which may do everything. What is there
-# already stays. Run by the service `keys`, in the image of aizumi.
+# Creates what a docker compose stack needs once: two Redis passwords, and a first API key, which may do everything. Existing ones
+# are kept. Run by the service `keys`, in aizumi's image.
 set -eu
 umask 077
 
@@ -8,7 +8,7 @@ for each in redis aizumi; do
   file=/passwords/$each/password
   [ -s "$file" ] && continue
   node -p 'require("node:crypto").randomBytes(32).toString("hex")' | tr -d '\n' >"$file.new"
-  # its readers have other users, and nobody else mounts the volume
+  # world-readable, because its readers run as other users; only they mount the volume
   chmod 444 "$file.new"
   mv "$file.new" "$file"
 done

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Puts a backup into an empty folder: a snapshot becomes the base of the append-only file, and the next start loads it.
+# Restores a backup into an empty folder: the snapshot becomes the base of the append-only file, which the next start loads.
 # usage: restore.sh FILE.rdb; `-` reads the snapshot from standard input. Environment: DATA, the folder of the Redis node,
-# /data by default
+# /data by default.
 set -eu
 umask 077
 data=${DATA:-/data}

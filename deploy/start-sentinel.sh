@@ -1,8 +1,7 @@
 #!/bin/sh
-# Starts one Sentinel. It keeps what it knows in its folder; without one it believes the others; where no Sentinel knows
-# anything, the node that leads, or that the others follow; and where there is none, the first of NODES is the primary. What it
-# kept has addresses, which are corrected where they are others now.
-# Run by init.sh.
+# Starts one Sentinel. Its state is kept in its folder, and outdated addresses in it are corrected. Without a folder it takes the
+# primary from the other Sentinels; if none knows one, it is the node that leads or that most others replicate from; if there is
+# none, the first of NODES. Run by init.sh.
 # Environment: SELF, NODES, SENTINELS, REDISCLI_AUTH and DATA as in start-redis.sh; DOWN_AFTER_MS.
 set -u
 . "$(dirname "$0")/ask.sh"
@@ -11,13 +10,13 @@ conf=$DATA/sentinel.conf
 mkdir -p "$DATA" || exit 1
 find_addresses
 
-# The addresses that the rest of the file was written with, as comments in it, since both must change in the same moment.
+# Prints, as comments for sentinel.conf, the addresses with which the file is written: both must change atomically.
 marks() { printf '%s\n' "$ADDRESSES" | awk 'NF == 2 && !seen[$1]++ { print "# address", $1, $2 }' | sort; }
 
-# Replaces whole words in the lines that have addresses, all in one pass, since an address may now be that of another node.
-# Host names are in a file of an older version. Two lines may have become the same, or a replica the primary: Sentinel would
-# not start. What is no node is an address of long ago; a replica that is there all the same is found again at once. Nor is it
-# another one itself.
+# Replaces whole words in the lines that have addresses, all in one pass, because an address may now belong to another node. Names
+# occur in files of an older version. Then drops lines with which Sentinel would not start or would be wrong: duplicate replicas,
+# a replica that is now the primary, a replica at an address that is no node's (a real one is rediscovered at once), and this
+# Sentinel itself among the others.
 # replace 'OLD=NEW ...' SETTING|SETTING...
 replace() {
   awk -v pairs="$1" -v settings="^($2)\$" -v nodes=" $(echo $NODES) " '
@@ -32,7 +31,7 @@ replace() {
     { print }'
 }
 
-# The node that leads by its own word, or that most of those that answer follow. (All Sentinels have lost their folders.)
+# The node that reports that it leads, or from which most nodes that answer replicate. Used when no Sentinel knows a primary.
 followed() {
   for node in $NODES; do
     {
@@ -51,19 +50,19 @@ if [ -s "$conf" ]; then
     echo "$name=$now"
     sed -n "s/^# address $name \(.*\)/\1=$now/p" "$conf"
   done)
-  # Another Sentinel may have told it an address of long ago, as that of a later fail-over.
+  # Another Sentinel may have announced a later fail-over with an outdated address.
   named=$(awk '$2 == "monitor" { print $4 }' "$conf")
   case " $(echo $pairs)" in *" $named="*) ;; *)
     now=$(meant "$named" "$SELF" "$SELF")
     [ "$now" = - ] || pairs="$pairs $named=$now"
     ;;
   esac
-  # the password is the one that there is now, if this node is told of one
+  # use the current password, if this node is given one
   healed=$(grep -v -e '^# address ' -e '^sentinel [a-z]*-hostnames ' ${REDISCLI_AUTH:+-e '^sentinel auth-pass '} "$conf" |
     replace "$(echo $pairs)" 'monitor|announce-ip|known-replica|known-slave|known-sentinel')
   mine=$(printf '%s\n' "$healed" | awk '$2 == "monitor" { print $4 }')
   epoch=$(printf '%s\n' "$healed" | awk '$2 == "config-epoch" { print $4 }')
-  # What most others agree on is right, unless a later fail-over is known here: watch.sh has the reason.
+  # The majority of the others is right, unless this Sentinel knows of a later fail-over: watch.sh has the reason.
   theirs=$(chosen_by_most "$(survey)" "${epoch:-0}")
   if is_node "$theirs" && [ "$theirs" != "$mine" ]; then
     say "$theirs is the primary by the word of the others, not $mine"
@@ -77,7 +76,7 @@ if [ -s "$conf" ]; then
 else
   said=''
   while ask_sentinels && [ -z "$primary" ] && [ -n "$doubt" ]; do
-    # they are healed by their watch.sh, or decide by the nodes
+    # not resolved by waiting: their watch.sh repairs them, or this one decides by the nodes
     case $doubt in *disagree*) break ;; esac
     [ "$said" = "$doubt" ] || say "waiting: $doubt"
     said=$doubt
@@ -92,16 +91,16 @@ else
     echo "sentinel announce-ip $SELF"
     echo "sentinel monitor $NAME $primary 6379 $majority"
     echo "sentinel down-after-milliseconds $NAME ${DOWN_AFTER_MS:-1000}"
-    # a fail-over that did not succeed is tried again after twice this time; Redis's default is three minutes
+    # ms; a failed fail-over is retried after twice this time; Redis's default is three minutes
     echo "sentinel failover-timeout $NAME 2000"
-    # all replicas turn to the new primary at once: nobody reads from them meanwhile
+    # all replicas switch to the new primary at once: nobody reads from them meanwhile
     echo "sentinel parallel-syncs $NAME 5"
     [ -z "${REDISCLI_AUTH:-}" ] || echo "sentinel auth-pass $NAME $REDISCLI_AUTH"
   } >"$conf.new"
 fi
 mv "$conf.new" "$conf"
 remember "$ADDRESSES"
-# Sentinel keeps it in memory only: it is set at each start. Not as a child of Sentinel, which would log that it does not know it.
+# Sentinel keeps the period in memory only, so it is set at each start. Not a child of Sentinel, which would log an unknown child.
 set_info_period() {
   until [ "$(to_sentinel 127.0.0.1 SENTINEL DEBUG info-period $INFO_PERIOD_MS)" = OK ]; do
     sleep 0.5

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Starts the one Redis of docker compose's profile `single`.
-# usage: start-single.sh [more redis-server arguments]; environment: the files of password.sh; DATA, the folder, /data by default
+# Starts the only Redis of docker compose's profile `single`.
+# usage: start-single.sh [more redis-server arguments]
+# Environment: the files that password.sh reads; DATA, the folder, /data by default.
 set -u
 . "$(dirname "$0")/password.sh"
 . "$(dirname "$0")/unread-data.sh"

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Beside a server, in the background. It looks the names of the nodes up again, since a Service that was made anew has another
-# address, keeps Sentinel as it should be, and ends the wait of a Redis that follows nobody. What it sees twice in a row it
-# acts on; that DNS is silent means nothing.
-# usage: watch.sh redis|sentinel PID: who restarts the server on SIGUSR1 (init.sh); start-redis.sh and start-sentinel.sh do the rest
+# Runs beside a server, in the background. It resolves the names of the nodes again, because a recreated Service has another
+# address; repairs Sentinel's state; and restarts a Redis that cannot find its primary. It acts on what it sees twice in a row;
+# silence of DNS means nothing.
+# usage: watch.sh redis|sentinel PID
+# PID is init.sh's, which restarts the server on SIGUSR1; start-redis.sh and start-sentinel.sh then make the repair.
 set -u
 . "$(dirname "$0")/ask.sh"
 
@@ -22,7 +23,7 @@ watch_names() {
     [ -z "$name" ] || [ "$(address_of "$name")" = "$address" ] || echo "$name $address"
   done)
   twice=$(printf '%s\n' "$differing" | grep -Fx "${moved:-none}")
-  # of names that DNS did not answer now, what it said before counts on
+  # names that DNS does not resolve now keep the address of the previous round
   moved="$differing
 $(printf '%s\n' "$moved" | while read -r name address; do
     case "$found" in *"$name "*) ;; *) echo "$name $address" ;; esac
@@ -32,13 +33,13 @@ $(printf '%s\n' "$moved" | while read -r name address; do
   if [ "$kind" = sentinel ] || printf '%s\n' "$twice" | grep -q "^$SELF_AS_GIVEN "; then
     restart "new addresses: $(echo $twice)"
   fi
-  # Of the others a Redis needs to know no more: Sentinel tells it whom to follow.
+  # A Redis needs no restart for other nodes' addresses: Sentinel reconfigures its primary.
   echo "watch: new addresses: $(echo $twice)"
   remember "$twice
 $(remembered)"
 }
 
-# A hand-over that was killed leaves Sentinel with its own period of INFO.
+# A hand-over that was killed leaves its temporary INFO period in Sentinel: set it back.
 odd=no
 watch_period() {
   case $(to_sentinel "$SELF" SENTINEL DEBUG) in
@@ -51,9 +52,9 @@ $INFO_PERIOD_MS"*) odd=no ;;
   esac
 }
 
-# What Sentinel does not correct by itself, start-sentinel.sh does. It believes others by the epoch alone: where it did not understand
-# what they said (a name, an address that was replaced meanwhile), it would name another primary than they do until the next
-# fail-over. And it never forgets a replica: an address that was replaced stays one that is down, and counts as a node.
+# Detects what Sentinel does not correct by itself; start-sentinel.sh then does. Sentinel trusts others by epoch alone: if it
+# could not use what they announced (a name, or an address that was replaced meanwhile), it names another primary than they do
+# until the next fail-over. And it never forgets a replica: a replaced address stays in its list as down, and counts as a node.
 stray=''
 watch_knowledge() {
   before=$stray stray=''
@@ -62,9 +63,9 @@ watch_knowledge() {
   [ $# -gt 2 ] || return 0 # it does not answer
   theirs=$(chosen_by_most "$answers" "$3")
   if [ "$theirs" != "$2" ] && is_node "$theirs"; then stray="most Sentinels name $theirs"; fi
-  # an address of long ago, which a Sentinel that was not healed yet told it as that of a later fail-over
+  # an outdated address, which a Sentinel that was not repaired yet announced as that of a later fail-over
   [ "$2" = "$6" ] || ! is_node "$2" || stray="$stray it names $6 for $2"
-  # What it sends to a Sentinel at an address that is its own now, it receives, and then counts itself twice.
+  # If it knows another Sentinel by an address that is now its own, it receives its own messages and counts itself twice.
   printf "SENTINEL MYID\nSENTINEL SENTINELS $NAME\n" | to_sentinel "$SELF" |
     awk 'NR == 1 { me = $0 } NR > 1 && $0 == me { found = 1 } END { exit !found }' &&
     stray="$stray it takes itself for another one"
@@ -75,10 +76,10 @@ watch_knowledge() {
   [ -z "$stray" ] || [ "$stray" != "$before" ] || restart "$stray"
 }
 
-# A Redis that follows nobody, or a ring of nodes of which none leads (its links may be up), and that nobody will tell to
-# follow another one: Sentinels do so only while the primary that they name says that it leads, and only to replicas that they
-# know. start-redis.sh decides anew. Not in a fail-over: there the followed address is a node's, and Sentinels name a promoted
-# node only when it says that it leads. Nor during a full copy.
+# Detects a Redis that replicates from no node, or is in a ring of replicas (whose links may be up), and that no Sentinel will
+# reconfigure: Sentinels do so only while the primary that they name reports that it leads, and only for replicas that they know.
+# start-redis.sh then decides anew. This state does not occur in a fail-over, where the configured primary is a node and Sentinels
+# name a promoted node only when it reports that it leads. It is ignored during a full copy.
 stuck=''
 watch_following() {
   before=$stuck stuck=''
@@ -99,7 +100,8 @@ watch_following() {
   if [ "$followed" = "$SELF" ]; then
     stuck="it follows itself, most Sentinels name $chosen"
   elif [ "$chosen" = "$SELF" ]; then
-    # Who leads, or is followed and silent, may have more than this one. When it comes back, it will follow.
+    # A node that leads, or a silent one from which this one replicates, may have more data. When it is back, Sentinel
+    # reconfigures it.
     roles=$(
       for node in $NODES; do
         echo "$node $(cli "$node" 6379 ROLE | sed -n 1p)" &

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The second part of a restore, on the claim of each Redis node while no node runs. The first of NODES, which Sentinels without a
-# memory take for the primary, gets the backup that serve-backup.sh serves; the others are emptied, so that no older history
-# can win over it. What was in a claim is moved into a folder of its own, and nothing is moved before the backup is
-# there whole. A run that was cut short is started again from the beginning.
+# The second part of a restore, on the claim of each Redis node while no node runs. The first of NODES, which Sentinels without
+# state take for the primary, gets the backup that serve-backup.sh serves; the others are emptied, so that no older replication
+# lineage can win over it. The old data of a claim is moved into a folder beside it, and nothing is moved before the first node
+# has a complete copy of the backup. A run that was interrupted is started again from the beginning.
 # Environment: SELF, this node; NODES, all of them; SOURCE, the host of serve-backup.sh's Redis; PORT of it, 6379 by default;
 # REDISCLI_AUTH, optional; DATA, the claim's folder, /data by default; SCRIPTS, the folder of restore.sh, /opt/aizumi by default.
 set -u
@@ -16,11 +16,11 @@ source_cli() { cli "$SOURCE" "$PORT" "$@"; }
 has_done() { [ "$(source_cli SISMEMBER aizumi:restore "$1")" = 1 ]; }
 report() { source_cli SADD aizumi:restore "$1" >/dev/null || fail "$SOURCE does not answer"; }
 
-# A node that runs would go on writing what is moved away here.
+# A running node would keep writing to the files that are moved away.
 refuse_if_running() {
   for node in $NODES; do
     for port in 6379 26379; do
-      # any reply, also an error
+      # any reply counts, even an error
       [ -z "$(cli "$node" $port PING)" ] || fail "$node answers at port $port: scale the StatefulSet redis to 0 first"
     done
   done
@@ -42,11 +42,11 @@ say "waiting for the backup at $SOURCE"
 until [ "$(source_cli PING)" = PONG ]; do sleep 0.5; done
 
 if [ "$SELF" = "$FIRST" ]; then
-  rm -f "$DATA/restore.rdb" # redis-cli writes over a file and does not shorten it
+  rm -f "$DATA/restore.rdb" # redis-cli overwrites a file without truncating it
   busybox timeout 1800 redis-cli -h "$SOURCE" -p "$PORT" --rdb "$DATA/restore.rdb" >&2 || fail 'the backup could not be copied'
   redis-check-rdb "$DATA/restore.rdb" >/dev/null || fail 'the copy of the backup is not whole'
   report copied
-  # last of all: while another node has its old messages, this one must not have the restored ones
+  # this node is the last: it must not have the restored messages while another node still has its old ones
   for node in $NODES; do
     [ "$node" = "$FIRST" ] || until has_done "$node"; do sleep 0.5; done
   done

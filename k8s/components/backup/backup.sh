@@ -1,9 +1,10 @@
 #!/bin/sh
-# Takes a snapshot of a replica, or of a Redis that has no Sentinels, checks it, and keeps the newest ones. POSIX sh with busybox and the Redis image's programs.
-# usage: backup.sh. Ends with 0 when a whole snapshot of the current data is in the folder, otherwise with 1 and a message.
-# Environment: NODES, host names or addresses of all Redis nodes; SENTINELS, of all Sentinels, empty where there are none;
-# REDISCLI_AUTH, optional: the password of the Redis nodes; BACKUPS, the folder, /backups by default; KEEP, how many snapshots
-# stay there; WAIT_S, how long to wait for a replica that is in step; LIMIT_S, how long one copy may take.
+# Takes a snapshot of a replica, or of a single Redis without Sentinels, verifies it, and keeps the newest ones. POSIX sh with
+# busybox and the Redis image's programs.
+# usage: backup.sh. Exits with 0 if a complete snapshot of the current data is in the folder, otherwise with 1 and a message.
+# Environment: NODES, host names or addresses of all Redis nodes; SENTINELS, those of all Sentinels, empty if there are none;
+# REDISCLI_AUTH, optional: the password of the Redis nodes; BACKUPS, the folder, /backups by default; KEEP, how many snapshots to
+# keep; WAIT_S, how long to wait for an in-sync replica, in seconds; LIMIT_S, how long one copy may take, in seconds.
 set -u
 SENTINELS=${SENTINELS:-}
 BACKUPS=${BACKUPS:-/backups} KEEP=${KEEP:-28} WAIT_S=${WAIT_S:-60} LIMIT_S=${LIMIT_S:-1800}
@@ -20,14 +21,14 @@ cli() {
   busybox timeout 2 redis-cli -h "$host" -p "$port" "$@" 2>/dev/null
 }
 sentinel() (
-  unset REDISCLI_AUTH # it is for the Redis nodes alone
+  unset REDISCLI_AUTH # only for the Redis nodes
   cli "$1" 26379 SENTINEL "$2" mymaster
 )
-# info FIELD TEXT: of a reply to INFO
+# info FIELD TEXT: the value of a field in a reply to INFO
 info() { printf '%s\n' "$2" | tr -d '\r' | sed -n "s/^$1://p"; }
 
-# The primary's address: from the Sentinel that knows of the latest fail-over, as the workers do it. Most must answer: a Sentinel
-# on the wrong side of a partition names a primary that was replaced. Without Sentinels, the node that leads.
+# Sets primary: the address from the Sentinel that knows of the latest fail-over, the same rule as in the workers. Most Sentinels
+# must answer, because one on the wrong side of a partition names a replaced primary. Without Sentinels, the node that leads.
 find_primary() {
   primary='' epoch=-1 answered=0 asked=0
   for each in $SENTINELS; do
@@ -51,7 +52,7 @@ find_primary() {
   return 1
 }
 
-# Sets lineage and offset, what the primary has now, and source: a replica that has all of it.
+# Sets lineage and offset to those of the primary now, and source to a replica that has all of it.
 find_replica() {
   source=''
   facts=$(cli "$primary" 6379 INFO replication)
@@ -70,15 +71,15 @@ find_replica() {
   return 1
 }
 
-# Runs of which nothing is left but their beginning: no run is older than the Job's activeDeadlineSeconds.
+# Remove partial files of aborted runs: no run lasts longer than the Job's activeDeadlineSeconds.
 find "$BACKUPS" -name 'aizumi-*.part' -mmin +60 -exec rm -f {} +
 
 tried=0
 until find_primary && find_replica; do
   if [ $tried -ge "$WAIT_S" ]; then
     [ "$why" = 'no replica is in step' ] && [ -z "$SENTINELS" ] && source=$primary && break
-    # The primary is not copied where Sentinels watch it: INFO lists the copy as a replica with port 0, and Sentinels keep that for
-    # ever. Without a replica a primary takes no writes (min-replicas-to-write), so the last backup has almost everything.
+    # Never copy a primary that Sentinels watch: INFO lists the copy as a replica with port 0, and Sentinels keep that entry for
+    # ever. A primary without a replica takes no writes (min-replicas-to-write), so the last backup has almost everything.
     fail "$why after $tried s"
   fi
   sleep 1
@@ -89,7 +90,7 @@ name=aizumi-$(date -u +%Y%m%dT%H%M%SZ).rdb
 part=$BACKUPS/$name.$$.part
 copy=''
 trap 'rm -f "$part"' EXIT
-# the shell, as PID 1, would otherwise wait for the copy before it ends
+# otherwise the shell, as PID 1, would wait for the copy before it exits
 trap '[ -z "$copy" ] || kill "$copy"; fail "interrupted"' INT TERM HUP
 busybox timeout "$LIMIT_S" redis-cli -h "$source" -p 6379 --rdb "$part" >&2 &
 copy=$!
@@ -97,10 +98,10 @@ wait $copy || fail "the copy of $source failed"
 copy=''
 
 report=$(redis-check-rdb "$part") || fail "the copy of $source is not a whole snapshot: $(printf '%s\n' "$report" | tail -n 3)"
-# aux REPORT FIELD: what the snapshot says of its origin
+# aux FIELD: what the snapshot records of its origin, from redis-check-rdb's report
 aux() { printf '%s\n' "$report" | sed -n "s/.*AUX FIELD $1 = '\(.*\)'.*/\1/p"; }
-# A node that was cut off, or replaced by a fail-over meanwhile, may have been copied whole and lack what was acknowledged. (A Redis
-# without replicas begins a new lineage with each copy.)
+# The copy of a node that was cut off, or replaced by a fail-over meanwhile, may be complete and still lack acknowledged messages.
+# (Not checked for a Redis without replicas, which begins a new lineage with each copy.)
 if [ "$source" != "$primary" ]; then
   [ "$(aux repl-id)" = "$lineage" ] || fail "$source was copied with another replication lineage than $primary had: a fail-over?"
   [ "$(aux repl-offset)" -ge "$offset" ] || fail "$source was copied at offset $(aux repl-offset), and $primary had $offset"
