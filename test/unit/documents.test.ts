@@ -235,7 +235,7 @@ describe('docs/adr', () => {
     ],
     ['0008', 'queue/slices', 'SLICE_BYTES', (n: number) => `and ${n / 1024} KiB made due`],
     ['0014', 'redis/connect/watch-commands', 'TIMED', (n: number) => `One command in ${n} is timed`],
-    ['0014', 'queue/busiest', 'IN_A_ROUND', (n: number) => `looks at ${n.toLocaleString('en-US')} and`],
+    ['0014', 'queue/busiest', 'IN_A_ROUND', (n: number) => `polls ${n.toLocaleString('en-US')} and`],
     ['0014', 'queue/busiest', 'AT_ONCE', (n: number) => `${n} in a packet`],
     ['0014', 'observe/metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
     ['0014', 'log/repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
@@ -256,9 +256,9 @@ describe('docs/adr', () => {
     const flagOf = (script: string): string => /^#!lua(?: flags=(.*))?\n/.exec(read(`src/queue/${script}`))?.[1] ?? '';
     const points = read('docs/adr/0004-a-full-redis-can-be-emptied.md').split('\n- ').slice(1);
     for (const [point, flag] of [
-      ['**What adds', ''],
-      ['**What empties', 'allow-oom'],
-      ['**What looks', 'no-writes'],
+      ['**Scripts that add', ''],
+      ['**Scripts that drain', 'allow-oom'],
+      ['**Scripts that only read', 'no-writes'],
     ] as const) {
       const text = points.find((each) => each.startsWith(point))?.split('\n\n')[0] ?? '';
       const named = (text.match(/[\w-]+\.lua/g) ?? []).sort();
