@@ -1,5 +1,6 @@
 // What the documents say in tables is what the code says.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { ACTIONS } from '../../src/access/permissions.js';
 import { SETTING_NAMES, loadConfig } from '../../src/config/config.js';
@@ -11,9 +12,34 @@ import { RUN_DOCUMENTS, blocksOf, shellBlocks } from '../support/documents.js';
 import { SETTINGS } from '../../src/config/settings.js';
 
 const read = (name: string): string => readFileSync(name, 'utf8');
-const written = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) =>
-  name.endsWith('.md'),
-);
+const inFolder = (folder: string): string[] =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${folder}/${name}`);
+const written = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  ...inFolder('docs'),
+  ...inFolder('docs/adr'),
+];
+
+/** Where the links of a document lead in this repository: a file, and behind # a heading of it. */
+function linksOf(name: string): [file: string, heading: string | undefined][] {
+  const links = [...read(name).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)];
+  return links.map(([, path = '', heading]) => [path === '' ? name : join(dirname(name), path), heading]);
+}
+
+/** The headings of a document as GitHub names them in links. */
+const headingsOf = (name: string): string[] =>
+  [...read(name).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
 
 /** Cells of the first table whose head starts with these columns, backquotes taken off; one array for each row. */
 function tableOf(text: string, ...columns: string[]): string[][] {
@@ -187,10 +213,12 @@ for (const name of written)
       expect(named.filter((path) => !existsSync(path))).to.deep.equal([]);
     });
 
-    it('links only to documents that there are', () => {
-      const base = new URL(name, `file://${process.cwd()}/`);
-      const links = [...read(name).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => link);
-      expect(links.filter((link) => !existsSync(new URL(link, base)))).to.deep.equal([]);
+    it('links only to documents and headings that there are', () => {
+      const broken = linksOf(name).filter(
+        ([file, heading]) =>
+          !existsSync(file) || (heading !== undefined && file.endsWith('.md') && !headingsOf(file).includes(heading)),
+      );
+      expect(broken).to.deep.equal([]);
     });
   });
 
@@ -265,4 +293,66 @@ describe('docs/adr', () => {
       expect(named, point).to.deep.equal(scripts.filter((script) => flagOf(script) === flag).sort());
     }
   });
+});
+
+describe('a reader', () => {
+  const linked = (name: string): string[] => linksOf(name).map(([file]) => file);
+
+  it('comes from README.md to docs/README.md, and from there to every document', () => {
+    expect(linked('README.md')).to.include('docs/README.md');
+    expect(linked('docs/README.md')).to.include.members(
+      written.filter((name) => !name.startsWith('docs/adr/') && name !== 'docs/README.md'),
+    );
+    expect(linked('docs/adr/README.md')).to.include.members(
+      inFolder('docs/adr').filter((name) => !name.endsWith('README.md')),
+    );
+  });
+
+  for (const name of inFolder('docs/adr').filter((each) => !each.endsWith('README.md')))
+    it(`sees the status and the date of ${name}, and that its index says the same`, () => {
+      const [, status = '', date = ''] = /^# .*\n\nStatus: (.*)\\\nDate: (.*)\n\n/.exec(read(name)) ?? [];
+      expect(status).to.match(/^(Proposed|Accepted|Superseded by )/);
+      expect(date).to.match(/^\d{4}-\d\d-\d\d(, revised \d{4}-\d\d-\d\d|$)/);
+      const row = read('docs/adr/README.md')
+        .split('\n')
+        .find((line) => line.includes(`](${name.slice('docs/adr/'.length)})`));
+      expect(row)
+        .to.include(`| ${status.split(/[; ]/)[0]!}`)
+        .and.to.include(`| ${date.split(' (')[0]!} |`);
+    });
+
+  it('finds each term once in the glossary, in alphabetical order', () => {
+    const terms = tableOf(read('docs/glossary.md'), 'term', 'meaning').map(([term = '']) => term.toLowerCase());
+    expect(terms).to.deep.equal([...new Set(terms)].sort());
+  });
+
+  it('finds the functions in the code that docs/design.md names on the way of a request', () => {
+    const [, walks = ''] = read('docs/design.md').split('## A SEND, from socket to Redis and back');
+    const named = [...walks.matchAll(/`(\w+)(?:\.(\w+))?`/g)]
+      .flatMap(([, ...names]) => names)
+      .filter((name) => /[a-z][A-Z]|^[A-Z][a-z]/.test(name));
+    const code = readdirSync('src', { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => read(`src/${name}`))
+      .join('\n');
+    expect(named).to.include.members(['readBody', 'DurableWrites']);
+    expect(named.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).to.deep.equal([]);
+  });
+
+  for (const name of [
+    'CHANGELOG',
+    'CONTRIBUTING',
+    'SECURITY',
+    'docs/README',
+    'docs/design',
+    'docs/glossary',
+    'docs/releasing',
+    'docs/specification',
+  ])
+    it(`has no line over 100 characters in ${name}.md, tables and links excepted`, () => {
+      const long = read(`${name}.md`)
+        .split('\n')
+        .filter((line) => line.length > 100 && !/^\||^\S+$/.test(line));
+      expect(long).to.deep.equal([]);
+    });
 });
