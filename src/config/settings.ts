@@ -67,7 +67,7 @@ export interface Settings {
 interface Row<Name extends keyof Settings> {
   /** Its value where the variable is not set. */
   readonly default: Settings[Name] | (() => Settings[Name]);
-  /** What README.md says of it: the test of documents compares. */
+  /** Its meaning in docs/settings.md; the test of documents compares them. */
   readonly says: string;
 }
 
@@ -99,31 +99,35 @@ const file = Joi.string().custom((path: string) => resolve(path));
 
 export const SETTINGS: SettingsTable = {
   HOST: { default: '127.0.0.1', accepts: Joi.string(), says: 'address to listen on' },
-  PORT: { default: 8080, range: [0, 65535], says: 'port to listen on; 0: any free one (the log names it)' },
+  PORT: { default: 8080, range: [0, 65535], says: 'port to listen on; 0: any free port, which the log names' },
   ALLOW_ANONYMOUS: {
     default: false,
     accepts: Joi.boolean().sensitive().messages({ '*': '{{#label}} must be true or false' }),
-    says: '`true`: it may listen elsewhere than on loopback although it asks nobody for credentials, and [any Host and Origin](docs/security.md#this-machine-alone) will do',
+    says: '`true`: listen beyond loopback without asking clients for credentials, and accept [any Host and Origin](security.md#this-machine-alone)',
   },
   API_KEYS_FILE: {
     default: undefined,
     accepts: file,
-    says: '[who may do what](docs/security.md#api-keys); `npm run key` makes a key; noticed when it changes',
+    says: 'file of [API keys and their permissions](security.md#api-keys), reloaded when it changes; `npm run key` makes a key',
   },
   JWT_ISSUER: {
     default: undefined,
     accepts: Joi.string(),
-    says: 'whose [JSON Web Tokens](docs/security.md#json-web-tokens) are taken',
+    says: 'issuer whose [JSON Web Tokens](security.md#json-web-tokens) are accepted',
   },
-  JWT_AUDIENCE: { default: undefined, accepts: Joi.string(), says: 'for whom they must be' },
+  JWT_AUDIENCE: { default: undefined, accepts: Joi.string(), says: 'audience that the tokens must name' },
   JWT_JWKS_URL: {
     default: undefined,
     accepts: Joi.string()
       .pattern(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/)
       .message('{{#label}} must be an address such as https://issuer.example/jwks.json, without a password in it'),
-    says: "where the issuer's keys are",
+    says: "URL of the issuer's keys",
   },
-  JWT_PUBLIC_KEY_FILE: { default: undefined, accepts: file, says: 'or its public key, in PEM' },
+  JWT_PUBLIC_KEY_FILE: {
+    default: undefined,
+    accepts: file,
+    says: "the issuer's public key in PEM, instead of AIZUMI_JWT_JWKS_URL",
+  },
   WORKERS: {
     default: 1,
     range: [1, 1024],
@@ -132,63 +136,63 @@ export const SETTINGS: SettingsTable = {
         then: Joi.any().custom(() => availableParallelism()),
         otherwise: count.integer(),
       }),
-    says: 'processes on that port; `auto`: one per core',
+    says: 'worker processes on that port; `auto`: one per core',
   },
   DRAIN_DELAY_MS: {
     default: 0,
     range: [0, 60_000],
-    says: 'told to stop, a worker goes on for so long while `GET /readyz` says 503: longer than a balancer takes to notice',
+    says: 'how long a worker that was told to stop keeps serving while `GET /readyz` returns 503; set it longer than the balancer takes to notice',
   },
   // replies announce whole seconds
   KEEP_ALIVE_MS: {
     default: 65_000,
     range: [1_000, 3_600_000],
-    says: 'how long an idle connection is kept: longer than [the balancer in front](docs/operations.md#idle-connections-and-balancers) keeps it',
+    says: 'how long an idle connection stays open; set it longer than [the balancer in front](operations.md#idle-connections-and-balancers) keeps it',
   },
   PROBE_PORT: {
     default: undefined,
     range: [1, 65535],
-    says: 'port for `GET /livez` and `GET /readyz` alone, plain HTTP; they are on AIZUMI_PORT too',
+    says: 'extra port for `GET /livez` and `GET /readyz` only, plain HTTP; both are on AIZUMI_PORT too',
   },
   TLS_CERT_FILE: {
     default: undefined,
     accepts: readableFile(),
-    says: 'certificate of TLS for clients, PEM; not set: plain HTTP ([docs/tls.md](docs/tls.md))',
+    says: 'TLS certificate for clients, PEM; not set: plain HTTP ([TLS](tls.md))',
   },
-  TLS_KEY_FILE: { default: undefined, accepts: readableFile(), says: 'its key' },
+  TLS_KEY_FILE: { default: undefined, accepts: readableFile(), says: 'private key of AIZUMI_TLS_CERT_FILE' },
   TLS_CLIENT_CA_FILE: {
     default: undefined,
     accepts: readableFile(),
-    says: 'authorities of the certificates that clients must show; not set: they need none',
+    says: 'certificate authorities that must have signed the certificates of clients; not set: clients need none',
   },
   BROKER_ID: { default: 5000, range: [0, MAX_ADDRESS], says: "the broker's own address, shown by STAT" },
   REDIS_URL: {
     default: undefined,
     accepts: Joi.string().custom(checkRedisUrl),
-    says: 'where Redis is, see below; not set: aizumi starts a Redis of its own',
+    says: '[where Redis is](#redis-url); not set: aizumi starts an embedded Redis',
   },
-  REDIS_USERNAME: { default: undefined, accepts: Joi.string(), says: 'user of Redis, if it is not in the URL' },
+  REDIS_USERNAME: { default: undefined, accepts: Joi.string(), says: 'Redis user, if it is not in the URL' },
   REDIS_PASSWORD_FILE: {
     default: undefined,
     accepts: readableFile(),
-    says: 'file with its password, read again with each connection',
+    says: "file with the Redis user's password, read again for each connection",
   },
   REDIS_CA_FILE: {
     default: undefined,
     accepts: readableFile(),
-    says: 'authorities that vouch for a Redis with TLS; not set: the ones that Node knows',
+    says: 'certificate authorities for a Redis with TLS; not set: those that Node.js trusts',
   },
   REDIS_CERT_FILE: { default: undefined, accepts: readableFile(), says: 'certificate that aizumi shows to Redis' },
-  REDIS_KEY_FILE: { default: undefined, accepts: readableFile(), says: 'its key' },
+  REDIS_KEY_FILE: { default: undefined, accepts: readableFile(), says: 'private key of AIZUMI_REDIS_CERT_FILE' },
   REDIS_SERVER: {
     default: undefined,
     accepts: Joi.string(),
-    says: 'program of its own Redis; not set: `redis-server` or `valkey-server` from the PATH',
+    says: 'program of the embedded Redis; not set: `redis-server` or `valkey-server` from the PATH',
   },
   DATA_DIR: {
     default: () => resolve('data'),
     accepts: Joi.string().custom((folder: string) => resolve(folder)),
-    says: 'folder of its own Redis',
+    says: 'data folder of the embedded Redis',
   },
   // braces would become the hash tag and put every queue into one Cluster slot
   KEY_PREFIX: {
@@ -196,33 +200,33 @@ export const SETTINGS: SettingsTable = {
     accepts: Joi.string()
       .pattern(/^[\w.:-]{1,64}$/)
       .message('{{#label}} must be 1 to 64 letters, digits, _ . : or -'),
-    says: 'start of all key names, to share a Redis with others',
+    says: 'start of all key names, for a Redis that is shared with others',
   },
   DURABILITY: {
     default: 'primary',
     accepts: Joi.valid('primary', 'quorum', 'all'),
-    says: 'when a SEND is answered that does not say: `primary`, the Redis primary has it; `quorum`, a majority of its nodes; `all`, every replica that keeps up',
+    says: 'who must have a message before a SEND without `durability` is answered: `primary`, the Redis primary; `quorum`, a majority of its nodes; `all`, every replica in sync',
   },
   DURABILITY_TIMEOUT_MS: {
     default: 1_000,
     range: [100, 60_000],
-    says: 'a SEND at `quorum` or `all` that is not confirmed by then is answered 503',
+    says: 'a SEND at `quorum` or `all` that is not confirmed in this time is answered 503',
   },
   REPLICATION_NODES: {
     default: undefined,
     range: [1, 100],
-    says: 'nodes of a primary, itself and its dead replicas included; not set: found out',
+    says: 'nodes of a primary: itself and its replicas, dead ones included; not set: discovered',
   },
   // replicas confirm once a second, and Redis counts whole seconds
   REPLICA_MAX_LAG_MS: {
     default: 3_000,
     range: [2_000, 600_000],
-    says: 'a replica that was not heard of for so long does not keep up',
+    says: 'a replica that was silent for this long is not in sync',
   },
   DEDUP_WINDOW_MS: {
     default: 300_000,
     range: [1_000, 86_400_000],
-    says: 'how long a message sent with `dedup` is remembered after its end',
+    says: 'how long a message sent with `dedup` is remembered after it ended',
   },
   VISIBILITY_TIMEOUT_MS: {
     default: 30_000,
@@ -232,31 +236,31 @@ export const SETTINGS: SettingsTable = {
   MAX_DELIVERIES: {
     default: 20,
     range: [1, 1_000_000],
-    says: 'a message delivered so often and never freed goes to the dead stream',
+    says: 'a message that was delivered this often and never freed is dead-lettered',
   },
   MAX_QUEUE_LENGTH: {
     default: 1_000_000,
     range: [1, Infinity],
-    says: 'messages that a queue may hold, waiting, leased and delayed',
+    says: 'messages in a queue: waiting, leased and delayed',
   },
   // a queue of one message takes 5 KB: less would be no limit but an end
   MAX_QUEUE_BYTES: {
     default: 1_073_741_824,
     range: [65_536, Infinity],
-    says: 'bytes that a queue may take in Redis, dead messages included',
+    says: 'bytes of a queue in Redis, dead messages included',
   },
   MAX_CLIENT_QUEUES: {
     default: 20_000,
     range: [1, Infinity],
-    says: 'queues that one client may have made ([docs/limits.md](docs/limits.md))',
+    says: 'queues that one client has created ([limits](limits.md))',
   },
   MAX_CLIENT_BYTES: {
     default: 1_073_741_824,
     range: [65_536, Infinity],
-    says: 'bytes that one client may have stored through a worker',
+    says: 'bytes that one client has stored through a worker',
   },
   MAX_BODY_BYTES: { default: 1_048_576, range: [1024, MAX_BODY_BYTES], says: 'largest request body' },
-  MAX_BATCH: { default: 1_000, range: [1, 100_000], says: 'most requests in one body' },
+  MAX_BATCH: { default: 1_000, range: [1, 100_000], says: 'requests in one body' },
   // 16 of the largest messages; in pieces, joined and on its way a reply takes four times as much for a moment
   MAX_REPLY_BYTES: {
     default: 16_777_216,
@@ -266,60 +270,60 @@ export const SETTINGS: SettingsTable = {
   MAX_BYTES_IN_FLIGHT: {
     default: undefined,
     range: [1024, Infinity],
-    says: "memory of a worker for what its clients make it hold ([docs/limits.md](docs/limits.md)); not set: 0.4 of the smaller of V8's heap limit and the container's memory",
+    says: "memory that clients may make a worker hold ([limits](limits.md)); not set: 0.4 of the smaller of V8's heap limit and the container's memory",
   },
-  MAX_WAITING_RECVS: { default: 20_000, range: [1, Infinity], says: 'RECVs that wait at one worker' },
+  MAX_WAITING_RECVS: { default: 20_000, range: [1, Infinity], says: 'waiters (RECVs with `wait_ms`) of a worker' },
   // without credentials a client is a machine: all behind a balancer are one
-  MAX_CLIENT_WAITING_RECVS: { default: 10_000, range: [1, Infinity], says: '… of one client' },
+  MAX_CLIENT_WAITING_RECVS: { default: 10_000, range: [1, Infinity], says: 'waiters of one client at a worker' },
   // as many as a batch holds
-  MAX_CONNECTION_WAITING_RECVS: { default: 1_000, range: [1, Infinity], says: '… on one connection' },
+  MAX_CONNECTION_WAITING_RECVS: { default: 1_000, range: [1, Infinity], says: 'waiters on one connection' },
   MAX_CONNECTIONS: { default: undefined, range: [1, Infinity], says: 'open connections of a worker' },
   MAX_CLIENT_REQUESTS_PER_S: {
     default: undefined,
     range: [1, MAX_PER_S],
-    says: 'requests a second of one client to a worker',
+    says: 'requests per second from one client to a worker',
   },
   MAX_ADDRESS_REQUESTS_PER_S: {
     default: undefined,
     range: [1, MAX_PER_S],
-    says: 'requests a second from one address (saddr) to a worker',
+    says: 'requests per second from one address (`saddr`) to a worker',
   },
   MAX_EVENT_LOOP_DELAY_MS: {
     default: undefined,
     range: [10, 60_000],
-    says: 'a worker that is later than that refuses SENDs, and at twice as much everything',
+    says: 'event loop delay above which a worker refuses SENDs; above twice this it refuses everything',
   },
   MAX_UNANSWERED_COMMANDS: {
     default: undefined,
     range: [100, Infinity],
-    says: 'the same for commands that Redis has not answered',
+    says: 'the same for the number of commands that Redis has not answered',
   },
   LOG_LEVEL: {
     default: 'info',
     accepts: Joi.valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
-    says: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`; SIGUSR2 changes it to `debug` and back',
+    says: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`; SIGUSR2 switches to `debug` and back',
   },
   METRICS_PORT: {
     default: undefined,
     range: [0, 65535],
-    says: 'port of `GET /metrics`, for Prometheus; 0: any free one (the log names it); not set: nothing is counted',
+    says: 'port of `GET /metrics`, for Prometheus; 0: any free port, which the log names; not set: nothing is counted',
   },
-  METRICS_HOST: { default: '127.0.0.1', accepts: Joi.string(), says: 'address to listen on for scrapers' },
+  METRICS_HOST: { default: '127.0.0.1', accepts: Joi.string(), says: 'address that the metrics port listens on' },
   METRICS_QUEUES: {
     default: 20,
     range: [0, 1_000],
-    says: 'queues that have metrics of their own, those that hold the most',
+    says: 'queues with metrics of their own: those that hold the most',
   },
   TRACES_URL: {
     default: undefined,
     accepts: Joi.string().custom(checkTracesUrl),
-    says: 'OTLP/HTTP receiver of [traces](docs/operations.md#traces), such as `http://collector:4318`; not set: none are made',
+    says: 'OTLP/HTTP receiver of [traces](operations.md#traces), such as `http://collector:4318`; not set: no traces are made',
   },
   TRACES_RATIO: {
     default: 1,
     range: [0, 1],
     accepts: (ratio) => ratio,
-    says: 'part of the traces that begin here which are kept, 0 … 1',
+    says: 'part of the traces begun here that is kept, 0 … 1',
   },
 };
 

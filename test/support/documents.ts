@@ -17,7 +17,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const OWN = new Set(['.git', 'data', 'coverage']);
 
 /** Whose blocks are pasted by people. */
-export const RUN_DOCUMENTS = ['README.md', 'docs/operations.md', 'docs/durability.md', 'docs/tls.md'];
+export const RUN_DOCUMENTS = ['README.md', 'docs/operations.md', 'docs/durability.md', 'docs/load.md', 'docs/tls.md'];
 
 /** Whose blocks ```console are transcripts of requests: test/http/document.test.ts runs all of them and compares. */
 export const TRANSCRIPT_DOCUMENTS = ['docs/protocol.md', 'README.md'];

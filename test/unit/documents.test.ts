@@ -142,10 +142,10 @@ describe('docs/durability.md', () => {
     });
 });
 
-describe('README.md', () => {
-  it('has every setting with its default and what it is, in the order of the table in the code, and no other', () => {
+describe('docs/settings.md', () => {
+  it('has every setting with its default and meaning, in the order of the table in the code, and no other', () => {
     const defaults = loadConfig({});
-    const documented = tableOf(read('README.md'), 'variable', 'default', 'what it is').map(
+    const documented = tableOf(read('docs/settings.md'), 'variable', 'default', 'meaning').map(
       ([name = '', value = '', what]) => {
         // a relative folder becomes an absolute one, a number a number: as the broker itself would read it
         const read = value === '–' ? undefined : loadConfig({ [name]: value })[propertyOf(name)];
