@@ -212,7 +212,7 @@ export interface About {
   address?: number;
 }
 
-/** A failure that the client is told about. `message` says what to do. */
+/** A failure that is reported to the client. `message` says what to do. */
 export class BrokerError extends Error {
   override readonly name = 'BrokerError';
   readonly details: readonly Fault[];
@@ -234,3 +234,12 @@ export class BrokerError extends Error {
     this.about = about;
   }
 }
+
+/** @returns the error itself, or an `internal` one in place of an error that is not a BrokerError */
+export const toBrokerError = (error: unknown, outcome?: 'unknown'): BrokerError =>
+  error instanceof BrokerError
+    ? error
+    : new BrokerError('internal', 'the broker failed; its log says more', {
+        ...(outcome && { outcome }),
+        cause: error,
+      });

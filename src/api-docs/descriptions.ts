@@ -1,6 +1,7 @@
 // What openapi.json says of each message type beyond its schema: in words, and what its reply has.
 import { STATES, cursorPattern } from '../queue/peek.js';
-import type { RequestName } from '../messages/fields.js';
+import type { FieldName } from '../messages/fields.js';
+import type { RequestName } from '../messages/message-type.js';
 
 /** A JSON Schema (2020-12). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -83,6 +84,31 @@ const SEEN: JsonSchema = {
     { title: 'delayed', ...seen({ due_at_ms: timeMs('when it can be received') }) },
     { title: 'dead', ...seen({ cause: { enum: ['max_deliveries'] }, died_at_ms: timeMs('when it died') }) },
   ],
+};
+
+/** What each field means, in every request that may have it. */
+export const FIELDS: Readonly<Record<FieldName, string>> = {
+  msg_type: 'which request this is: its name or its number',
+  saddr: 'the client: the sender in SEND, the receiver in all others',
+  daddr: 'the other side: the receiver in SEND, the broker (5000) in all others',
+  id: "the message's number, chosen by its sender; ignored where it has no meaning",
+  payload: 'what the message carries, any JSON value; ignored where it has no meaning',
+  durability: 'which nodes must have the message before the reply; default: AIZUMI_DURABILITY',
+  dedup: 'true: this SEND may be a repetition, and adds one message however often it is sent',
+  delay_ms: 'how long from now the message cannot be received',
+  ttl_ms: 'how long the message lives',
+  traceparent: 'of W3C Trace Context; is passed on to the RECV. Without it the HTTP header of this name is used',
+  wait_ms: 'how long to wait for a message, if there is none',
+  max: 'most messages in the reply',
+  visibility_timeout_ms: 'when the lease ends, counted from now',
+  details: 'true: return more about each delivery',
+  attempt_id: 'this RECV may be a repetition: what the first one took is returned again',
+  ids: 'the numbers of several messages',
+  receipt: 'the delivery that must still be held, as RECV with details returns it',
+  settings: 'settings of this queue alone, instead of those of the broker; null takes one back',
+  count: 'false: this delivery was no attempt',
+  state: 'which messages',
+  cursor: 'that the page before returned',
 };
 
 export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> } = {

@@ -1,6 +1,6 @@
 // One example after the other, as a story on a broker without queues: openapi.json shows them, a test sends them all.
 
-import type { RequestName } from '../messages/fields.js';
+import type { RequestName } from '../messages/message-type.js';
 
 export interface Example {
   /** Also its name in the document. */

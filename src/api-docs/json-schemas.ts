@@ -1,9 +1,9 @@
 // The table of message types as JSON Schemas: of the requests from their Joi schemas, of the replies from their descriptions.
-import { DESCRIPTIONS, object } from './descriptions.js';
+import { DESCRIPTIONS, FIELDS, object } from './descriptions.js';
 import type { Description, JsonSchema } from './descriptions.js';
-import { FIELDS } from '../messages/fields.js';
-import type { MessageType, RequestName } from '../messages/fields.js';
-import { MESSAGE_TYPES } from '../messages/index.js';
+import type { FieldName } from '../messages/fields.js';
+import type { MessageType, RequestName } from '../messages/message-type.js';
+import { MESSAGE_TYPES } from '../messages/table.js';
 
 export interface DescribedType {
   request: string;
@@ -50,7 +50,7 @@ function requestSchemaOf(
   const { properties, required, ...rest } = standard['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
   const described = Object.entries({ ...(properties as Record<string, object>), msg_type }).map(([name, of]) => [
     name,
-    { ...of, description: FIELDS[name as keyof typeof FIELDS] },
+    { ...of, description: FIELDS[name as FieldName] },
   ]);
   return {
     ...rest,

@@ -6,7 +6,7 @@ import { ANYTHING } from '../access/permissions.js';
 import type { Access } from '../access/permissions.js';
 import type { BrokerError } from '../errors.js';
 import { REPEATS_AS } from '../log/repeats.js';
-import type { Deed } from '../messages/fields.js';
+import type { Deed } from '../messages/message-type.js';
 import { clientOf } from './limits/limits.js';
 import { requestIdOf } from './request-id.js';
 

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Access } from '../access/permissions.js';
-import type { Client, Deed } from '../messages/fields.js';
+import type { Client, Deed } from '../messages/message-type.js';
 import { auditDone } from './audit.js';
 import { ClientGone } from './body.js';
 import { Connection, isWithheld } from './server/connection.js';

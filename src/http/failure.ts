@@ -3,8 +3,8 @@ import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import type { Logger } from 'pino';
-import { BrokerError, REASONS } from '../errors.js';
-import type { Reason } from '../errors.js';
+import { REASONS, toBrokerError } from '../errors.js';
+import type { BrokerError, Reason } from '../errors.js';
 import { auditRefused } from './audit.js';
 import { ClientGone } from './body.js';
 import { JSON_TYPE, reply } from './reply.js';
@@ -27,7 +27,7 @@ export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | u
     ctx.respond = false;
     return undefined;
   }
-  const failure = failureOf(error);
+  const failure = toBrokerError(error);
   reply(ctx, REASONS[failure.reason].status, errorBody(failure), failureHeaders([failure], ctx.req, log));
   return failure;
 }
@@ -45,12 +45,6 @@ export function refuse(req: IncomingMessage, res: ServerResponse, failure: Broke
     })
     .end(body);
 }
-
-/** What the client is told of whatever was thrown. */
-export const failureOf = (error: unknown): BrokerError =>
-  error instanceof BrokerError
-    ? error
-    : new BrokerError('internal', 'the broker failed; its log says more', { cause: error });
 
 /** `overloaded` is logged when it begins and ends (http/pressure). */
 const NOT_LOGGED = new Set<Reason>(['not_supported', 'overloaded']);

@@ -2,7 +2,7 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import type { Access } from '../access/permissions.js';
-import type { Broker } from '../messages/fields.js';
+import type { Broker } from '../messages/message-type.js';
 import { listQueues, showQueue } from '../messages/queues.js';
 import type { Looker } from '../messages/queues.js';
 import type { Admit } from './admission.js';

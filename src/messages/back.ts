@@ -2,8 +2,9 @@
 import Joi from 'joi';
 import { back as giveBack } from '../queue/back.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';
-import { delayMs, messageId, notDelivered, plainReply, receipt, requestSchema } from './fields.js';
-import type { Broker, Held, MessageType } from './fields.js';
+import { delayMs, messageId, receipt, requestSchema } from './fields.js';
+import type { Broker, Held, MessageType } from './message-type.js';
+import { notDelivered, plainReply } from './reply-text.js';
 
 type Request = Held & { delay_ms?: number; count?: boolean };
 

@@ -2,8 +2,10 @@
 import Joi from 'joi';
 import { drop as remove, purge } from '../queue/drop.js';
 import type { Droppable } from '../queue/drop.js';
-import { MOST_AT_ONCE, audited, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { MOST_AT_ONCE, messageIds, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 type Request = Addressed & { state: Droppable; ids?: number[] };
 

@@ -1,8 +1,9 @@
 // MSG_FREE_REQ: the receiver saddr has dealt with the message id, or with the messages ids.
 import { freeMany, free as freeMessage } from '../queue/free.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';
-import { messageId, messageIds, notDelivered, plainReply, receipt, replyHead, requestSchema } from './fields.js';
-import type { Broker, Client, Held, MessageType } from './fields.js';
+import { messageId, messageIds, receipt, requestSchema } from './fields.js';
+import type { Broker, Client, Held, MessageType } from './message-type.js';
+import { notDelivered, plainReply, replyHead } from './reply-text.js';
 
 type Request = Held & { ids?: number[] };
 

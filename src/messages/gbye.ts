@@ -1,7 +1,9 @@
 // MSG_GBYE_REQ: the client saddr leaves; what it holds goes back to its queue.
 import { gbye as leave } from '../queue/gbye.js';
-import { audited, plainReply, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { plainReply } from './reply-text.js';
 
 const REPLY = plainReply('MSG_GBYE_ACK');
 

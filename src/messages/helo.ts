@@ -6,8 +6,10 @@ import { SCRIPT_COST } from '../queue/light-turns.js';
 import { ceilings } from '../queue/own-settings.js';
 import type { OwnSettings } from '../queue/own-settings.js';
 import type { QueueSettings } from '../queue/queues.js';
-import { audited, integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { integer, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { plainReply } from './reply-text.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
 

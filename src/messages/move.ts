@@ -1,7 +1,9 @@
 // MSG_MOVE_REQ: the receiver saddr puts dead messages back into its queue.
 import { move as putBack } from '../queue/move.js';
-import { MOST_AT_ONCE, audited, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { MOST_AT_ONCE, messageIds, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 const REPLY_HEAD = replyHead('MSG_MOVE_ACK');
 

@@ -3,8 +3,9 @@ import Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import { STATES, isCursor, peekInRoom, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
-import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { EXPLAINED, MOST_AT_ONCE, integer, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 type Request = Addressed & { state: State; max?: number; cursor?: string | null };
 

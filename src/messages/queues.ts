@@ -6,7 +6,7 @@ import { list, report } from '../queue/list.js';
 import { STAT_COST, inLane } from '../queue/light-turns.js';
 import type { QueueReport } from '../queue/list.js';
 import type { Asker } from '../queue/turns.js';
-import type { Broker } from './fields.js';
+import type { Broker } from './message-type.js';
 
 const MAX_ADDRESS = 0xffff_ffff;
 const DEFAULT_LIMIT = 100;

@@ -4,8 +4,9 @@ import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
 import { SLICE_MESSAGES } from '../queue/slices.js';
-import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { MOST_AT_ONCE, integer, requestSchema, text, visibilityTimeoutMs } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 interface Request extends Addressed {
   wait_ms?: number;

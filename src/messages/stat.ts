@@ -1,8 +1,9 @@
 // MSG_STAT_REQ: how the broker and the client's own queue are.
 import { stat as count } from '../queue/broker-stat.js';
 import { STAT_COST } from '../queue/light-turns.js';
-import { replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import { requestSchema } from './fields.js';
+import type { Addressed, Broker, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 // the seed's table says MSG_STAT_RES, its example MSG_STAT_ACK: the example is what is on the wire
 const REPLY_HEAD = replyHead('MSG_STAT_ACK');
