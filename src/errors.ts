@@ -38,8 +38,10 @@ export interface ReasonRow<_Name extends Reason> {
   readonly meaning: string;
   /** What to do before the request is sent again. */
   readonly retry: string;
-  /** What is answered with it; empty: what has no path. */
+  /** Which operations reply with it; empty: a request to a path that does not exist. */
   readonly repliesTo: readonly Operation[];
+  /** The header that such a reply has. */
+  readonly header?: 'Allow' | 'Retry-After' | 'WWW-Authenticate';
 }
 
 const EVERYWHERE = ['request', 'queues', 'readyz', 'livez'] as const;
@@ -69,6 +71,7 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
     meaning: 'no key or token, or one that is not known, not valid or expired; with `WWW-Authenticate: Bearer`',
     retry: 'send one that is good; a batch is answered so as a whole',
     repliesTo: ['request', 'queues'],
+    header: 'WWW-Authenticate',
   },
   forbidden: {
     status: 403,
@@ -90,6 +93,7 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
     meaning: 'the path is there, the method is not',
     retry: 'use what the header `Allow` names',
     repliesTo: ['queues', 'readyz', 'livez'],
+    header: 'Allow',
   },
   request_timeout: {
     status: 408,
@@ -128,6 +132,7 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
     meaning: 'SEND to a queue that is full; SEND or HELO of a client that has its share of queues or bytes',
     retry: 'wait as long as `Retry-After` says, and until receivers have freed some, or said GBYE',
     repliesTo: ['request'],
+    header: 'Retry-After',
   },
   rate_limited: {
     status: 429,
@@ -135,6 +140,7 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
       'you, or the address that the request comes from, have sent more requests a second than you may, or more of your RECVs wait (limits.md)',
     retry: 'wait as long as `Retry-After` says',
     repliesTo: ['request', 'queues'],
+    header: 'Retry-After',
   },
   headers_too_large: {
     status: 431,
@@ -160,6 +166,7 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
       "Redis is away, does not answer within 0.8 s, or refuses; or the keys of a token's issuer cannot be fetched; `outcome` says what became of the request",
     retry: 'wait as long as `Retry-After` says, then see `outcome`',
     repliesTo: ['request', 'queues', 'readyz'],
+    header: 'Retry-After',
   },
   not_durable: {
     status: 503,
@@ -167,12 +174,14 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
       'SEND at `quorum` or `all` that too few replicas confirmed within AIZUMI_DURABILITY_TIMEOUT_MS, or that could not be shown to outlast a fail-over; its outcome is `unknown`',
     retry: 'send it again if it had `dedup`; otherwise see below',
     repliesTo: ['request'],
+    header: 'Retry-After',
   },
   durability_unavailable: {
     status: 503,
     meaning: 'SEND at `quorum` or `all` where a Redis node keeps nothing on disk; its outcome is `not_done`',
     retry: 'set `appendonly yes` on every node (durability.md), or send at `primary`',
     repliesTo: ['request'],
+    header: 'Retry-After',
   },
   overloaded: {
     status: 503,
@@ -180,12 +189,14 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
       'the worker has more to do, more connections, or more in its memory than it may, or the reply to a batch has no room (limits.md)',
     retry: 'wait as long as `Retry-After` says, or use another worker',
     repliesTo: EVERYWHERE,
+    header: 'Retry-After',
   },
   draining: {
     status: 503,
     meaning: 'GET /readyz of a worker that is stopping',
     retry: 'use another worker',
     repliesTo: ['readyz'],
+    header: 'Retry-After',
   },
 };
 

@@ -1,5 +1,7 @@
-// One example after the other, as a story on a broker without queues: openapi.json shows them, a test sends them all.
-
+// One example after the other, as a story on a broker without queues: openapi.json shows them, and a test sends them all.
+import { STATUS_CODES } from 'node:http';
+import { REASONS } from '../errors.js';
+import type { Fault, Reason } from '../errors.js';
 import type { RequestName } from '../messages/message-type.js';
 
 export interface Example {
@@ -18,11 +20,16 @@ const done = (msg_type: string, more: object = {}): Example['reply'] => ({
   ...more,
 });
 
-const failed = (code: number, status: string, msg_type: string, reason: string, message: string): Example['reply'] => ({
-  code,
-  status,
+const failed = (
+  msg_type: string,
+  reason: Reason,
+  message: string,
+  details: readonly Fault[] = [],
+): Example['reply'] => ({
+  code: REASONS[reason].status,
+  status: STATUS_CODES[REASONS[reason].status],
   msg_type,
-  error: { reason, message, details: [] },
+  error: { reason, message, details },
 });
 
 const own = { saddr: 100, daddr: 5000 };
@@ -76,20 +83,15 @@ const STORY = [
     name: 'send_bad',
     says: 'Every fault of a request is named',
     request: { msg_type: 'MSG_SEND_REQ', saddr: 1, daddr: 100, id: '12003' },
-    reply: {
-      code: 400,
-      status: 'Bad Request',
-      msg_type: 'MSG_SEND_ACK',
-      error: {
-        reason: 'invalid_request',
-        message:
-          'MSG_SEND_REQ is not valid: id must be an integer from 0 to 9007199254740991, a JSON number; payload is required',
-        details: [
-          { field: 'id', message: 'id must be an integer from 0 to 9007199254740991, a JSON number' },
-          { field: 'payload', message: 'payload is required' },
-        ],
-      },
-    },
+    reply: failed(
+      'MSG_SEND_ACK',
+      'invalid_request',
+      'MSG_SEND_REQ is not valid: id must be an integer from 0 to 9007199254740991, a JSON number; payload is required',
+      [
+        { field: 'id', message: 'id must be an integer from 0 to 9007199254740991, a JSON number' },
+        { field: 'payload', message: 'payload is required' },
+      ],
+    ),
   },
   {
     name: 'stat',
@@ -185,8 +187,6 @@ const STORY = [
     says: 'A message that is not held any more',
     request: { msg_type: 'MSG_FREE_REQ', ...own, id: 12000 },
     reply: failed(
-      404,
-      'Not Found',
       'MSG_FREE_ACK',
       'not_delivered',
       'you hold no message with this id: it was freed before, never received, or went to somebody else after its lease ended',
@@ -196,7 +196,7 @@ const STORY = [
     name: 'recv_empty',
     says: 'No message waits',
     request: { msg_type: 'MSG_RECV_REQ', ...own },
-    reply: failed(404, 'Not Found', 'MSG_RECV_ACK', 'queue_empty', 'no message waits for you: ask again later'),
+    reply: failed('MSG_RECV_ACK', 'queue_empty', 'no message waits for you: ask again later'),
   },
   {
     name: 'move',
@@ -226,13 +226,7 @@ const STORY = [
     name: msg_type === 'MSG_PUSH_REQ' ? 'push' : 'push_ack',
     says: 'Not supported',
     request: { msg_type, saddr: 5000, daddr: 100 },
-    reply: failed(
-      501,
-      'Not Implemented',
-      'MSG_PUSH_ACK',
-      'not_supported',
-      'the broker does not push: ask for messages with MSG_RECV_REQ',
-    ),
+    reply: failed('MSG_PUSH_ACK', 'not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ'),
   })),
 ] as const satisfies readonly Example[];
 

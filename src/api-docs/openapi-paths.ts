@@ -23,12 +23,8 @@ function failures(operation: Operation, examples: readonly Example[] = []): Reco
       const of = reasons.filter((reason) => REASONS[reason].status === status);
       const error = { properties: { error: { properties: { reason: { enum: of } } }, code: { const: status } } };
       const shown = examples.filter(({ reply }) => reply.code === status);
-      const headers = {
-        ...(status === 405 && { Allow: ref('headers', 'Allow') }),
-        ...([429, 503].includes(status) && { 'Retry-After': ref('headers', 'Retry-After') }),
-        ...(status === 401 && { 'WWW-Authenticate': ref('headers', 'WWW-Authenticate') }),
-        'X-Request-Id': ref('headers', 'X-Request-Id'),
-      };
+      const names = new Set([...of.flatMap((reason) => REASONS[reason].header ?? []), 'X-Request-Id']);
+      const headers = Object.fromEntries([...names].map((name) => [name, ref('headers', name)]));
       const description = of.map((reason) => `\`${reason}\`: ${REASONS[reason].meaning}`).join('; ');
       const content = json({ allOf: [schema('Error'), error] }, shown.length > 0 ? replies(shown) : undefined);
       return [status, { description: `${STATUS_CODES[status] ?? ''}. ${description}`, headers, content }];

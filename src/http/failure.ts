@@ -62,7 +62,8 @@ export function failureHeaders(
   if (failures.length === 0) return headers;
   const waits = failures.flatMap(({ retryAfterS }) => retryAfterS ?? []);
   if (waits.length > 0) headers['Retry-After'] = Math.max(...waits);
-  if (failures.some(({ reason }) => reason === 'unauthenticated')) headers['WWW-Authenticate'] = 'Bearer';
+  if (failures.some(({ reason }) => REASONS[reason].header === 'WWW-Authenticate'))
+    headers['WWW-Authenticate'] = 'Bearer';
   const requestId = requestIdOf(req);
   headers['X-Request-Id'] = requestId;
   const logged = new Set<string>();
