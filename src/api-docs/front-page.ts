@@ -1,7 +1,7 @@
 // GET / by a browser: what this is, and how to send the first message.
 import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
-import { answerPrepared, policy, prepare } from '../http/prepared.js';
+import { answerPrepared, policy, prepare } from './prepared.js';
 
 const STYLE = `:root { color-scheme: light dark; --soft: #f2f4f7; --line: #c9d1dc; --link: #0b57b0; }
 @media (prefers-color-scheme: dark) { :root { --soft: #1d2430; --line: #3a4556; --link: #8ab8ff; } }

@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import type Router from '@koa/router';
 import { openApiDocument } from './openapi.js';
 import type { DocumentOptions } from './openapi.js';
-import { answerPrepared, policy, prepare } from '../http/prepared.js';
-import type { Prepared } from '../http/prepared.js';
+import { answerPrepared, policy, prepare } from './prepared.js';
+import type { Prepared } from './prepared.js';
 
 /** Swagger UI's style sheet has images as data: URLs; it needs nothing that is unsafe. */
 const POLICY = policy({

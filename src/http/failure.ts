@@ -7,7 +7,7 @@ import { REASONS, toBrokerError } from '../errors.js';
 import type { BrokerError, Reason } from '../errors.js';
 import { auditRefused } from './audit.js';
 import { ClientGone } from './body.js';
-import { JSON_TYPE, reply } from './reply.js';
+import { rawReply, reply, writeReply } from './reply.js';
 import { requestIdOf } from './request-id.js';
 
 /** The one shape of every error: JSON text. */
@@ -32,19 +32,18 @@ export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | u
   return failure;
 }
 
-/** Answers, beside Koa, a request that was refused before anything looked at it; its connection is closed. */
-export function refuse(req: IncomingMessage, res: ServerResponse, failure: BrokerError): void {
-  const body = errorBody(failure);
+/** Replies to a request that is refused before Koa handles it; its connection is closed. */
+export function refuse(res: ServerResponse, failure: BrokerError): void {
   res.shouldKeepAlive = false;
-  res
-    .writeHead(REASONS[failure.reason].status, {
-      'Content-Type': JSON_TYPE,
-      'Content-Length': Buffer.byteLength(body),
-      ...(failure.retryAfterS && { 'Retry-After': failure.retryAfterS }),
-      'X-Request-Id': requestIdOf(req),
-    })
-    .end(body);
+  writeReply(res, REASONS[failure.reason].status, errorBody(failure), {
+    ...(failure.retryAfterS && { 'Retry-After': failure.retryAfterS }),
+    'X-Request-Id': requestIdOf(res.req),
+  });
 }
+
+/** @returns the whole reply, for a bare socket: what was sent on it is not a request that Node could parse */
+export const rawRefusal = (failure: BrokerError): string =>
+  rawReply(REASONS[failure.reason].status, errorBody(failure));
 
 /** `overloaded` is logged when it begins and ends (http/pressure). */
 const NOT_LOGGED = new Set<Reason>(['not_supported', 'overloaded']);

@@ -71,7 +71,7 @@ export function limitConnections(
       return;
     }
     if (req.method === 'POST') observer?.refused(failure.reason);
-    refuse(req, res, failure);
+    refuse(res, failure);
   };
 }
 

@@ -6,10 +6,9 @@ import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
 import { countConnections, limitConnections } from './connection-limit.js';
-import { refuse } from '../failure.js';
+import { rawRefusal, refuse } from '../failure.js';
 import type { Memory } from '../limits/memory.js';
 import { isAnswered, latestReplyOn, limitPipelining } from './pipelining.js';
-import { rawReply } from './raw-reply.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
@@ -121,11 +120,11 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
     // broken in its body: it has a reply of its own
     // Node tells nobody who reads the body that no more will come
     if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
-    refuse(latest.req, latest, failure);
+    refuse(latest, failure);
   } else if (latest && !latest.writableFinished) {
     latest.once('close', () => answerBrokenRequest(error, socket));
   } else {
-    socket.end(rawReply(failure));
+    socket.end(rawRefusal(failure));
   }
 }
 

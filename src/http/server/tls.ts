@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config/config.js';
 import { BrokerError } from '../../errors.js';
 import { lookEvery } from '../../timing/repeat.js';
-import { rawReply } from './raw-reply.js';
+import { rawRefusal } from '../failure.js';
 
 /** PEM files. With `clientCa` a client must show a certificate that one of these authorities has signed. */
 interface TlsFiles {
@@ -124,7 +124,7 @@ function watchHandshakes(server: Server, log: Logger): void {
   // node:https's own takes it for a broken request, and nobody could read the reply
   server.removeAllListeners('tlsClientError');
   server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
-    if (error.code === 'ERR_SSL_HTTP_REQUEST') wrappedBy(socket)?.write(rawReply(PLAIN_HTTP));
+    if (error.code === 'ERR_SSL_HTTP_REQUEST') wrappedBy(socket)?.write(rawRefusal(PLAIN_HTTP));
     log.debug({ reason: error.message, code: error.code, from: socket.remoteAddress }, 'no TLS with a client');
     setImmediate(() => socket.destroy()); // the alert that says why goes first
   });

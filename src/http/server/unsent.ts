@@ -38,8 +38,7 @@ class Unsent {
  * before it on the connection have been sent, and again whenever something of it was.
  */
 export function limitStall(res: ServerResponse): void {
-  // what Koa writes by itself it has not written yet
-  if (res.writableLength > 0 || !res.writableEnded) res.setTimeout(STALL_MS);
+  if (res.writableLength > 0) res.setTimeout(STALL_MS);
 }
 
 /** To be called when a reply was written: what the system has not taken at once is counted until it has. */
