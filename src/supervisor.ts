@@ -4,12 +4,13 @@ import type { Worker } from 'node:cluster';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
+import { DRAIN_MS } from './config/limits.js';
 
 /** A worker that dies within this time of its start is replaced only after RESTART_MS: no fork storm. */
 const QUICK_DEATH_MS = 1_000;
 const RESTART_MS = 500;
-/** Workers get this long to drain, behind AIZUMI_DRAIN_DELAY_MS, before they are killed; they need at most 9 s (http/server). */
-const STOP_MS = 9_500;
+/** Workers that have not ended this long after AIZUMI_DRAIN_DELAY_MS are killed. */
+const STOP_MS = DRAIN_MS + 500;
 
 export interface Supervisor {
   readonly port: number;

@@ -1,4 +1,5 @@
 // What openapi.json says of each message type beyond its schema: in words, and what its reply has.
+import { MAX_ADDRESS } from '../config/limits.js';
 import { STATES, cursorPattern } from '../queue/peek.js';
 import type { FieldName } from '../messages/fields.js';
 import type { RequestName } from '../messages/message-type.js';
@@ -20,7 +21,7 @@ const timeMs = (says: string): JsonSchema => count(`${says}, ms since 1970 by Re
 const address = (says: string): JsonSchema => ({
   type: 'integer',
   minimum: 0,
-  maximum: 0xffff_ffff,
+  maximum: MAX_ADDRESS,
   description: says,
 });
 const id: JsonSchema = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };

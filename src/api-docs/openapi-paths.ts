@@ -1,5 +1,6 @@
 // The paths of the OpenAPI document: what each answers, with every status.
 import { STATUS_CODES } from 'node:http';
+import { MAX_ADDRESS, MAX_QUEUES_AT_ONCE } from '../config/limits.js';
 import { REASONS } from '../errors.js';
 import type { Operation, Reason } from '../errors.js';
 import { object } from './descriptions.js';
@@ -123,7 +124,12 @@ const queueList = (): object => ({
   summary: 'The queues by their addresses, a page at a time',
   parameters: [
     parameter('prefix', 'only addresses whose digits begin so', DECIMAL),
-    parameter('limit', 'queues in one page', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
+    parameter('limit', 'queues in one page', {
+      type: 'integer',
+      minimum: 1,
+      maximum: MAX_QUEUES_AT_ONCE,
+      default: 100,
+    }),
     parameter('cursor', 'of the page before', DECIMAL),
   ],
   responses: {
@@ -151,7 +157,7 @@ const oneQueue = (): object => ({
       name: 'address',
       in: 'path',
       required: true,
-      schema: { type: 'integer', minimum: 0, maximum: 0xffff_ffff },
+      schema: { type: 'integer', minimum: 0, maximum: MAX_ADDRESS },
       example: 100,
     },
   ],

@@ -4,6 +4,7 @@ import Koa from 'koa';
 import type { Context, Next } from 'koa';
 import type { Logger } from 'pino';
 import type { Gate } from '../access/gate.js';
+import { LIGHT_CHARACTERS, REQUEST_BYTES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import type { Broker } from '../messages/message-type.js';
 import { answerBatch } from '../messages/batch-order.js';
@@ -20,7 +21,7 @@ import { fail } from './failure.js';
 import { clientOf, nameOf } from './limits/limits.js';
 import type { Limits } from './limits/limits.js';
 import type { CheckLocal } from './server/local-only.js';
-import { LIGHT_CHARACTERS, LoopTurns } from './limits/loop-turns.js';
+import { LoopTurns } from './limits/loop-turns.js';
 import type { Account, Memory } from './limits/memory.js';
 import { answerBrowser } from '../api-docs/front-page.js';
 import { addProbes } from './server/probes.js';
@@ -31,9 +32,6 @@ import { reply } from './reply.js';
 import type { Undos } from './undos.js';
 import { countUnsent, limitStall } from './server/unsent.js';
 import type { Waits } from './limits/waits.js';
-
-/** What a request takes until it is answered: Node's, Koa's and aizumi's objects for it (docs/limits.md). */
-const REQUEST_BYTES = 12_288;
 
 export interface AppOptions {
   broker: Broker;

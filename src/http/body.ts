@@ -1,6 +1,7 @@
 // The first step of a request: bytes on the wire → text.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import { BODY_COPIES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import type { Account } from './limits/memory.js';
 
@@ -8,9 +9,6 @@ import type { Account } from './limits/memory.js';
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
-
-/** What a byte of a body takes until the request is answered: its text, the command to Redis, and that command's bytes. */
-export const BODY_COPIES = 3;
 
 /**
  * Reads a request's body, giving up as soon as it is over `maxBytes`; what still comes is discarded by Node.

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Access } from '../access/permissions.js';
+import { BATCH_ELEMENT_BYTES, WAITING_RECV_BYTES } from '../config/limits.js';
 import type { Client, Deed } from '../messages/message-type.js';
 import { auditDone } from './audit.js';
 import { ClientGone } from './body.js';
@@ -23,10 +24,6 @@ export interface ClientLimits extends ReplyLimits {
   /** Counts the elements of a client's batch. */
   readonly countBatch?: ((who: string, size: number) => void) | undefined;
 }
-
-/** What an element of a batch takes beside its text until all are answered, and a RECV that waits, bytes (docs/limits.md). */
-const ELEMENT_BYTES = 2_048;
-const WAIT_BYTES = 1_024;
 
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
@@ -57,21 +54,21 @@ export class HttpClient implements Client {
   }
 
   startBatch(size: number): void {
-    this.account.take('requests', size * ELEMENT_BYTES);
+    this.account.take('requests', size * BATCH_ELEMENT_BYTES);
     this.#elements = size;
     this.limits.countBatch?.(this.who, size);
     this.room.share();
   }
 
   startWait(): void {
-    this.account.check(WAIT_BYTES);
+    this.account.check(WAITING_RECV_BYTES);
     this.limits.waits.begin(Connection.of(this.socket), this.who);
-    this.account.force('waits', WAIT_BYTES);
+    this.account.force('waits', WAITING_RECV_BYTES);
   }
 
   endWait(): void {
     this.limits.waits.end(Connection.of(this.socket), this.who);
-    this.account.give('waits', WAIT_BYTES);
+    this.account.give('waits', WAITING_RECV_BYTES);
   }
 
   /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
@@ -132,7 +129,7 @@ export class HttpClient implements Client {
   /** The reply was handed to its connection, which may bring another request. */
   release(): void {
     if (this.#leaves.length > 0) Connection.of(this.socket).offLeave(this.#left);
-    if (this.#elements > 0) this.account.give('requests', this.#elements * ELEMENT_BYTES);
+    if (this.#elements > 0) this.account.give('requests', this.#elements * BATCH_ELEMENT_BYTES);
     this.room.release();
   }
 

@@ -2,6 +2,7 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import type { Access } from '../access/permissions.js';
+import { REPORTED_QUEUE_BYTES } from '../config/limits.js';
 import type { Broker } from '../messages/message-type.js';
 import { listQueues, showQueue } from '../messages/queues.js';
 import type { Looker } from '../messages/queues.js';
@@ -9,9 +10,6 @@ import type { Admit } from './admission.js';
 import { nameOf } from './limits/limits.js';
 import type { Memory } from './limits/memory.js';
 import { reply } from './reply.js';
-
-/** What each queue that a request is told of takes until it is answered. */
-const QUEUE_BYTES = 3_072;
 
 export function addQueues(router: Router, broker: Broker, admit: Admit, memory: Memory): void {
   const answer = async (ctx: Context, tell: (access: Access, looker: Looker) => Promise<string>): Promise<void> => {
@@ -29,7 +27,7 @@ export function addQueues(router: Router, broker: Broker, admit: Admit, memory: 
       get hasLeft() {
         return socket.destroyed;
       },
-      expect: (queues) => take(queues * QUEUE_BYTES),
+      expect: (queues) => take(queues * REPORTED_QUEUE_BYTES),
     };
     try {
       reply(ctx, 200, await tell(access, looker));

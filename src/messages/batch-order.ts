@@ -1,4 +1,5 @@
 // The requests of a batch: they are started in their order, and SENDs to one queue reach Redis in that order.
+import { BATCH_STARTED_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { answerRequest } from './dispatch.js';
 import { parseBatch } from './json-text.js';
@@ -6,13 +7,10 @@ import type { RequestText } from './json-text.js';
 import type { Broker, Client } from './message-type.js';
 import { findType } from './table.js';
 
-/** Requests of a batch that are started in one turn of the event loop: 3 to 5 ms of work. */
-const AT_ONCE = 100;
-
 /**
- * Carries out the requests of a batch, each as if it had been sent alone. They are started {@link AT_ONCE} at a time, without
- * waiting for answers, so that their commands leave in few packets. Only a SEND that takes another route to Redis than the SEND
- * before it to the same queue waits for that one, so that the two stay in order.
+ * Carries out the requests of a batch, each as if it had been sent alone. They are started {@link BATCH_STARTED_AT_ONCE} at a
+ * time, without waiting for replies, so that their commands leave in few packets. Only a SEND that takes another route to Redis
+ * than the SEND before it to the same queue waits for that one, so that the two stay in order.
  * @param text a JSON array of 1 to `most` requests
  * @returns for each request its reply, or the BrokerError with which it failed
  * @throws BrokerError when nothing was done: invalid_json, invalid_request, too_large, overloaded
@@ -27,10 +25,10 @@ export async function answerBatch(
   client.startBatch(requests.length);
   const sends = new Map<unknown, Sends>();
   const answers: Promise<PromiseSettledResult<string>[]>[] = [];
-  for (let first = 0; first < requests.length; first += AT_ONCE) {
+  for (let first = 0; first < requests.length; first += BATCH_STARTED_AT_ONCE) {
     if (first > 0) await client.turn(true);
     const started = requests
-      .slice(first, first + AT_ONCE)
+      .slice(first, first + BATCH_STARTED_AT_ONCE)
       .map((request) =>
         request instanceof BrokerError ? Promise.reject(request) : answerInOrder(request, broker, client, sends),
       );

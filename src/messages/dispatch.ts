@@ -1,4 +1,5 @@
 // One request's text → its message type's handler → reply text. On the way it is permitted, validated, counted and traced.
+import { KEPT_PAYLOAD_CHARACTERS } from '../config/limits.js';
 import type { BrokerError } from '../errors.js';
 import { toBrokerError } from '../errors.js';
 import type { Lane } from '../queue/light-turns.js';
@@ -13,9 +14,6 @@ import { send } from './send.js';
 import { typeOf } from './table.js';
 import { isValidAtOnce, validate } from './validate.js';
 
-/** Characters. */
-const LONG_PAYLOAD = 1_024;
-
 /**
  * Carries out one request.
  * @param text one JSON object
@@ -29,7 +27,8 @@ export async function answer(text: string, broker: Broker, client: Client): Prom
 /** Carries out one parsed request, as {@link answer} does. */
 export async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
   // only the payload's text is used from here on; the value that JSON.parse made of it may take twenty times as much memory
-  if (payload !== undefined && payload.length > LONG_PAYLOAD) (fields as Record<string, unknown>).payload = null;
+  if (payload !== undefined && payload.length > KEPT_PAYLOAD_CHARACTERS)
+    (fields as Record<string, unknown>).payload = null;
   const type = typeOf(fields);
   const { observer } = broker;
   const sinceMs = observer === undefined ? 0 : performance.now();

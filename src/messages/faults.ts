@@ -1,16 +1,13 @@
 // What is wrong with a request, in this protocol's words: the first faults, and how many more there are. Joi decides what is a
 // fault, but it collects every fault there is: so it is given only as much of the request as can be reported.
 import type Joi from 'joi';
+import { MAX_LISTED_FAULTS, MAX_REPEATED_NAME } from '../config/limits.js';
 import type { Fault } from '../errors.js';
 import { EXPLAINED } from './fields.js';
 import type { Fields } from './message-type.js';
 import { NEVER, checkOf, describe } from './fast-validator.js';
 import type { Description } from './fast-validator.js';
 
-/** Faults of one request that are listed in the reply; the others are counted. */
-export const MOST_LISTED = 20;
-/** Characters of an unknown field's name that are repeated in the reply. */
-const LONGEST_NAME = 64;
 const PROTO = '__proto__';
 
 export interface Faults {
@@ -31,7 +28,7 @@ export function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Faults | und
     // a number can break two rules that have the same message
     .filter((fault, i, all) => all[i - 1]?.message !== fault.message)
     .concat(excerpt.unknown);
-  const listed = faults.slice(0, MOST_LISTED);
+  const listed = faults.slice(0, MAX_LISTED_FAULTS);
   return { listed, more: faults.length - listed.length + excerpt.more };
 }
 
@@ -71,11 +68,11 @@ class Excerpt {
   }
 
   #addUnknown(name: string, path: string): void {
-    if (this.unknown.length === MOST_LISTED) {
+    if (this.unknown.length === MAX_LISTED_FAULTS) {
       this.more += 1;
       return;
     }
-    const shown = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
+    const shown = name.length > MAX_REPEATED_NAME ? `${name.slice(0, MAX_REPEATED_NAME)}…` : name;
     this.unknown.push({ field: path + shown, message: `${shown} is not a field of this request` });
   }
 
@@ -89,9 +86,9 @@ class Excerpt {
     value.forEach((element, i) => {
       if (isGood(element)) return;
       bad += 1;
-      if (bad === MOST_LISTED) end = i + 1;
+      if (bad === MAX_LISTED_FAULTS) end = i + 1;
     });
-    this.more += Math.max(0, bad - MOST_LISTED);
+    this.more += Math.max(0, bad - MAX_LISTED_FAULTS);
     return value.slice(0, end);
   }
 }

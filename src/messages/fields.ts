@@ -1,5 +1,13 @@
 // The fields that requests are made of, as Joi schemas.
 import Joi from 'joi';
+import {
+  MAX_ADDRESS,
+  MAX_DELAY_MS,
+  MAX_MESSAGES_AT_ONCE,
+  MAX_NAME_CHARACTERS,
+  MAX_TTL_MS,
+  MAX_VISIBILITY_TIMEOUT_MS,
+} from '../config/limits.js';
 
 /** The variant of a schema whose messages are in the words of this protocol. */
 export const EXPLAINED = 'explained';
@@ -22,7 +30,6 @@ export const integer = (min: number, max: number): Joi.NumberSchema =>
         }),
     });
 
-const MAX_ADDRESS = 0xffff_ffff;
 const address = integer(0, MAX_ADDRESS);
 
 export const isAddress = (value: unknown): boolean =>
@@ -31,26 +38,20 @@ export const isAddress = (value: unknown): boolean =>
 /** Message ids are exact up to 2^53 − 1, in JSON numbers and in Redis's scores. */
 export const messageId = integer(0, Number.MAX_SAFE_INTEGER);
 
-/** Messages that one request may name, or receive, at most. */
-export const MOST_AT_ONCE = 1_000;
-
 /** Ids of messages; the same one may occur twice. */
 export const messageIds = Joi.array()
   .items(messageId.optional())
   .min(1)
-  .max(MOST_AT_ONCE)
+  .max(MAX_MESSAGES_AT_ONCE)
   .alter({
-    [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a list of 1 to ${MOST_AT_ONCE} ids` }),
+    [EXPLAINED]: (schema) => schema.messages({ '*': `{{#label}} must be a list of 1 to ${MAX_MESSAGES_AT_ONCE} ids` }),
   });
 
-/** How long a message may be leased, ms: 12 hours, as in SQS. */
-export const visibilityTimeoutMs = integer(0, 43_200_000);
+export const visibilityTimeoutMs = integer(0, MAX_VISIBILITY_TIMEOUT_MS);
 
-/** How long a message may wait until it is due, ms: 7 days. */
-export const delayMs = integer(0, 604_800_000);
+export const delayMs = integer(0, MAX_DELAY_MS);
 
-/** How long a message may live, ms: a year. */
-export const ttlMs = integer(1, 31_536_000_000);
+export const ttlMs = integer(1, MAX_TTL_MS);
 
 /** A string of at most `max` characters. */
 export const text = (max: number): Joi.StringSchema =>
@@ -61,7 +62,7 @@ export const text = (max: number): Joi.StringSchema =>
     });
 
 /** The name of one delivery, which RECV with details returns. */
-export const receipt = text(64);
+export const receipt = text(MAX_NAME_CHARACTERS);
 
 /** Every field that a request may have. api-docs/descriptions.ts does not compile while one is not described there. */
 export type FieldName =

@@ -1,9 +1,8 @@
 // Request text → what its JSON says, plus where the payload's own text stands, so that it is kept to the last digit.
 // A batch is cut into its elements' texts first, and each of these is parsed as if it had come alone.
+import { MAX_DEPTH } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
-/** Brackets open at once; deeper documents are refused before anything looks at them. */
-const MAX_DEPTH = 64;
 /** `payload`, or an escape that may stand for a part of it. */
 const MAY_BE_PAYLOAD = ['payload', '\\'];
 

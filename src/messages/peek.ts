@@ -1,9 +1,10 @@
 // MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
 import Joi from 'joi';
+import { MAX_MESSAGES_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { STATES, isCursor, peekInRoom, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
-import { EXPLAINED, MOST_AT_ONCE, integer, requestSchema } from './fields.js';
+import { EXPLAINED, integer, requestSchema } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './message-type.js';
 import { replyHead } from './reply-text.js';
 
@@ -26,7 +27,7 @@ export const peek = {
   needs: { saddr: 'look' },
   schema: requestSchema({
     state: Joi.valid(...STATES).required(),
-    max: integer(1, MOST_AT_ONCE).optional(),
+    max: integer(1, MAX_MESSAGES_AT_ONCE).optional(),
     cursor,
   }),
   async handle(request: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {

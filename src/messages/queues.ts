@@ -1,6 +1,7 @@
 // GET /queues: parameters of the URL → the queues → reply text.
 import Joi from 'joi';
 import type { Access } from '../access/permissions.js';
+import { MAX_ADDRESS, MAX_QUEUES_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { list, report } from '../queue/list.js';
 import { STAT_COST, inLane } from '../queue/light-turns.js';
@@ -8,7 +9,6 @@ import type { QueueReport } from '../queue/list.js';
 import type { Asker } from '../queue/turns.js';
 import type { Broker } from './message-type.js';
 
-const MAX_ADDRESS = 0xffff_ffff;
 const DEFAULT_LIMIT = 100;
 const DECIMAL = /^(0|[1-9][0-9]{0,9})$/;
 /** Of the parameters prefix and cursor. */
@@ -25,7 +25,9 @@ const PARAMETERS = Joi.object<{ prefix: string; cursor: string; limit: number }>
   prefix: Joi.string().pattern(DECIMAL).default('').messages(say('the first digits of an address')),
   // behind the last address there is nothing, and that is no fault
   cursor: Joi.string().pattern(DECIMAL).default('-1').messages(say('one that GET /queues has returned')),
-  limit: whole(1, 1_000).default(DEFAULT_LIMIT).messages(say('an integer from 1 to 1000')),
+  limit: whole(1, MAX_QUEUES_AT_ONCE)
+    .default(DEFAULT_LIMIT)
+    .messages(say(`an integer from 1 to ${MAX_QUEUES_AT_ONCE}`)),
 }).prefs({
   abortEarly: false,
   errors: { wrap: { label: false } },

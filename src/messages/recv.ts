@@ -1,10 +1,11 @@
 // MSG_RECV_REQ: the receiver saddr asks for its next message, or for several.
 import Joi from 'joi';
+import { MAX_MESSAGES_AT_ONCE, MAX_NAME_CHARACTERS, MAX_WAIT_MS } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
 import { SLICE_MESSAGES } from '../queue/slices.js';
-import { MOST_AT_ONCE, integer, requestSchema, text, visibilityTimeoutMs } from './fields.js';
+import { integer, requestSchema, text, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './message-type.js';
 import { replyHead } from './reply-text.js';
 
@@ -16,9 +17,6 @@ interface Request extends Addressed {
   attempt_id?: string;
 }
 
-/** SQS's longest wait. */
-const LONGEST_WAIT_MS = 20_000;
-
 const REPLY_HEAD = replyHead('MSG_RECV_ACK');
 
 export const recv = {
@@ -27,12 +25,12 @@ export const recv = {
   reply: 'MSG_RECV_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema({
-    wait_ms: integer(0, LONGEST_WAIT_MS).optional(),
-    max: integer(1, MOST_AT_ONCE).optional(),
+    wait_ms: integer(0, MAX_WAIT_MS).optional(),
+    max: integer(1, MAX_MESSAGES_AT_ONCE).optional(),
     visibility_timeout_ms: visibilityTimeoutMs.optional(),
     details: Joi.boolean(),
     // half of a surrogate pair has no UTF-8: Redis would take all of them for the same
-    attempt_id: text(64).pattern(/^\P{Surrogate}*$/u),
+    attempt_id: text(MAX_NAME_CHARACTERS).pattern(/^\P{Surrogate}*$/u),
   }),
   async handle(
     request: Request,

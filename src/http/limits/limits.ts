@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { ANYTHING } from '../../access/permissions.js';
 import type { Access } from '../../access/permissions.js';
 import type { Config } from '../../config/config.js';
+import { MAX_THROTTLED, THROTTLE_MS } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
 import { Pressure } from './pressure.js';
@@ -40,11 +41,6 @@ interface LimitsOptions {
   pressure?: Pressure | undefined;
   observer?: Observer | undefined;
 }
-
-/** A refused client is answered after this time: one that does not wait by itself is made to. */
-const HOLD_MS = 500;
-/** More of them are not held, but answered at once, and their connections are closed. */
-const MOST_HELD = 1_000;
 
 export class Limits {
   readonly #clients: Rate | undefined;
@@ -106,9 +102,9 @@ export class Limits {
   /** To be waited for before a refused request is answered. @returns whether its connection is to be closed after it */
   async hold(error: unknown): Promise<boolean> {
     if (!(error instanceof BrokerError) || error.reason !== 'rate_limited') return false;
-    if (this.#held >= MOST_HELD) return true;
+    if (this.#held >= MAX_THROTTLED) return true;
     this.#held += 1;
-    await sleep(HOLD_MS);
+    await sleep(THROTTLE_MS);
     this.#held -= 1;
     return false;
   }

@@ -1,9 +1,6 @@
 // Work that keeps the event loop busy for milliseconds: one piece in each of its turns, by turns of the clients. What is light
 // comes in between, and waits for one piece at most.
 
-/** JSON texts that are longer take a turn; shorter ones are parsed in less than a millisecond. */
-export const LIGHT_CHARACTERS = 16_384;
-
 export class LoopTurns {
   /** By client; the first one's turn is next. */
   readonly #queues = new Map<string, (() => void)[]>();

@@ -1,6 +1,7 @@
 // One account of the memory that clients make a worker hold: connections, requests that are not answered, replies until the
 // socket has taken them, and RECVs that wait. Over its limit requests are refused before anything is done for them.
 import type { Logger } from 'pino';
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 /**
@@ -10,7 +11,6 @@ import { BrokerError } from '../../errors.js';
  */
 export type MemoryUse = 'connections' | 'requests' | 'replies' | 'waits';
 
-const RETRY_AFTER_S = 1;
 /** Refusals are logged no more often than this. */
 const LOG_EVERY_MS = 10_000;
 

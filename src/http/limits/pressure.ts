@@ -1,6 +1,7 @@
 // Whether this worker has more to do than it can: how late its event loop is, and how many commands Redis has not answered.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Logger } from 'pino';
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import { isBatch } from '../../messages/json-text.js';
 
@@ -18,7 +19,6 @@ export type Level = 0 | 1 | 2;
 
 const LOOK_MS = 100;
 const RESOLUTION_MS = 20;
-const RETRY_AFTER_S = 1;
 /**
  * What is looked at is the start of the text: msg_type comes first in what nearly everybody sends. No two of its \s* can share
  * the same blanks: a body of nothing else would take time by its square.

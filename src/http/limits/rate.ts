@@ -1,8 +1,7 @@
 // How often somebody may do something. In the memory of this worker: no promise, no timer, one number for each who does.
+import { REMEMBERED_RATES } from '../../config/limits.js';
 
 const SECOND_MS = 1_000;
-/** Those whose time has come are forgotten when there are more than this; nothing is lost by it. */
-const FORGET_OVER = 10_000;
 
 /**
  * `perS` a second for each key, and one second's worth at once: the generic cell rate algorithm,
@@ -12,7 +11,7 @@ export class Rate {
   /** When what each has done would be done at the even pace, ms. */
   readonly #paidAtMs = new Map<string | number, number>();
   readonly #eachMs: number;
-  #forgetOver = FORGET_OVER;
+  #forgetOver = REMEMBERED_RATES;
 
   /** @param now a clock, ms */
   constructor(
@@ -56,6 +55,6 @@ export class Rate {
     const now = this.now();
     for (const [known, until] of this.#paidAtMs) if (until <= now) this.#paidAtMs.delete(known);
     // so that a look at all of them is paid by as many new ones
-    this.#forgetOver = Math.max(FORGET_OVER, 2 * this.#paidAtMs.size);
+    this.#forgetOver = Math.max(REMEMBERED_RATES, 2 * this.#paidAtMs.size);
   }
 }

@@ -1,5 +1,6 @@
 // What the reply to one body may weigh. The elements of a batch that bring messages reserve from it before they start; those for
 // which there is no room yet wait, in their order, for what the ones before them do not use.
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 interface Turn {
@@ -67,5 +68,5 @@ const replyIsFull = (most: number): BrokerError =>
   new BrokerError(
     'overloaded',
     `the reply to this body might be over ${most} bytes (AIZUMI_MAX_REPLY_BYTES): nothing was done, send this request again in another body`,
-    { outcome: 'not_done', retryAfterS: 1 },
+    { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
   );

@@ -1,15 +1,11 @@
 // Room for the messages that one body's reply brings: in the reply, and in the worker's memory until it is handed to the socket.
+import { REPLY_COPIES, UNKNOWN_MESSAGE_BYTES } from '../../config/limits.js';
 import { ENVELOPE_BYTES } from '../../queue/message-sizes.js';
 import type { MessageSizes } from '../../queue/message-sizes.js';
 import { LIGHT_BYTES, MOST_BYTES } from '../../queue/slices.js';
 import type { Reservation, Room } from '../../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
-
-/** What a byte of a message takes while its reply is made: its text from Redis, and the reply's. */
-const COPIES = 2;
-/** In the worker's memory each message counts with so much where nothing is known of its queue. */
-const UNKNOWN_BYTES = 4_096;
 
 /** So little counts with the request. */
 const LIGHT: Reservation = { ofReply: 0, ofMemory: 0, bytes: LIGHT_BYTES };
@@ -57,7 +53,7 @@ export class ReplyRoom implements Room {
   settle({ ofReply, ofMemory }: Reservation, used: number): boolean {
     this.#hold(-ofMemory);
     const fits = this.#budget?.settle(ofReply, used) ?? true;
-    if (fits && (this.#budget !== undefined || used > LIGHT_BYTES)) this.#hold(used * COPIES);
+    if (fits && (this.#budget !== undefined || used > LIGHT_BYTES)) this.#hold(used * REPLY_COPIES);
     return fits;
   }
 
@@ -66,10 +62,10 @@ export class ReplyRoom implements Room {
     this.#hold(-this.#held);
   }
 
-  #take(ofReply: number, count: number, largest = UNKNOWN_BYTES): Reservation {
+  #take(ofReply: number, count: number, largest = UNKNOWN_MESSAGE_BYTES): Reservation {
     const bytes = ofReply === 0 ? mostOf(count, largest) : ofReply;
     if (count === 1 && largest <= LIGHT_BYTES) return { ofReply, ofMemory: 0, bytes };
-    const ofMemory = Math.min(mostOf(count, largest) * COPIES, this.account.mostAtOnce);
+    const ofMemory = Math.min(mostOf(count, largest) * REPLY_COPIES, this.account.mostAtOnce);
     try {
       this.account.check(ofMemory);
     } catch (error) {

@@ -1,4 +1,5 @@
 // How many RECVs may wait at once: on a connection, of a client, and in this worker.
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 export interface WaitLimits {
@@ -6,8 +7,6 @@ export interface WaitLimits {
   readonly client: number;
   readonly worker: number;
 }
-
-const RETRY_AFTER_S = 1;
 
 /** RECVs of one connection that wait. */
 export interface ConnectionWaits {

@@ -2,6 +2,7 @@
 // more than its share of the worker's memory are reset.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { CONNECTION_BYTES, MAX_REFUSED_CONNECTIONS, RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
 import { refuse } from '../failure.js';
@@ -9,13 +10,6 @@ import { clientOf } from '../limits/limits.js';
 import type { Memory } from '../limits/memory.js';
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
-
-/** Connections beyond the limit that are heard: their first request is answered 503 and they are closed. */
-const HEARD = 100;
-const RETRY_AFTER_S = 1;
-
-/** An idle one takes 10 KB, one that sends its headers for ever up to 16 KB more; measured, Node 20. */
-const CONNECTION_BYTES = 16_384;
 
 /**
  * Counts what connections take. One machine may have as many as it leaves room for; one more is reset: to tell it would take more.
@@ -62,7 +56,7 @@ export function limitConnections(
   server.on('connection', (socket: Socket) => {
     open += 1;
     socket.once('close', () => (open -= 1));
-    if (open > most + HEARD) socket.resetAndDestroy();
+    if (open > most + MAX_REFUSED_CONNECTIONS) socket.resetAndDestroy();
     else if (open > most) refused.add(socket);
   });
   return (req, res) => {

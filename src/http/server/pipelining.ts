@@ -2,12 +2,7 @@
 // that has many unanswered is not read until some are answered, and its client waits.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-
-/** Requests of one connection that may wait for their answers. What one packet brings beyond that is taken all the same, */
-const MOST_UNANSWERED = 100;
-/** up to so many: a connection that has more is cut. Of those without a body, which nobody pipelines, sooner. */
-const CUT_OVER = 1_000;
-const CUT_OVER_LIGHT = 16;
+import { CUT_PIPELINED_OTHERS, CUT_PIPELINED_POSTS, MAX_PIPELINED } from '../../config/limits.js';
 
 /** The reply to the latest request on each connection. */
 const latestReply = new WeakMap<Socket, ServerResponse>();
@@ -50,15 +45,16 @@ class Pipeline {
   add(res: ServerResponse): void {
     this.#unanswered += 1;
     res.once('finish', this.#answered);
-    if (this.#unanswered > (res.req.method === 'POST' ? CUT_OVER : CUT_OVER_LIGHT)) this.socket.destroy();
-    if (this.#unanswered < MOST_UNANSWERED || this.#isHeld) return;
+    if (this.#unanswered > (res.req.method === 'POST' ? CUT_PIPELINED_POSTS : CUT_PIPELINED_OTHERS))
+      this.socket.destroy();
+    if (this.#unanswered < MAX_PIPELINED || this.#isHeld) return;
     this.#isHeld = true;
     this.socket.pause();
   }
 
   readonly #answered = (): void => {
     this.#unanswered -= 1;
-    if (!this.#isHeld || this.#unanswered >= MOST_UNANSWERED / 2) return;
+    if (!this.#isHeld || this.#unanswered >= MAX_PIPELINED / 2) return;
     this.#isHeld = false;
     this.socket.resume();
   };

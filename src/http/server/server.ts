@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { DRAIN_IDLE_MS, DRAIN_MS, REQUEST_HEADERS_MS, WHOLE_REQUEST_MS } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
 import { countConnections, limitConnections } from './connection-limit.js';
@@ -13,19 +14,12 @@ import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
 
-/** A client must have sent its headers, and its whole request, within these times; both begin with a request's first byte. */
-const HEADERS_MS = 10_000;
-const REQUEST_MS = 15_000;
 /** How often Node looks for connections that are over the limits. */
 const CHECK_MS = 1_000;
-/** A client that has something to send has sent it by then; connections still idle are closed. */
-const IDLE_MS = 300;
-/** Requests under way get this long to finish once a stop is asked for. */
-const DRAIN_MS = 9_000;
 
 const OPTIONS = {
-  headersTimeout: HEADERS_MS,
-  requestTimeout: REQUEST_MS,
+  headersTimeout: REQUEST_HEADERS_MS,
+  requestTimeout: WHOLE_REQUEST_MS,
   connectionsCheckingInterval: CHECK_MS,
   noDelay: true,
   // nothing here depends on it, and clients written by hand leave it out
@@ -49,7 +43,9 @@ export function createHttpServer(
   { keepAliveMs, maxConnections, memory, tls, observer }: ServerOptions,
 ): Server {
   const options = { ...OPTIONS, keepAliveTimeout: keepAliveMs };
-  const server = tls ? createTlsServer(tls, { ...options, handshakeTimeout: HEADERS_MS }) : createServer(options);
+  const server = tls
+    ? createTlsServer(tls, { ...options, handshakeTimeout: REQUEST_HEADERS_MS })
+    : createServer(options);
   if (memory) countConnections(server, memory);
   limitPipelining(server);
   cutStalled(server, isAnswered, observer);
@@ -101,7 +97,7 @@ export async function drain(server: Server): Promise<void> {
   const idle = setTimeout(() => {
     server.closeIdleConnections();
     cutHandshakes(server);
-  }, IDLE_MS);
+  }, DRAIN_IDLE_MS);
   const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
   await closed;
   clearTimeout(idle);
@@ -132,7 +128,7 @@ function brokenRequest({ code, message }: Error & { code?: string }): BrokerErro
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new BrokerError(
       'request_timeout',
-      `send the headers within ${HEADERS_MS / 1000} s and the request within ${REQUEST_MS / 1000} s`,
+      `send the headers within ${REQUEST_HEADERS_MS / 1000} s and the request within ${WHOLE_REQUEST_MS / 1000} s`,
     );
   if (code === 'HPE_HEADER_OVERFLOW') return new BrokerError('headers_too_large', 'send less than 16 KiB of headers');
   return new BrokerError(

@@ -2,11 +2,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { STALL_MS } from '../../config/limits.js';
 import type { Observer } from '../../observe/observer.js';
 import type { Account } from '../limits/memory.js';
-
-/** A client that takes nothing of a reply for so long is cut. */
-export const STALL_MS = 10_000;
 
 const known = new WeakMap<Socket, Unsent>();
 
