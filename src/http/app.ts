@@ -1,4 +1,4 @@
-// The Koa application: what happens to a request, in this order.
+// The Koa application: the steps that a request goes through, in order, and the one place where any error becomes a reply.
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { Context, Next } from 'koa';
@@ -42,9 +42,9 @@ export interface AppOptions {
   memory: Memory;
   waits: Waits;
   maxReplyBytes: number;
-  /** Undefined: whoever reaches it is let through. */
+  /** Undefined: requests from everywhere are accepted. */
   checkLocal?: CheckLocal | undefined;
-  /** Undefined: none. */
+  /** Undefined: there are none. */
   limits?: Limits | undefined;
   probes: Probes;
   undos: Undos;
@@ -96,18 +96,18 @@ export function createApp(options: AppOptions): Koa {
         replyOrUndo(client, undos, ctx, code, all, headers);
       } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
     } catch (error) {
-      client.undo(undos); // the client is told of the error and of nothing else
+      client.undo(undos); // the reply is the error alone
       throw error;
     } finally {
       client.release();
     }
   };
 
-  /** Of who asks; of the machine where that is not known. */
+  /** @returns the account of the client; that of its machine where the client is not known */
   const accountOf = (ctx: Context): Account =>
     (ctx.state.account as Account | undefined) ?? memory.of(clientOf(ctx.req.socket));
 
-  /** What is not POSTed counts for the machine that it comes from. */
+  /** Requests other than POST / count for the machine that they come from. */
   const answerOther = async (ctx: Context, next: Next): Promise<void> => {
     const account = accountOf(ctx);
     account.take('requests', REQUEST_BYTES);
@@ -118,7 +118,7 @@ export function createApp(options: AppOptions): Koa {
     }
   };
 
-  // the hot path comes first and goes through nothing else
+  // POST / is the hot path: it is handled here and goes through no other middleware
   app.use(async (ctx: Context, next: Next) => {
     try {
       checkLocal?.(ctx.req);
@@ -126,7 +126,7 @@ export function createApp(options: AppOptions): Koa {
       else if (ctx.req.method === 'POST') await answerPost(ctx);
       else if (!answerBrowser(ctx, broker.version)) throw methodNotAllowed(ctx, 'POST');
     } catch (error) {
-      if (await limits?.hold(error)) ctx.res.shouldKeepAlive = false;
+      if (await limits?.throttle(error)) ctx.res.shouldKeepAlive = false;
       const failure = fail(ctx, error, log);
       if (failure && failure.msgType === undefined && ctx.req.method === 'POST')
         broker.observer?.refused(failure.reason);
@@ -144,14 +144,14 @@ export function createApp(options: AppOptions): Koa {
       'no such path: requests are POSTed to /, queues are at GET /queues, probes at GET /livez and /readyz',
     );
   });
-  // Koa reports here what went wrong outside the try above: a bug, or a client that went away, which is its right
+  // Koa reports here what failed outside the try above: a bug, or a client that disconnected, which is not an error
   app.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') log.warn({ error }, 'a reply could not be written');
   });
   return app;
 }
 
-/** Writes the reply, unless there is nobody left to read it. */
+/** Writes the reply; if the client has disconnected, what was done for it alone is undone instead. */
 function replyOrUndo(client: HttpClient, undos: Undos, ...answered: Parameters<typeof reply>): void {
   const [ctx] = answered;
   if (client.isGone) {
@@ -164,7 +164,7 @@ function replyOrUndo(client: HttpClient, undos: Undos, ...answered: Parameters<t
   }
 }
 
-/** The path, also of a request target in absolute form. */
+/** Koa's path, which also knows request targets in absolute form. */
 function pathOf(ctx: Context): string {
   try {
     return ctx.path;

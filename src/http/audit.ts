@@ -1,5 +1,5 @@
-// The audit log, and the only place that makes its lines: who has changed or ended what others may have an interest in, and who
-// was refused for who he is. docs/security.md has an example of each; never a payload, never a credential.
+// The audit log: who changed or removed what others may depend on, and who was refused for lack of permission. Its lines are
+// written here only; they never contain a payload or a credential. docs/security.md has an example of each.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { ANYTHING } from '../access/permissions.js';
@@ -11,7 +11,7 @@ import type { Deed } from '../messages/message-type.js';
 import { clientOf } from './limits/limits.js';
 import { requestIdOf } from './request-id.js';
 
-/** The reply tells the request's id, so that the client's side can be matched with the line. */
+/** The reply has the request's id, so that the client's log can be matched with this line. */
 export function auditDone(log: Logger, res: ServerResponse, access: Access, deed: Deed): void {
   const { req } = res;
   const from = clientOf(req.socket);
@@ -19,11 +19,11 @@ export function auditDone(log: Logger, res: ServerResponse, access: Access, deed
   const requestId = requestIdOf(req);
   if (!res.headersSent) res.setHeader('X-Request-Id', requestId);
   const line = { who, from, requestId, ...deed };
-  // a client that does nothing again and again must not fill the log
+  // operations without effect, repeated by one client, are throttled as identical lines
   log.info(deed.count === 0 ? { [REPEATS_AS]: `nothing ${who}`, ...line } : line, 'audit: done');
 }
 
-/** @param failure unauthenticated or forbidden; others are of no interest here */
+/** @param failure logged if it is unauthenticated or forbidden */
 export function auditRefused(log: Logger, req: IncomingMessage, requestId: string, failure: BrokerError): void {
   const { reason, about } = failure;
   if (reason !== 'unauthenticated' && reason !== 'forbidden') return;
@@ -31,7 +31,7 @@ export function auditRefused(log: Logger, req: IncomingMessage, requestId: strin
   const who = about?.who.slice(0, MAX_AUDITED_CHARACTERS) ?? from;
   const path = (req.url ?? '').split('?', 1)[0]?.slice(0, MAX_AUDITED_CHARACTERS) ?? '';
   const request = about?.request ?? `${req.method ?? ''} ${path}`;
-  // guesses from everywhere are one flood; what keys may not is told of each
+  // failed authentications are throttled together, refusals of a known client for that client
   const repeatsAs = about === undefined ? reason : `${reason} ${who}`;
   const line = { [REPEATS_AS]: repeatsAs, who, from, requestId, request, address: about?.address, reason };
   log.info(line, 'audit: refused');

@@ -1,4 +1,4 @@
-// The replies to a batch → one reply: each as it would have come alone, and a status that tells whether all are 200.
+// The replies to a batch → one reply: each as it would have been alone, and a status that shows whether all of them are 200.
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import { toBrokerError } from '../errors.js';
@@ -15,7 +15,7 @@ export interface BatchReply {
   headers: Record<string, string | number>;
 }
 
-/** A JSON array of the answers, in their order. */
+/** @returns a JSON array of the replies, in the order of the requests */
 export function together(
   answers: readonly PromiseSettledResult<string>[],
   req: IncomingMessage,

@@ -1,4 +1,4 @@
-// Any throw → a reply.
+// Any error that is thrown → a reply with a log line, in one shape.
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'koa';
@@ -10,7 +10,7 @@ import { ClientGone } from './body.js';
 import { rawReply, reply, writeReply } from './reply.js';
 import { requestIdOf } from './request-id.js';
 
-/** The one shape of every error: JSON text. */
+/** @returns the JSON text of an error, which has the same shape everywhere */
 export function errorBody({ reason, message, details, outcome, msgType }: BrokerError): string {
   const code = REASONS[reason].status;
   return JSON.stringify({
@@ -21,7 +21,7 @@ export function errorBody({ reason, message, details, outcome, msgType }: Broker
   });
 }
 
-/** Answers a request that failed. @returns with what; undefined: there was nobody left to answer */
+/** Replies to a request that failed. @returns the failure; undefined: the client had disconnected */
 export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | undefined {
   if (error instanceof ClientGone) {
     ctx.respond = false;
@@ -45,12 +45,13 @@ export function refuse(res: ServerResponse, failure: BrokerError): void {
 export const rawRefusal = (failure: BrokerError): string =>
   rawReply(REASONS[failure.reason].status, errorBody(failure));
 
-/** `overloaded` is logged when it begins and ends (http/pressure). */
+/** Reasons with a status of 500 or more that are not logged for each request; http/limits logs when `overloaded` begins. */
 const NOT_LOGGED = new Set<Reason>(['not_supported', 'overloaded']);
 
 /**
- * The headers of a reply with these failures in it. They are logged under the id that the client gets too, those that are the
- * client's own doing only where everything is; of several in the same words one.
+ * Logs the failures in a reply, with the request id that the reply has, too. Client errors are logged at debug level only;
+ * identical messages in a batch are logged once.
+ * @returns the reply's headers
  */
 export function failureHeaders(
   failures: BrokerError[],
@@ -70,15 +71,15 @@ export function failureHeaders(
     auditRefused(log, req, requestId, failure);
     const code = REASONS[failure.reason].status;
     if (code < 500 || NOT_LOGGED.has(failure.reason)) {
-      // its message may repeat the request's own words
-      log.debug({ requestId, code, reason: failure.reason, msgType: failure.msgType }, 'a request was refused');
+      // without the message, which may repeat parts of the request
+      log.debug({ requestId, code, reason: failure.reason, msgType: failure.msgType }, 'request refused');
       continue;
     }
     if (logged.has(failure.message)) continue;
     logged.add(failure.message);
     const { reason, msgType, cause } = failure;
     const about = { requestId, code, reason, msgType };
-    // an outage has its reasons elsewhere: where in the code it was noticed helps nobody
+    // no stack trace of an outage: its cause is outside this code
     if (code === 500) log.error({ ...about, error: cause ?? failure }, failure.message);
     else log.warn({ ...about, cause: cause instanceof Error ? cause.message : undefined }, failure.message);
   }

@@ -17,7 +17,8 @@ export function permit({ request, needs, orNeeds }: MessageType, { saddr, daddr 
 }
 
 function forbidden(request: string, action: string, field: string, address: unknown, { name }: Access): BrokerError {
-  const message = `${request} needs the permission ${action} for the address ${String(address)}, which your credentials do not give`;
+  const permission = `the permission ${action} for the address ${String(address)}`;
+  const message = `${request} needs ${permission}, which your credentials do not give`;
   const about = { who: name, request, address: address as number };
   return new BrokerError('forbidden', message, { details: [{ field, message }], about });
 }

@@ -1,4 +1,4 @@
-// Room for the messages that one body's reply brings: in the reply, and in the worker's memory until it is handed to the socket.
+// Room for the messages in the reply to one body: in the reply itself, and in the worker's memory until the socket has it.
 import { REPLY_COPIES, UNKNOWN_MESSAGE_BYTES } from '../../config/limits.js';
 import { ENVELOPE_BYTES } from '../../queue/message-sizes.js';
 import type { MessageSizes } from '../../queue/message-sizes.js';
@@ -7,19 +7,19 @@ import type { Reservation, Room } from '../../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
 
-/** So little counts with the request. */
+/** So few bytes are counted with the request. */
 const LIGHT: Reservation = { ofReply: 0, ofMemory: 0, bytes: LIGHT_BYTES };
 const LIGHT_OF_REPLY: Reservation = { ...LIGHT, ofReply: LIGHT_BYTES };
 
 export interface ReplyLimits {
-  /** What the reply to a body may weigh, and a message in it, bytes. */
+  /** Bytes of the reply to a body, and of a message in it, at most. */
   readonly maxReplyBytes: number;
   readonly maxMessageBytes: number;
 }
 
 export class ReplyRoom implements Room {
   #budget: ReplyBudget | undefined;
-  /** Taken of the worker's memory, bytes. */
+  /** Bytes taken from the account. */
   #held = 0;
 
   constructor(
@@ -27,7 +27,7 @@ export class ReplyRoom implements Room {
     private readonly account: Account,
   ) {}
 
-  /** The body is a batch: its elements share one reply. That to a single RECV or PEEK is bounded by itself. */
+  /** The body is a batch: its requests share one reply. The reply to a single RECV or PEEK is bounded by its own limits. */
   share(): void {
     this.#budget = new ReplyBudget(this.limits.maxReplyBytes);
   }
@@ -57,7 +57,7 @@ export class ReplyRoom implements Room {
     return fits;
   }
 
-  /** The reply was handed to its connection, or there is none. */
+  /** To be called when the reply was written, or there is none. */
   release(): void {
     this.#hold(-this.#held);
   }
@@ -82,12 +82,12 @@ export class ReplyRoom implements Room {
     this.account.force('replies', bytes);
   }
 
-  /** Where nothing is known a message may be as large as any; once the first has come, the others count with its size. */
+  /** As long as the sizes in a queue are not known, a message may have the largest size. */
   #toReserve(count: number, largest = this.limits.maxMessageBytes + ENVELOPE_BYTES): number {
     return Math.min(mostOf(count, largest), this.limits.maxReplyBytes);
   }
 }
 
-/** What a RECV or PEEK of `count` messages brings at most where none is larger than `largest`. */
+/** @returns the bytes that a RECV or PEEK of `count` messages returns at most, if none is larger than `largest` */
 const mostOf = (count: number, largest: number): number =>
   Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MOST_BYTES, largest)));

@@ -19,7 +19,7 @@ export class Waits {
 
   constructor(private readonly limits: WaitLimits) {}
 
-  /** @throws BrokerError rate_limited, overloaded: it is not counted, and must not wait */
+  /** @throws BrokerError rate_limited, overloaded: the RECV is not counted, and must not wait */
   begin(connection: ConnectionWaits, client: string): void {
     const { limits } = this;
     const ofClient = this.#clients.get(client) ?? 0;

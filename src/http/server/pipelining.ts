@@ -1,5 +1,5 @@
-// Requests that come before the ones ahead of them on their connection are answered. Node parses all that arrives: a connection
-// that has many unanswered is not read until some are answered, and its client waits.
+// Limits pipelining: requests that a client sends before the earlier ones on the same connection are answered. Node would parse
+// all that arrive; here a connection with many unanswered requests is not read until half of them are answered (backpressure).
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { CUT_PIPELINED_OTHERS, CUT_PIPELINED_POSTS, MAX_PIPELINED } from '../../config/limits.js';
@@ -8,10 +8,10 @@ import { CUT_PIPELINED_OTHERS, CUT_PIPELINED_POSTS, MAX_PIPELINED } from '../../
 const latestReply = new WeakMap<Socket, ServerResponse>();
 const pipelines = new WeakMap<Socket, Pipeline>();
 
-/** The reply to the latest request on this connection; undefined: there was none. */
+/** @returns the reply to the latest request on this connection; undefined: there was none */
 export const latestReplyOn = (socket: Socket): ServerResponse | undefined => latestReply.get(socket);
 
-/** Whether all requests on this connection have been answered, and the answers were sent. */
+/** Whether all requests on this connection have been answered, and the replies were sent. */
 export const isAnswered = (socket: Socket): boolean => latestReply.get(socket)?.writableFinished ?? true;
 
 /** To be called before anything else listens for requests. */
@@ -36,7 +36,7 @@ class Pipeline {
     first: ServerResponse,
   ) {
     this.add(first);
-    // Node resumes a connection for reasons of its own, such as a request's body that is read
+    // Node also resumes a connection itself, for example to read a request's body
     socket.on('resume', () => {
       if (this.#isHeld) socket.pause();
     });

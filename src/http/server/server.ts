@@ -1,4 +1,4 @@
-// The listening socket: limits on slow and broken clients, and a stop that loses no request.
+// The listening socket: limits on slow and broken clients, and a graceful stop that loses no request.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
@@ -14,7 +14,7 @@ import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
 
-/** How often Node looks for connections that are over the limits. */
+/** How often Node checks for connections that are over these times. */
 const CHECK_MS = 1_000;
 
 const OPTIONS = {
@@ -22,17 +22,17 @@ const OPTIONS = {
   requestTimeout: WHOLE_REQUEST_MS,
   connectionsCheckingInterval: CHECK_MS,
   noDelay: true,
-  // nothing here depends on it, and clients written by hand leave it out
+  // nothing here depends on Host, and simple clients omit it
   requireHostHeader: false,
 };
 
 export interface ServerOptions {
-  /** How long an idle connection is kept, as every reply announces it (AIZUMI_KEEP_ALIVE_MS). */
+  /** How long an idle connection is kept open, as every reply announces (AIZUMI_KEEP_ALIVE_MS). */
   keepAliveMs: number;
   maxConnections?: number | undefined;
-  /** Counts what connections take; undefined: nobody does. */
+  /** The account of the memory of connections; undefined: it is not counted. */
   memory?: Memory | undefined;
-  /** Counts what is refused over that limit. */
+  /** Counts requests that are refused over a limit. */
   observer?: Observer | undefined;
   /** Undefined: plain HTTP. */
   tls?: Tls | undefined;
@@ -49,22 +49,22 @@ export function createHttpServer(
   if (memory) countConnections(server, memory);
   limitPipelining(server);
   cutStalled(server, isAnswered, observer);
-  const heard = maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener;
-  // what comes in one packet is parsed to its end, also when its connection was cut at its beginning
+  const limited = maxConnections ? limitConnections(server, maxConnections, listener, observer) : listener;
+  // Node parses a packet to its end even after its connection was destroyed
   server.on('request', (req, res) => {
-    if (!req.socket.destroyed) heard(req, res);
+    if (!req.socket.destroyed) limited(req, res);
   });
-  // what a client expects beyond 100-continue changes nothing in how it is answered
+  // an Expect header other than 100-continue is ignored
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
-  // Not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered. Not so
-  // over TLS: there a connection that is half closed and then reset stays in Node for ever.
+  // Undocumented, but in Node since 0.x: a client that closes its side after its request still receives the reply. Not over TLS:
+  // a TLS connection that is half closed and then reset would never be removed by Node.
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = tls === undefined;
   server.on('clientError', answerBrokenRequest);
   return server;
 }
 
 /**
- * @param setting that says which port
+ * @param setting the name of the setting that the port comes from
  * @returns the port, which the system chose if `port` is 0
  * @throws Error that names the setting to change
  */
@@ -82,14 +82,15 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number, 
   const advice =
     error.code === 'EADDRINUSE'
       ? `port ${port} of ${host} is in use: set ${setting} to another, or stop the program that uses it`
-      : `cannot listen on ${host}, port ${port} (${error.message}): set AIZUMI_HOST to an address of this machine and ${setting} to a port that this user may use`;
+      : `cannot listen on ${host}, port ${port} (${error.message}): set AIZUMI_HOST to an address of this machine ` +
+        `and ${setting} to a port that this user may use`;
   return new Error(advice, { cause: error });
 }
 
 /**
- * Stops accepting, lets the requests under way finish, and cuts what is left after {@link DRAIN_MS}.
- * Connections that are idle are closed last: a request may be on its way on any of them, and its reply says
- * Connection: close (http/reply), which is the only end of a connection that a client cannot miss.
+ * Stops accepting connections, lets the requests under way finish, and cuts those that are left after {@link DRAIN_MS}.
+ * Idle connections are closed only after {@link DRAIN_IDLE_MS}: a request may be on its way on any of them. Its reply then has
+ * Connection: close (http/reply.ts), so that the client knows for certain that the connection ends.
  */
 export async function drain(server: Server): Promise<void> {
   // http.Server's own close() would cut the idle connections at once
@@ -104,7 +105,7 @@ export async function drain(server: Server): Promise<void> {
   clearTimeout(cut);
 }
 
-/** What Node's parser refused is answered in the shape of every error, behind the replies to the requests before it. */
+/** Replies to what Node's parser refused, in the shape of every error, after the replies to the requests before it. */
 function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
@@ -113,8 +114,8 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): 
   const failure = brokenRequest(error);
   const latest = latestReplyOn(socket);
   if (latest && !latest.req.complete && !latest.headersSent) {
-    // broken in its body: it has a reply of its own
-    // Node tells nobody who reads the body that no more will come
+    // the request is broken in its body, so there is a response for it
+    // Node does not report to the body's reader that no more will arrive
     if (latest.req.listenerCount('error') > 0) latest.req.emit('error', error);
     refuse(latest, failure);
   } else if (latest && !latest.writableFinished) {
