@@ -1,6 +1,6 @@
 // The broker's own errors, and the table of their reasons: a leaf that every layer may use.
 
-/** Why a request was not done. */
+/** Why a request failed. */
 export type Reason =
   | 'invalid_json'
   | 'invalid_request'
@@ -27,14 +27,14 @@ export type Reason =
   | 'overloaded'
   | 'draining';
 
-/** Where openapi.json has an error: POST /, GET /queues and GET /queues/{address}, and each probe. */
+/** The operations in openapi.json: POST /, GET /queues and GET /queues/{address}, and each probe. */
 export type Operation = 'request' | 'queues' | 'readyz' | 'livez';
 
-/** What there is to know of a reason. The parameter is for the compiler, which names with it the row that lacks something. */
+/** A row of the table of reasons. The type parameter makes the compiler name the row that lacks something. */
 export interface ReasonRow<_Name extends Reason> {
-  /** Of HTTP. */
+  /** The HTTP status, which is also the reply's code. */
   readonly status: number;
-  /** When it is answered; docs/protocol.md and openapi.json have it in these words. */
+  /** When it occurs; docs/protocol.md and openapi.json have the same text. */
   readonly meaning: string;
   /** What to do before the request is sent again. */
   readonly retry: string;
@@ -56,7 +56,9 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   invalid_request: {
     status: 400,
     meaning:
-      'the body is no object and no array of 1 request or more; or a request is no object, nested deeper than 64 levels, without `msg_type`, or has bad or unknown fields; or a parameter of a GET is not valid; or it is no HTTP',
+      'the body is no object and no array of 1 request or more; or a request is no object, nested deeper than ' +
+      '64 levels, without `msg_type`, or has bad or unknown fields; or a parameter of a GET is not valid; or it ' +
+      'is no HTTP',
     retry: 'correct what `details` names',
     repliesTo: ['request', 'queues', 'readyz'],
   },
@@ -104,7 +106,8 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   too_large: {
     status: 413,
     meaning:
-      'the body is over AIZUMI_MAX_BODY_BYTES, and refused as soon as that is known, and the rest is thrown away; or it holds more than AIZUMI_MAX_BATCH requests',
+      'the body is over AIZUMI_MAX_BODY_BYTES, and refused as soon as that is known, and the rest is thrown ' +
+      'away; or it holds more than AIZUMI_MAX_BATCH requests',
     retry: 'send less; the connection is usable',
     repliesTo: ['request'],
   },
@@ -124,7 +127,8 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
     status: 409,
     meaning: 'FREE, KEEP or BACK with the receipt of a delivery that is over',
     retry:
-      'nothing, and drop what was done with the message, if that is possible: it was freed or given back, or somebody else has it',
+      'nothing, and drop what was done with the message, if that is possible: it was freed or given back, or ' +
+      'somebody else has it',
     repliesTo: ['request'],
   },
   queue_full: {
@@ -137,7 +141,8 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   rate_limited: {
     status: 429,
     meaning:
-      'you, or the address that the request comes from, have sent more requests a second than you may, or more of your RECVs wait (limits.md)',
+      'you, or the address that the request comes from, have sent more requests a second than you may, or more ' +
+      'of your RECVs wait (limits.md)',
     retry: 'wait as long as `Retry-After` says',
     repliesTo: ['request', 'queues'],
     header: 'Retry-After',
@@ -163,7 +168,8 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   unavailable: {
     status: 503,
     meaning:
-      "Redis is away, does not answer within 0.8 s, or refuses; or the keys of a token's issuer cannot be fetched; `outcome` says what became of the request",
+      "Redis is away, does not answer within 0.8 s, or refuses; or the keys of a token's issuer cannot be " +
+      'fetched; `outcome` says what became of the request',
     retry: 'wait as long as `Retry-After` says, then see `outcome`',
     repliesTo: ['request', 'queues', 'readyz'],
     header: 'Retry-After',
@@ -171,7 +177,8 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   not_durable: {
     status: 503,
     meaning:
-      'SEND at `quorum` or `all` that too few replicas confirmed within AIZUMI_DURABILITY_TIMEOUT_MS, or that could not be shown to outlast a fail-over; its outcome is `unknown`',
+      'SEND at `quorum` or `all` that too few replicas confirmed within AIZUMI_DURABILITY_TIMEOUT_MS, or that ' +
+      'could not be shown to outlast a fail-over; its outcome is `unknown`',
     retry: 'send it again if it had `dedup`; otherwise see below',
     repliesTo: ['request'],
     header: 'Retry-After',
@@ -186,7 +193,8 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   overloaded: {
     status: 503,
     meaning:
-      'the worker has more to do, more connections, or more in its memory than it may, or the reply to a batch has no room (limits.md)',
+      'the worker has more to do, more connections, or more in its memory than it may, or the reply to a batch ' +
+      'has no room (limits.md)',
     retry: 'wait as long as `Retry-After` says, or use another worker',
     repliesTo: EVERYWHERE,
     header: 'Retry-After',
@@ -200,7 +208,7 @@ export const REASONS: { readonly [Name in Reason]: ReasonRow<Name> } = {
   },
 };
 
-/** One thing wrong with a request: the field's name (dotted for nested ones) and the rule that it breaks. */
+/** A fault of a request: the field's name (dotted for nested fields) and the rule that it breaks. */
 export interface Fault {
   field: string;
   message: string;
@@ -210,9 +218,9 @@ interface Extra {
   details?: readonly Fault[];
   /** Seconds after which a retry may succeed. */
   retryAfterS?: number;
-  /** Whether the request may have taken effect all the same; only for `rate_limited` and for 5xx. */
+  /** Whether the request may have taken effect nevertheless; only for `rate_limited` and for 5xx. */
   outcome?: 'not_done' | 'unknown';
-  /** For the audit log: who asked for what. */
+  /** For the audit log: who requested what. */
   about?: About;
   cause?: unknown;
 }
@@ -230,7 +238,7 @@ export class BrokerError extends Error {
   readonly retryAfterS: number | undefined;
   readonly outcome: 'not_done' | 'unknown' | undefined;
   readonly about: About | undefined;
-  /** The reply that the client would have got, for example MSG_SEND_ACK; undefined while it cannot be told. */
+  /** The reply that the client would have received, for example MSG_SEND_ACK; undefined while the request's type is not known. */
   msgType: string | undefined;
 
   constructor(

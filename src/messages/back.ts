@@ -1,4 +1,4 @@
-// MSG_BACK_REQ: the receiver saddr gives back the message id, to be delivered again now or later.
+// MSG_BACK_REQ: the receiver saddr returns the message id to its queue, to be redelivered now or later.
 import Joi from 'joi';
 import { back as giveBack } from '../queue/back.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';

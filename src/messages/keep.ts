@@ -1,4 +1,4 @@
-// MSG_KEEP_REQ: the receiver saddr needs longer for the message id, or less long.
+// MSG_KEEP_REQ: the receiver saddr extends or shortens the lease of the message id.
 import { keep as keepMessage } from '../queue/keep.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';

@@ -1,4 +1,4 @@
-// MSG_MOVE_REQ: the receiver saddr puts dead messages back into its queue.
+// MSG_MOVE_REQ: the receiver saddr moves dead messages back into its queue.
 import { MAX_MESSAGES_AT_ONCE } from '../config/limits.js';
 import { move as putBack } from '../queue/move.js';
 import { audited } from './audited.js';

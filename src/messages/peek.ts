@@ -1,4 +1,4 @@
-// MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
+// MSG_PEEK_REQ: the receiver saddr reads the messages of its queue without leasing them.
 import Joi from 'joi';
 import { MAX_MESSAGES_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
@@ -39,7 +39,7 @@ export const peek = {
   },
 } satisfies MessageType;
 
-/** It may have the form of one, and be of another state. */
+/** For a cursor that has the right form, but belongs to another state. */
 function noCursor(): BrokerError {
   const message = `cursor ${NO_CURSOR}`;
   return new BrokerError('invalid_request', `MSG_PEEK_REQ is not valid: ${message}`, {

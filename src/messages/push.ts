@@ -1,4 +1,4 @@
-// MSG_PUSH_REQ, MSG_PUSH_ACK: in the seed's table, but a broker behind plain HTTP cannot call its receivers.
+// MSG_PUSH_REQ, MSG_PUSH_ACK: they are in the specification, but a broker behind plain HTTP cannot call its receivers.
 import { BrokerError } from '../errors.js';
 import type { MessageType } from './message-type.js';
 

@@ -1,4 +1,4 @@
-// MSG_RECV_REQ: the receiver saddr asks for its next message, or for several.
+// MSG_RECV_REQ: the receiver saddr requests its next message, or several.
 import Joi from 'joi';
 import { MAX_MESSAGES_AT_ONCE, MAX_NAME_CHARACTERS, MAX_WAIT_MS } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
@@ -29,7 +29,7 @@ export const recv = {
     max: integer(1, MAX_MESSAGES_AT_ONCE).optional(),
     visibility_timeout_ms: visibilityTimeoutMs.optional(),
     details: Joi.boolean(),
-    // half of a surrogate pair has no UTF-8: Redis would take all of them for the same
+    // a lone surrogate cannot be encoded in UTF-8: for Redis all of them would be the same character
     attempt_id: text(MAX_NAME_CHARACTERS).pattern(/^\P{Surrogate}*$/u),
   }),
   async handle(
@@ -41,7 +41,7 @@ export const recv = {
     const { saddr: receiver, wait_ms = 0, max, details = false, visibility_timeout_ms, attempt_id } = request;
     const { room } = client;
     const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id, room };
-    // it may take as long as one that waits
+    // it may take as long as a RECV that waits: the connection is watched for a disconnect in the same way
     if (max !== undefined && max > SLICE_MESSAGES) client.onLeave(() => undefined);
     if (wait_ms > 0) client.startWait();
     let messages: Delivery[];

@@ -48,6 +48,6 @@ export const send = {
   },
   cost: ({ dedup = false, delay_ms = 0 }: Request, payload: string): number =>
     sendCost(payload.length, dedup || delay_ms > 0),
-  /** The connection depends on the durability, the command on the rest. */
+  /** The durability decides the connection, dedup the command. */
   route: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
 } satisfies MessageType;

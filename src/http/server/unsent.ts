@@ -1,4 +1,4 @@
-// Replies that the socket has not taken yet: they count in the worker's memory, and a client that takes nothing is disconnected.
+// Replies that the socket has not taken yet: they count in the worker's memory, and clients that take nothing are disconnected.
 import type { ServerResponse } from 'node:http';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -32,8 +32,8 @@ class Unsent {
 }
 
 /**
- * To be called when a reply was written: starts the time after which {@link cutStalled} disconnects a client that takes nothing of
- * it. The time starts when the earlier replies on the connection have been sent, and again whenever the client has taken some.
+ * To be called when a reply was written: sets the time after which {@link cutStalled} disconnects a client that takes nothing. It
+ * starts when the earlier replies on the connection have been sent, and again whenever the client has taken some.
  */
 export function limitStall(res: ServerResponse): void {
   if (res.writableLength > 0) res.setTimeout(STALL_MS);
@@ -49,7 +49,7 @@ export function countUnsent(res: ServerResponse, socket: Socket, account: Accoun
 }
 
 /**
- * Closes connections whose timeout has passed without traffic: idle ones, as Node would by itself, and those whose client does not
+ * Closes connections without traffic until their timeout: idle ones, as Node would by itself, and those whose client does not
  * take its reply. A connection on which a RECV waits for a message stays open.
  * @param isAnswered whether all requests on a connection have been answered
  */
