@@ -1,4 +1,4 @@
-// The table of message types as JSON Schemas: of the requests from their Joi schemas, of the replies from their descriptions.
+// The table of message types as JSON Schemas: requests from their Joi schemas, replies from their descriptions.
 import { DESCRIPTIONS, FIELDS, object } from './descriptions.js';
 import type { Description, JsonSchema } from './descriptions.js';
 import type { FieldName } from '../messages/fields.js';
@@ -7,11 +7,10 @@ import { MESSAGE_TYPES } from '../messages/table.js';
 
 export interface DescribedType {
   request: string;
-  /** Names of both schemas: a request's own, and its reply's. */
   reply: string;
   says: string;
   requestSchema: JsonSchema;
-  /** Undefined where there is never a 200. */
+  /** Undefined for a request that never succeeds. */
   replySchema: JsonSchema | undefined;
 }
 
@@ -35,7 +34,7 @@ const headOf = (reply: string): Record<string, JsonSchema> => ({
   msg_type: { const: reply },
 });
 
-/** As far as the standard's typings go, which Joi's own do not carry yet. */
+/** The part of Standard JSON Schema that is used here; Joi's own types do not have it yet. */
 interface StandardJsonSchema {
   '~standard': { jsonSchema: { input: (options: { target: 'draft-2020-12' }) => Record<string, unknown> } };
 }
