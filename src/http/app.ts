@@ -2,106 +2,40 @@
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { Context, Next } from 'koa';
-import type { Logger } from 'pino';
 import type { Gate } from '../access/gate.js';
-import { LIGHT_CHARACTERS, REQUEST_BYTES } from '../config/limits.js';
+import { REQUEST_BYTES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
-import type { Broker } from '../messages/message-type.js';
-import { answerBatch } from '../messages/batch-order.js';
-import { answer } from '../messages/dispatch.js';
-import { isBatch } from '../messages/json-text.js';
 import { ceilings } from '../queue/own-settings.js';
 import { createAdmit } from './admission.js';
-import { traceparentOf } from '../observe/tracing.js';
-import { together } from './batch.js';
-import { memoryOf, readBody } from './body.js';
-import { HttpClient } from './client.js';
-import type { ClientLimits } from './client.js';
 import { fail } from './failure.js';
-import { clientOf, nameOf } from './limits/limits.js';
-import type { Limits } from './limits/limits.js';
+import { clientOf } from './limits/limits.js';
 import type { CheckLocal } from './server/local-only.js';
-import { LoopTurns } from './limits/loop-turns.js';
-import type { Account, Memory } from './limits/memory.js';
+import type { Account } from './limits/memory.js';
 import { answerBrowser } from '../api-docs/front-page.js';
 import { addProbes } from './server/probes.js';
 import type { Probes } from './server/probes.js';
+import { createPost } from './post.js';
+import type { PostOptions } from './post.js';
 import { addQueues } from './queues.js';
 import { addReference } from '../api-docs/reference.js';
-import { reply } from './reply.js';
-import type { Undos } from './undos.js';
 import { countUnsent, limitStall } from './server/unsent.js';
-import type { Waits } from './limits/waits.js';
 
-export interface AppOptions {
-  broker: Broker;
+export interface AppOptions extends PostOptions {
   gate: Gate;
-  log: Logger;
-  maxBodyBytes: number;
-  maxBatch: number;
-  memory: Memory;
-  waits: Waits;
-  maxReplyBytes: number;
   /** Undefined: requests from everywhere are accepted. */
   checkLocal?: CheckLocal | undefined;
-  /** Undefined: there are none. */
-  limits?: Limits | undefined;
   probes: Probes;
-  undos: Undos;
 }
 
 export function createApp(options: AppOptions): Koa {
-  const { broker, gate, log, maxBodyBytes, maxBatch, memory, checkLocal, limits, probes, undos } = options;
-  const clientLimits: ClientLimits = {
-    ...options,
-    turns: new LoopTurns(),
-    maxMessageBytes: maxBodyBytes,
-    count: limits?.countAddress,
-    countBatch: limits?.countBatch,
-  };
+  const { broker, gate, log, maxBatch, memory, checkLocal, limits, probes } = options;
   const app = new Koa();
   const router = new Router({ strict: true, sensitive: true });
   const admit = createAdmit(gate, limits);
   addProbes(router, probes);
   addQueues(router, broker, admit, memory);
   addReference(router, { version: broker.version, maxBatch, ceilings: ceilings(broker.queues.settings) });
-  const answerPost = async (ctx: Context): Promise<void> => {
-    const admission = admit(ctx.req);
-    const access = admission instanceof Promise ? await admission : admission;
-    const account = memory.of(nameOf(access, ctx.req.socket));
-    account.take('requests', REQUEST_BYTES);
-    ctx.state.account = account;
-    try {
-      const text = await readBody(ctx.req, maxBodyBytes, account);
-      try {
-        await answerText(text, new HttpClient(ctx.req.socket, access, account, clientLimits), ctx);
-      } finally {
-        account.give('requests', memoryOf(text));
-      }
-    } finally {
-      account.give('requests', REQUEST_BYTES);
-    }
-  };
-
-  const answerText = async (text: string, client: HttpClient, ctx: Context): Promise<void> => {
-    client.log = log;
-    client.res = ctx.res;
-    client.traceparent = traceparentOf(ctx.req.headers.traceparent);
-    try {
-      limits?.admitText(text);
-      if (text.length > LIGHT_CHARACTERS || isBatch(text)) await client.turn();
-      if (isBatch(text)) {
-        const answers = await answerBatch(text, broker, client, maxBatch);
-        const { code, text: all, headers } = together(answers, ctx.req, log, broker.observer);
-        replyOrUndo(client, undos, ctx, code, all, headers);
-      } else replyOrUndo(client, undos, ctx, 200, await answer(text, broker, client), client.headers);
-    } catch (error) {
-      client.undo(undos); // the reply is the error alone
-      throw error;
-    } finally {
-      client.release();
-    }
-  };
+  const answerPost = createPost(options, admit);
 
   /** @returns the account of the client; that of its machine where the client is not known */
   const accountOf = (ctx: Context): Account =>
@@ -149,19 +83,6 @@ export function createApp(options: AppOptions): Koa {
     if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') log.warn({ error }, 'a reply could not be written');
   });
   return app;
-}
-
-/** Writes the reply; if the client has disconnected, what was done for it alone is undone instead. */
-function replyOrUndo(client: HttpClient, undos: Undos, ...answered: Parameters<typeof reply>): void {
-  const [ctx] = answered;
-  if (client.isGone) {
-    ctx.respond = false;
-    ctx.res.destroy();
-    client.undo(undos);
-  } else {
-    reply(...answered);
-    client.answered(ctx.res, undos);
-  }
 }
 
 /** Koa's path, which also knows request targets in absolute form. */
