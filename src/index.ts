@@ -1,4 +1,4 @@
-// The program. Loading the rest takes a second on a busy machine, in which signals may come.
+// The program. Signal handlers are installed first: loading the rest takes up to a second, in which signals may arrive.
 import './bin/signals.js';
 
 await import('./bin/serve.js');

@@ -1,22 +1,23 @@
-// Several workers on one port: forks them, replaces those that die, stops them all.
+// Several workers on one port: the supervisor forks them, replaces those that die, and stops them all.
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
+import { DRAIN_MS } from './config/limits.js';
 
-/** A worker that dies within this time of its start is replaced only after RESTART_MS: no fork storm. */
+/** A worker that dies within this time of its start is replaced only after RESTART_MS, to avoid a fork storm. */
 const QUICK_DEATH_MS = 1_000;
 const RESTART_MS = 500;
-/** Workers get this long to drain, behind AIZUMI_DRAIN_DELAY_MS, before they are killed; they need at most 9 s (http/server). */
-const STOP_MS = 9_500;
+/** Workers that have not ended this long after AIZUMI_DRAIN_DELAY_MS are killed. */
+const STOP_MS = DRAIN_MS + 500;
 
 export interface Supervisor {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-/** What a forked worker cannot know from its own environment; handed over as arguments of its process. No secrets. */
+/** What a forked worker cannot read from its environment: passed as arguments of its process, which must not be secrets. */
 export const fromSupervisor = (): { startedAtMs: number; embeddedUrl: string } => {
   const [startedAtMs, embeddedUrl = ''] = process.argv.slice(2);
   return { startedAtMs: Number(startedAtMs), embeddedUrl };
@@ -43,7 +44,7 @@ export async function superviseWorkers(
     handOver(worker);
     worker.on('exit', (code: number, signal: string | null) => {
       if (!replacing) return;
-      log.error({ pid: worker.process.pid, code, signal }, 'a worker died; another takes its place');
+      log.error({ pid: worker.process.pid, code, signal }, 'a worker died and is replaced');
       setTimeout(() => replacing && fork(), Date.now() - bornMs < QUICK_DEATH_MS ? RESTART_MS : 0);
     });
     return worker;
@@ -65,19 +66,19 @@ export async function superviseWorkers(
   }
 }
 
-/** Resolves when all workers are gone; those that live longer than `withinMs` are killed. */
-async function endWorkers(signal: NodeJS.Signals, withinMs: number): Promise<void> {
+/** Resolves when all workers have ended; those that have not ended after `timeoutMs` are killed. */
+async function endWorkers(signal: NodeJS.Signals, timeoutMs: number): Promise<void> {
   const workers = Object.values(cluster.workers ?? {}).filter(
     (worker) => worker !== undefined && !worker.isDead(),
   ) as Worker[];
-  const gone = workers.map((worker) => once(worker, 'exit'));
+  const ended = workers.map((worker) => once(worker, 'exit'));
   workers.forEach((worker) => worker.process.kill(signal));
-  const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), withinMs);
-  await Promise.all(gone);
+  const kill = setTimeout(() => workers.forEach((worker) => worker.process.kill('SIGKILL')), timeoutMs);
+  await Promise.all(ended);
   clearTimeout(kill);
 }
 
-/** What node:cluster sends to a worker and gets back, lib/internal/cluster/utils.js; a connection is `newconn`. */
+/** The internal messages of node:cluster, lib/internal/cluster/utils.js; `newconn` hands over a connection. */
 interface ClusterMessage {
   act?: string;
   seq?: number;
@@ -90,9 +91,9 @@ interface Connection {
 }
 
 /**
- * Closes the connections that nobody will serve: those that a worker was given and died before it took, and those that the last
- * one to stop did not take. node:cluster keeps them open, and their clients would wait as long as this process lives.
- * @returns what is to be called with each new worker
+ * Closes connections that no worker will serve: those handed to a worker that died before it accepted them, and those that the
+ * last worker to stop did not accept. node:cluster keeps them open, and their clients would wait as long as this process runs.
+ * @returns a function to be called with each new worker
  */
 function watchHandOver(isStopping: () => boolean): (worker: Worker) => void {
   const givenTo = new Map<Connection, Worker>();
@@ -107,7 +108,7 @@ function watchHandOver(isStopping: () => boolean): (worker: Worker) => void {
       }
       return send(message, connection, ...more);
     };
-    // after node:cluster's own listener, which gives what was not accepted to another worker, if there is one
+    // runs after node:cluster's own listener, which hands a connection that was not accepted to another worker, if there is one
     child.on('internalMessage', ({ ack, accepted }: ClusterMessage) => {
       const connection = ack === undefined ? undefined : numbered.get(ack);
       if (connection === undefined) return;
@@ -132,7 +133,7 @@ function listening(worker: Worker, probePort: number | undefined): Promise<numbe
       if (port !== probePort) resolve(port);
     });
     worker.once('exit', (code: number) =>
-      reject(new Error(`a worker ended with code ${code} before it could listen: its own words are above`)),
+      reject(new Error(`a worker ended with code ${code} before it could listen: its own log lines are above`)),
     );
   });
 }

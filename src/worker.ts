@@ -35,18 +35,21 @@ export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
-/** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request waits for Redis to take it; the rest is for the answer. */
+/** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request may wait for a connection to Redis; the rest is for the reply. */
 const KEEP_SHARE = 0.85;
-/** A largest body while it is answered, twice, since one client may hold half of all; and what it brings. In largest bodies. */
+/**
+ * The worker's memory for clients is never less than this many largest bodies: one client may use half of it, and needs several
+ * times its body's size until the request is answered.
+ */
 const LARGEST_REQUEST_COPIES = 8;
-/** Redis counts as away when it does not answer a scrape by then. */
+/** If Redis does not reply within this time, a scrape of the metrics reports it as away. */
 const SCRAPE_PING_MS = 1_000;
 
 export interface Worker {
   readonly port: number;
-  /** Undefined where nothing is counted. */
+  /** Undefined without metrics. */
   readonly readMetrics: ReadMetrics | undefined;
-  /** Finishes what is under way, then closes everything. */
+  /** Finishes the requests under way, then closes everything. */
   stop(): Promise<void>;
 }
 
@@ -130,7 +133,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     probes,
     undos,
   });
-  /** @throws Error when Redis answers, and does not let aizumi do what it must */
+  /** @throws Error when Redis replies, and its ACL does not permit the commands that aizumi needs */
   const checkRights = async (): Promise<void> => {
     const missing = await missingRights(redis, QUEUE_SCRIPTS, config.keyPrefix).catch(() => []);
     if (missing.length > 0)
@@ -147,7 +150,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       tls,
       observer,
     });
-    // with Redis there, the first request is served; without it, a 503 is better than no answer
+    // wait for Redis, so that the first request succeeds; if it is away, listen nevertheless: a 503 is better than no reply
     await connectionAttempt(redis);
     await checkRights();
     const probeServer =
@@ -180,7 +183,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     async stop() {
       draining = true;
       if (config.drainDelayMs > 0) await pause(config.drainDelayMs);
-      // in this order: those who wait are told that this worker takes no new connections
+      // the drain begins first, so that the replies to waiting RECVs have Connection: close
       const drained = drain(server);
       waiting.stop();
       await drained;
@@ -194,12 +197,11 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
   };
 }
 
-/** Those who ask while an answer is on its way wait for that one. */
+/** @returns a function whose concurrent calls share one call of `ask` */
 function sharing<T>(ask: () => Promise<T>): () => Promise<T> {
   let asked: Promise<T> | undefined;
   return () => (asked ??= ask().finally(() => (asked = undefined)));
 }
 
-/** Never less than the largest request takes. */
 const memoryFor = ({ maxBytesInFlight, maxBodyBytes, workers }: Config, log: Logger): Memory =>
   new Memory(Math.max(maxBytesInFlight ?? defaultMemoryBytes(workers), LARGEST_REQUEST_COPIES * maxBodyBytes), log);

@@ -5,6 +5,13 @@ import Joi from 'joi';
 import { createRemoteJWKSet, customFetch, errors, jwtVerify } from 'jose';
 import type { FetchImplementation, JWTHeaderParameters, JWTPayload, JWTVerifyGetKey } from 'jose';
 import type { Logger } from 'pino';
+import {
+  ISSUER_KEYS_FETCH_MS,
+  MAX_ISSUER_KEYS_BYTES,
+  MAX_TOKEN_LIFE_S,
+  MAX_VERIFIED_TOKENS,
+  VERIFIED_TOKEN_MS,
+} from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { AccessError, unauthenticated } from './credentials.js';
 import type { Admission } from './credentials.js';
@@ -43,19 +50,11 @@ const ALGORITHMS = [
   'EdDSA',
   'Ed25519',
 ];
-/** Tokens known by their digests; the one that came first is forgotten first. */
-const MOST_KNOWN = 10_000;
-/** A token is verified anew after this time, so that an issuer's key that was withdrawn is not trusted for long, ms. */
-const KNOWN_MS = 60_000;
 /** The issuer's keys are fetched so often, beside when a token names one that is not known, ms. */
 const REFRESH_MS = 300_000;
-const FETCH_MS = 3_000;
-const MOST_KEY_BYTES = 262_144;
 /** After a fetch that failed there is none for so long, ms; after one that did not, for a key that is not known. */
 const FAILED_COOL_DOWN_MS = 2_000;
 const UNKNOWN_KEY_COOL_DOWN_MS = 30_000;
-/** A token must end within this time: one that lives for years can never be withdrawn, s. */
-const LONGEST_LIFE_S = 366 * 24 * 3_600;
 /** What `typ` may be, in any case; RFC 7515 lets it be shortened by application/. */
 const TYPES = ['jwt', 'at+jwt'];
 
@@ -81,9 +80,9 @@ export async function openTokens(settings: JwtSettings, log: Logger): Promise<To
     });
     checkUse(protectedHeader, payload);
     const access = accessIn(payload);
-    const untilMs = Math.min((payload.exp as number) * 1000, Date.now() + KNOWN_MS);
+    const untilMs = Math.min((payload.exp as number) * 1000, Date.now() + VERIFIED_TOKEN_MS);
     known.delete(digest);
-    if (known.size >= MOST_KNOWN) known.delete(known.keys().next().value as string);
+    if (known.size >= MAX_VERIFIED_TOKENS) known.delete(known.keys().next().value as string);
     known.set(digest, { access, untilMs });
     return access;
   }
@@ -134,7 +133,7 @@ function publicKeyIn(pem: string): KeyObject {
 function remoteKeys(url: string, log: Logger): IssuerKeys {
   let notBeforeMs = 0;
   const keys = createRemoteJWKSet(new URL(url), {
-    timeoutDuration: FETCH_MS,
+    timeoutDuration: ISSUER_KEYS_FETCH_MS,
     cacheMaxAge: Infinity,
     cooldownDuration: UNKNOWN_KEY_COOL_DOWN_MS,
     // jose has one fetch under way at most, which all wait for, but begins the next as soon as one has failed
@@ -170,14 +169,14 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
   return { get, stop };
 }
 
-/** Keys are a few hundred bytes each; an issuer that sends without end must not fill the worker's memory. */
+/** @returns the response, read whole, unless it is over the limit */
 async function bounded(response: Response): Promise<Response> {
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of response.body ?? []) {
     parts.push(part as Uint8Array);
-    if ((size += (part as Uint8Array).length) > MOST_KEY_BYTES)
-      throw new Error(`the issuer's keys are over ${MOST_KEY_BYTES} bytes`);
+    if ((size += (part as Uint8Array).length) > MAX_ISSUER_KEYS_BYTES)
+      throw new Error(`the issuer's keys are over ${MAX_ISSUER_KEYS_BYTES} bytes`);
   }
   return new Response(Buffer.concat(parts), response);
 }
@@ -194,7 +193,7 @@ function checkUse({ typ }: JWTHeaderParameters, { exp }: JWTPayload): void {
   const isKnown = typeof type === 'string' && TYPES.includes(type.toLowerCase().replace('application/', ''));
   if (type !== undefined && !isKnown)
     throw unauthenticated('this token is for something else: its typ must be JWT or at+jwt, or missing');
-  if ((exp as number) - Date.now() / 1_000 > LONGEST_LIFE_S)
+  if ((exp as number) - Date.now() / 1_000 > MAX_TOKEN_LIFE_S)
     throw unauthenticated('this token lives too long: its claim exp must be within a year');
 }
 

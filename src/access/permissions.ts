@@ -1,5 +1,6 @@
 // What a client may do: lists of addresses and ranges → whether this one. Pure; keys and tokens both come down to it.
 import Joi from 'joi';
+import { MAX_ADDRESS, MAX_GRANTED_RANGES } from '../config/limits.js';
 
 /** `to`: whom a SEND may be addressed to. What each allows is in docs/security.md. */
 export const ACTIONS = ['send', 'to', 'receive', 'look', 'administer'] as const;
@@ -20,7 +21,6 @@ export interface Access {
 /** As they are written down: 100, "100-199", "*". Nothing is allowed that is not named, but `to`, which is everybody. */
 export type Grants = Readonly<Partial<Record<Action, readonly (number | string)[]>>>;
 
-const MAX_ADDRESS = 0xffff_ffff;
 const EVERYBODY: readonly Range[] = [[0, MAX_ADDRESS]];
 const RANGE = /^(\d{1,10})(?:-(\d{1,10}))?$/;
 
@@ -34,10 +34,10 @@ const list = Joi.array()
       '*': '{{#label}} must be an address from 0 to 4294967295, a range such as "100-199", or "*" for all',
     }),
   )
-  .max(1_000)
+  .max(MAX_GRANTED_RANGES)
   .messages({
     'array.base': '{{#label}} must be a list of addresses and ranges, such as [100, "200-299"]',
-    'array.max': '{{#label}} has more than 1000 entries: use ranges',
+    'array.max': `{{#label}} has more than ${MAX_GRANTED_RANGES} entries: use ranges`,
   });
 
 /** The fields of {@link Grants}, for the schema of what they are written in. Its words never repeat a value. */

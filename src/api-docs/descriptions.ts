@@ -1,16 +1,18 @@
-// What openapi.json says of each message type beyond its schema: in words, and what its reply has.
+// What openapi.json has about each message type and field beside their schemas: descriptions, and the fields of replies.
+import { MAX_ADDRESS } from '../config/limits.js';
 import { STATES, cursorPattern } from '../queue/peek.js';
-import type { RequestName } from '../messages/fields.js';
+import type { FieldName } from '../messages/fields.js';
+import type { RequestName } from '../messages/message-type.js';
 
 /** A JSON Schema (2020-12). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** The parameter is for the compiler, which names with it the row that lacks something. */
+/** The type parameter makes the compiler name the row that lacks something. */
 export interface Description<_Name extends RequestName> {
   says: string;
-  /** What Joi checks and its JSON Schema does not say. */
+  /** Rules that Joi checks and that its JSON Schema does not contain. */
   also?: JsonSchema;
-  /** Of a reply with code 200, all that it may have besides code, status and msg_type; [] where there is none. */
+  /** The variants of a successful reply: its fields beside code, status and msg_type; []: the request never succeeds. */
   replies: readonly Readonly<Record<string, JsonSchema>>[];
 }
 
@@ -19,13 +21,13 @@ const timeMs = (says: string): JsonSchema => count(`${says}, ms since 1970 by Re
 const address = (says: string): JsonSchema => ({
   type: 'integer',
   minimum: 0,
-  maximum: 0xffff_ffff,
+  maximum: MAX_ADDRESS,
   description: says,
 });
 const id: JsonSchema = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 const text = (says: string): JsonSchema => ({ type: 'string', description: says });
 
-/** An object with these fields and no others. Those whose names end in ? may be missing. */
+/** The schema of an object with these fields and no others; a name that ends in ? is of an optional field. */
 export const object = (fields: Readonly<Record<string, JsonSchema>>): JsonSchema => ({
   type: 'object',
   properties: Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name.replace('?', ''), schema])),
@@ -37,7 +39,7 @@ const MESSAGE = {
   saddr: address('its sender'),
   daddr: address('its receiver'),
   id,
-  payload: { description: 'as it was sent, to the letter' },
+  payload: { description: 'exactly as it was sent' },
 };
 
 const RECEIPT = { type: 'string', maxLength: 64, description: 'the name of this delivery' };
@@ -49,7 +51,7 @@ const DELIVERED = {
     attempt: { type: 'integer', minimum: 1, description: 'which delivery of the message this is' },
     sent_at_ms: timeMs('when it was sent'),
     lease_until_ms: timeMs('when the lease ends'),
-    'traceparent?': text('its sender’s, where it had one'),
+    'traceparent?': text('the sender’s, if it sent one'),
   }),
 };
 
@@ -62,14 +64,14 @@ const SETTINGS = object({
 });
 
 export const QUEUE = {
-  address: address('whose queue it is'),
+  address: address('the receiver whose queue it is'),
   waiting: count('messages to be received'),
-  leased: count('messages received, not freed, whose lease has not ended'),
+  leased: count('messages that were received and not freed, and whose lease has not ended'),
   delayed: count('messages not due yet'),
   dead: count('messages delivered too often'),
-  expired: count('messages thrown away because their time to live was over'),
+  expired: count('messages deleted because their time to live had ended'),
   oldest_ms: count('age of the first message, ms'),
-  bytes: count('that its messages take in Redis, the dead included'),
+  bytes: count('that its messages take in Redis, including dead ones'),
   settings: SETTINGS,
 };
 
@@ -85,9 +87,34 @@ const SEEN: JsonSchema = {
   ],
 };
 
+/** What each field means, in every request that may have it. */
+export const FIELDS: Readonly<Record<FieldName, string>> = {
+  msg_type: 'which request this is: its name or its number',
+  saddr: 'the client: the sender in SEND, the receiver in all others',
+  daddr: 'the other side: the receiver in SEND, the broker (5000) in all others',
+  id: "the message's number, chosen by its sender; ignored where it has no meaning",
+  payload: 'what the message carries, any JSON value; ignored where it has no meaning',
+  durability: 'which nodes must have the message before the reply; default: AIZUMI_DURABILITY',
+  dedup: 'true: this SEND may be a repetition, and adds one message however often it is sent',
+  delay_ms: 'how long from now the message cannot be received',
+  ttl_ms: 'how long the message lives',
+  traceparent: 'of W3C Trace Context; is passed on to the RECV. Without it the HTTP header of this name is used',
+  wait_ms: 'how long to wait for a message, if there is none',
+  max: 'most messages in the reply',
+  visibility_timeout_ms: 'when the lease ends, counted from now',
+  details: 'true: return more about each delivery',
+  attempt_id: 'this RECV may be a repetition: what the first one took is returned again',
+  ids: 'the numbers of several messages',
+  receipt: 'the delivery that must still be held, as RECV with details returns it',
+  settings: 'settings of this queue alone, instead of those of the broker; null takes one back',
+  count: 'false: this delivery was no attempt',
+  state: 'which messages',
+  cursor: 'that the page before returned',
+};
+
 export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> } = {
   MSG_SEND_REQ: {
-    says: 'Adds a message to the queue of daddr. A queue comes into being with its first one.',
+    says: 'Adds a message to the queue of daddr. The first one creates the queue.',
     replies: [{}],
   },
   MSG_RECV_REQ: {
@@ -95,21 +122,21 @@ export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> }
     replies: [DELIVERED, { messages: { type: 'array', minItems: 1, items: object(DELIVERED) } }],
   },
   MSG_FREE_REQ: {
-    says: 'Ends the life of a message that saddr holds, or of several.',
+    says: 'Deletes a message that saddr holds and has processed, or several.',
     also: {
       anyOf: [{ required: ['id'] }, { required: ['ids'] }],
       dependentSchemas: { ids: { properties: { receipt: false } } },
     },
-    replies: [{}, { freed: count('messages that are gone'), missing: { type: 'array', items: id } }],
+    replies: [{}, { freed: count('messages that were deleted'), missing: { type: 'array', items: id } }],
   },
-  MSG_PUSH_REQ: { says: 'Not supported: ask with RECV.', replies: [] },
+  MSG_PUSH_REQ: { says: 'Not supported: use RECV.', replies: [] },
   MSG_PUSH_ACK: { says: 'Not supported.', replies: [] },
   MSG_HELO_REQ: {
-    says: 'Makes the queue of saddr ahead of its first message, or changes its settings.',
+    says: 'Creates the queue of saddr before its first message, or changes its settings.',
     replies: [{}],
   },
   MSG_STAT_REQ: {
-    says: 'Tells how the broker and the queue of saddr are.',
+    says: 'Returns the state of the broker and of the queue of saddr.',
     replies: [
       {
         payload: object({
@@ -125,13 +152,18 @@ export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> }
     ],
   },
   MSG_GBYE_REQ: {
-    says: 'Gives back what all receivers of saddr hold, removes its queue if it is empty; no shutdown of one receiver.',
+    says:
+      'Returns all messages that receivers of saddr hold to its queue, and removes the queue if it is empty. ' +
+      'Not for the shutdown of one of several receivers.',
     replies: [{}],
   },
-  MSG_KEEP_REQ: { says: 'Sets anew when the lease of a message that saddr holds ends.', replies: [{}] },
-  MSG_BACK_REQ: { says: 'Gives back a message that saddr holds, to be delivered again now or later.', replies: [{}] },
+  MSG_KEEP_REQ: { says: 'Sets a new end of the lease of a message that saddr holds.', replies: [{}] },
+  MSG_BACK_REQ: {
+    says: 'Returns a message that saddr holds to its queue, to be redelivered now or later.',
+    replies: [{}],
+  },
   MSG_PEEK_REQ: {
-    says: 'Looks at the messages of the queue of saddr that are in one state, and changes nothing.',
+    says: 'Returns messages of the queue of saddr that are in one state, and changes nothing.',
     also: {
       anyOf: STATES.map((state) => ({
         properties: { state: { const: state }, cursor: { pattern: cursorPattern(state) } },
@@ -140,21 +172,24 @@ export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> }
     replies: [
       {
         messages: { type: 'array', items: SEEN },
-        cursor: { type: ['string', 'null'], description: 'where the next page begins; null: this is the last' },
+        cursor: { type: ['string', 'null'], description: 'where the next page begins; null: this is the last page' },
       },
     ],
   },
   MSG_MOVE_REQ: {
-    says: 'Puts dead messages back into the queue of saddr.',
-    replies: [{ count: count('messages put back, at most 1000') }],
+    says: 'Moves dead messages back into the queue of saddr.',
+    replies: [{ count: count('messages moved back, at most 1000') }],
   },
   MSG_DROP_REQ: {
-    says: 'Deletes messages of the queue of saddr that nobody holds.',
+    says: 'Deletes messages of the queue of saddr that are not leased.',
     replies: [
       { count: count('with ids: messages deleted, at most 1000') },
       {
         count: count('without ids: messages deleted'),
-        more: { type: 'boolean', description: 'its 10 s were up before all were deleted: ask again' },
+        more: {
+          type: 'boolean',
+          description: 'the 10 s of this request were over before all were deleted: send it again',
+        },
       },
     ],
   },

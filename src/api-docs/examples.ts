@@ -1,6 +1,8 @@
-// One example after the other, as a story on a broker without queues: openapi.json shows them, a test sends them all.
-
-import type { RequestName } from '../messages/fields.js';
+// One example after the other, as a story on a broker without queues: openapi.json shows them, and a test sends them all.
+import { STATUS_CODES } from 'node:http';
+import { REASONS } from '../errors.js';
+import type { Fault, Reason } from '../errors.js';
+import type { RequestName } from '../messages/message-type.js';
 
 export interface Example {
   /** Also its name in the document. */
@@ -18,11 +20,16 @@ const done = (msg_type: string, more: object = {}): Example['reply'] => ({
   ...more,
 });
 
-const failed = (code: number, status: string, msg_type: string, reason: string, message: string): Example['reply'] => ({
-  code,
-  status,
+const failed = (
+  msg_type: string,
+  reason: Reason,
+  message: string,
+  details: readonly Fault[] = [],
+): Example['reply'] => ({
+  code: REASONS[reason].status,
+  status: STATUS_CODES[REASONS[reason].status],
   msg_type,
-  error: { reason, message, details: [] },
+  error: { reason, message, details },
 });
 
 const own = { saddr: 100, daddr: 5000 };
@@ -33,13 +40,13 @@ const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const STORY = [
   {
     name: 'helo',
-    says: 'Make the queue of address 100 ahead of its first message',
+    says: 'Create the queue of address 100 before its first message',
     request: { msg_type: 'MSG_HELO_REQ', ...own },
     reply: done('MSG_HELO_ACK'),
   },
   {
     name: 'helo_settings',
-    says: 'Give the queue a limit of its own, and take another one back',
+    says: 'Give the queue a limit of its own, and reset another setting',
     request: { msg_type: 'MSG_HELO_REQ', ...own, settings: { max_deliveries: 5, ttl_ms: null } },
     reply: done('MSG_HELO_ACK'),
   },
@@ -51,13 +58,13 @@ const STORY = [
   },
   {
     name: 'send_by_number',
-    says: 'The same with the number of the message type',
+    says: 'Send another, with the number of the message type',
     request: { msg_type: 1, ...second },
     reply: done('MSG_SEND_ACK'),
   },
   {
     name: 'send_with_everything',
-    says: 'Send once, in an hour, for a day at most, to as many nodes as there must be',
+    says: 'Send with every option: deduplicated, delayed by an hour, expiring after a day',
     request: {
       msg_type: 'MSG_SEND_REQ',
       saddr: 1,
@@ -76,24 +83,19 @@ const STORY = [
     name: 'send_bad',
     says: 'Every fault of a request is named',
     request: { msg_type: 'MSG_SEND_REQ', saddr: 1, daddr: 100, id: '12003' },
-    reply: {
-      code: 400,
-      status: 'Bad Request',
-      msg_type: 'MSG_SEND_ACK',
-      error: {
-        reason: 'invalid_request',
-        message:
-          'MSG_SEND_REQ is not valid: id must be an integer from 0 to 9007199254740991, a JSON number; payload is required',
-        details: [
-          { field: 'id', message: 'id must be an integer from 0 to 9007199254740991, a JSON number' },
-          { field: 'payload', message: 'payload is required' },
-        ],
-      },
-    },
+    reply: failed(
+      'MSG_SEND_ACK',
+      'invalid_request',
+      'MSG_SEND_REQ is not valid: id must be an integer from 0 to 9007199254740991, a JSON number; payload is required',
+      [
+        { field: 'id', message: 'id must be an integer from 0 to 9007199254740991, a JSON number' },
+        { field: 'payload', message: 'payload is required' },
+      ],
+    ),
   },
   {
     name: 'stat',
-    says: 'How the broker and the queue are',
+    says: 'Get the state of the broker and the queue',
     request: { msg_type: 'MSG_STAT_REQ', ...own },
     reply: done('MSG_STAT_ACK', {
       payload: {
@@ -114,7 +116,7 @@ const STORY = [
   },
   {
     name: 'peek',
-    says: 'Look at what is not due yet',
+    says: 'Peek at delayed messages',
     request: { msg_type: 'MSG_PEEK_REQ', ...own, state: 'delayed', max: 10, cursor: null },
     reply: done('MSG_PEEK_ACK', {
       messages: [
@@ -139,19 +141,19 @@ const STORY = [
   },
   {
     name: 'keep',
-    says: 'Hold it for a minute from now',
+    says: 'Extend its lease to a minute from now',
     request: { msg_type: 'MSG_KEEP_REQ', ...own, id: 12000, visibility_timeout_ms: 60_000 },
     reply: done('MSG_KEEP_ACK'),
   },
   {
     name: 'back',
-    says: 'Give it back, to be received again at once; this was no attempt',
+    says: 'Return it, to be redelivered at once, without counting this delivery',
     request: { msg_type: 'MSG_BACK_REQ', ...own, id: 12000, delay_ms: 0, count: false },
     reply: done('MSG_BACK_ACK'),
   },
   {
     name: 'recv_several',
-    says: 'Receive up to ten, wait for the first of them, and be told more of each',
+    says: 'Receive up to ten messages with their details, and wait if there is none',
     request: {
       msg_type: 'MSG_RECV_REQ',
       ...own,
@@ -170,23 +172,21 @@ const STORY = [
   },
   {
     name: 'free',
-    says: 'The message is dealt with',
+    says: 'Free the message: it is processed',
     request: { msg_type: 'MSG_FREE_REQ', ...own, id: 12000 },
     reply: done('MSG_FREE_ACK'),
   },
   {
     name: 'free_several',
-    says: 'Several are dealt with, of which one is not held',
+    says: 'Free several messages, one of which is not held',
     request: { msg_type: 'MSG_FREE_REQ', ...own, ids: [12001, 12009] },
     reply: done('MSG_FREE_ACK', { freed: 1, missing: [12009] }),
   },
   {
     name: 'free_again',
-    says: 'A message that is not held any more',
+    says: 'Free a message that is no longer held',
     request: { msg_type: 'MSG_FREE_REQ', ...own, id: 12000 },
     reply: failed(
-      404,
-      'Not Found',
       'MSG_FREE_ACK',
       'not_delivered',
       'you hold no message with this id: it was freed before, never received, or went to somebody else after its lease ended',
@@ -194,25 +194,25 @@ const STORY = [
   },
   {
     name: 'recv_empty',
-    says: 'No message waits',
+    says: 'Receive from an empty queue',
     request: { msg_type: 'MSG_RECV_REQ', ...own },
-    reply: failed(404, 'Not Found', 'MSG_RECV_ACK', 'queue_empty', 'no message waits for you: ask again later'),
+    reply: failed('MSG_RECV_ACK', 'queue_empty', 'no message waits for you: ask again later'),
   },
   {
     name: 'move',
-    says: 'Put a dead message back; here there is none',
+    says: 'Move a dead message back; here there is none',
     request: { msg_type: 'MSG_MOVE_REQ', ...own, ids: [12000] },
     reply: done('MSG_MOVE_ACK', { count: 0 }),
   },
   {
     name: 'drop',
-    says: 'Delete a message that is not due yet',
+    says: 'Delete a delayed message',
     request: { msg_type: 'MSG_DROP_REQ', ...own, state: 'delayed', ids: [12002] },
     reply: done('MSG_DROP_ACK', { count: 1 }),
   },
   {
     name: 'purge',
-    says: 'Delete all messages that wait; here there is none',
+    says: 'Delete all waiting messages; here there is none',
     request: { msg_type: 'MSG_DROP_REQ', ...own, state: 'waiting' },
     reply: done('MSG_DROP_ACK', { count: 0, more: false }),
   },
@@ -226,13 +226,7 @@ const STORY = [
     name: msg_type === 'MSG_PUSH_REQ' ? 'push' : 'push_ack',
     says: 'Not supported',
     request: { msg_type, saddr: 5000, daddr: 100 },
-    reply: failed(
-      501,
-      'Not Implemented',
-      'MSG_PUSH_ACK',
-      'not_supported',
-      'the broker does not push: ask for messages with MSG_RECV_REQ',
-    ),
+    reply: failed('MSG_PUSH_ACK', 'not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ'),
   })),
 ] as const satisfies readonly Example[];
 

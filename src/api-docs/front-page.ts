@@ -1,7 +1,7 @@
-// GET / by a browser: what this is, and how to send the first message.
+// GET / from a browser: what aizumi is, and how to send the first message.
 import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
-import { answerPrepared, policy, prepare } from '../http/prepared.js';
+import { answerPrepared, policy, prepare } from './prepared.js';
 
 const STYLE = `:root { color-scheme: light dark; --soft: #f2f4f7; --line: #c9d1dc; --link: #0b57b0; }
 @media (prefers-color-scheme: dark) { :root { --soft: #1d2430; --line: #3a4556; --link: #8ab8ff; } }
@@ -9,14 +9,15 @@ body { max-width: 46rem; margin: 0 auto; padding: 2rem 1rem 4rem; font: 1rem/1.6
 h1 { margin: 0; font-size: 2rem; }
 h2 { margin-top: 2.5rem; font-size: 1.25rem; }
 a { color: var(--link); }
-pre { padding: 0.75rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); border: 1px solid var(--line); border-radius: 0.4rem; }
+pre { padding: 0.75rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { background: var(--soft); border: 1px solid var(--line); border-radius: 0.4rem; }
 code { font: 0.9rem/1.5 ui-monospace, monospace; }
 li { margin: 0.3rem 0; }`;
 
 const styleHash = createHash('sha256').update(STYLE).digest('base64');
 const POLICY = policy({ 'style-src': `'sha256-${styleHash}'`, 'img-src': 'data:' });
 
-/** What may stand in a shell's command and in HTML as it is. */
+/** Hosts that are safe in a shell command and in HTML without escaping. */
 const HOST = /^[\w.-]{1,253}(:\d{1,5})?$|^\[[\da-fA-F:.]{2,45}\](:\d{1,5})?$/;
 
 /**
@@ -28,7 +29,7 @@ export function answerBrowser(ctx: Context, version: string): boolean {
   if ((method !== 'GET' && method !== 'HEAD') || headers.accept?.includes('text/html') !== true) return false;
   answerPrepared(ctx, prepare('text/html', pageFor(addressOf(ctx), version)), {
     'Content-Security-Policy': POLICY,
-    // the command lines on it have the host
+    // the commands on the page contain the host
     Vary: 'Accept, Host, X-Forwarded-Proto',
   });
   return true;
@@ -67,16 +68,16 @@ const pageFor = (address: string, version: string): string => {
 <h2>The first message</h2>
 <p>A sender, 1, sends to a receiver’s address, 100:</p>
 <pre><code>${command(address, send)}</code></pre>
-<p>The receiver takes it, or waits up to 20 seconds for one. For 30 seconds nobody else gets it:</p>
+<p>The receiver receives it, or waits up to 20 seconds for one. It is then leased for 30 seconds, and nobody else receives it:</p>
 <pre><code>${command(address, recv)}</code></pre>
-<p>It has dealt with it, and ends its life, by the <code>receipt</code> in that reply:</p>
+<p>When it has processed the message, it frees it, with the <code>receipt</code> of that reply:</p>
 <pre><code>${command(address, free)}</code></pre>
 <ul>
-<li>409 <code>lease_lost</code>: the lease had ended. Somebody else has the message, or it is done: drop the result.</li>
+<li>409 <code>lease_lost</code>: the lease had ended. Somebody else has the message, or has freed it: discard the result.</li>
 <li>Outcome <code>unknown</code>, or no answer: it may have been done. Send the same FREE again until it is 200 or 409.</li>
-<li>MSG_GBYE_REQ gives back what all receivers of the address hold: it is no shutdown of one of them.</li>
+<li>MSG_GBYE_REQ returns the messages of all receivers of the address: it is not for the shutdown of one of them.</li>
 </ul>
-<p>Where the broker asks for a key, add <code>-H "Authorization: Bearer $KEY"</code>.</p>
+<p>If the broker requires a key, add <code>-H "Authorization: Bearer $KEY"</code>.</p>
 <h2>More</h2>
 <ul>
 <li><a href="reference">API reference</a>, where requests can be tried</li>

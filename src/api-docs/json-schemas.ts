@@ -1,17 +1,16 @@
-// The table of message types as JSON Schemas: of the requests from their Joi schemas, of the replies from their descriptions.
-import { DESCRIPTIONS, object } from './descriptions.js';
+// The table of message types as JSON Schemas: requests from their Joi schemas, replies from their descriptions.
+import { DESCRIPTIONS, FIELDS, object } from './descriptions.js';
 import type { Description, JsonSchema } from './descriptions.js';
-import { FIELDS } from '../messages/fields.js';
-import type { MessageType, RequestName } from '../messages/fields.js';
-import { MESSAGE_TYPES } from '../messages/index.js';
+import type { FieldName } from '../messages/fields.js';
+import type { MessageType, RequestName } from '../messages/message-type.js';
+import { MESSAGE_TYPES } from '../messages/table.js';
 
 export interface DescribedType {
   request: string;
-  /** Names of both schemas: a request's own, and its reply's. */
   reply: string;
   says: string;
   requestSchema: JsonSchema;
-  /** Undefined where there is never a 200. */
+  /** Undefined for a request that never succeeds. */
   replySchema: JsonSchema | undefined;
 }
 
@@ -35,7 +34,7 @@ const headOf = (reply: string): Record<string, JsonSchema> => ({
   msg_type: { const: reply },
 });
 
-/** As far as the standard's typings go, which Joi's own do not carry yet. */
+/** The part of Standard JSON Schema that is used here; Joi's own types do not have it yet. */
 interface StandardJsonSchema {
   '~standard': { jsonSchema: { input: (options: { target: 'draft-2020-12' }) => Record<string, unknown> } };
 }
@@ -50,7 +49,7 @@ function requestSchemaOf(
   const { properties, required, ...rest } = standard['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
   const described = Object.entries({ ...(properties as Record<string, object>), msg_type }).map(([name, of]) => [
     name,
-    { ...of, description: FIELDS[name as keyof typeof FIELDS] },
+    { ...of, description: FIELDS[name as FieldName] },
   ]);
   return {
     ...rest,

@@ -1,5 +1,6 @@
-// The paths of the OpenAPI document: what each answers, with every status.
+// The paths of the OpenAPI document: the replies of each, with every status.
 import { STATUS_CODES } from 'node:http';
+import { MAX_ADDRESS, MAX_QUEUES_AT_ONCE } from '../config/limits.js';
 import { REASONS } from '../errors.js';
 import type { Operation, Reason } from '../errors.js';
 import { object } from './descriptions.js';
@@ -23,12 +24,8 @@ function failures(operation: Operation, examples: readonly Example[] = []): Reco
       const of = reasons.filter((reason) => REASONS[reason].status === status);
       const error = { properties: { error: { properties: { reason: { enum: of } } }, code: { const: status } } };
       const shown = examples.filter(({ reply }) => reply.code === status);
-      const headers = {
-        ...(status === 405 && { Allow: ref('headers', 'Allow') }),
-        ...([429, 503].includes(status) && { 'Retry-After': ref('headers', 'Retry-After') }),
-        ...(status === 401 && { 'WWW-Authenticate': ref('headers', 'WWW-Authenticate') }),
-        'X-Request-Id': ref('headers', 'X-Request-Id'),
-      };
+      const names = new Set([...of.flatMap((reason) => REASONS[reason].header ?? []), 'X-Request-Id']);
+      const headers = Object.fromEntries([...names].map((name) => [name, ref('headers', name)]));
       const description = of.map((reason) => `\`${reason}\`: ${REASONS[reason].meaning}`).join('; ');
       const content = json({ allOf: [schema('Error'), error] }, shown.length > 0 ? replies(shown) : undefined);
       return [status, { description: `${STATUS_CODES[status] ?? ''}. ${description}`, headers, content }];
@@ -47,19 +44,21 @@ export function paths(maxBatch: number): object {
   ];
   const both = [first, last].flatMap((example) => example ?? []);
   const batch = { summary: 'A batch: two requests in one body', value: both.map(({ request }) => request) };
-  const mixed = { batch: { summary: 'One done, one not', value: both.map(({ reply }) => reply) } };
+  const mixed = { batch: { summary: 'One request done, one failed', value: both.map(({ reply }) => reply) } };
   return {
     '/': {
       post: {
         operationId: 'request',
         tags: ['messages'],
         summary: 'Send, receive, free, …',
-        description: `\`msg_type\` says which request it is. A batch has ${maxBatch} requests at most; each is answered as if it had come alone.`,
+        description:
+          `\`msg_type\` names the request. A batch has ${maxBatch} requests at most; ` +
+          'each is answered as if it had been sent alone.',
         parameters: [
           {
             name: 'traceparent',
             in: 'header',
-            description: 'of W3C Trace Context: travels with a SEND to its RECV; one that is not valid is ignored',
+            description: 'of W3C Trace Context: a SEND passes it on to its RECV; an invalid one is ignored',
             schema: { type: 'string' },
           },
         ],
@@ -77,7 +76,7 @@ export function paths(maxBatch: number): object {
         },
         responses: {
           200: {
-            description: 'Done; of a batch: all of it',
+            description: 'Done; for a batch: all requests are done',
             headers: { traceparent: ref('headers', 'traceparent'), 'X-Request-Id': ref('headers', 'X-Request-Id') },
             content: json(
               { anyOf: [schema('Reply'), schema('Replies')] },
@@ -85,7 +84,7 @@ export function paths(maxBatch: number): object {
             ),
           },
           207: {
-            description: 'A batch of which not all were done: each reply has its own code',
+            description: 'A batch in which some requests failed: each reply has its own code',
             headers: { 'Retry-After': ref('headers', 'Retry-After'), 'X-Request-Id': ref('headers', 'X-Request-Id') },
             content: json(schema('MixedReplies'), mixed),
           },
@@ -95,15 +94,15 @@ export function paths(maxBatch: number): object {
     },
     '/queues': { get: queueList() },
     '/queues/{address}': { get: oneQueue() },
-    '/livez': { get: probe('livez', 'Whether the worker lives') },
+    '/livez': { get: probe('livez', 'Whether the worker is alive') },
     '/readyz': {
       get: {
-        ...probe('readyz', 'Whether Redis answers, and the worker is not told to stop'),
+        ...probe('readyz', 'Whether Redis answers and the worker is not stopping'),
         parameters: [
           {
             name: 'exclude',
             in: 'query',
-            description: '`redis`: whether Redis answers does not matter',
+            description: '`redis`: do not check whether Redis answers',
             schema: { type: 'string', enum: ['redis'] },
           },
         ],
@@ -124,11 +123,16 @@ const DECIMAL: JsonSchema = { type: 'string', pattern: DECIMAL_PATTERN };
 const queueList = (): object => ({
   operationId: 'queues',
   tags: ['queues'],
-  summary: 'The queues by their addresses, a page at a time',
+  summary: 'The queues in the order of their addresses, a page at a time',
   parameters: [
-    parameter('prefix', 'only addresses whose digits begin so', DECIMAL),
-    parameter('limit', 'queues in one page', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
-    parameter('cursor', 'of the page before', DECIMAL),
+    parameter('prefix', 'only addresses that begin with these digits', DECIMAL),
+    parameter('limit', 'queues in one page', {
+      type: 'integer',
+      minimum: 1,
+      maximum: MAX_QUEUES_AT_ONCE,
+      default: 100,
+    }),
+    parameter('cursor', 'that the page before returned', DECIMAL),
   ],
   responses: {
     200: {
@@ -138,7 +142,7 @@ const queueList = (): object => ({
           code: { const: 200 },
           status: { const: 'OK' },
           queues: { type: 'array', items: schema('Queue') },
-          cursor: { type: ['string', 'null'], description: 'where the next page begins; null: this is the last' },
+          cursor: { type: ['string', 'null'], description: 'where the next page begins; null: this is the last page' },
         }),
       ),
     },
@@ -155,13 +159,13 @@ const oneQueue = (): object => ({
       name: 'address',
       in: 'path',
       required: true,
-      schema: { type: 'integer', minimum: 0, maximum: 0xffff_ffff },
+      schema: { type: 'integer', minimum: 0, maximum: MAX_ADDRESS },
       example: 100,
     },
   ],
   responses: {
     200: {
-      description: 'The queue; zeros where the address has none',
+      description: 'The queue; all zeros if the address has none',
       content: json(object({ code: { const: 200 }, status: { const: 'OK' }, queue: schema('Queue') })),
     },
     ...failures('queues'),

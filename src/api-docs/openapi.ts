@@ -1,4 +1,4 @@
-// The OpenAPI 3.1 document of what aizumi answers, made from the table of message types and the table of errors.
+// The OpenAPI 3.1 document of aizumi's API, made from the table of message types and the table of errors.
 import { REASONS } from '../errors.js';
 import { QUEUE, object } from './descriptions.js';
 import type { JsonSchema } from './descriptions.js';
@@ -9,7 +9,7 @@ import { paths, schema } from './openapi-paths.js';
 export interface DocumentOptions {
   version: string;
   maxBatch: number;
-  /** What HELO may set at most. */
+  /** The highest values that HELO may set. */
   ceilings: readonly Ceiling[];
 }
 
@@ -22,18 +22,18 @@ export function openApiDocument({ version, maxBatch, ceilings }: DocumentOptions
       version,
       summary: 'A message broker that any HTTP client can use',
       description:
-        'Every request is one JSON object, POSTed to `/`: `msg_type` says which. A sender SENDs to a receiver’s address, the ' +
+        'Every request is one JSON object, POSTed to `/`: `msg_type` names it. A sender SENDs to a receiver’s address, the ' +
         'receiver RECVs the message and, when it has dealt with it, FREEs it. A body may also be an array of requests; ' +
         'the reply is then an array of replies.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
-    // as the broker is set up: with keys each request needs one
+    // with and without: whether credentials are needed depends on the broker's settings
     security: [{}, { bearer: [] }],
     tags: [
       { name: 'messages', description: 'Requests of senders and receivers' },
-      { name: 'queues', description: 'How the queues are' },
-      { name: 'probes', description: 'For orchestrators' },
+      { name: 'queues', description: 'The state of the queues' },
+      { name: 'probes', description: 'For orchestrators and load balancers' },
     ],
     paths: paths(maxBatch),
     components: {
@@ -41,15 +41,18 @@ export function openApiDocument({ version, maxBatch, ceilings }: DocumentOptions
       headers: {
         'Retry-After': { description: 'when to try again, s', schema: { type: 'integer', minimum: 1 } },
         'X-Request-Id': {
-          description: "names the request in aizumi's log: the client's own name for it, if it sent one",
+          description: "the request's id in aizumi's log; the client's own if it sent one",
           schema: { type: 'string' },
         },
         'WWW-Authenticate': { description: 'Bearer', schema: { type: 'string' } },
         Allow: { description: 'the methods that the path has', schema: { type: 'string' } },
-        traceparent: { description: 'of a RECV’s one message, where its sender had one', schema: { type: 'string' } },
+        traceparent: {
+          description: 'that of the message, in the reply to a RECV of one message that was sent with one',
+          schema: { type: 'string' },
+        },
       },
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'A key or a token, where the broker asks for one' },
+        bearer: { type: 'http', scheme: 'bearer', description: 'A key or a token, if the broker requires one' },
       },
     },
   };
@@ -61,7 +64,7 @@ function schemas(maxBatch: number, ceilings: readonly Ceiling[]): Record<string,
   const replyNames = replies.map(([name]) => name);
   const many = (name: string): JsonSchema => ({ type: 'array', minItems: 1, maxItems: maxBatch, items: schema(name) });
   return {
-    // no discriminator: its values are names, and msg_type may be a number
+    // without a discriminator, whose values must be names: msg_type may be a number
     Request: { oneOf: types.map(({ request }) => schema(request)) },
     Batch: many('Request'),
     Reply: {
@@ -103,11 +106,14 @@ function errorSchema(): JsonSchema {
   const fields = object({
     code: { type: 'integer', enum: [...new Set(Object.values(REASONS).map(({ status }) => status))].sort() },
     status: { type: 'string' },
-    'msg_type?': { type: 'string', description: 'the reply that the request would have had, where that can be told' },
+    'msg_type?': {
+      type: 'string',
+      description: 'the reply that the request would have received, if its type is known',
+    },
     error: object({
       reason: { type: 'string', enum: Object.keys(REASONS), description: reasons.join('\n') },
       message: { type: 'string', description: 'what to do' },
-      'outcome?': { enum: ['not_done', 'unknown'], description: 'unknown: it may have been done all the same' },
+      'outcome?': { enum: ['not_done', 'unknown'], description: 'unknown: it may have been done nevertheless' },
       details: {
         type: 'array',
         description: 'every fault of the request',

@@ -1,13 +1,13 @@
-// GET /openapi.json and GET /reference: the document, and swagger-ui's page for it. Nothing comes from elsewhere.
+// GET /openapi.json and GET /reference: the document, and Swagger UI's page for it. Nothing is loaded from other hosts.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type Router from '@koa/router';
 import { openApiDocument } from './openapi.js';
 import type { DocumentOptions } from './openapi.js';
-import { answerPrepared, policy, prepare } from '../http/prepared.js';
-import type { Prepared } from '../http/prepared.js';
+import { answerPrepared, policy, prepare } from './prepared.js';
+import type { Prepared } from './prepared.js';
 
-/** Swagger UI's style sheet has images as data: URLs; it needs nothing that is unsafe. */
+/** Swagger UI's style sheet has images in data: URLs; it needs no source that is unsafe. */
 const POLICY = policy({
   'script-src': "'self'",
   'style-src': "'self'",
@@ -15,7 +15,7 @@ const POLICY = policy({
   'connect-src': "'self'",
 });
 
-/** Paths are relative: a proxy may serve aizumi under a path of its own. */
+/** Paths are relative, so that a proxy may serve aizumi under any path. */
 const PAGE = `<!doctype html>
 <html lang="en">
 <head>
@@ -28,7 +28,9 @@ const PAGE = `<!doctype html>
 <link rel="stylesheet" href="reference/page.css">
 </head>
 <body>
-<main id="reference"><noscript>This page needs JavaScript. The same is in <a href="openapi.json">openapi.json</a>.</noscript></main>
+<main id="reference">
+<noscript>This page needs JavaScript. The same is in <a href="openapi.json">openapi.json</a>.</noscript>
+</main>
 <script src="reference/swagger-ui-bundle.js"></script>
 <script src="reference/page.js"></script>
 </body>
@@ -51,7 +53,7 @@ const LIBRARY = ['swagger-ui.css', 'swagger-ui-bundle.js'];
 export function addReference(router: Router, options: DocumentOptions): void {
   const document = once(() => prepare('application/json', JSON.stringify(openApiDocument(options))));
   router.get('/openapi.json', async (ctx) => {
-    // a document that tools elsewhere may read, and no secret
+    // the document is not secret, and tools on other origins may read it
     answerPrepared(ctx, await document(), { 'Access-Control-Allow-Origin': '*' });
   });
   const page = prepare('text/html', PAGE);
@@ -79,7 +81,7 @@ export function addReference(router: Router, options: DocumentOptions): void {
 
 const typeOf = (name: string): string => (name.endsWith('.css') ? 'text/css' : 'text/javascript');
 
-/** Makes it when it is asked for first: most workers never are. */
+/** @returns a function that calls `make` at its first call: most workers never need it */
 function once(make: () => Prepared | Promise<Prepared>): () => Promise<Prepared> {
   let made: Promise<Prepared> | undefined;
   return () => (made ??= Promise.resolve(make()));

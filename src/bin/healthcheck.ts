@@ -1,4 +1,4 @@
-// A program for containers: `node dist/bin/healthcheck.js [livez|readyz]` ends with 0 if the aizumi beside it says so.
+// A program for containers: `node dist/bin/healthcheck.js [livez|readyz]` exits with 0 if the aizumi on this machine replies 200.
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
 
@@ -15,7 +15,7 @@ const options = {
   port: probePort || port || 8080,
   path: `/${process.argv[2] ?? 'livez'}`,
   timeout: TIMEOUT_MS,
-  // its certificate is for the name that clients know it by
+  // the certificate is for the name that clients use, not for 127.0.0.1
   rejectUnauthorized: false,
 };
 (isSecure ? getSecure : getPlain)(options, ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1))

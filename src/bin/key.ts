@@ -1,4 +1,4 @@
-// API keys, made, listed and taken back: npm run key -- --name billing --send 100; in the image: node dist/bin/key.js.
+// Creates, lists and revokes API keys: npm run key -- --name billing --send 100; in the image: node dist/bin/key.js.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { digestOf, newKey } from '../access/api-key.js';
@@ -29,7 +29,7 @@ The key is printed on standard output, once: it is kept nowhere. What belongs in
 list, show and revoke take the file that AIZUMI_API_KEYS_FILE names, unless --file names another. A key that is revoked is refused
 within two seconds. Of several keys of one name, show has each one's ID; --all revokes them all.`;
 
-/** Prints a key, and puts into the file what that is to say of it. */
+/** Prints a new key, and adds its entry to the file. */
 function make(args: string[]): void {
   const list = { type: 'string', multiple: true } as const;
   const options = { name: { type: 'string' }, expires: { type: 'string' }, file: { type: 'string' } } as const;
@@ -39,14 +39,14 @@ function make(args: string[]): void {
   });
   const { name = '', expires, file } = values;
   if (!values.send && !values.receive && !values.look && !values.administer)
-    throw new AccessError('give --send, --receive, --look or --administer: a key without them is good for nothing');
+    throw new AccessError('give --send, --receive, --look or --administer: a key without them permits nothing');
   const grants = ACTIONS.flatMap((action) => {
     const given = values[action];
     return given ? [[action, given.join(',').split(',').map(asWritten)]] : [];
   });
   const key = newKey();
   const entry = { name, sha256: digestOf(key), ...Object.fromEntries(grants), ...(expires && { expires }) } as Entry;
-  const text = entryText(entry); // says what is wrong before anything is touched
+  const text = entryText(entry); // throws if something is wrong, before anything is written
   if (file === undefined) console.error(`To be added to AIZUMI_API_KEYS_FILE:\n\n${text}`);
   else addEntry(file, entry);
   console.log(key);
@@ -134,7 +134,7 @@ try {
   else if (command) command(rest);
   else make([first, ...rest]);
 } catch (error) {
-  // the arguments' faults are the person's, and so is a file that cannot be read or written: no stack
+  // wrong arguments, or a file that cannot be read or written: no stack trace
   console.error((error as Error).message);
   process.exitCode = 1;
 }

@@ -17,7 +17,7 @@ import { listenForSignals } from './signals.js';
 import { fromSupervisor, superviseWorkers } from '../supervisor.js';
 import { VERSION, startWorker } from '../worker.js';
 
-/** sysexits.h: a configuration error; supervisors need not try again. */
+/** sysexits.h: a configuration error, after which supervisors need not restart the process. */
 const EX_CONFIG = 78;
 interface Stoppable {
   stop(): Promise<void>;
@@ -52,7 +52,7 @@ async function runBroker(config: Config, log: Logger): Promise<Stoppable> {
   }
 }
 
-/** With their metrics, if those are wanted. */
+/** Starts the workers, and the metrics server if it is configured. */
 async function startWorkers(
   config: Config,
   startedAtMs: number,
@@ -86,7 +86,7 @@ async function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> 
   return worker;
 }
 
-/** The settings as they are in force; of URLs only what is no secret, as a query may be. */
+/** The settings in force, for the log; of URLs without the parts that may be secret, such as a query. */
 function effective(config: Config): Partial<Config> {
   const { redisUrl, jwtJwksUrl } = config;
   return {
@@ -97,15 +97,15 @@ function effective(config: Config): Partial<Config> {
 }
 
 /**
- * SIGUSR2 changes the log's level, every other signal stops the broker. One that comes during the start is obeyed when the start has
- * ended, either way: nothing is left half-started.
+ * SIGUSR2 changes the log level, every other signal stops the broker. A signal during the start takes effect when the start has
+ * succeeded or failed, so that nothing is left half started.
  */
-function obeySignals(starting: Promise<Stoppable>, log: Logger): { asked: boolean } {
+function handleSignals(starting: Promise<Stoppable>, log: Logger): { asked: boolean } {
   const switchLevel = levelSwitch(log);
   const state = { asked: false };
   const stop = async (signal: string): Promise<void> => {
-    if (cluster.isPrimary) log.info({ signal }, 'aizumi stops: it finishes what is under way');
-    const running = await starting.catch(() => undefined); // main() tells of it, or the same signal was its cause
+    if (cluster.isPrimary) log.info({ signal }, 'aizumi stops: it finishes the requests under way');
+    const running = await starting.catch(() => undefined); // main() logs the error, unless this signal caused it
     await running?.stop();
     process.exit(0);
   };
@@ -124,10 +124,10 @@ function obeySignals(starting: Promise<Stoppable>, log: Logger): { asked: boolea
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog(config.logLevel);
-  // before there is anything to stop
+  // checked before anything is started that would have to be stopped
   if (cluster.isPrimary) await tryGate(config, log);
   const starting = cluster.isPrimary ? runBroker(config, log) : runForkedWorker(config, log);
-  const stop = obeySignals(starting, log);
+  const stop = handleSignals(starting, log);
   try {
     await starting;
   } catch (error) {
@@ -138,7 +138,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const isOfSettings = error instanceof ConfigError || error instanceof AccessError;
-  console.error(isOfSettings ? `aizumi cannot start:\n${error.message}` : error);
-  process.exit(isOfSettings ? EX_CONFIG : 1);
+  const isConfiguration = error instanceof ConfigError || error instanceof AccessError;
+  console.error(isConfiguration ? `aizumi cannot start:\n${error.message}` : error);
+  process.exit(isConfiguration ? EX_CONFIG : 1);
 });

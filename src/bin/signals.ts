@@ -1,11 +1,11 @@
-// What signals ask for, heard from the first instant: a process without handlers ends at SIGHUP and SIGUSR2, and the first process of a
-// container does not hear SIGTERM.
+// Signals, handled from the process's first moment: without handlers, SIGHUP and SIGUSR2 would end the process, and process 1
+// of a container would ignore SIGTERM.
 import cluster from 'node:cluster';
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const;
 export type Signal = (typeof SIGNALS)[number];
 
-/** How often a broker that npm runs checks whether npm is still there. */
+/** How often a broker that npm started checks whether npm still runs. */
 const PARENT_MS = 250;
 
 const early: Signal[] = [];
@@ -14,8 +14,8 @@ for (const signal of SIGNALS) process.on(signal, () => listener(signal));
 if (cluster.isPrimary && process.env.npm_lifecycle_event === 'start') endWithParent();
 
 /**
- * npm forwards SIGTERM and SIGINT (since npm 10), but not SIGHUP, and nobody can forward SIGKILL: the broker of `npm start` stops
- * when npm has gone, as for SIGHUP. Elsewhere a parent may go as it likes: `node dist/index.js &` outlives its shell.
+ * npm forwards SIGTERM and SIGINT (since npm 10), but not SIGHUP, and SIGKILL cannot be forwarded: the broker of `npm start`
+ * stops when npm has ended, as for SIGHUP. Without npm the parent may end: `node dist/index.js &` outlives its shell.
  */
 function endWithParent(): void {
   const parent = process.ppid;
@@ -26,7 +26,7 @@ function endWithParent(): void {
   }, PARENT_MS).unref();
 }
 
-/** From now on `to` is told of every signal; at once of those that came before. */
+/** Calls `to` for every signal from now on, and at once for those that arrived before. */
 export function listenForSignals(to: (signal: Signal) => void): void {
   listener = to;
   early.splice(0).forEach(to);

@@ -1,4 +1,4 @@
-// Before a request's body is read: whether there is room for it, who asks, and whether that client has asked too often.
+// Before a request's body is read: whether the worker is overloaded, who the client is, and whether it is over its rate.
 import type { IncomingMessage } from 'node:http';
 import type { Admission } from '../access/credentials.js';
 import type { Gate } from '../access/gate.js';
@@ -17,7 +17,7 @@ export function createAdmit(gate: Gate, limits: Limits | undefined): Admit {
       limits.count(nameOf(access, req.socket));
       return access;
     };
-    // guesses count for the machine that makes them
+    // failed attempts to guess a key count for the machine that they come from
     const refused = (error: unknown): never => {
       limits.count(clientOf(req.socket));
       throw error;

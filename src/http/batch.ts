@@ -1,9 +1,10 @@
-// The replies to a batch → one reply: each as it would have come alone, and a status that tells whether all are 200.
+// The replies to a batch → one reply: each as it would have been alone, and a status that shows whether all of them are 200.
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
+import { toBrokerError } from '../errors.js';
 import type { BrokerError } from '../errors.js';
 import type { Observer } from '../observe/observer.js';
-import { errorBody, failureHeaders, failureOf } from './failure.js';
+import { errorBody, failureHeaders } from './failure.js';
 
 const MULTI_STATUS = 207;
 
@@ -14,7 +15,7 @@ export interface BatchReply {
   headers: Record<string, string | number>;
 }
 
-/** A JSON array of the answers, in their order. */
+/** @returns a JSON array of the replies, in the order of the requests */
 export function together(
   answers: readonly PromiseSettledResult<string>[],
   req: IncomingMessage,
@@ -24,7 +25,7 @@ export function together(
   const failures: BrokerError[] = [];
   const texts = answers.map((answer) => {
     if (answer.status === 'fulfilled') return answer.value;
-    const failure = failureOf(answer.reason);
+    const failure = toBrokerError(answer.reason);
     failures.push(failure);
     if (failure.msgType === undefined) observer?.refused(failure.reason);
     return errorBody(failure);

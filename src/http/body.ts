@@ -1,20 +1,18 @@
 // The first step of a request: bytes on the wire → text.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import { BODY_COPIES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import type { Account } from './limits/memory.js';
 
-/** The client went away before its request was complete: there is nobody to answer. */
+/** The client disconnected before its request was complete: nobody would read a reply. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
-/** What a byte of a body takes until the request is answered: its text, the command to Redis, and that command's bytes. */
-export const BODY_COPIES = 3;
-
 /**
- * Reads a request's body, giving up as soon as it is over `maxBytes`; what still comes is discarded by Node.
- * @param account what the body takes is counted there until the caller gives {@link memoryOf} back, and not if this throws
+ * Reads a request's body and stops as soon as it is over `maxBytes`; Node discards the rest.
+ * @param account the body's memory is taken from it; the caller gives {@link memoryOf} back, except when this throws
  * @throws BrokerError too_large, unsupported_media_type, invalid_json (not UTF-8), overloaded; ClientGone
  */
 export async function readBody(req: IncomingMessage, maxBytes: number, account: Account): Promise<string> {
@@ -26,18 +24,19 @@ export async function readBody(req: IncomingMessage, maxBytes: number, account: 
   throw new BrokerError('invalid_json', 'the body is not valid UTF-8');
 }
 
-/** What a text that was read here takes, bytes. */
+/** @returns how many bytes of the account a text that was read here takes */
 export const memoryOf = (text: string): number => Buffer.byteLength(text) * BODY_COPIES;
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i;
 
-/** @returns how many bytes are announced, if that is told */
+/** @returns the Content-Length; 0 without one */
 function checkHeaders({ headers }: IncomingMessage, maxBytes: number): number {
   const type = headers['content-type'];
   if (type !== 'application/json' && !JSON_TYPE.test(type ?? ''))
     throw new BrokerError(
       'unsupported_media_type',
-      `send Content-Type: application/json (with curl: --json), ${type === undefined ? 'the request has none' : `not ${JSON.stringify(type)}`}`,
+      'send Content-Type: application/json (with curl: --json), ' +
+        (type === undefined ? 'the request has none' : `not ${JSON.stringify(type)}`),
     );
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity')
@@ -49,10 +48,10 @@ function checkHeaders({ headers }: IncomingMessage, maxBytes: number): number {
 
 function collect(req: IncomingMessage, announced: number, maxBytes: number, account: Account): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // most bodies come in one piece; one in very many is not kept in pieces, each of which takes 200 bytes
+    // most bodies arrive in one chunk; many small chunks are joined, because each would take 200 bytes more
     let bytes: Buffer = NOTHING;
     let size = 0;
-    // a connection remembers its latest request: with a listener left on it, it would remember the body
+    // Node keeps a connection's latest request: a listener that is left on it would keep the body in memory
     const forget = (): void => void req.off('data', onData).off('end', onEnd).off('error', onError);
     const giveUp = (error: Error): void => {
       forget();
@@ -81,7 +80,7 @@ function collect(req: IncomingMessage, announced: number, maxBytes: number, acco
 
 const NOTHING = Buffer.alloc(0);
 
-/** @returns a buffer that begins with `size` bytes of `bytes` and then has `chunk`, larger than that so that the next may fit */
+/** @returns a buffer of `size` bytes of `bytes` and then `chunk`, with room for the chunks that follow */
 function append(bytes: Buffer, size: number, chunk: Buffer, announced: number): Buffer {
   const needed = size + chunk.length;
   let target = bytes;

@@ -1,9 +1,10 @@
-// Who sent a request, as long as it is not answered: whether there is still somebody to answer, and what that one may do.
+// The client of a request until it is answered: whether it is still connected, what it may do, and what its reply may take.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Access } from '../access/permissions.js';
-import type { Client, Deed } from '../messages/fields.js';
+import { BATCH_ELEMENT_BYTES, WAITING_RECV_BYTES } from '../config/limits.js';
+import type { Client, Deed } from '../messages/message-type.js';
 import { auditDone } from './audit.js';
 import { ClientGone } from './body.js';
 import { Connection, isWithheld } from './server/connection.js';
@@ -14,7 +15,7 @@ import type { ReplyLimits } from './limits/reply-room.js';
 import type { Undos } from './undos.js';
 import type { Waits } from './limits/waits.js';
 
-/** What a client may take of its worker. */
+/** What a client may use of its worker. */
 export interface ClientLimits extends ReplyLimits {
   readonly waits: Waits;
   readonly turns: LoopTurns;
@@ -24,18 +25,14 @@ export interface ClientLimits extends ReplyLimits {
   readonly countBatch?: ((who: string, size: number) => void) | undefined;
 }
 
-/** What an element of a batch takes beside its text until all are answered, and a RECV that waits, bytes (docs/limits.md). */
-const ELEMENT_BYTES = 2_048;
-const WAIT_BYTES = 1_024;
-
 export class HttpClient implements Client {
   #leaves: (() => void)[] = [];
   #undos: (() => Promise<void>)[] = [];
   traceparent: string | undefined;
-  /** For the audit log; undefined: none is written. */
+  /** For the audit log; undefined: there is none. */
   log: Logger | undefined;
   res: ServerResponse | undefined;
-  /** Of the reply, beyond the usual; undefined: none. */
+  /** The reply's headers beyond the usual ones; undefined: there are none. */
   headers: Record<string, string> | undefined;
   readonly room: ReplyRoom;
   readonly count: Client['count'];
@@ -53,28 +50,28 @@ export class HttpClient implements Client {
 
   async turn(isBegun = false): Promise<void> {
     await this.limits.turns.take(this.who, isBegun);
-    if (this.socket.destroyed && !isBegun) throw new ClientGone('it has left before its turn');
+    if (this.socket.destroyed && !isBegun) throw new ClientGone('the client disconnected before its turn');
   }
 
   startBatch(size: number): void {
-    this.account.take('requests', size * ELEMENT_BYTES);
+    this.account.take('requests', size * BATCH_ELEMENT_BYTES);
     this.#elements = size;
     this.limits.countBatch?.(this.who, size);
     this.room.share();
   }
 
   startWait(): void {
-    this.account.check(WAIT_BYTES);
+    this.account.check(WAITING_RECV_BYTES);
     this.limits.waits.begin(Connection.of(this.socket), this.who);
-    this.account.force('waits', WAIT_BYTES);
+    this.account.force('waits', WAITING_RECV_BYTES);
   }
 
   endWait(): void {
     this.limits.waits.end(Connection.of(this.socket), this.who);
-    this.account.give('waits', WAIT_BYTES);
+    this.account.give('waits', WAITING_RECV_BYTES);
   }
 
-  /** Nobody would read the reply, as far as it is known; a reply with nothing to undo is written where somebody might. */
+  /** Whether nobody will read the reply. In doubt the reply is written, unless something would have to be undone. */
   get isGone(): boolean {
     const mayBeLeft = this.#leaves.length > 0 || this.#undos.length > 0;
     return !this.socket.writable || (mayBeLeft && Connection.isLeft(this.socket));
@@ -106,12 +103,12 @@ export class HttpClient implements Client {
   }
 
   /**
-   * To be called as soon as the reply was written to `res`. The client has been told once something of the reply was handed to
-   * the socket, whether it reads it or not; otherwise what was done for it alone is undone when that is known.
+   * To be called as soon as the reply was written to `res`. From the moment the socket was given any byte of it, the client may
+   * have read it, and nothing is undone. If the connection ends before that, what was done for the client alone is undone.
    */
   answered(res: ServerResponse, undos: Undos): void {
     if (this.#undos.length === 0) return;
-    // the system has refused the reply's first byte: the client was gone, and that was not known yet
+    // the operating system refused the reply's first byte: the client had disconnected without this worker knowing
     if (this.socket.errored !== null || !res.writableEnded) this.undo(undos);
     else if (isWithheld(res)) {
       const handed = Connection.of(this.socket).wasHanded(res);
@@ -119,7 +116,7 @@ export class HttpClient implements Client {
     }
   }
 
-  /** The client is not told. */
+  /** Undoes what was done for this client alone: it gets no reply that says so. */
   undo(undos: Undos): void {
     if (this.#undos.length > 0) undos.add(this.#undoAll());
   }
@@ -129,10 +126,10 @@ export class HttpClient implements Client {
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** The reply was handed to its connection, which may bring another request. */
+  /** To be called when the reply was written: the connection may have another request. */
   release(): void {
     if (this.#leaves.length > 0) Connection.of(this.socket).offLeave(this.#left);
-    if (this.#elements > 0) this.account.give('requests', this.#elements * ELEMENT_BYTES);
+    if (this.#elements > 0) this.account.give('requests', this.#elements * BATCH_ELEMENT_BYTES);
     this.room.release();
   }
 

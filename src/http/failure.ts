@@ -1,16 +1,16 @@
-// Any throw → a reply.
+// Any error that is thrown → a reply with a log line, in one shape.
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import type { Logger } from 'pino';
-import { BrokerError, REASONS } from '../errors.js';
-import type { Reason } from '../errors.js';
+import { REASONS, toBrokerError } from '../errors.js';
+import type { BrokerError, Reason } from '../errors.js';
 import { auditRefused } from './audit.js';
 import { ClientGone } from './body.js';
-import { JSON_TYPE, reply } from './reply.js';
+import { rawReply, reply, writeReply } from './reply.js';
 import { requestIdOf } from './request-id.js';
 
-/** The one shape of every error: JSON text. */
+/** @returns the JSON text of an error, which has the same shape everywhere */
 export function errorBody({ reason, message, details, outcome, msgType }: BrokerError): string {
   const code = REASONS[reason].status;
   return JSON.stringify({
@@ -21,43 +21,37 @@ export function errorBody({ reason, message, details, outcome, msgType }: Broker
   });
 }
 
-/** Answers a request that failed. @returns with what; undefined: there was nobody left to answer */
+/** Replies to a request that failed. @returns the failure; undefined: the client had disconnected */
 export function fail(ctx: Context, error: unknown, log: Logger): BrokerError | undefined {
   if (error instanceof ClientGone) {
     ctx.respond = false;
     return undefined;
   }
-  const failure = failureOf(error);
+  const failure = toBrokerError(error);
   reply(ctx, REASONS[failure.reason].status, errorBody(failure), failureHeaders([failure], ctx.req, log));
   return failure;
 }
 
-/** Answers, beside Koa, a request that was refused before anything looked at it; its connection is closed. */
-export function refuse(req: IncomingMessage, res: ServerResponse, failure: BrokerError): void {
-  const body = errorBody(failure);
+/** Replies to a request that is refused before Koa handles it; its connection is closed. */
+export function refuse(res: ServerResponse, failure: BrokerError): void {
   res.shouldKeepAlive = false;
-  res
-    .writeHead(REASONS[failure.reason].status, {
-      'Content-Type': JSON_TYPE,
-      'Content-Length': Buffer.byteLength(body),
-      ...(failure.retryAfterS && { 'Retry-After': failure.retryAfterS }),
-      'X-Request-Id': requestIdOf(req),
-    })
-    .end(body);
+  writeReply(res, REASONS[failure.reason].status, errorBody(failure), {
+    ...(failure.retryAfterS && { 'Retry-After': failure.retryAfterS }),
+    'X-Request-Id': requestIdOf(res.req),
+  });
 }
 
-/** What the client is told of whatever was thrown. */
-export const failureOf = (error: unknown): BrokerError =>
-  error instanceof BrokerError
-    ? error
-    : new BrokerError('internal', 'the broker failed; its log says more', { cause: error });
+/** @returns the whole reply, for a bare socket: what was sent on it is not a request that Node could parse */
+export const rawRefusal = (failure: BrokerError): string =>
+  rawReply(REASONS[failure.reason].status, errorBody(failure));
 
-/** `overloaded` is logged when it begins and ends (http/pressure). */
+/** Reasons with a status of 500 or more that are not logged for each request; http/limits logs when `overloaded` begins. */
 const NOT_LOGGED = new Set<Reason>(['not_supported', 'overloaded']);
 
 /**
- * The headers of a reply with these failures in it. They are logged under the id that the client gets too, those that are the
- * client's own doing only where everything is; of several in the same words one.
+ * Logs the failures in a reply, with the request id that the reply has, too. Client errors are logged at debug level only;
+ * identical messages in a batch are logged once.
+ * @returns the reply's headers
  */
 export function failureHeaders(
   failures: BrokerError[],
@@ -68,7 +62,8 @@ export function failureHeaders(
   if (failures.length === 0) return headers;
   const waits = failures.flatMap(({ retryAfterS }) => retryAfterS ?? []);
   if (waits.length > 0) headers['Retry-After'] = Math.max(...waits);
-  if (failures.some(({ reason }) => reason === 'unauthenticated')) headers['WWW-Authenticate'] = 'Bearer';
+  if (failures.some(({ reason }) => REASONS[reason].header === 'WWW-Authenticate'))
+    headers['WWW-Authenticate'] = 'Bearer';
   const requestId = requestIdOf(req);
   headers['X-Request-Id'] = requestId;
   const logged = new Set<string>();
@@ -76,15 +71,15 @@ export function failureHeaders(
     auditRefused(log, req, requestId, failure);
     const code = REASONS[failure.reason].status;
     if (code < 500 || NOT_LOGGED.has(failure.reason)) {
-      // its message may repeat the request's own words
-      log.debug({ requestId, code, reason: failure.reason, msgType: failure.msgType }, 'a request was refused');
+      // without the message, which may repeat parts of the request
+      log.debug({ requestId, code, reason: failure.reason, msgType: failure.msgType }, 'request refused');
       continue;
     }
     if (logged.has(failure.message)) continue;
     logged.add(failure.message);
     const { reason, msgType, cause } = failure;
     const about = { requestId, code, reason, msgType };
-    // an outage has its reasons elsewhere: where in the code it was noticed helps nobody
+    // no stack trace of an outage: its cause is outside this code
     if (code === 500) log.error({ ...about, error: cause ?? failure }, failure.message);
     else log.warn({ ...about, cause: cause instanceof Error ? cause.message : undefined }, failure.message);
   }

@@ -2,19 +2,20 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import type { Access } from '../access/permissions.js';
-import type { Broker } from '../messages/fields.js';
+import { REPORTED_QUEUE_BYTES } from '../config/limits.js';
+import type { Broker } from '../messages/message-type.js';
 import { listQueues, showQueue } from '../messages/queues.js';
-import type { Looker } from '../messages/queues.js';
+import type { QueuesClient } from '../messages/queues.js';
 import type { Admit } from './admission.js';
 import { nameOf } from './limits/limits.js';
 import type { Memory } from './limits/memory.js';
 import { reply } from './reply.js';
 
-/** What each queue that a request is told of takes until it is answered. */
-const QUEUE_BYTES = 3_072;
-
 export function addQueues(router: Router, broker: Broker, admit: Admit, memory: Memory): void {
-  const answer = async (ctx: Context, tell: (access: Access, looker: Looker) => Promise<string>): Promise<void> => {
+  const answer = async (
+    ctx: Context,
+    read: (access: Access, client: QueuesClient) => Promise<string>,
+  ): Promise<void> => {
     const access = await admit(ctx.req);
     const { socket } = ctx.req;
     const account = memory.of(nameOf(access, socket));
@@ -24,21 +25,21 @@ export function addQueues(router: Router, broker: Broker, admit: Admit, memory: 
       account.take('replies', more);
       bytes += more;
     };
-    const looker: Looker = {
+    const client: QueuesClient = {
       who: account.who,
       get hasLeft() {
         return socket.destroyed;
       },
-      expect: (queues) => take(queues * QUEUE_BYTES),
+      expect: (queues) => take(queues * REPORTED_QUEUE_BYTES),
     };
     try {
-      reply(ctx, 200, await tell(access, looker));
+      reply(ctx, 200, await read(access, client));
     } finally {
       account.give('replies', bytes);
     }
   };
-  router.get('/queues', (ctx) => answer(ctx, (access, looker) => listQueues({ ...ctx.query }, broker, access, looker)));
+  router.get('/queues', (ctx) => answer(ctx, (access, client) => listQueues({ ...ctx.query }, broker, access, client)));
   router.get('/queues/:address', (ctx) =>
-    answer(ctx, (access, looker) => showQueue(ctx.params.address ?? '', broker, access, looker)),
+    answer(ctx, (access, client) => showQueue(ctx.params.address ?? '', broker, access, client)),
   );
 }

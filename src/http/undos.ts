@@ -1,4 +1,4 @@
-// What was done for replies that could not be written is undone beside the requests; a worker that stops waits for it.
+// Undoes in the background what was done for replies that could not be written; a worker that stops waits for it.
 import type { Logger } from 'pino';
 
 export class Undos {
@@ -6,7 +6,7 @@ export class Undos {
 
   constructor(private readonly log: Logger) {}
 
-  /** @param undoing one that may fail is logged, and no more is done about it */
+  /** @param undoing its failure is logged, and has no other consequence */
   add(undoing: Promise<unknown>): void {
     const settled: Promise<void> = undoing
       .then(
@@ -21,7 +21,7 @@ export class Undos {
     this.#underWay.add(settled);
   }
 
-  /** Resolves when nothing is under way. Replies that wait for their turn count: their connections must be closed before. */
+  /** Resolves when nothing is under way. To be called when all connections are closed: until then more may be added. */
   async settled(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }

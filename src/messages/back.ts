@@ -1,9 +1,10 @@
-// MSG_BACK_REQ: the receiver saddr gives back the message id, to be delivered again now or later.
+// MSG_BACK_REQ: the receiver saddr returns the message id to its queue, to be redelivered now or later.
 import Joi from 'joi';
 import { back as giveBack } from '../queue/back.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';
-import { delayMs, messageId, notDelivered, plainReply, receipt, requestSchema } from './fields.js';
-import type { Broker, Held, MessageType } from './fields.js';
+import { delayMs, messageId, receipt, requestSchema } from './fields.js';
+import type { Broker, Held, MessageType } from './message-type.js';
+import { notDelivered, plainReply } from './reply-text.js';
 
 type Request = Held & { delay_ms?: number; count?: boolean };
 

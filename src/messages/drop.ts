@@ -1,9 +1,12 @@
 // MSG_DROP_REQ: the receiver saddr deletes messages of its queue.
 import Joi from 'joi';
+import { MAX_MESSAGES_AT_ONCE } from '../config/limits.js';
 import { drop as remove, purge } from '../queue/drop.js';
 import type { Droppable } from '../queue/drop.js';
-import { MOST_AT_ONCE, audited, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { messageIds, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 type Request = Addressed & { state: Droppable; ids?: number[] };
 
@@ -18,7 +21,7 @@ export const drop = {
   async handle({ saddr, state, ids }: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
     const deed = { request: 'MSG_DROP_REQ', address: saddr } as const;
     if (ids !== undefined) {
-      const count = await audited(client, deed, () => remove(queues, saddr, state, ids, MOST_AT_ONCE, client));
+      const count = await audited(client, deed, () => remove(queues, saddr, state, ids, MAX_MESSAGES_AT_ONCE, client));
       return `${REPLY_HEAD},"count":${count}}`;
     }
     let more = false;

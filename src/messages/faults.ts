@@ -1,21 +1,18 @@
 // What is wrong with a request, in this protocol's words: the first faults, and how many more there are. Joi decides what is a
-// fault, but it gathers all there are: so it is shown no more of a request than can be told.
+// fault, but it collects every fault there is: so it is given only as much of the request as can be reported.
 import type Joi from 'joi';
+import { MAX_LISTED_FAULTS, MAX_REPEATED_NAME } from '../config/limits.js';
 import type { Fault } from '../errors.js';
 import { EXPLAINED } from './fields.js';
-import type { Fields } from './fields.js';
+import type { Fields } from './message-type.js';
 import { NEVER, checkOf, describe } from './fast-validator.js';
 import type { Description } from './fast-validator.js';
 
-/** Faults of one request that are told; the rest is counted. */
-export const MOST_TOLD = 20;
-/** Characters of a field's name that are repeated to whoever sent it. */
-const LONGEST_NAME = 64;
 const PROTO = '__proto__';
 
 export interface Faults {
-  readonly told: readonly Fault[];
-  /** Beyond those. */
+  readonly listed: readonly Fault[];
+  /** How many there are beside those. */
   readonly more: number;
 }
 
@@ -28,26 +25,25 @@ export function faultsOf(schema: Joi.ObjectSchema, fields: Fields): Faults | und
   const details = explained.validate(shown).error?.details ?? [];
   const faults = details
     .map((detail) => ({ field: fieldOf(detail), message: detail.message }))
-    // a number can break two rules that are told in the same words
+    // a number can break two rules that have the same message
     .filter((fault, i, all) => all[i - 1]?.message !== fault.message)
     .concat(excerpt.unknown);
-  const told = faults.slice(0, MOST_TOLD);
-  return { told, more: faults.length - told.length + excerpt.more };
+  const listed = faults.slice(0, MAX_LISTED_FAULTS);
+  return { listed, more: faults.length - listed.length + excerpt.more };
 }
 
-/** In one sentence. */
-export function sentenceOf({ told, more }: Faults): string {
-  const faults = told.map(({ message }) => message);
+export function sentenceOf({ listed, more }: Faults): string {
+  const faults = listed.map(({ message }) => message);
   if (more > 0) faults.push(`and ${more.toLocaleString('en-US')} more`);
   return faults.join('; ');
 }
 
 /**
- * As much of a request as Joi needs to see to find the faults that are told. What is left out is at fault for certain, and
- * counted here.
+ * The part of a request that Joi needs in order to find the faults that are listed. What is left out is certain to be a fault,
+ * and is counted here.
  */
 class Excerpt {
-  /** Fields that the schema does not have; Joi is not shown them. */
+  /** Fields that the schema does not have; they are left out. */
   readonly unknown: Fault[] = [];
   more = 0;
 
@@ -66,21 +62,21 @@ class Excerpt {
       if (field) shown[name] = this.of(value[name], field, `${path}${name}.`);
       else if (flags?.unknown !== true && name !== PROTO) this.#addUnknown(name, path);
     }
-    // JSON.parse makes it a field like any other; Joi passes over it
+    // JSON.parse makes it a field like any other; Joi ignores it
     if (flags?.unknown !== true && Object.hasOwn(value, PROTO)) this.#addUnknown(PROTO, path);
     return shown;
   }
 
   #addUnknown(name: string, path: string): void {
-    if (this.unknown.length === MOST_TOLD) {
+    if (this.unknown.length === MAX_LISTED_FAULTS) {
       this.more += 1;
       return;
     }
-    const told = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
-    this.unknown.push({ field: path + told, message: `${told} is not a field of this request` });
+    const shown = name.length > MAX_REPEATED_NAME ? `${name.slice(0, MAX_REPEATED_NAME)}…` : name;
+    this.unknown.push({ field: path + shown, message: `${shown} is not a field of this request` });
   }
 
-  /** Its length before its elements: a list that is too long is as wrong as an empty one, in the same words. */
+  /** A list that is too long is replaced by an empty one, which has the same fault. */
   #array(value: readonly unknown[], { rules = [], items = [] }: Description): readonly unknown[] {
     if (value.length > (rules.find(({ name }) => name === 'max')?.args?.limit ?? Infinity)) return [];
     const isGood = items[0] ? checkOf(items[0]) : NEVER;
@@ -90,14 +86,14 @@ class Excerpt {
     value.forEach((element, i) => {
       if (isGood(element)) return;
       bad += 1;
-      if (bad === MOST_TOLD) end = i + 1;
+      if (bad === MAX_LISTED_FAULTS) end = i + 1;
     });
-    this.more += Math.max(0, bad - MOST_TOLD);
+    this.more += Math.max(0, bad - MAX_LISTED_FAULTS);
     return value.slice(0, end);
   }
 }
 
-/** A rule of the whole request has no path; it tells the fields that it is about. */
+/** A rule of the whole request has no path; its context names the fields. */
 function fieldOf({ path, context }: Joi.ValidationErrorItem): string {
   const { peers = [], peer = peers[0] } = (context ?? {}) as { peers?: string[]; peer?: string };
   return path.join('.') || (peer ?? '');

@@ -1,8 +1,9 @@
-// MSG_FREE_REQ: the receiver saddr has dealt with the message id, or with the messages ids.
+// MSG_FREE_REQ: the receiver saddr has processed the message id, or the messages ids: they are deleted.
 import { freeMany, free as freeMessage } from '../queue/free.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';
-import { messageId, messageIds, notDelivered, plainReply, receipt, replyHead, requestSchema } from './fields.js';
-import type { Broker, Client, Held, MessageType } from './fields.js';
+import { messageId, messageIds, receipt, requestSchema } from './fields.js';
+import type { Broker, Client, Held, MessageType } from './message-type.js';
+import { notDelivered, plainReply, replyHead } from './reply-text.js';
 
 type Request = Held & { ids?: number[] };
 
@@ -14,7 +15,7 @@ export const free = {
   request: 'MSG_FREE_REQ',
   reply: 'MSG_FREE_ACK',
   needs: { saddr: 'receive' },
-  // rules of the whole object: Joi's conditions on a field cost 2 µs
+  // as rules of the whole object, because Joi's conditions on a field cost 2 µs
   schema: requestSchema({ id: messageId.optional(), ids: messageIds, receipt })
     .or('id', 'ids')
     .without('ids', 'receipt')

@@ -1,7 +1,9 @@
-// MSG_GBYE_REQ: the client saddr leaves; what it holds goes back to its queue.
+// MSG_GBYE_REQ: the client saddr leaves; the messages that are leased at its address return to its queue.
 import { gbye as leave } from '../queue/gbye.js';
-import { audited, plainReply, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { plainReply } from './reply-text.js';
 
 const REPLY = plainReply('MSG_GBYE_ACK');
 
@@ -12,7 +14,7 @@ export const gbye = {
   needs: { saddr: 'receive' },
   schema: requestSchema(),
   async handle({ saddr }: Addressed, { queues }: Broker, _payload: string, client: Client): Promise<string> {
-    // whose leases they are nobody knows: several clients may receive at an address
+    // all leases of the address end: it is not known which client holds which, and several may receive at one address
     const act = (): Promise<number> => leave(queues, saddr, client);
     await audited(client, { request: 'MSG_GBYE_REQ', address: saddr }, act, (given) => given > 0);
     return REPLY;

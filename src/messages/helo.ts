@@ -1,4 +1,4 @@
-// MSG_HELO_REQ: the client saddr arrives; its queue is made if it has none, and gets settings of its own.
+// MSG_HELO_REQ: the client saddr joins: its queue is created if it has none, and may be given settings of its own.
 import Joi from 'joi';
 import { BrokerError } from '../errors.js';
 import { helo as makeQueue } from '../queue/helo.js';
@@ -6,12 +6,14 @@ import { SCRIPT_COST } from '../queue/light-turns.js';
 import { ceilings } from '../queue/own-settings.js';
 import type { OwnSettings } from '../queue/own-settings.js';
 import type { QueueSettings } from '../queue/queues.js';
-import { audited, integer, plainReply, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { integer, requestSchema, ttlMs, visibilityTimeoutMs } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { plainReply } from './reply-text.js';
 
 const REPLY = plainReply('MSG_HELO_ACK');
 
-/** The bounds of the AIZUMI_ variables; of ttl_ms that of SEND. The operator's own settings may be lower. */
+/** The bounds are those of the AIZUMI_ variables, and of ttl_ms in SEND. The operator's settings may be lower. */
 const settings = Joi.object({
   visibility_timeout_ms: visibilityTimeoutMs.optional().allow(null),
   max_deliveries: integer(1, 1_000_000).optional().allow(null),

@@ -1,10 +1,9 @@
-// Request text → what its JSON says, plus where the payload's own text stands, so that it is kept to the last digit.
-// A batch is cut into its elements' texts first, and each of these is parsed as if it had come alone.
+// Request text → its fields, and the payload's own text, so that the payload is stored exactly as it was sent.
+// A batch is split into the texts of its elements first; each of them is parsed as if it had been sent alone.
+import { MAX_DEPTH } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
-/** Brackets open at once; deeper documents are refused before anything looks at them. */
-const MAX_DEPTH = 64;
-/** `payload`, or an escape that may stand for a part of it. */
+/** The field's name, or an escape that may stand for a part of it. */
 const MAY_BE_PAYLOAD = ['payload', '\\'];
 
 const QUOTE = 0x22;
@@ -25,7 +24,7 @@ export interface RequestText {
 
 /**
  * Parses one request. JSON.parse decides what is valid; the scan only finds the payload and measures the depth.
- * A number such as 12345678901234567890 or a repeated key inside the payload thus comes out as it went in.
+ * A number such as 12345678901234567890 or a repeated key inside the payload is thus delivered as it was sent.
  * @throws BrokerError invalid_json, invalid_request (not an object, or nested too deep)
  */
 export function parseRequest(text: string): RequestText {
@@ -58,7 +57,7 @@ export function parseBatch(text: string, most: number): (RequestText | BrokerErr
       return parseRequest(element);
     } catch (error) {
       if (error instanceof BrokerError && error.reason === 'invalid_request') return error;
-      parse(text); // throws, and its words are about the whole body
+      parse(text); // throws, with a message about the whole body
       throw error;
     }
   });
@@ -101,7 +100,7 @@ function splitArray(text: string, most: number): string[] {
 const tooMany = (most: number): BrokerError =>
   new BrokerError('too_large', `the batch has more than ${most} requests (AIZUMI_MAX_BATCH); nothing was done`);
 
-/** Whether it has no payload and is not nested too deep for certain: the scan, as slow as JSON.parse, is not needed. */
+/** Whether the text certainly has no payload and is not nested too deep: then the scan, as slow as JSON.parse, is skipped. */
 function isFlat(text: string): boolean {
   if (MAY_BE_PAYLOAD.some((part) => text.includes(part))) return false;
   let left = MAX_DEPTH;
@@ -110,11 +109,11 @@ function isFlat(text: string): boolean {
   return true;
 }
 
-/** @returns the text of the outermost object's last field named payload, as JSON.parse would pick it; garbage for invalid JSON */
+/** @returns the text of the outermost object's last field payload, as JSON.parse would choose; anything for invalid JSON */
 function findPayload(text: string): string | undefined {
   let depth = 0;
   let valueStart = -1; // of a field named payload
-  let lastString = ''; // the outermost string last seen: a key, if a colon follows
+  let lastString = ''; // the last string of the outermost object: a key if a colon follows
   let payload: string | undefined;
   for (let i = 0; i < text.length; i++) {
     switch (text.charCodeAt(i)) {
@@ -127,7 +126,7 @@ function findPayload(text: string): string | undefined {
       case COLON:
         if (depth === 1 && valueStart < 0) {
           if (isPayload(lastString)) valueStart = i + 1;
-          lastString = ''; // looked at once, however many colons follow it in what is no JSON
+          lastString = ''; // tested once, however many colons follow it in invalid JSON
         }
         break;
       case OPEN_BRACE:
@@ -151,7 +150,7 @@ function findPayload(text: string): string | undefined {
   return payload;
 }
 
-/** @returns where the closing quote of the string that opens at `start` stands; the text's end without one */
+/** @returns the index of the closing quote of the string that opens at `start`; the text's length without one */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
@@ -161,13 +160,13 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** `literal` is a string's JSON text; escapes such as \u0070 count as what they stand for. */
+/** @param literal a string's JSON text, in which escapes such as \u0070 are decoded */
 function isPayload(literal: string): boolean {
   if (literal === '"payload"') return true;
   if (!literal.includes('\\')) return false;
   try {
     return JSON.parse(literal) === 'payload';
   } catch {
-    return false; // invalid JSON: JSON.parse of the whole will say so
+    return false; // invalid JSON, which JSON.parse of the whole text reports
   }
 }

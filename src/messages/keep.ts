@@ -1,8 +1,9 @@
-// MSG_KEEP_REQ: the receiver saddr needs longer for the message id, or less long.
+// MSG_KEEP_REQ: the receiver saddr extends or shortens the lease of the message id.
 import { keep as keepMessage } from '../queue/keep.js';
 import { SCRIPT_COST } from '../queue/light-turns.js';
-import { messageId, notDelivered, plainReply, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';
-import type { Broker, Held, MessageType } from './fields.js';
+import { messageId, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';
+import type { Broker, Held, MessageType } from './message-type.js';
+import { notDelivered, plainReply } from './reply-text.js';
 
 const REPLY = plainReply('MSG_KEEP_ACK');
 

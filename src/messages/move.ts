@@ -1,7 +1,10 @@
-// MSG_MOVE_REQ: the receiver saddr puts dead messages back into its queue.
+// MSG_MOVE_REQ: the receiver saddr moves dead messages back into its queue.
+import { MAX_MESSAGES_AT_ONCE } from '../config/limits.js';
 import { move as putBack } from '../queue/move.js';
-import { MOST_AT_ONCE, audited, messageIds, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { audited } from './audited.js';
+import { messageIds, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 const REPLY_HEAD = replyHead('MSG_MOVE_ACK');
 
@@ -17,7 +20,7 @@ export const move = {
     _payload: string,
     client: Client,
   ): Promise<string> {
-    const act = (): Promise<number> => putBack(queues, saddr, ids, MOST_AT_ONCE, client);
+    const act = (): Promise<number> => putBack(queues, saddr, ids, MAX_MESSAGES_AT_ONCE, client);
     const count = await audited(client, { request: 'MSG_MOVE_REQ', address: saddr }, act);
     return `${REPLY_HEAD},"count":${count}}`;
   },

@@ -1,10 +1,12 @@
-// MSG_PEEK_REQ: the receiver saddr looks at the messages of its queue, without taking them.
+// MSG_PEEK_REQ: the receiver saddr reads the messages of its queue without leasing them.
 import Joi from 'joi';
+import { MAX_MESSAGES_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { STATES, isCursor, peekInRoom, receiptOf } from '../queue/peek.js';
 import type { Seen, State } from '../queue/peek.js';
-import { EXPLAINED, MOST_AT_ONCE, integer, replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { EXPLAINED, integer, requestSchema } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 type Request = Addressed & { state: State; max?: number; cursor?: string | null };
 
@@ -25,7 +27,7 @@ export const peek = {
   needs: { saddr: 'look' },
   schema: requestSchema({
     state: Joi.valid(...STATES).required(),
-    max: integer(1, MOST_AT_ONCE).optional(),
+    max: integer(1, MAX_MESSAGES_AT_ONCE).optional(),
     cursor,
   }),
   async handle(request: Request, { queues }: Broker, _payload: string, client: Client): Promise<string> {
@@ -37,7 +39,7 @@ export const peek = {
   },
 } satisfies MessageType;
 
-/** It may have the form of one, and be of another state. */
+/** For a cursor that has the right form, but belongs to another state. */
 function noCursor(): BrokerError {
   const message = `cursor ${NO_CURSOR}`;
   return new BrokerError('invalid_request', `MSG_PEEK_REQ is not valid: ${message}`, {

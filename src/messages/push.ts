@@ -1,6 +1,6 @@
-// MSG_PUSH_REQ, MSG_PUSH_ACK: in the seed's table, but a broker behind plain HTTP cannot call its receivers.
+// MSG_PUSH_REQ, MSG_PUSH_ACK: they are in the specification, but a broker behind plain HTTP cannot call its receivers.
 import { BrokerError } from '../errors.js';
-import type { MessageType } from './fields.js';
+import type { MessageType } from './message-type.js';
 
 const refuse = {
   reply: 'MSG_PUSH_ACK',

@@ -1,17 +1,17 @@
-// GET /queues: parameters of the URL → the queues → reply text.
+// GET /queues and GET /queues/:address: parameters of the URL → the queues → reply text.
 import Joi from 'joi';
 import type { Access } from '../access/permissions.js';
+import { MAX_ADDRESS, MAX_QUEUES_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { list, report } from '../queue/list.js';
 import { STAT_COST, inLane } from '../queue/light-turns.js';
 import type { QueueReport } from '../queue/list.js';
 import type { Asker } from '../queue/turns.js';
-import type { Broker } from './fields.js';
+import type { Broker } from './message-type.js';
 
-const MAX_ADDRESS = 0xffff_ffff;
 const DEFAULT_LIMIT = 100;
 const DECIMAL = /^(0|[1-9][0-9]{0,9})$/;
-/** Of the parameters prefix and cursor. */
+/** The form of the parameters prefix and cursor. */
 export const DECIMAL_PATTERN = DECIMAL.source;
 
 const whole = (min: number, max: number): Joi.StringSchema =>
@@ -19,35 +19,37 @@ const whole = (min: number, max: number): Joi.StringSchema =>
     DECIMAL.test(text) && Number(text) >= min && Number(text) <= max ? Number(text) : error('any.invalid'),
   );
 
-const say = (words: string) => ({ '*': `{{#label}} must be ${words}` });
+const mustBe = (words: string) => ({ '*': `{{#label}} must be ${words}` });
 
 const PARAMETERS = Joi.object<{ prefix: string; cursor: string; limit: number }>({
-  prefix: Joi.string().pattern(DECIMAL).default('').messages(say('the first digits of an address')),
-  // behind the last address there is nothing, and that is no fault
-  cursor: Joi.string().pattern(DECIMAL).default('-1').messages(say('one that GET /queues has returned')),
-  limit: whole(1, 1_000).default(DEFAULT_LIMIT).messages(say('an integer from 1 to 1000')),
+  prefix: Joi.string().pattern(DECIMAL).default('').messages(mustBe('the first digits of an address')),
+  // a cursor after the last address is valid, and finds nothing
+  cursor: Joi.string().pattern(DECIMAL).default('-1').messages(mustBe('one that GET /queues has returned')),
+  limit: whole(1, MAX_QUEUES_AT_ONCE)
+    .default(DEFAULT_LIMIT)
+    .messages(mustBe(`an integer from 1 to ${MAX_QUEUES_AT_ONCE}`)),
 }).prefs({
   abortEarly: false,
   errors: { wrap: { label: false } },
   messages: { 'object.unknown': '{{#key}} is not a parameter of GET /queues: use prefix, cursor, limit' },
 });
 
-/** Who asks for queues. */
-export interface Looker extends Asker {
-  /** Before it is done: so many queues may be told at most. @throws BrokerError overloaded */
+/** The client of a GET. */
+export interface QueuesClient extends Asker {
+  /** Reserves memory for the reply, which has so many queues at most. @throws BrokerError overloaded */
   expect(queues: number): void;
 }
 
 /**
  * @param parameters of the URL's query
- * @returns a page of the queues that the client may look at, JSON text
+ * @returns a page of the queues for which the client has the permission look, JSON text
  * @throws BrokerError invalid_request, forbidden, unavailable, overloaded
  */
 export async function listQueues(
   parameters: unknown,
   { queues }: Broker,
   access: Access,
-  looker: Looker,
+  client: QueuesClient,
 ): Promise<string> {
   const among = access.ranges('look');
   if (among.length === 0)
@@ -61,8 +63,8 @@ export async function listQueues(
     throw new BrokerError('invalid_request', `GET /queues: ${error.message}`, { details });
   }
   const { prefix, cursor: after, limit } = checked.value;
-  looker.expect(limit);
-  const { reports, last } = await list(queues, { prefix, after: Number(after), limit, among }, looker);
+  client.expect(limit);
+  const { reports, last } = await list(queues, { prefix, after: Number(after), limit, among }, client);
   const cursor = last === undefined ? null : String(last);
   return JSON.stringify({ code: 200, status: 'OK', queues: reports.map(fieldsOf), cursor });
 }
@@ -91,8 +93,8 @@ export async function showQueue(text: string, { queues }: Broker, access: Access
 }
 
 /**
- * A queue is created by its first message and removed when it is empty and its receiver has left: nothing waits there before
- * and afterwards. Autoscalers ask then, too, and take any status but 200 for a failure of aizumi.
+ * A queue is created by its first message and removed when it is empty and its receiver has sent GBYE; before and after that,
+ * nothing waits there. Autoscalers poll then, too, and treat any status but 200 as a failure of aizumi.
  */
 const noQueueAt = (address: number): QueueReport => ({
   address,

@@ -1,11 +1,13 @@
-// MSG_RECV_REQ: the receiver saddr asks for its next message, or for several.
+// MSG_RECV_REQ: the receiver saddr requests its next message, or several.
 import Joi from 'joi';
+import { MAX_MESSAGES_AT_ONCE, MAX_NAME_CHARACTERS, MAX_WAIT_MS } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
 import { SLICE_MESSAGES } from '../queue/slices.js';
-import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
-import type { Addressed, Broker, Client, MessageType } from './fields.js';
+import { integer, requestSchema, text, visibilityTimeoutMs } from './fields.js';
+import type { Addressed, Broker, Client, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
 interface Request extends Addressed {
   wait_ms?: number;
@@ -15,9 +17,6 @@ interface Request extends Addressed {
   attempt_id?: string;
 }
 
-/** SQS's longest wait. */
-const LONGEST_WAIT_MS = 20_000;
-
 const REPLY_HEAD = replyHead('MSG_RECV_ACK');
 
 export const recv = {
@@ -26,12 +25,12 @@ export const recv = {
   reply: 'MSG_RECV_ACK',
   needs: { saddr: 'receive' },
   schema: requestSchema({
-    wait_ms: integer(0, LONGEST_WAIT_MS).optional(),
-    max: integer(1, MOST_AT_ONCE).optional(),
+    wait_ms: integer(0, MAX_WAIT_MS).optional(),
+    max: integer(1, MAX_MESSAGES_AT_ONCE).optional(),
     visibility_timeout_ms: visibilityTimeoutMs.optional(),
     details: Joi.boolean(),
-    // half of a surrogate pair has no UTF-8: Redis would take all of them for the same
-    attempt_id: text(64).pattern(/^\P{Surrogate}*$/u),
+    // a lone surrogate cannot be encoded in UTF-8: for Redis all of them would be the same character
+    attempt_id: text(MAX_NAME_CHARACTERS).pattern(/^\P{Surrogate}*$/u),
   }),
   async handle(
     request: Request,
@@ -42,7 +41,7 @@ export const recv = {
     const { saddr: receiver, wait_ms = 0, max, details = false, visibility_timeout_ms, attempt_id } = request;
     const { room } = client;
     const options = { max, visibilityTimeoutMs: visibility_timeout_ms, attemptId: attempt_id, room };
-    // it may take as long as one that waits
+    // it may take as long as a RECV that waits: the connection is watched for a disconnect in the same way
     if (max !== undefined && max > SLICE_MESSAGES) client.onLeave(() => undefined);
     if (wait_ms > 0) client.startWait();
     let messages: Delivery[];

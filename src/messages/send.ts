@@ -4,8 +4,9 @@ import { sendCost } from '../queue/light-turns.js';
 import { send as sendMessage } from '../queue/send.js';
 import type { Durability } from '../redis/replication/durable-writes.js';
 import { TRACEPARENT } from '../observe/tracing.js';
-import { EXPLAINED, delayMs, messageId, plainReply, requestSchema, ttlMs } from './fields.js';
-import type { Addressed, Broker, Client, Fields, MessageType } from './fields.js';
+import { EXPLAINED, delayMs, messageId, requestSchema, ttlMs } from './fields.js';
+import type { Addressed, Broker, Client, Fields, MessageType } from './message-type.js';
+import { plainReply } from './reply-text.js';
 
 interface Request extends Addressed {
   id: number;
@@ -47,6 +48,6 @@ export const send = {
   },
   cost: ({ dedup = false, delay_ms = 0 }: Request, payload: string): number =>
     sendCost(payload.length, dedup || delay_ms > 0),
-  /** The connection depends on the durability, the command on the rest. */
-  way: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
+  /** The durability decides the connection, dedup the command. */
+  route: ({ durability, dedup }: Fields): string => `${String(durability)} ${String(dedup)}`,
 } satisfies MessageType;

@@ -1,10 +1,11 @@
-// MSG_STAT_REQ: how the broker and the client's own queue are.
+// MSG_STAT_REQ: the state of the broker and of the client's own queue.
 import { stat as count } from '../queue/broker-stat.js';
 import { STAT_COST } from '../queue/light-turns.js';
-import { replyHead, requestSchema } from './fields.js';
-import type { Addressed, Broker, MessageType } from './fields.js';
+import { requestSchema } from './fields.js';
+import type { Addressed, Broker, MessageType } from './message-type.js';
+import { replyHead } from './reply-text.js';
 
-// the seed's table says MSG_STAT_RES, its example MSG_STAT_ACK: the example is what is on the wire
+// the specification's table has MSG_STAT_RES, its example MSG_STAT_ACK: the example is followed
 const REPLY_HEAD = replyHead('MSG_STAT_ACK');
 
 export const stat = {

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import * as keys from '../../src/queue/keys.js';
-import { MESSAGE_TYPES } from '../../src/messages/index.js';
+import { MESSAGE_TYPES } from '../../src/messages/table.js';
 import { chunk, httpRequest, openConnection } from '../../harness/connection.js';
 import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
 import type { BrokerProcess } from '../../harness/process.js';

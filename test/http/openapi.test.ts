@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { REASONS } from '../../src/errors.js';
 import { EXAMPLES } from '../../src/api-docs/examples.js';
-import { MESSAGE_TYPES } from '../../src/messages/index.js';
+import { MESSAGE_TYPES } from '../../src/messages/table.js';
 import { startBroker } from '../../harness/broker.js';
 import type { Reply, TestBroker } from '../../harness/broker.js';
 

@@ -108,7 +108,7 @@ describe('the log', function () {
         const refused = (): Promise<unknown> => broker.post('no JSON', { connection: 'close' }).catch(() => undefined);
         for (let i = 0; i < 12; i++) await refused();
         return new Set(
-          broker.log.slice(from).flatMap(({ msg, pid }) => (msg === 'a request was refused' ? [pid] : [])),
+          broker.log.slice(from).flatMap(({ msg, pid }) => (msg === 'request refused' ? [pid] : [])),
         );
       };
       const allTell = async (): Promise<boolean> => {

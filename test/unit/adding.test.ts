@@ -5,8 +5,8 @@ import { resolve } from 'node:path';
 import { expect } from 'chai';
 import ts from 'typescript';
 
-const FIELDS = 'src/messages/fields.ts';
-const TYPES = 'src/messages/index.ts';
+const NAMES = 'src/messages/message-type.ts';
+const TYPES = 'src/messages/table.ts';
 const DESCRIPTIONS = 'src/api-docs/descriptions.ts';
 const EXAMPLES = 'src/api-docs/examples.ts';
 const SETTINGS = 'src/config/settings.ts';
@@ -16,7 +16,7 @@ const FOO = 'src/messages/foo.ts';
 
 /** Where something is added: behind the first match in the file. */
 const IN = {
-  requestNames: [FIELDS, /export type RequestName =/],
+  requestNames: [NAMES, /export type RequestName =/],
   descriptions: [DESCRIPTIONS, /export const DESCRIPTIONS: .* = \{/],
   settingNames: [SETTINGS, /export interface Settings \{/],
   settings: [SETTINGS, /export const SETTINGS: .* = \{/],
@@ -174,7 +174,7 @@ describe('adding', function () {
       const types = [...lacking(messageType).map(([, row]) => row), rowOf({ ...messageType, needs: '{}' })];
       const foo = [
         "import { requestSchema } from './fields.js';",
-        "import type { MessageType } from './fields.js';",
+        "import type { MessageType } from './message-type.js';",
         ...types.map((row, i) => `export const foo${i} = { request: 'MSG_FOO_REQ', ...${row} } satisfies MessageType;`),
         "export const misspelt = { request: 'MSG_FOOO_REQ' } satisfies Partial<MessageType>;",
         'export const schema = requestSchema({ foo_ms: requestSchema() });',

@@ -6,7 +6,7 @@ import { ACTIONS } from '../../src/access/permissions.js';
 import { SETTING_NAMES, loadConfig } from '../../src/config/config.js';
 import type { Config } from '../../src/config/config.js';
 import { REASONS } from '../../src/errors.js';
-import { MESSAGE_TYPES } from '../../src/messages/index.js';
+import { MESSAGE_TYPES } from '../../src/messages/table.js';
 import * as keys from '../../src/queue/keys.js';
 import { RUN_DOCUMENTS, blocksOf, shellBlocks } from '../support/documents.js';
 import { SETTINGS } from '../../src/config/settings.js';

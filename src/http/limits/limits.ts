@@ -1,17 +1,18 @@
-// What a request must pass on its way in, where limits are set. Each worker counts for itself.
+// The limits that a request is checked against on its way in, where they are set. Each worker counts for itself.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ANYTHING } from '../../access/permissions.js';
 import type { Access } from '../../access/permissions.js';
 import type { Config } from '../../config/config.js';
+import { MAX_THROTTLED, THROTTLE_MS } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
 import { Pressure } from './pressure.js';
 import { Rate } from './rate.js';
 
 /**
- * @param unanswered how many commands wait for Redis's answer
+ * @param unanswered returns how many commands wait for Redis's reply
  * @returns undefined when no limit is set
  */
 export function createLimits(
@@ -34,17 +35,12 @@ export function createLimits(
 }
 
 interface LimitsOptions {
-  /** For each client (see {@link clientOf}), and for each address that requests come from (saddr); undefined: no limit. */
+  /** Requests per second of each client (see {@link nameOf}), and of each saddr; undefined: no limit. */
   clientPerS?: number | undefined;
   addressPerS?: number | undefined;
   pressure?: Pressure | undefined;
   observer?: Observer | undefined;
 }
-
-/** A refused client is answered after this time: one that does not wait by itself is made to. */
-const HOLD_MS = 500;
-/** More of them are not held, but answered at once, and their connections are closed. */
-const MOST_HELD = 1_000;
 
 export class Limits {
   readonly #clients: Rate | undefined;
@@ -52,7 +48,7 @@ export class Limits {
   /** For {@link Client.count}; undefined without a limit per address. @throws BrokerError rate_limited */
   readonly countAddress: ((saddr: number) => void) | undefined;
   readonly #observer: Observer | undefined;
-  #held = 0;
+  #throttled = 0;
 
   constructor({ clientPerS, addressPerS, pressure, observer }: LimitsOptions) {
     this.#observer = observer;
@@ -73,7 +69,7 @@ export class Limits {
     this.#pressure?.check();
   }
 
-  /** Before its body is read. @throws BrokerError rate_limited */
+  /** Counts a request, before its body is read. @throws BrokerError rate_limited */
   count(client: string): void {
     const waitMs = this.#clients?.take(client) ?? 0;
     if (waitMs > 0) throw this.#clientLimited(waitMs);
@@ -90,8 +86,8 @@ export class Limits {
   }
 
   /**
-   * The body is a batch: its elements count as if each had come alone; the first has been counted.
-   * @throws BrokerError rate_limited, when others that the client sent at once have been counted meanwhile
+   * Counts the requests of a batch as if each had been sent alone; the first has been counted.
+   * @throws BrokerError rate_limited, when requests that the client sent at the same time have used up its rate
    */
   readonly countBatch = (client: string, size: number): void => {
     const waitMs = this.#clients?.debtMs(client) ?? 0;
@@ -103,13 +99,13 @@ export class Limits {
     this.#pressure?.stop();
   }
 
-  /** To be waited for before a refused request is answered. @returns whether its connection is to be closed after it */
-  async hold(error: unknown): Promise<boolean> {
+  /** Delays the reply to a rate-limited request. @returns whether its connection is to be closed after it */
+  async throttle(error: unknown): Promise<boolean> {
     if (!(error instanceof BrokerError) || error.reason !== 'rate_limited') return false;
-    if (this.#held >= MOST_HELD) return true;
-    this.#held += 1;
-    await sleep(HOLD_MS);
-    this.#held -= 1;
+    if (this.#throttled >= MAX_THROTTLED) return true;
+    this.#throttled += 1;
+    await sleep(THROTTLE_MS);
+    this.#throttled -= 1;
     return false;
   }
 }
@@ -123,11 +119,11 @@ function rateLimited(what: string, waitMs: number, setting: 'CLIENT' | 'ADDRESS'
   );
 }
 
-/** For whom a request counts: who its credentials belong to; without any, the machine that it comes from. */
+/** The client for which a request counts: the owner of its credentials, or without any the machine that it comes from. */
 export const nameOf = (access: Access, socket: Pick<Socket, 'remoteAddress'>): string =>
   access === ANYTHING ? clientOf(socket) : `key ${access.name}`;
 
-/** Who is at the other end: an IPv4 address, or the network of an IPv6 one, of which everybody has 2^64. */
+/** The machine at the other end: an IPv4 address, or the /64 network of an IPv6 address, all of which one machine may have. */
 export function clientOf(socket: Pick<Socket, 'remoteAddress'>): string {
   const address = socket.remoteAddress ?? '';
   if (!address.includes(':')) return address;

@@ -1,16 +1,13 @@
-// Work that keeps the event loop busy for milliseconds: one piece in each of its turns, by turns of the clients. What is light
-// comes in between, and waits for one piece at most.
-
-/** JSON texts that are longer take a turn; shorter ones are parsed in less than a millisecond. */
-export const LIGHT_CHARACTERS = 16_384;
+// Work that keeps the event loop busy for milliseconds: one piece in each turn of the loop, and clients take turns. Light work
+// is done in between, and waits for one piece at most.
 
 export class LoopTurns {
-  /** By client; the first one's turn is next. */
+  /** By client; the first client's turn is next. */
   readonly #queues = new Map<string, (() => void)[]>();
 
   /**
-   * @param isBegun it goes on with what has begun: it comes before the client's other pieces
-   * @returns a promise that resolves in a turn of the event loop that is this piece of work's alone
+   * @param isBegun it continues work that has begun, and goes before the client's other pieces
+   * @returns a promise that resolves in a turn of the event loop in which no other piece is done
    */
   take(who: string, isBegun = false): Promise<void> {
     return new Promise((start) => {
@@ -25,7 +22,7 @@ export class LoopTurns {
   readonly #next = (): void => {
     for (const [who, queue] of this.#queues) {
       queue.shift()?.();
-      // its next turn comes after all others'
+      // the client's next turn is after those of all others
       this.#queues.delete(who);
       if (queue.length > 0) this.#queues.set(who, queue);
       break;

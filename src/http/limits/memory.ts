@@ -1,17 +1,16 @@
-// One account of the memory that clients make a worker hold: connections, requests that are not answered, replies until the
-// socket has taken them, and RECVs that wait. Over its limit requests are refused before anything is done for them.
+// One account of the memory that a worker uses for its clients: connections, unanswered requests, replies until the socket has
+// taken them, and waiting RECVs. Over its limit, requests are refused before anything is done for them.
 import type { Logger } from 'pino';
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 /**
- * connections: those that are open, with the headers that have come; requests: bodies and what belongs to a request that is not
- * answered yet, its batch's elements included; replies: what RECV and PEEK are bringing or have brought, until it is on the
- * socket; waits: RECVs that wait.
+ * connections: open ones, with the headers received so far; requests: bodies, and the objects of each unanswered request, also in
+ * a batch; replies: messages that RECV and PEEK have reserved or fetched, until the socket has taken them; waits: waiting RECVs.
  */
 export type MemoryUse = 'connections' | 'requests' | 'replies' | 'waits';
 
-const RETRY_AFTER_S = 1;
-/** Refusals are logged no more often than this. */
+/** Refusals are logged at most once in this time. */
 const LOG_EVERY_MS = 10_000;
 
 const none = (): Record<MemoryUse, number> => ({ connections: 0, requests: 0, replies: 0, waits: 0 });
@@ -29,12 +28,12 @@ export class Memory {
     private readonly log: Logger,
   ) {}
 
-  /** What this client makes the worker hold. Good until it has given back all that it took. */
+  /** @returns the client's account; it must be fetched anew once everything was given back */
   of(who: string): Account {
     return this.#accounts.get(who) ?? new Account(this, who);
   }
 
-  /** As large, for something that has a limit of its own. */
+  /** @returns an empty one with the same limit */
   another(): Memory {
     return new Memory(this.limit, this.log);
   }
@@ -47,7 +46,7 @@ export class Memory {
     return this.#taken;
   }
 
-  /** For accounts: `taken` is what that one holds now. */
+  /** To be called by accounts, when `account.taken` has changed by `bytes`. */
   count(account: Account, use: MemoryUse, bytes: number): void {
     this.#taken[use] += bytes;
     this.#total += bytes;
@@ -55,7 +54,7 @@ export class Memory {
     else if (account.taken === bytes) this.#accounts.set(account.who, account);
   }
 
-  /** For accounts. @throws BrokerError overloaded */
+  /** To be called by accounts. @throws BrokerError overloaded */
   refuse(what: string): never {
     this.#report();
     throw new BrokerError(
@@ -72,16 +71,16 @@ export class Memory {
     this.#loggedAtMs = nowMs;
     this.log.warn(
       { limitBytes: this.limit, takenBytes: this.#taken, refused: this.#refused },
-      'clients make this worker hold all the memory that they may: requests are answered 503 (AIZUMI_MAX_BYTES_IN_FLIGHT)',
+      'memory for clients is full: requests are answered 503 (AIZUMI_MAX_BYTES_IN_FLIGHT)',
     );
     this.#refused = 0;
   }
 }
 
 /**
- * What one client makes the worker hold. It may hold as much as it leaves free: one alone has half of the memory, two that want
- * all have a third each, and there is always room for who holds little (the dynamic thresholds of Choudhury and Hahne, 1998, for
- * buffers of a switch).
+ * The memory that a worker uses for one client. A client may use as much as is left free: one alone may use half of the memory,
+ * two that want all of it a third each, and there is always room for a client that uses little (the dynamic thresholds of
+ * Choudhury and Hahne, 1998, for the buffers of a switch).
  */
 export class Account {
   #taken = 0;
@@ -97,7 +96,7 @@ export class Account {
     this.force(use, bytes);
   }
 
-  /** Counts what is there already. */
+  /** Counts memory that is already in use. */
   force(use: MemoryUse, bytes: number): void {
     this.#taken += bytes;
     this.memory.count(this, use, bytes);
@@ -107,7 +106,7 @@ export class Account {
     this.force(use, -bytes);
   }
 
-  /** @throws BrokerError overloaded, when there would be no room */
+  /** @throws BrokerError overloaded, when there is no room for `bytes` more */
   check(bytes: number): void {
     const { free } = this.memory;
     if (this.#taken + bytes <= free) return;
@@ -119,7 +118,7 @@ export class Account {
     return this.#taken;
   }
 
-  /** For so much there is always room for the request of who is alone, and holds the largest body. */
+  /** Bytes for which a client that is alone has room, even while it sends the largest body. */
   get mostAtOnce(): number {
     return this.memory.limit / 4;
   }

@@ -1,27 +1,27 @@
-// Whether this worker has more to do than it can: how late its event loop is, and how many commands Redis has not answered.
+// Sheds load when the worker is overloaded: when its event loop is late, or when Redis has not answered too many commands.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Logger } from 'pino';
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import { isBatch } from '../../messages/json-text.js';
 
 export interface PressureOptions {
   /** How late the event loop may be on average, ms. */
   maxDelayMs?: number | undefined;
-  /** How many commands may wait for Redis's answer. */
+  /** How many commands may wait for Redis's reply. */
   maxUnanswered?: number | undefined;
   unanswered: () => number;
   log: Logger;
 }
 
-/** 0: all is well. 1: over a limit, no more SENDs. 2: over twice a limit, nothing more. */
+/** 0: not overloaded. 1: over a limit, SENDs are refused. 2: over twice a limit, every request is. */
 export type Level = 0 | 1 | 2;
 
-const LOOK_MS = 100;
+const CHECK_MS = 100;
 const RESOLUTION_MS = 20;
-const RETRY_AFTER_S = 1;
 /**
- * What is looked at is the start of the text: msg_type comes first in what nearly everybody sends. No two of its \s* can share
- * the same blanks: a body of nothing else would take time by its square.
+ * Only the start of the text is checked, because nearly all clients send msg_type first. No two \s* of the pattern can match the
+ * same whitespace: otherwise a body of whitespace alone would take quadratic time.
  */
 const STARTS_AS_SEND = /^\s*(?:\[\s*)?\{\s*"msg_type"\s*:\s*(?:"MSG_SEND_REQ"|1(?=[\s,}]))/;
 
@@ -33,7 +33,7 @@ export class Pressure {
 
   constructor(private readonly options: PressureOptions) {
     if (options.maxDelayMs !== undefined) this.#delays.enable();
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#timer = setInterval(() => this.#check(), CHECK_MS).unref();
   }
 
   get level(): Level {
@@ -45,7 +45,7 @@ export class Pressure {
     if (this.#level === 2) throw this.#overloaded();
   }
 
-  /** Before a body is parsed: a SEND brings more to do, a FREE less. @throws BrokerError overloaded */
+  /** Before a body is parsed: a SEND adds work, a FREE removes some. @throws BrokerError overloaded */
   checkText(text: string): void {
     if (this.#level === 0 || !STARTS_AS_SEND.test(text)) return;
     const failure = this.#overloaded();
@@ -58,9 +58,9 @@ export class Pressure {
     this.#delays.disable();
   }
 
-  #look(): void {
+  #check(): void {
     const { maxDelayMs = Infinity, maxUnanswered = Infinity, unanswered, log } = this.options;
-    // the mean is of the times between looks; it is no number when there was none
+    // the mean of the delays since the last check; NaN when none was measured
     const delayMs = Math.max(0, (this.#delays.mean || 0) / 1e6 - RESOLUTION_MS);
     this.#delays.reset();
     const commands = unanswered();
@@ -68,7 +68,7 @@ export class Pressure {
     if (level > 0 && this.#level === 0)
       log.warn(
         { delayMs: Math.round(delayMs), commands },
-        'overloaded: SENDs are answered 503, at twice the limit all',
+        'overloaded: SENDs are answered 503, and every request at twice the limit',
       );
     if (level === 0 && this.#level > 0) {
       log.info({ refused: this.#refused }, 'no longer overloaded');
@@ -79,7 +79,7 @@ export class Pressure {
 
   #overloaded(): BrokerError {
     this.#refused += 1;
-    return new BrokerError('overloaded', 'this worker has more to do than it can: nothing was done, try again', {
+    return new BrokerError('overloaded', 'this worker is overloaded: nothing was done, try again', {
       outcome: 'not_done',
       retryAfterS: RETRY_AFTER_S,
     });

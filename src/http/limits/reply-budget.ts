@@ -1,5 +1,6 @@
-// What the reply to one body may weigh. The elements of a batch that bring messages reserve from it before they start; those for
-// which there is no room yet wait, in their order, for what the ones before them do not use.
+// How large the reply to a batch may become. Requests that return messages reserve from it before they start; those for which
+// there is no room yet wait, in their order, for what the ones before them leave unused.
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 interface Turn {
@@ -17,8 +18,8 @@ export class ReplyBudget {
   constructor(private readonly most: number) {}
 
   /**
-   * @returns whether `bytes` were reserved; false: it must {@link wait} for what others have reserved
-   * @throws BrokerError overloaded, when there is no room whatever the others use
+   * @returns whether `bytes` were reserved; false: the request must {@link wait} for what others have reserved
+   * @throws BrokerError overloaded, when there is no room even if the others use nothing
    */
   reserve(bytes: number): boolean {
     if (this.#used + bytes > this.most) throw replyIsFull(this.most);
@@ -26,17 +27,17 @@ export class ReplyBudget {
   }
 
   /**
-   * @param bytes that it needs; asked again when its turn may have come, since more may be known then
-   * @returns how many were reserved, when they are
-   * @throws BrokerError overloaded, when there is no room whatever the others use
+   * @param bytes returns how many it needs; called when it may be its turn, since more may be known then
+   * @returns how many were reserved, once they are
+   * @throws BrokerError overloaded, when there is no room even if the others use nothing
    */
   wait(bytes: () => number): Promise<number> {
     return new Promise((start, refuse) => this.#waiting.add({ bytes, start, refuse }));
   }
 
   /**
-   * @param reserved what it had reserved
-   * @returns false when `used` is more than that, and more than there is room for: it is not counted
+   * @param reserved how many bytes the request had reserved
+   * @returns false when `used` is more than that, and more than there is room for: then it is not counted
    */
   settle(reserved: number, used: number): boolean {
     this.#reserved -= reserved;
@@ -66,6 +67,7 @@ export class ReplyBudget {
 const replyIsFull = (most: number): BrokerError =>
   new BrokerError(
     'overloaded',
-    `the reply to this body might be over ${most} bytes (AIZUMI_MAX_REPLY_BYTES): nothing was done, send this request again in another body`,
-    { outcome: 'not_done', retryAfterS: 1 },
+    `the reply to this body might be over ${most} bytes (AIZUMI_MAX_REPLY_BYTES): nothing was done, ` +
+      'send this request again in another body',
+    { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
   );

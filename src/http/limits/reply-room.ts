@@ -1,4 +1,5 @@
-// Room for the messages that one body's reply brings: in the reply, and in the worker's memory until it is handed to the socket.
+// Room for the messages in the reply to one body: in the reply itself, and in the worker's memory until the socket has it.
+import { REPLY_COPIES, UNKNOWN_MESSAGE_BYTES } from '../../config/limits.js';
 import { ENVELOPE_BYTES } from '../../queue/message-sizes.js';
 import type { MessageSizes } from '../../queue/message-sizes.js';
 import { LIGHT_BYTES, MOST_BYTES } from '../../queue/slices.js';
@@ -6,24 +7,19 @@ import type { Reservation, Room } from '../../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
 
-/** What a byte of a message takes while its reply is made: its text from Redis, and the reply's. */
-const COPIES = 2;
-/** In the worker's memory each message counts with so much where nothing is known of its queue. */
-const UNKNOWN_BYTES = 4_096;
-
-/** So little counts with the request. */
+/** So few bytes are counted with the request. */
 const LIGHT: Reservation = { ofReply: 0, ofMemory: 0, bytes: LIGHT_BYTES };
 const LIGHT_OF_REPLY: Reservation = { ...LIGHT, ofReply: LIGHT_BYTES };
 
 export interface ReplyLimits {
-  /** What the reply to a body may weigh, and a message in it, bytes. */
+  /** Bytes of the reply to a body, and of a message in it, at most. */
   readonly maxReplyBytes: number;
   readonly maxMessageBytes: number;
 }
 
 export class ReplyRoom implements Room {
   #budget: ReplyBudget | undefined;
-  /** Taken of the worker's memory, bytes. */
+  /** Bytes taken from the account. */
   #held = 0;
 
   constructor(
@@ -31,7 +27,7 @@ export class ReplyRoom implements Room {
     private readonly account: Account,
   ) {}
 
-  /** The body is a batch: its elements share one reply. That to a single RECV or PEEK is bounded by itself. */
+  /** The body is a batch: its requests share one reply. The reply to a single RECV or PEEK is bounded by its own limits. */
   share(): void {
     this.#budget = new ReplyBudget(this.limits.maxReplyBytes);
   }
@@ -57,19 +53,19 @@ export class ReplyRoom implements Room {
   settle({ ofReply, ofMemory }: Reservation, used: number): boolean {
     this.#hold(-ofMemory);
     const fits = this.#budget?.settle(ofReply, used) ?? true;
-    if (fits && (this.#budget !== undefined || used > LIGHT_BYTES)) this.#hold(used * COPIES);
+    if (fits && (this.#budget !== undefined || used > LIGHT_BYTES)) this.#hold(used * REPLY_COPIES);
     return fits;
   }
 
-  /** The reply was handed to its connection, or there is none. */
+  /** To be called when the reply was written, or there is none. */
   release(): void {
     this.#hold(-this.#held);
   }
 
-  #take(ofReply: number, count: number, largest = UNKNOWN_BYTES): Reservation {
+  #take(ofReply: number, count: number, largest = UNKNOWN_MESSAGE_BYTES): Reservation {
     const bytes = ofReply === 0 ? mostOf(count, largest) : ofReply;
     if (count === 1 && largest <= LIGHT_BYTES) return { ofReply, ofMemory: 0, bytes };
-    const ofMemory = Math.min(mostOf(count, largest) * COPIES, this.account.mostAtOnce);
+    const ofMemory = Math.min(mostOf(count, largest) * REPLY_COPIES, this.account.mostAtOnce);
     try {
       this.account.check(ofMemory);
     } catch (error) {
@@ -86,12 +82,12 @@ export class ReplyRoom implements Room {
     this.account.force('replies', bytes);
   }
 
-  /** Where nothing is known a message may be as large as any; once the first has come, the others count with its size. */
+  /** As long as the sizes in a queue are not known, a message may have the largest size. */
   #toReserve(count: number, largest = this.limits.maxMessageBytes + ENVELOPE_BYTES): number {
     return Math.min(mostOf(count, largest), this.limits.maxReplyBytes);
   }
 }
 
-/** What a RECV or PEEK of `count` messages brings at most where none is larger than `largest`. */
+/** @returns the bytes that a RECV or PEEK of `count` messages returns at most, if none is larger than `largest` */
 const mostOf = (count: number, largest: number): number =>
   Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MOST_BYTES, largest)));

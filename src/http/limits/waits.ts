@@ -1,4 +1,5 @@
 // How many RECVs may wait at once: on a connection, of a client, and in this worker.
+import { RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 export interface WaitLimits {
@@ -6,8 +7,6 @@ export interface WaitLimits {
   readonly client: number;
   readonly worker: number;
 }
-
-const RETRY_AFTER_S = 1;
 
 /** RECVs of one connection that wait. */
 export interface ConnectionWaits {
@@ -20,7 +19,7 @@ export class Waits {
 
   constructor(private readonly limits: WaitLimits) {}
 
-  /** @throws BrokerError rate_limited, overloaded: it is not counted, and must not wait */
+  /** @throws BrokerError rate_limited, overloaded: the RECV is not counted, and must not wait */
   begin(connection: ConnectionWaits, client: string): void {
     const { limits } = this;
     const ofClient = this.#clients.get(client) ?? 0;

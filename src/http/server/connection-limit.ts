@@ -1,7 +1,8 @@
-// The limits of connections: those beyond the number are told so, as long as that can be told cheaply; those of a client that has
-// more than its share of the worker's memory are reset.
+// Limits on connections. Those over the worker's number are answered 503, as long as there are not too many of them; those of a
+// machine that has more than its share of the worker's memory are reset.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { CONNECTION_BYTES, MAX_REFUSED_CONNECTIONS, RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
 import { refuse } from '../failure.js';
@@ -10,16 +11,9 @@ import type { Memory } from '../limits/memory.js';
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
 
-/** Connections beyond the limit that are heard: their first request is answered 503 and they are closed. */
-const HEARD = 100;
-const RETRY_AFTER_S = 1;
-
-/** An idle one takes 10 KB, one that sends its headers for ever up to 16 KB more; measured, Node 20. */
-const CONNECTION_BYTES = 16_384;
-
 /**
- * Counts what connections take. One machine may have as many as it leaves room for; one more is reset: to tell it would take more.
- * What its requests hold is no reason: those are answered 503.
+ * Counts the memory of connections. A machine whose connections would use more than its share gets no further one: it is reset,
+ * since a reply would use more memory. Only the memory of connections counts here; requests over the limit are answered 503.
  */
 export function countConnections(server: Server, memory: Memory): void {
   const connections = memory.another();
@@ -41,8 +35,8 @@ export function countConnections(server: Server, memory: Memory): void {
 }
 
 /**
- * A client that connects is accepted before it says anything; a reply that comes before its request would be taken for a fault of
- * the connection. So those beyond the limit are refused with their first request, unread, and those beyond even that are reset.
+ * Refuses connections over the limit. A reply before the first request would look like a broken connection to the client, so the
+ * first request is answered 503 without being read. Connections over MAX_REFUSED_CONNECTIONS more are reset.
  * @param most connections at once
  * @returns the listener for the server's requests
  */
@@ -62,7 +56,7 @@ export function limitConnections(
   server.on('connection', (socket: Socket) => {
     open += 1;
     socket.once('close', () => (open -= 1));
-    if (open > most + HEARD) socket.resetAndDestroy();
+    if (open > most + MAX_REFUSED_CONNECTIONS) socket.resetAndDestroy();
     else if (open > most) refused.add(socket);
   });
   return (req, res) => {
@@ -71,9 +65,9 @@ export function limitConnections(
       return;
     }
     if (req.method === 'POST') observer?.refused(failure.reason);
-    refuse(req, res, failure);
+    refuse(res, failure);
   };
 }
 
-/** Of TLS the connection that it is on, which is the one that was counted. */
+/** @returns the TCP connection below a TLS socket: that is the one that was counted */
 const beneath = (socket: Socket): Socket => (socket as Socket & { _parent?: Socket | null })._parent ?? socket;

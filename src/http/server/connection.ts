@@ -1,13 +1,13 @@
-// A client's connection, for requests that outlast the moment: who is told when the client leaves, and which replies it ended
-// before. Its two listeners are added once, when something on it needs them first.
+// A client's connection, for requests that wait: calls back when the client disconnects, and knows which replies were not sent
+// when the connection ended. Its two listeners are added once, when they are first needed.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 const known = new WeakMap<Socket, Connection>();
 
 /**
- * Node holds a reply back until those to the requests before it on its connection are written: nothing of it has been handed to the
- * socket, so nobody can have read any of it.
+ * Whether Node withholds a reply until the replies to earlier requests on its connection are written. The socket has not been
+ * given any of it, so nobody can have read it.
  */
 export const isWithheld = (res: ServerResponse): boolean => res.writableLength > (res.socket?.writableLength ?? 0);
 
@@ -15,7 +15,7 @@ export class Connection {
   readonly #leaves = new Set<() => void>();
   readonly #withheld = new Map<ServerResponse, (wasHanded: boolean) => void>();
 
-  /** RECVs on it that wait (http/waits). */
+  /** RECVs on it that wait (http/limits/waits.ts). */
   waits = 0;
   #isLeft = false;
 
@@ -39,15 +39,15 @@ export class Connection {
   }
 
   /**
-   * Whether the client has closed its own side while something waited. It may be there still; but most that wait and do so have
-   * gone, and there is no telling.
+   * Whether the client closed its side of the connection while a request waited. It might still read the reply, but most clients
+   * that do so have disconnected, and the two cannot be told apart.
    */
   static isLeft(socket: Socket): boolean {
     const connection = socket.readableEnded ? known.get(socket) : undefined;
     return connection !== undefined && connection.#isLeft;
   }
 
-  /** Calls back when the client closes the connection, or its own side. */
+  /** Calls back when the client closes the connection, or its side of it. */
   onLeave(leave: () => void): void {
     this.#leaves.add(leave);
   }
@@ -56,7 +56,7 @@ export class Connection {
     this.#leaves.delete(leave);
   }
 
-  /** @returns whether a reply that is withheld was handed to the socket before the connection ended, once that is known */
+  /** @returns whether the socket was given a withheld reply before the connection ended, once that is known */
   wasHanded(res: ServerResponse): Promise<boolean> {
     if (this.socket.closed) return Promise.resolve(!isWithheld(res));
     return new Promise((resolve) => {

@@ -1,5 +1,5 @@
-// While nobody is asked for credentials, "only this machine" must hold for pages in its browsers too: a page of another site can
-// make its own name resolve to 127.0.0.1 (DNS rebinding), or POST here blindly. Its name is in Host then, or in Origin.
+// Without credentials, only this machine may use aizumi; that must include pages in its browsers. A page of another site can make
+// its own name resolve to 127.0.0.1 (DNS rebinding), or POST here without reading the reply. Host or Origin then has its name.
 import type { IncomingMessage } from 'node:http';
 import { BrokerError } from '../../errors.js';
 import { isLoopback } from '../../config/rules.js';
@@ -8,21 +8,22 @@ import { isLoopback } from '../../config/rules.js';
 export type CheckLocal = (req: IncomingMessage) => void;
 
 const ADVICE =
-  'set API keys (AIZUMI_API_KEYS_FILE) or JSON Web Tokens; AIZUMI_ALLOW_ANONYMOUS=true if whoever reaches aizumi, every page in a browser here included, may do everything';
+  'set API keys (AIZUMI_API_KEYS_FILE) or JSON Web Tokens; AIZUMI_ALLOW_ANONYMOUS=true if whoever reaches aizumi, ' +
+  'every page in a browser here included, may do everything';
 const FOREIGN_HOST = `aizumi has no keys and answers this machine alone: Host must be localhost or a loopback address; ${ADVICE}`;
 const FOREIGN_ORIGIN = `aizumi has no keys and answers this machine alone: no pages of other sites (Origin); ${ADVICE}`;
 
-/** They tell nothing of what is in aizumi, and orchestrators name hosts as they like. */
+/** The probes are open: they reveal no data, and orchestrators send any Host. */
 const OPEN = ['/livez', '/readyz'];
 const LOCAL_NAME = /^[a-z0-9_.-]+\.localhost$/;
 const PORT = /:\d{0,5}$/;
 
 /**
- * A missing Host is let through: HTTP/1.0 and clients written by hand leave it out, browsers never do. The name in AIZUMI_HOST,
- * where this check applies, is a loopback one.
+ * A missing Host is accepted: HTTP/1.0 and simple clients omit it, browsers never do. Where this check applies, AIZUMI_HOST is a
+ * loopback address.
  */
 export function createCheckLocal(): CheckLocal {
-  // nearly all requests of a worker name it in the same way
+  // nearly all requests of a worker have the same Host
   let lastGood = '';
   return ({ headers: { host = '', origin }, url }) => {
     if (host === lastGood && origin === undefined) return;
@@ -40,7 +41,7 @@ function isLocalName(host: string): boolean {
   return isLoopback(bare) || LOCAL_NAME.test(bare);
 }
 
-/** `null`, which sandboxed pages and files have, is nobody's. */
+/** The origin `null`, which sandboxed pages and files have, is not local. */
 function isLocalOrigin(origin: string): boolean {
   try {
     return isLocalName(new URL(origin).hostname);

@@ -1,22 +1,17 @@
-// Requests that come before the ones ahead of them on their connection are answered. Node parses all that arrives: a connection
-// that has many unanswered is not read until some are answered, and its client waits.
+// Limits pipelining: requests that a client sends before the earlier ones on the same connection are answered. Node would parse
+// all that arrive; here a connection with many unanswered requests is not read until half of them are answered (backpressure).
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-
-/** Requests of one connection that may wait for their answers. What one packet brings beyond that is taken all the same, */
-const MOST_UNANSWERED = 100;
-/** up to so many: a connection that has more is cut. Of those without a body, which nobody pipelines, sooner. */
-const CUT_OVER = 1_000;
-const CUT_OVER_LIGHT = 16;
+import { CUT_PIPELINED_OTHERS, CUT_PIPELINED_POSTS, MAX_PIPELINED } from '../../config/limits.js';
 
 /** The reply to the latest request on each connection. */
 const latestReply = new WeakMap<Socket, ServerResponse>();
 const pipelines = new WeakMap<Socket, Pipeline>();
 
-/** The reply to the latest request on this connection; undefined: there was none. */
+/** @returns the reply to the latest request on this connection; undefined: there was none */
 export const latestReplyOn = (socket: Socket): ServerResponse | undefined => latestReply.get(socket);
 
-/** Whether all requests on this connection have been answered, and the answers were sent. */
+/** Whether all requests on this connection have been answered, and the replies were sent. */
 export const isAnswered = (socket: Socket): boolean => latestReply.get(socket)?.writableFinished ?? true;
 
 /** To be called before anything else listens for requests. */
@@ -41,7 +36,7 @@ class Pipeline {
     first: ServerResponse,
   ) {
     this.add(first);
-    // Node resumes a connection for reasons of its own, such as a request's body that is read
+    // Node also resumes a connection itself, for example to read a request's body
     socket.on('resume', () => {
       if (this.#isHeld) socket.pause();
     });
@@ -50,15 +45,16 @@ class Pipeline {
   add(res: ServerResponse): void {
     this.#unanswered += 1;
     res.once('finish', this.#answered);
-    if (this.#unanswered > (res.req.method === 'POST' ? CUT_OVER : CUT_OVER_LIGHT)) this.socket.destroy();
-    if (this.#unanswered < MOST_UNANSWERED || this.#isHeld) return;
+    if (this.#unanswered > (res.req.method === 'POST' ? CUT_PIPELINED_POSTS : CUT_PIPELINED_OTHERS))
+      this.socket.destroy();
+    if (this.#unanswered < MAX_PIPELINED || this.#isHeld) return;
     this.#isHeld = true;
     this.socket.pause();
   }
 
   readonly #answered = (): void => {
     this.#unanswered -= 1;
-    if (!this.#isHeld || this.#unanswered >= MOST_UNANSWERED / 2) return;
+    if (!this.#isHeld || this.#unanswered >= MAX_PIPELINED / 2) return;
     this.#isHeld = false;
     this.socket.resume();
   };

@@ -1,4 +1,4 @@
-// The probes on a port of their own: plain HTTP, for those who probe and have no certificate.
+// The probes on a port of their own (AIZUMI_PROBE_PORT), in plain HTTP: for orchestrators that have no certificate.
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { Logger } from 'pino';
@@ -22,6 +22,6 @@ export function createProbeApp(probes: Probes, log: Logger): Koa {
   app.use(() => {
     throw new BrokerError('not_found', 'on this port there are GET /livez and GET /readyz alone');
   });
-  app.on('error', () => undefined); // a prober that went away
+  app.on('error', () => undefined); // a prober that disconnected
   return app;
 }

@@ -1,5 +1,5 @@
-// Probes for orchestrators and balancers: /livez tells a dead worker, /readyz an absent Redis or a worker that is to stop. As in Kubernetes'
-// own API server, ?exclude= leaves out a check: /readyz?exclude=redis tells only the latter.
+// Probes for orchestrators and load balancers. /livez fails if the worker is dead; /readyz also fails if Redis does not answer or
+// the worker is stopping. As in Kubernetes' own API server, a check can be left out: /readyz?exclude=redis does not ask Redis.
 import type Router from '@koa/router';
 import { BrokerError } from '../../errors.js';
 import { reply } from '../reply.js';

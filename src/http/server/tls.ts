@@ -1,4 +1,4 @@
-// TLS for clients: certificates from files, and new ones while connections stay.
+// TLS for clients, with certificates from files; when the files change, new connections use the new certificates.
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
@@ -10,19 +10,19 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config/config.js';
 import { BrokerError } from '../../errors.js';
 import { lookEvery } from '../../timing/repeat.js';
-import { rawReply } from './raw-reply.js';
+import { rawRefusal } from '../failure.js';
 
-/** PEM files. With `clientCa` a client must show a certificate that one of these authorities has signed. */
+/** PEM files. With `clientCa`, clients must present a certificate that one of these authorities has signed. */
 interface TlsFiles {
   cert: string;
   key: string;
   clientCa?: string | undefined;
 }
 
-/** Kubernetes and cert-manager swap symbolic links, which fs.watch does not tell of everywhere. */
-const LOOK_MS = 2_000;
+/** Kubernetes and cert-manager replace symbolic links, which fs.watch does not report on every system: the files are polled. */
+const POLL_MS = 2_000;
 
-/** A server whose connections speak TLS, with the certificates that are in the files at the time. */
+/** @returns a server that speaks TLS, always with the certificates that the files have at the time */
 export function createTlsServer(tls: Tls, http: ServerOptions): Server {
   const isMutual = tls.files.clientCa !== undefined;
   const server = createServer({
@@ -47,17 +47,17 @@ async function readCertificates({ cert, key, clientCa }: TlsFiles): Promise<Cert
       minVersion: 'TLSv1.2',
     };
     createSecureContext(options);
-    if (options.ca !== undefined) new X509Certificate(options.ca); // a context passes over what it cannot read
+    if (options.ca !== undefined) new X509Certificate(options.ca); // a context ignores what it cannot parse
     return options;
   } catch (error) {
     throw new Error(
-      `AIZUMI_TLS_CERT_FILE and AIZUMI_TLS_KEY_FILE${clientCa === undefined ? '' : ' and AIZUMI_TLS_CLIENT_CA_FILE'} cannot be used: ${(error as Error).message}`,
+      `AIZUMI_TLS_CERT_FILE and AIZUMI_TLS_KEY_FILE${clientCa === undefined ? '' : ' and AIZUMI_TLS_CLIENT_CA_FILE'} ` +
+        `cannot be used: ${(error as Error).message}`,
       { cause: error },
     );
   }
 }
 
-/** What a server needs to speak TLS. */
 export interface Tls {
   readonly options: Certificates;
   readonly files: TlsFiles;
@@ -65,7 +65,7 @@ export interface Tls {
 }
 
 /**
- * @returns undefined when TLS is not asked for
+ * @returns undefined when no certificate is set
  * @throws Error that names the settings, as {@link readCertificates}
  */
 export async function startTls(config: Config, log: Logger): Promise<Tls | undefined> {
@@ -76,32 +76,32 @@ export async function startTls(config: Config, log: Logger): Promise<Tls | undef
 }
 
 /**
- * Looks every {@link LOOK_MS} whether the files have changed: new connections get what is in them then. Files that cannot be
- * used are told of once, and leave what was.
+ * Polls the files every {@link POLL_MS}; when they have changed, new connections use the new certificates. Unusable files are
+ * logged once; the old certificates stay in use.
  */
 function followCertificates(server: Server, { files, options: current, log }: Tls): void {
   let inUse = textOf(current);
   let refused = '';
-  const look = async (): Promise<void> => {
+  const poll = async (): Promise<void> => {
     try {
       const options = await readCertificates(files);
       refused = '';
       if (textOf(options) === inUse) return;
       server.setSecureContext(options);
       inUse = textOf(options);
-      log.info('the certificates of TLS have changed: new connections get the new ones');
+      log.info('the TLS certificates have changed: new connections use the new ones');
     } catch (error) {
       const { message } = error as Error;
       if (message !== refused) log.error(`${message}; the old certificates stay in use`);
       refused = message;
     }
   };
-  server.once('close', lookEvery(LOOK_MS, look));
+  server.once('close', lookEvery(POLL_MS, poll));
 }
 
 const textOf = ({ cert, key, ca }: Certificates): string => [cert, key, ca].join('\0');
 
-/** As Node takes them. */
+/** Options of node:tls. */
 interface Certificates {
   cert: string;
   key: string;
@@ -112,7 +112,7 @@ interface Certificates {
 /** Sockets whose handshake is not over: node:https does not count them among its connections. */
 const shaking = new WeakMap<Server, Set<Socket>>();
 
-/** What becomes of connections on which TLS does not come about. */
+/** Closes connections whose TLS handshake fails. */
 function watchHandshakes(server: Server, log: Logger): void {
   const underWay = new Set<Socket>();
   shaking.set(server, underWay);
@@ -121,20 +121,23 @@ function watchHandshakes(server: Server, log: Logger): void {
     socket.once('close', () => underWay.delete(socket));
   });
   server.on('secureConnection', (socket) => underWay.delete(wrappedBy(socket) as Socket));
-  // node:https's own takes it for a broken request, and nobody could read the reply
+  // node:https's own listener would reply as to a broken request, over a connection on which the client could not read it
   server.removeAllListeners('tlsClientError');
   server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
-    if (error.code === 'ERR_SSL_HTTP_REQUEST') wrappedBy(socket)?.write(rawReply(PLAIN_HTTP));
-    log.debug({ reason: error.message, code: error.code, from: socket.remoteAddress }, 'no TLS with a client');
-    setImmediate(() => socket.destroy()); // the alert that says why goes first
+    if (error.code === 'ERR_SSL_HTTP_REQUEST') wrappedBy(socket)?.write(rawRefusal(PLAIN_HTTP));
+    log.debug(
+      { reason: error.message, code: error.code, from: socket.remoteAddress },
+      'TLS handshake with a client failed',
+    );
+    setImmediate(() => socket.destroy()); // after the alert that names the cause was sent
   });
 }
 
-/** For a server that stops: nobody has asked for anything on these. */
+/** For a server that stops: closes connections during their handshake, which have no request yet. */
 export const cutHandshakes = (server: object): void =>
   shaking.get(server as Server)?.forEach((socket) => socket.destroy());
 
-/** Not in Node's documents: the connection beneath. */
+/** The TCP connection below; undocumented in Node. */
 const wrappedBy = (socket: TLSSocket): Socket | undefined => (socket as { _parent?: Socket })._parent;
 
 const PLAIN_HTTP = new BrokerError('invalid_request', 'this port speaks TLS: use https://');

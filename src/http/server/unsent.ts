@@ -1,22 +1,20 @@
-// Replies that the socket has not taken yet: they count in the worker's memory, and a client that takes nothing is cut.
+// Replies that the socket has not taken yet: they count in the worker's memory, and clients that take nothing are disconnected.
 import type { ServerResponse } from 'node:http';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { STALL_MS } from '../../config/limits.js';
 import type { Observer } from '../../observe/observer.js';
 import type { Account } from '../limits/memory.js';
 
-/** A client that takes nothing of a reply for so long is cut. */
-export const STALL_MS = 10_000;
-
 const known = new WeakMap<Socket, Unsent>();
 
-/** What has not been sent yet on one connection. */
+/** The unsent replies of one connection. */
 class Unsent {
-  /** By reply: gives back what it was counted with. */
+  /** By reply: gives its memory back. */
   readonly #replies = new Map<ServerResponse, () => void>();
 
   constructor(socket: Socket) {
-    // Node tells nothing of the replies that wait behind the one that is being sent
+    // Node reports no end of the replies that wait behind the one that is being sent
     socket.once('close', () => {
       for (const give of this.#replies.values()) give();
       this.#replies.clear();
@@ -34,15 +32,14 @@ class Unsent {
 }
 
 /**
- * To be called when a reply was written, before {@link cutStalled} can do anything about it. The time starts when the replies
- * before it on the connection have been sent, and again whenever something of it was.
+ * To be called when a reply was written: sets the time after which {@link cutStalled} disconnects a client that takes nothing. It
+ * starts when the earlier replies on the connection have been sent, and again whenever the client has taken some.
  */
 export function limitStall(res: ServerResponse): void {
-  // what Koa writes by itself it has not written yet
-  if (res.writableLength > 0 || !res.writableEnded) res.setTimeout(STALL_MS);
+  if (res.writableLength > 0) res.setTimeout(STALL_MS);
 }
 
-/** To be called when a reply was written: what the system has not taken at once is counted until it has. */
+/** To be called when a reply was written: counts the bytes that the operating system has not taken, until it has. */
 export function countUnsent(res: ServerResponse, socket: Socket, account: Account): void {
   const bytes = res.writableLength;
   if (bytes === 0 || socket.destroyed) return;
@@ -52,8 +49,8 @@ export function countUnsent(res: ServerResponse, socket: Socket, account: Accoun
 }
 
 /**
- * Closes connections on which nothing moved for as long as they were given: those that are idle, as Node would do by itself, and
- * those that do not take their reply. A connection on which a RECV waits for a message is neither.
+ * Closes connections without traffic until their timeout: idle ones, as Node would by itself, and those whose client does not
+ * take its reply. A connection on which a RECV waits for a message stays open.
  * @param isAnswered whether all requests on a connection have been answered
  */
 export function cutStalled(

@@ -1,9 +1,10 @@
-// Pages and files that are the same for everybody: made once, answered with an ETag.
+// Pages and files that are the same for everybody: made once, served with an ETag.
 import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
-import { isDraining } from './reply.js';
+import { reply } from '../http/reply.js';
 
 export interface Prepared {
+  /** The media type, without its charset: all are UTF-8. */
   type: string;
   bytes: Buffer;
   etag: string;
@@ -14,7 +15,7 @@ export function prepare(type: string, content: string | Buffer): Prepared {
   return { type, bytes, etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"` };
 }
 
-/** A policy that allows nothing, but for what `sources` names. */
+/** A Content-Security-Policy that allows nothing except the given sources. */
 export const policy = (sources: Readonly<Record<string, string>>): string =>
   Object.entries({
     'default-src': "'none'",
@@ -28,7 +29,10 @@ export const policy = (sources: Readonly<Record<string, string>>): string =>
 
 const NOTHING = policy({});
 
-/** @param headers beyond the usual, or instead of them */
+/**
+ * Replies with a page or a file, or with 304 to a client that has the same one.
+ * @param headers beyond the usual, or instead of them
+ */
 export function answerPrepared(
   ctx: Context,
   { type, bytes, etag }: Prepared,
@@ -38,14 +42,12 @@ export function answerPrepared(
     'Content-Security-Policy': NOTHING,
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
-    // asked for again each time, and not sent again while it is the same
+    // browsers ask again each time, and get 304 while it is the same
     'Cache-Control': 'no-cache',
     ETag: etag,
     ...headers,
   });
-  if (isDraining(ctx.res)) ctx.res.shouldKeepAlive = false;
-  ctx.status = 200;
-  ctx.type = type;
-  if (ctx.fresh) ctx.status = 304;
-  else ctx.body = bytes;
+  ctx.status = 200; // ctx.fresh compares the headers only of a successful response
+  if (ctx.fresh) reply(ctx, 304, undefined);
+  else reply(ctx, 200, bytes, { 'Content-Type': `${type}; charset=utf-8` });
 }
