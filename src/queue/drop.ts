@@ -1,20 +1,7 @@
 // DROP: deletes messages that nobody holds.
 import { redisFailure } from '../redis/failure.js';
-import {
-  attemptsKey,
-  backedKey,
-  countsKey,
-  deadKey,
-  delayedKey,
-  ended0Key,
-  ended1Key,
-  heldKey,
-  leasesKey,
-  queueKey,
-  seenKey,
-  settingsKey,
-} from './keys.js';
 import { measureAgain } from './measure.js';
+import { messageKeys } from './message-keys.js';
 import { forEachSlice } from './peek.js';
 import type { Seen, State, Walk, Walked } from './peek.js';
 import type { Queues } from './queues.js';
@@ -83,18 +70,7 @@ export async function deleteSlice(
   const { keyPrefix: prefix, dedupWindowMs } = settings;
   try {
     return await redis.aizumiDrop(
-      queueKey(prefix, address),
-      leasesKey(prefix, address),
-      heldKey(prefix, address),
-      delayedKey(prefix, address),
-      backedKey(prefix, address),
-      deadKey(prefix, address),
-      seenKey(prefix, address),
-      ended0Key(prefix, address),
-      ended1Key(prefix, address),
-      settingsKey(prefix, address),
-      attemptsKey(prefix, address),
-      countsKey(prefix, address),
+      ...messageKeys(prefix, address),
       JSON.stringify(messages.map(({ at }) => at)),
       dedupWindowMs,
       onlyExpired,

@@ -2,6 +2,7 @@
 import { BrokerError } from '../errors.js';
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
+import { UNIQUE_PART, receiptOfLease } from './members.js';
 import type { Message, Queues, Which } from './queues.js';
 import { inRoom } from './room.js';
 import type { Room } from './room.js';
@@ -26,11 +27,11 @@ export interface Seen extends Message {
 
 const FIELDS = 9;
 
-/** As peek.lua makes them: score and mark, by the place; numbers that Redis takes, so that none of them is an error there. */
-const LEASES = String.raw`\d{1,16}\.[\d-]{24}:\d{16}`;
-const BACKED = String.raw`\d{1,16}\.[\d-]{24}`;
-const DELAYED = String.raw`\d{1,16}\.\d{16}`;
-const STREAM = String.raw`0\.\d{1,19}-\d{1,19}`;
+/** What peek.lua makes of a place: score and mark. The score is a number that Redis takes, so that no cursor is an error there. */
+const LEASES = String.raw`\d{1,16}\.${UNIQUE_PART.leases}`;
+const BACKED = String.raw`\d{1,16}\.${UNIQUE_PART.backed}`;
+const DELAYED = String.raw`\d{1,16}\.${UNIQUE_PART.delayed}`;
+const STREAM = String.raw`0\.${UNIQUE_PART.stream}`;
 
 /** The places of each state, in the order in which peek.lua numbers them. */
 const PLACES: Readonly<Record<State, readonly string[]>> = {
@@ -176,9 +177,8 @@ function seen([place, name, saddr, id, payload, sentMs, attempts, atMs, cause]: 
   };
 }
 
-/** The receipt of a leased message: the member of `held` is that of `leases` turned round. */
-export const receiptOf = ({ at: [, member] }: Seen): string =>
-  `${member.slice(25, 41)}:${member.slice(0, 24)}${member.slice(41)}`;
+/** The receipt of a leased message. */
+export const receiptOf = ({ at: [, lease] }: Seen): string => receiptOfLease(lease);
 
 /** A walk over the messages in one state, slice by slice. */
 export interface Walk {

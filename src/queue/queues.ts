@@ -1,11 +1,11 @@
 // What every operation on a queue needs: the connection, the names of keys, and the limits.
-import { readFileSync } from 'node:fs';
 import { nodeOf } from '../redis/connect/cluster.js';
 import type { RedisClient, Script } from '../redis/connect/connect.js';
 import type { DurableWrites } from '../redis/replication/durable-writes.js';
 import type { Observer } from '../observe/observer.js';
 import { queueKey } from './keys.js';
 import { LightTurns } from './light-turns.js';
+import { loadLua } from './lua.js';
 import { MessageSizes } from './message-sizes.js';
 import { QueueLengths } from './queue-lengths.js';
 import { Shares } from './shares.js';
@@ -289,10 +289,7 @@ export function createQueues(
   };
 }
 
-const script = (file: string, numberOfKeys: number): Script => ({
-  lua: readFileSync(new URL(file, import.meta.url), 'utf8'),
-  numberOfKeys,
-});
+const script = (file: string, numberOfKeys: number): Script => ({ lua: loadLua(file), numberOfKeys });
 
 const recvScript = script('./recv.lua', 12);
 const measureScript = script('./measure.lua', 7);

@@ -1,22 +1,10 @@
 // RECV: takes the next messages of a queue under a lease.
 import { redisFailure } from '../redis/failure.js';
 import { giveBack } from './give-back.js';
-import {
-  attemptsKey,
-  backedKey,
-  countsKey,
-  deadKey,
-  delayedKey,
-  ended0Key,
-  ended1Key,
-  heldKey,
-  leasesKey,
-  queueKey,
-  seenKey,
-  settingsKey,
-} from './keys.js';
+import { queueKey } from './keys.js';
 import { SCRIPT_COST } from './light-turns.js';
 import { ENVELOPE_BYTES, bytesOf } from './message-sizes.js';
+import { messageKeys } from './message-keys.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
 import { inRoom, noRoomInReply, noteSizes } from './room.js';
 import type { Room } from './room.js';
@@ -275,50 +263,52 @@ const LIGHT: MostOfCall = { messages: 1, bytes: LIGHT_BYTES, slice: LIGHT_MESSAG
 /** Calls recv.lua once. */
 function call(
   redis: QueueRedis,
-  { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs }: QueueSettings,
+  settings: QueueSettings,
   address: number,
   options: RecvOptions,
   most: MostOfCall,
   attempt: Attempt,
 ): Promise<Reply> {
-  const carryOut = (name: 'aizumiRecv' | 'aizumiRecvRemembering', goesOn: string): Promise<Reply> =>
-    redis[name](
-      queueKey(prefix, address),
-      leasesKey(prefix, address),
-      heldKey(prefix, address),
-      delayedKey(prefix, address),
-      backedKey(prefix, address),
-      deadKey(prefix, address),
-      seenKey(prefix, address),
-      settingsKey(prefix, address),
-      countsKey(prefix, address),
-      attemptsKey(prefix, address),
-      ended0Key(prefix, address),
-      ended1Key(prefix, address),
-      visibilityTimeoutMs,
-      maxDeliveries,
-      dedupWindowMs,
-      most.messages,
-      options.visibilityTimeoutMs ?? '',
-      attempt.id,
-      most.bytes,
-      most.slice,
-      goesOn,
-      Math.min(most.room, Number.MAX_SAFE_INTEGER),
-      ENVELOPE_BYTES,
-      most.told,
-    );
-  if (attempt.id === '') return carryOut('aizumiRecv', '');
-  const forgetful = (): Promise<Reply> => carryOut('aizumiRecv', `full ${attempt.goesOn}`);
+  if (attempt.id === '') return callAs('aizumiRecv', '', redis, settings, address, options, most, '');
+  const forgetful = (): Promise<Reply> =>
+    callAs('aizumiRecv', `full ${attempt.goesOn}`, redis, settings, address, options, most, attempt.id);
   if (attempt.isForgotten) return forgetful();
-  return carryOut('aizumiRecvRemembering', attempt.goesOn).catch((error: unknown) => {
-    // refused as a whole: nothing was taken. What an attempt has taken before, and will not be remembered with this, ends it.
+  const name = 'aizumiRecvRemembering';
+  return callAs(name, attempt.goesOn, redis, settings, address, options, most, attempt.id).catch((error: unknown) => {
+    // Redis refused the whole script: nothing was taken. An attempt that has messages ends here, since it cannot be remembered
+    // with these.
     const isOutOfMemory = error instanceof Error && error.message.startsWith('OOM');
     if (!isOutOfMemory || /^\d+$/.test(attempt.goesOn)) throw error;
     attempt.isForgotten = true;
     return forgetful();
   });
 }
+
+const callAs = (
+  name: 'aizumiRecv' | 'aizumiRecvRemembering',
+  goesOn: string,
+  redis: QueueRedis,
+  { keyPrefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs }: QueueSettings,
+  address: number,
+  options: RecvOptions,
+  most: MostOfCall,
+  attemptId: string,
+): Promise<Reply> =>
+  redis[name](
+    ...messageKeys(keyPrefix, address),
+    visibilityTimeoutMs,
+    maxDeliveries,
+    dedupWindowMs,
+    most.messages,
+    options.visibilityTimeoutMs ?? '',
+    attemptId,
+    most.bytes,
+    most.slice,
+    goesOn,
+    Math.min(most.room, Number.MAX_SAFE_INTEGER),
+    ENVELOPE_BYTES,
+    most.told,
+  );
 
 /** What a call has brought; notes in `attempt` how it goes on. */
 function partOf(
