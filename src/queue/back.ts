@@ -3,6 +3,24 @@ import { attemptsKey, backedKey, heldKey, leasesKey, queueKey } from './keys.js'
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiBack(
+      ...args: [
+        queue: string,
+        leases: string,
+        held: string,
+        backed: string,
+        attempts: string,
+        id: number,
+        receipt: string,
+        delayMs: number,
+        counts: 0 | 1,
+      ]
+    ): Promise<0 | 1>;
+  }
+}
+
 export interface BackOptions {
   /** Only this delivery. */
   receipt?: string | undefined;

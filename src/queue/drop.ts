@@ -2,10 +2,19 @@
 import { redisFailure } from '../redis/failure.js';
 import { measureAgain } from './measure.js';
 import { messageKeys } from './message-keys.js';
+import type { MessageKeys } from './message-keys.js';
 import { forEachSlice } from './peek.js';
 import type { Seen, State, Walk, Walked } from './peek.js';
 import type { Queues } from './queues.js';
 import { NOBODY } from './turns.js';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiDrop(
+      ...args: [...keys: MessageKeys, targets: string, windowMs: number, onlyExpired: 0 | 1]
+    ): Promise<[deleted: number, expired: number]>;
+  }
+}
 
 export type Droppable = Exclude<State, 'leased'>;
 

@@ -5,6 +5,26 @@ import type { Queues } from './queues.js';
 import { SLICE_MESSAGES, partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiFree(
+      ...args: [
+        queue: string,
+        leases: string,
+        held: string,
+        seen: string,
+        ended0: string,
+        ended1: string,
+        settings: string,
+        attempts: string,
+        ids: string,
+        receipt: string,
+        windowMs: number,
+      ]
+    ): Promise<string[]>;
+  }
+}
+
 /**
  * Frees the message with this id that `address` holds; of several the one delivered first.
  * @param receipt only this delivery

@@ -17,6 +17,26 @@ import { unregister } from './register.js';
 import { SLICE_MESSAGES, partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiGbye(
+      ...args: [
+        queue: string,
+        leases: string,
+        held: string,
+        delayed: string,
+        dead: string,
+        settings: string,
+        counts: string,
+        sample: string,
+        attempts: string,
+        seen: string,
+        atMost: number,
+      ]
+    ): Promise<[given: number, held: number]>;
+  }
+}
+
 /**
  * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.
  * @returns how many were given back

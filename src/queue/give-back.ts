@@ -6,6 +6,14 @@ import { SCRIPT_COST, inLane } from './light-turns.js';
 import { SLICE_MESSAGES } from './slices.js';
 import { NOBODY } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiGiveBack(
+      ...args: [queue: string, leases: string, held: string, attempts: string, deliveries: string, attemptId: string]
+    ): Promise<0 | 1>;
+  }
+}
+
 /** Of a delivery, what names it. */
 interface Given {
   readonly receipt: string;

@@ -5,6 +5,12 @@ import type { OwnSettings } from './own-settings.js';
 import type { Queues } from './queues.js';
 import { countMade, put, tooManyQueues } from './register.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
+  }
+}
+
 /**
  * Makes the queue of `address` if need be, and changes those of its settings that are given.
  * @param client for whom a new queue counts; undefined: for nobody

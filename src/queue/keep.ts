@@ -3,6 +3,14 @@ import { heldKey, leasesKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiKeep(
+      ...args: [leases: string, held: string, id: number, receipt: string, visibilityTimeoutMs: number]
+    ): Promise<0 | 1>;
+  }
+}
+
 /**
  * Lets the lease of the message with this id that `address` holds end this long from now; of several the one delivered first.
  * @param visibilityTimeoutMs from now, ms; 0: it has ended, and the message is still held until somebody receives it

@@ -11,6 +11,15 @@ import type { QueueStat } from './stat.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiCounters(
+      ...args: [queue: string, delayed: string, sample: string]
+    ): Promise<[at: number, sent: number, received: number, gone: number, sample: string[]]>;
+    aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
+  }
+}
+
 export interface QueueReport extends QueueStat {
   address: number;
   rates: Rates;

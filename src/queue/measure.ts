@@ -2,6 +2,26 @@
 import { countsKey, deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey } from './keys.js';
 import type { Queues } from './queues.js';
 
+type MeasureArguments = [
+  queue: string,
+  delayed: string,
+  dead: string,
+  seen: string,
+  ended0: string,
+  ended1: string,
+  counts: string,
+  nodes: number,
+  leaseBytes: number,
+];
+type MeasureReply = [bytes: number, mostNow: number, mostLater: number];
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiMeasure(...args: MeasureArguments): Promise<MeasureReply>;
+    aizumiEstimate(...args: MeasureArguments): Promise<MeasureReply>;
+  }
+}
+
 /** What a message takes in Redis while it is leased, beside its entry, bytes: measured 373, Redis 7.0.15 (docs/limits.md). */
 const LEASE_BYTES = 390;
 /** What a message counts with beside its payload, bytes: its entry takes 20 to 130, and its lease comes later. */

@@ -7,6 +7,14 @@ import type { Queues } from './queues.js';
 import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiMove(
+      ...args: [queue: string, delayed: string, dead: string, settings: string, streamIds: string, maxLength: number]
+    ): Promise<[count: number, isFull: 0 | 1]>;
+  }
+}
+
 /**
  * Puts them at the queue's end, the first that died first, until the queue is full.
  * @param ids only messages with one of these, of whatever sender; all if undefined

@@ -3,12 +3,37 @@ import { BrokerError } from '../errors.js';
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import { UNIQUE_PART, receiptOfLease } from './members.js';
-import type { Message, Queues, Which } from './queues.js';
+import type { Message, Queues } from './queues.js';
 import { inRoom } from './room.js';
 import type { Room } from './room.js';
 import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
+
+/** Of messages, as peek.lua has it: by whether their time to live is over. */
+export type Which = 'live' | 'expired' | 'all';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiPeek(
+      ...args: [
+        queue: string,
+        leases: string,
+        delayed: string,
+        backed: string,
+        dead: string,
+        settings: string,
+        state: string,
+        max: number,
+        cursor: string,
+        mostText: number,
+        returnsPayloads: 0 | 1,
+        which: Which,
+        bound: string,
+      ]
+    ): Promise<[cursor: string, looked: number, bound: string, ...found: (string | number)[]]>;
+  }
+}
 
 export const STATES = ['waiting', 'leased', 'delayed', 'dead'] as const;
 export type State = (typeof STATES)[number];

@@ -5,12 +5,38 @@ import { queueKey } from './keys.js';
 import { SCRIPT_COST } from './light-turns.js';
 import { ENVELOPE_BYTES, bytesOf } from './message-sizes.js';
 import { messageKeys } from './message-keys.js';
+import type { MessageKeys } from './message-keys.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
 import { inRoom, noRoomInReply, noteSizes } from './room.js';
 import type { Room } from './room.js';
 import { LIGHT_BYTES, LIGHT_MESSAGES, MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
 import { NOBODY, tooMuch } from './turns.js';
 import type { Asker } from './turns.js';
+
+/** What recv.lua takes and returns. */
+type RecvArguments = [
+  ...keys: MessageKeys,
+  visibilityTimeoutMs: number,
+  maxDeliveries: number,
+  windowMs: number,
+  max: number,
+  requestedTimeoutMs: number | '',
+  attemptId: string,
+  mostText: number,
+  slice: number,
+  goesOn: string,
+  room: number,
+  envelope: number,
+  mostTold: number,
+];
+type Reply = [againMs: number, ...taken: (string | number)[]];
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiRecv(...args: RecvArguments): Promise<Reply>;
+    aizumiRecvRemembering(...args: RecvArguments): Promise<Reply>;
+  }
+}
 
 export interface RecvOptions {
   /** Most messages to take; 1 without it. Fewer come when fewer wait, or when they are long. */
@@ -244,8 +270,6 @@ interface Attempt {
   /** Redis is short of memory: what it takes is not remembered. */
   isForgotten: boolean;
 }
-
-type Reply = Awaited<ReturnType<QueueRedis['aizumiRecv']>>;
 
 interface MostOfCall {
   readonly messages: number;

@@ -9,6 +9,15 @@ import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { noRoom } from './shares.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiRegister(
+      ...args: [register: string, owners: string, made: string, address: number, client: string]
+    ): Promise<number>;
+    aizumiUnregister(...args: [register: string, owners: string, made: string, address: number]): Promise<string>;
+  }
+}
+
 /**
  * Adds `address` if it has a queue; after the queue was made, never before it: a GBYE in between takes it out and then looks
  * whether the queue is back.

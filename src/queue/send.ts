@@ -12,6 +12,53 @@ import { countMade, register, tooManyQueues } from './register.js';
 import { noRoom } from './shares.js';
 import { look } from './stat.js';
 
+/** The last arguments of send.lua and send-once.lua. */
+type SendLimits = [maxBytes: number, knownBytes: number | 'full' | 'share', moreBytes: number, mayMake: 0 | 1];
+
+/** What send.lua and send-once.lua return. */
+type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, maxBytes: number];
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiSend(
+      ...args: [
+        queue: string,
+        delayed: string,
+        settings: string,
+        counts: string,
+        maxLength: number,
+        saddr: number,
+        id: number,
+        payload: string,
+        delayMs: number,
+        ttlMs: number | '',
+        traceparent: string,
+        ...limits: SendLimits,
+      ]
+    ): Promise<Sent>;
+    aizumiSendOnce(
+      ...args: [
+        queue: string,
+        delayed: string,
+        settings: string,
+        seen: string,
+        ended0: string,
+        ended1: string,
+        counts: string,
+        maxLength: number,
+        saddr: number,
+        id: number,
+        payload: string,
+        delayMs: number,
+        ttlMs: number | '',
+        traceparent: string,
+        windowMs: number,
+        ...limits: SendLimits,
+      ]
+    ): Promise<Sent>;
+  }
+}
+
 /** Queues of a client that are measured at a time. */
 const MEASURED_AT_ONCE = 50;
 /** Of these, chosen by chance, so many are looked at for what has expired: with messages of 1 MB that is 4 ms of Redis each. */

@@ -4,6 +4,34 @@ import { estimate } from './measure.js';
 import { underCeilings } from './own-settings.js';
 import type { Queues } from './queues.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiStat(
+      ...args: [
+        queue: string,
+        leases: string,
+        delayed: string,
+        backed: string,
+        dead: string,
+        settings: string,
+        counts: string,
+      ]
+    ): Promise<
+      | [
+          waiting: number,
+          leased: number,
+          delayed: number,
+          dead: number,
+          expired: number,
+          oldestMs: number,
+          settings: string[],
+          hasExpired: 0 | 1,
+        ]
+      | null
+    >;
+  }
+}
+
 export interface QueueStat {
   waiting: number;
   leased: number;
