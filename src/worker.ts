@@ -8,7 +8,7 @@ import type { Config } from './config/config.js';
 import { createQueueMetrics } from './observe/metrics/queue-metrics.js';
 import { createWorkerMetrics } from './observe/metrics/worker-metrics.js';
 import type { ReadMetrics } from './observe/metrics/worker-metrics.js';
-import { BusiestQueues } from './queue/busiest.js';
+import { TopQueues } from './queue/top-queues.js';
 import { createApp } from './http/app.js';
 import { createLimits } from './http/limits/limits.js';
 import { createCheckLocal } from './http/server/local-only.js';
@@ -175,7 +175,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
           ping(redis).then(() => true),
         )) ?? false,
       replication: () => durable.replication(),
-      queues: createQueueMetrics(new BusiestQueues(queues, config.metricsQueues)),
+      queues: createQueueMetrics(new TopQueues(queues, config.metricsQueues)),
     }),
     async stop() {
       draining = true;

@@ -22,18 +22,18 @@ declare module './queues.js' {
 }
 
 export interface BackOptions {
-  /** Only this delivery. */
+  /** Gives back only this delivery. */
   receipt?: string | undefined;
   /** Until it can be received again, ms. */
   delayMs?: number | undefined;
-  /** Whether this delivery counts towards the most that there may be; true without it. */
+  /** Whether this delivery counts towards max_deliveries; default true. */
   counts?: boolean | undefined;
 }
 
 /**
  * Gives back the message with this id that `address` holds; of several the one delivered first. It is not held afterwards.
  * @returns whether there was one
- * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have gone back)
+ * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have been given back)
  */
 export async function back(
   { redis, settings }: Queues,

@@ -18,11 +18,11 @@ declare module './queues.js' {
 
 export type Droppable = Exclude<State, 'leased'>;
 
-/** A request that deletes all goes on for so long, and then says that there are more. */
+/** A request that deletes all messages stops after this time, ms, and returns that there are more. */
 const PURGE_MS = 10_000;
 
 /**
- * Deletes messages with one of these ids, of whatever sender.
+ * Deletes messages with one of these ids, from any sender.
  * @returns how many were deleted, `most` at most
  * @throws BrokerError unavailable, overloaded (some may have been deleted, unless the outcome is not_done)
  */
@@ -38,7 +38,7 @@ export async function drop(
 }
 
 /**
- * Deletes all messages that are in this state when it begins, and none that is sent later; until who asked has left.
+ * Deletes all messages that are in this state when it begins, and none that is sent later; stops when the client has left.
  * @returns how many were deleted, and whether there were more when its time was up
  * @throws as {@link drop}
  */
@@ -54,7 +54,7 @@ export async function purge(
   return { count: done, more: cursor !== undefined };
 }
 
-/** What waits may have expired, too: that is thrown away, but is not counted as deleted. */
+/** Waiting messages may have expired: these are deleted, too, but not counted. */
 async function walk(queues: Queues, address: number, what: Walk): Promise<Walked> {
   const seen = { slices: 0 };
   const walked = await forEachSlice(queues, address, what, async (messages) => {
@@ -68,7 +68,7 @@ async function walk(queues: Queues, address: number, what: Walk): Promise<Walked
 
 /**
  * Deletes messages that peek.lua has found.
- * @returns how many were deleted, and how many more were thrown away because they had expired
+ * @returns how many were deleted, and how many more were deleted because they had expired
  */
 export async function deleteSlice(
   { redis, settings }: Queues,
@@ -89,9 +89,9 @@ export async function deleteSlice(
   }
 }
 
-/** The next SEND is not refused by what was known before. */
+/** Measures the queue, so that the next SEND is not refused by what was known before. */
 export async function learnRoom(queues: Queues, address: number): Promise<void> {
   queues.lengths.doubt(address);
-  // failed, it is measured again with one of the next SENDs
+  // if it fails, one of the next SENDs measures the queue
   await measureAgain(queues, address).catch(() => undefined);
 }

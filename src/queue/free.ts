@@ -1,4 +1,4 @@
-// FREE: ends a message's life, or several messages' lives.
+// FREE: deletes one or several messages that their receiver has processed.
 import { attemptsKey, ended0Key, ended1Key, heldKey, leasesKey, queueKey, seenKey, settingsKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
@@ -27,7 +27,7 @@ declare module './queues.js' {
 
 /**
  * Frees the message with this id that `address` holds; of several the one delivered first.
- * @param receipt only this delivery
+ * @param receipt frees only this delivery
  * @returns whether there was one
  * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: the message may be freed)
  */

@@ -1,4 +1,4 @@
-// GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
+// GBYE: the receiver leaves. Messages that it holds are given back, and an empty queue is removed from Redis.
 import { redisFailure } from '../redis/failure.js';
 import {
   attemptsKey,

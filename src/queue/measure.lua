@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Measures the bytes that a queue takes in Redis, including what its messages will take while they are leased: a RECV does not add
--- to them.
+-- Measures the bytes that a queue takes in Redis, including what its messages will take while they are leased: a RECV does not
+-- add to them.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms

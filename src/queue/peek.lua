@@ -16,7 +16,8 @@
 -- ARGV[7]  bound: messages that were sent later are left out. As an earlier call returned it; now: this call; '': none
 -- Returns  {cursor, '' at the end, how many were read, bound, …}, and of each message place, name, saddr, id, payload,
 --          sent_ms, attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there;
---          at_ms: when its lease ends, it is due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
+--          at_ms: when its lease ends, it is due or it died; cause: why it died, '' else. Fewer messages than ARGV[2] do not mean
+--          the end
 -- Errors   those of Redis only
 --
 -- The messages of a state are in several places, which are read one after the other. A cursor is number of the place.score.mark;
@@ -31,7 +32,8 @@ local READ_AT_ONCE = 8
 local MARK_LENGTH = { leases = 41, backed = 24, delayed = 16 }
 local KEY_OF = { leases = leases, backed = backed, delayed = delayed, queue = queue, dead = dead }
 local PLACES = {
-  waiting = { 'leases', 'backed', 'queue', 'delayed' }, leased = { 'leases' }, delayed = { 'delayed', 'backed' }, dead = { 'dead' },
+  waiting = { 'leases', 'backed', 'queue', 'delayed' }, leased = { 'leases' }, delayed = { 'delayed', 'backed' },
+  dead = { 'dead' },
 }
 
 local time = redis.call('TIME')
@@ -47,13 +49,13 @@ if bound == 'now' then
 end
 local last_id, last_stamp = string.match(bound, '^(%S+) (%d+)$')
 local last_entry = last_id and entry_of(last_id)
-local found, looked, text, longest, at_once = { '', 0, bound }, 0, 0, 1, 0
+local found, read, text, longest, at_once = { '', 0, bound }, 0, 0, 1, 0
 
 -- how many to read: one, four, eight while they are short, since Redis copies what is read, whether it fits or not
 local function next_count()
   at_once = at_once == 0 and 1 or math.min(4 * at_once, READ_AT_ONCE, (most_text - text) / longest)
   at_once = math.max(1, math.floor(at_once))
-  return math.min(at_once, max - looked)
+  return math.min(at_once, max - read)
 end
 
 local function show(place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause)
@@ -77,7 +79,9 @@ local function show_entry(place, name, stream_id, fields, attempts, at_ms)
   note_read(fields[6])
   local _, ttl_ms, sent_ms = read_options(fields)
   sent_ms = sent_ms or added_ms(stream_id)
-  if is_wanted(sent_ms, ttl_ms or queue_ttl_ms) then show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms) end
+  if is_wanted(sent_ms, ttl_ms or queue_ttl_ms) then
+    show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms)
+  end
 end
 
 local function show_member(place, member, score)
@@ -122,8 +126,8 @@ local function walk_times(place, score, mark)
     local members = redis.call('ZRANGE', key, first, up_to, 'WITHSCORES')
     for i = 1, #members, 2 do
       show_member(place, members[i], members[i + 1])
-      looked, first = looked + 1, first + 1
-      if looked >= max or text >= most_text then
+      read, first = read + 1, first + 1
+      if read >= max or text >= most_text then
         return first <= last and members[i + 1] .. '.' .. string.sub(members[i], 1, MARK_LENGTH[place]) or nil
       end
     end
@@ -163,8 +167,8 @@ local function walk_stream(place, mark)
     for i = 1, #entries do
       from = entries[i][1]
       if place == 'dead' then show_dead(from, entries[i][2]) else show_entry(place, from, from, entries[i][2], 0, '') end
-      looked = looked + 1
-      if looked >= max or text >= most_text then
+      read = read + 1
+      if read >= max or text >= most_text then
         local has_more = i < #entries or redis.call('XRANGE', KEY_OF[place], '(' .. from, to, 'COUNT', 1)[1]
         return has_more and '0.' .. from or nil
       end
@@ -176,7 +180,7 @@ end
 local number, score, mark = string.match(cursor, '^(%d)%.(%d+)%.(.+)$')
 local places = PLACES[state]
 for i = tonumber(number or 1), #places do
-  if looked >= max or text >= most_text then
+  if read >= max or text >= most_text then
     found[1] = i .. '.0.0'
     break
   end
@@ -188,5 +192,5 @@ for i = tonumber(number or 1), #places do
   end
   score, mark = nil, nil
 end
-found[2] = looked
+found[2] = read
 return found

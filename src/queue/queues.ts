@@ -1,4 +1,4 @@
-// What every operation on a queue needs: the connection, the names of keys, and the limits.
+// Assembles what every operation on a queue needs: the connection with its scripts, the settings, and what this worker knows.
 import { nodeOf } from '../redis/connect/cluster.js';
 import type { RedisClient, Script } from '../redis/connect/connect.js';
 import type { DurableWrites } from '../redis/replication/durable-writes.js';
@@ -17,7 +17,7 @@ export interface QueueSettings {
   readonly keyPrefix: string;
   /** How long a delivered message is leased to its receiver, ms. */
   readonly visibilityTimeoutMs: number;
-  /** A message delivered this often and never freed goes to the dead stream. */
+  /** A message that was delivered this often and never freed is moved to the dead stream. */
   readonly maxDeliveries: number;
   /** Messages that a queue may hold, waiting, leased and delayed together. */
   readonly maxQueueLength: number;
@@ -53,12 +53,12 @@ export interface Queues {
   readonly observer: Observer | undefined;
 }
 
-/** A message as it travels: payload is the sender's own JSON text, untouched. */
+/** `payload` is the sender's own JSON text, unchanged. */
 export interface Message {
   saddr: number;
   id: number;
   payload: string;
-  /** Of who sent it, if it was told. */
+  /** From the SEND request, if it had one. */
   traceparent?: string | undefined;
 }
 
@@ -77,7 +77,7 @@ export function createQueues(
     sizes: new MessageSizes(),
     used: new UsedAddresses(),
     shares: new Shares(settings),
-    // while a Cluster's map of slots is not known, commands fail at once
+    // '' while the slots of a Cluster are not known: then commands fail at once
     turns: new Turns((key) => nodeOf(redis, key) ?? ''),
     sweeps: new Sweeps(),
     light: new LightTurns((address) => nodeOf(redis, queueKey(settings.keyPrefix, address)) ?? ''),
@@ -90,12 +90,12 @@ const script = (file: string, numberOfKeys: number): Script => ({ lua: loadLua(f
 const recvScript = script('./recv.lua', 12);
 const measureScript = script('./measure.lua', 7);
 
-/** To be registered with the connection; each is called by the operation that stands beside its file. */
+/** The connection registers these scripts. Each is called by the operation of the same name. */
 export const QUEUE_SCRIPTS = {
   aizumiSend: script('./send.lua', 4),
   aizumiSendOnce: script('./send-once.lua', 7),
   aizumiRecv: recvScript,
-  /** The same, refused by Redis as a whole while it is short of memory: without the flags of its first line. */
+  /** The same script without flags: Redis refuses it as a whole while it is short of memory. */
   aizumiRecvRemembering: { ...recvScript, lua: recvScript.lua.replace(/^#!lua.*/, '#!lua') },
   aizumiFree: script('./free.lua', 8),
   aizumiKeep: script('./keep.lua', 2),
@@ -105,7 +105,7 @@ export const QUEUE_SCRIPTS = {
   aizumiStat: script('./stat.lua', 7),
   aizumiCounters: script('./counters.lua', 3),
   aizumiMeasure: measureScript,
-  /** The same of some nodes, which writes nothing: also where Redis takes no writes. */
+  /** The same script for some nodes only. It does not write, so it runs where Redis accepts no writes, too. */
   aizumiEstimate: { ...measureScript, lua: measureScript.lua.replace(/^#!lua.*/, '#!lua flags=no-writes') },
   aizumiSample: script('./sample.lua', 1),
   aizumiHelo: script('./helo.lua', 2),

@@ -19,8 +19,8 @@
 -- KEYS[8]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, ttl_ms, as far as this queue has its own
 -- KEYS[9]  aizumi:{address}:counts    hash: expired → messages whose time to live was over when they were deleted; checked →
 --          how far the repair of pending entries has come; delayed_bytes, delayed_count → what so many members of `delayed` take
--- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt: when it began, µs, a multiple of 1000; =attempt_id →
---          that number plus how many asked
+-- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt: when it began, µs, a multiple of 1000; =attempt_id
+--          → that number plus how many asked
 -- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → digest of a message sent with dedup that ended in an even window;
 --          until: when the hash expires, ms
 -- KEYS[12]  aizumi:{address}:ended1  hash: the same of odd windows

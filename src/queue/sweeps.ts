@@ -1,15 +1,15 @@
-// Where the search for expired messages stands in each queue, at this worker.
+// Remembers how far this worker's search for expired messages has come in each queue.
 
 export interface Sweep {
   state: 'waiting' | 'delayed';
   /** Of PEEK; '': from the start. */
   cursor: string;
   underWay: Promise<number> | undefined;
-  /** It found nothing, and is not repeated before; performance.now() of this process. */
+  /** After a search that found nothing, the earliest time of the next one; performance.now() of this process. */
   restsUntilMs: number;
 }
 
-/** Addresses that are remembered; with more all are forgotten, and their search begins at the start. */
+/** Addresses that are remembered; with more all are forgotten, and their searches begin at the start. */
 const MOST_ADDRESSES = 10_000;
 
 export class Sweeps {

@@ -204,9 +204,9 @@ export class Waiting {
   }
 
   /**
-   * Existing waiters outlast a Redis outage; those who arrived during it, or whose time is up, get 503. If the poll that broke off
-   * has taken a message, the message returns when its lease ends: the first waiter waits for another, but is not answered that
-   * there was none. Any other error concerns the first waiter alone.
+   * Existing waiters outlast a Redis outage; those who arrived during it, or whose time is up, get 503. If the poll that broke
+   * off has taken a message, the message returns when its lease ends: the first waiter waits for another, but is not answered
+   * that there was none. Any other error concerns the first waiter alone.
    */
   #fail(error: unknown, first: Waiter, waiters: WaiterQueue): void {
     waiters.session = undefined;
