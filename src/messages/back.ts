@@ -1,7 +1,7 @@
 // MSG_BACK_REQ: the receiver saddr gives back the message id, to be delivered again now or later.
 import Joi from 'joi';
+import { SCRIPT_COST } from '../config/limits.js';
 import { back as giveBack } from '../queue/back.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { delayMs, messageId, notDelivered, plainReply, receipt, requestSchema } from './fields.js';
 import type { Broker, Held, MessageType } from './fields.js';
 

@@ -1,6 +1,6 @@
 // MSG_FREE_REQ: the receiver saddr has dealt with the message id, or with the messages ids.
+import { SCRIPT_COST } from '../config/limits.js';
 import { freeMany, free as freeMessage } from '../queue/free.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, messageIds, notDelivered, plainReply, receipt, replyHead, requestSchema } from './fields.js';
 import type { Broker, Client, Held, MessageType } from './fields.js';
 

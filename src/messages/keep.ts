@@ -1,6 +1,6 @@
 // MSG_KEEP_REQ: the receiver saddr needs longer for the message id, or less long.
+import { SCRIPT_COST } from '../config/limits.js';
 import { keep as keepMessage } from '../queue/keep.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, notDelivered, plainReply, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';
 import type { Broker, Held, MessageType } from './fields.js';
 

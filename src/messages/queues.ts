@@ -1,9 +1,10 @@
 // GET /queues: parameters of the URL → the queues → reply text.
 import Joi from 'joi';
+import { STAT_COST } from '../config/limits.js';
 import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import { list, report } from '../queue/list.js';
-import { STAT_COST, inLane } from '../queue/light-turns.js';
+import { inLane } from '../queue/light-turns.js';
 import type { QueueReport } from '../queue/list.js';
 import type { Asker } from '../queue/turns.js';
 import type { Broker } from './fields.js';

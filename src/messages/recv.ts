@@ -1,9 +1,9 @@
 // MSG_RECV_REQ: the receiver saddr asks for its next message, or for several.
 import Joi from 'joi';
+import { SLICE_MESSAGES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
-import { SLICE_MESSAGES } from '../queue/slices.js';
 import { MOST_AT_ONCE, integer, replyHead, requestSchema, text, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './fields.js';
 

@@ -1,6 +1,6 @@
 // MSG_STAT_REQ: how the broker and the client's own queue are.
+import { STAT_COST } from '../config/limits.js';
 import { stat as count } from '../queue/broker-stat.js';
-import { STAT_COST } from '../queue/light-turns.js';
 import { replyHead, requestSchema } from './fields.js';
 import type { Addressed, Broker, MessageType } from './fields.js';
 

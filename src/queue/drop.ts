@@ -1,4 +1,5 @@
 // DROP: deletes messages that nobody holds.
+import { PURGE_MS } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { measureAgain } from './measure.js';
 import { messageKeys } from './message-keys.js';
@@ -17,9 +18,6 @@ declare module './queues.js' {
 }
 
 export type Droppable = Exclude<State, 'leased'>;
-
-/** A request that deletes all messages stops after this time, ms, and returns that there are more. */
-const PURGE_MS = 10_000;
 
 /**
  * Deletes messages with one of these ids, from any sender.

@@ -1,4 +1,5 @@
 // Deletes expired messages that no RECV has met: they must not take the room of messages that are sent (docs/limits.md).
+import { MAX_SWEEP_SLICES, SWEEP_PATIENCE_MS, SWEEP_PAUSE_MS, SWEEP_PAUSE_TIMES } from '../config/limits.js';
 import { deleteSlice, learnRoom } from './drop.js';
 import { forEachSlice } from './peek.js';
 import type { Queues } from './queues.js';
@@ -6,17 +7,6 @@ import { readStat } from './stat.js';
 import type { StatReading } from './stat.js';
 import type { Sweep } from './sweeps.js';
 import { NOBODY } from './turns.js';
-
-/** Slices of one sweep: 1,024 messages, some 50 ms of Redis if all of them have expired. */
-const MOST_SLICES = 16;
-/** A sweep that waits longer for its turn gives up, ms: the SEND that waits for it is refused then. */
-const PATIENCE_MS = 500;
-/**
- * After a sweep that found nothing the next one is put off by this time, ms, and by at least this many times its duration: so
- * sweeps take at most a tenth of the turns.
- */
-const REST_MS = 100;
-const REST_TIMES = 9;
 
 /**
  * Searches for expired messages from where the last sweep of this queue stopped. Calls during a sweep share it.
@@ -34,7 +24,7 @@ async function carryOut(queues: Queues, address: number, state: Sweep, who: stri
   const asker = {
     who,
     get hasLeft() {
-      return performance.now() - startMs > PATIENCE_MS;
+      return performance.now() - startMs > SWEEP_PATIENCE_MS;
     },
   };
   let gone = 0;
@@ -46,9 +36,9 @@ async function carryOut(queues: Queues, address: number, state: Sweep, who: stri
   };
   try {
     // the rest of the round through both states, and then a whole round
-    for (let places = 0; places < 3 && slices < MOST_SLICES && !asker.hasLeft; places++) {
+    for (let places = 0; places < 3 && slices < MAX_SWEEP_SLICES && !asker.hasLeft; places++) {
       const walk = { state: state.state, which: 'expired', cursor: state.cursor, asker } as const;
-      const walked = await forEachSlice(queues, address, { ...walk, mostSlices: MOST_SLICES - slices }, act);
+      const walked = await forEachSlice(queues, address, { ...walk, mostSlices: MAX_SWEEP_SLICES - slices }, act);
       slices += walked.slices;
       state.cursor = walked.cursor ?? '';
       if (walked.cursor === undefined) state.state = state.state === 'waiting' ? 'delayed' : 'waiting';
@@ -58,7 +48,7 @@ async function carryOut(queues: Queues, address: number, state: Sweep, who: stri
   }
   const endMs = performance.now();
   if (gone > 0) await learnRoom(queues, address);
-  else state.restsUntilMs = endMs + Math.max(REST_MS, REST_TIMES * (endMs - startMs));
+  else state.restsUntilMs = endMs + Math.max(SWEEP_PAUSE_MS, SWEEP_PAUSE_TIMES * (endMs - startMs));
   return gone;
 }
 

@@ -1,8 +1,9 @@
 // FREE: deletes one or several messages that their receiver has processed.
+import { SLICE_MESSAGES } from '../config/limits.js';
 import { attemptsKey, ended0Key, ended1Key, heldKey, leasesKey, queueKey, seenKey, settingsKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
-import { SLICE_MESSAGES, partlyDone } from './slices.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
 declare module './queues.js' {

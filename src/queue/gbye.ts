@@ -1,4 +1,5 @@
 // GBYE: the receiver leaves. Messages that it holds are given back, and an empty queue is removed from Redis.
+import { SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import {
   attemptsKey,
@@ -14,7 +15,7 @@ import {
 } from './keys.js';
 import type { Queues } from './queues.js';
 import { unregister } from './register.js';
-import { SLICE_MESSAGES, partlyDone } from './slices.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
 declare module './queues.js' {

@@ -1,9 +1,9 @@
 // Undoes a RECV whose receiver has disconnected meanwhile: its messages return to the queue as if they had not been taken.
+import { SCRIPT_COST, SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { attemptsKey, heldKey, leasesKey, queueKey } from './keys.js';
 import type { Queues } from './queues.js';
-import { SCRIPT_COST, inLane } from './light-turns.js';
-import { SLICE_MESSAGES } from './slices.js';
+import { inLane } from './light-turns.js';
 import { NOBODY } from './turns.js';
 
 declare module './queues.js' {

@@ -1,25 +1,18 @@
 // Requests about one message do not wait for a slice's turn (turns.ts). But Redis answers in the order of the commands: what one
 // client has under way to a Redis is bounded, so that no other client's command waits behind thousands of its commands.
+import {
+  BYTES_PER_COST,
+  MAX_COST_UNDER_WAY,
+  MAX_DURABLE_COST_UNDER_WAY,
+  MAX_IDLE_CLIENTS,
+  SCRIPT_COST,
+  TURN_CHECK_MS,
+  TURN_PATIENCE_MS,
+} from '../config/limits.js';
 import { tooMuch } from './turns.js';
-
-/** Cost of a script; an XADD of a small message costs 1, which is some 2 µs of Redis. */
-export const SCRIPT_COST = 8;
-/** Cost of a STAT, which reads all keys of a queue and measures them. */
-export const STAT_COST = 64;
-/** Bytes of a payload that cost as much as an XADD of a small one. */
-const BYTES_PER_COST = 4_096;
 
 export const sendCost = (bytes: number, isScript: boolean): number =>
   (isScript ? SCRIPT_COST : 1) + Math.floor(bytes / BYTES_PER_COST);
-
-/** Cost that one client may have under way; a dearer request goes alone. 1,024 XADDs or 128 scripts take 2 to 6 ms. */
-const MOST_UNDER_WAY = 1_024;
-/** The same for writes that wait for replicas: one WAIT confirms them all, and takes as long as many of them. */
-const MOST_AT_ONCE_DURABLE = 4_096;
-const PATIENCE_MS = 10_000;
-const CHECK_MS = 250;
-/** When there are so many clients, those that have nothing under way are forgotten. */
-const MOST_IDLE = 10_000;
 
 interface Waiting {
   readonly cost: number;
@@ -45,7 +38,7 @@ export class LightTurns {
    */
   constructor(
     private readonly nodeOf: (address: number) => string,
-    private readonly patienceMs = PATIENCE_MS,
+    private readonly patienceMs = TURN_PATIENCE_MS,
   ) {}
 
   /** @param level durability level of a write that waits for replicas, on a connection of its own; empty: of other requests */
@@ -54,7 +47,7 @@ export class LightTurns {
     const name = level === '' ? node : `${node} ${level}`;
     let lane = this.#lanes.get(name);
     if (lane === undefined) {
-      lane = new Lane(level === '' ? MOST_UNDER_WAY : MOST_AT_ONCE_DURABLE, this.patienceMs);
+      lane = new Lane(level === '' ? MAX_COST_UNDER_WAY : MAX_DURABLE_COST_UNDER_WAY, this.patienceMs);
       this.#lanes.set(name, lane);
     }
     return lane;
@@ -109,7 +102,7 @@ export class Lane {
       else ledger.last.next = waiting;
       ledger.last = waiting;
       this.#waiting += 1;
-      this.#timer ??= setInterval(() => this.#refuseLate(), CHECK_MS).unref();
+      this.#timer ??= setInterval(() => this.#refuseLate(), TURN_CHECK_MS).unref();
     });
   }
 
@@ -139,7 +132,7 @@ export class Lane {
   }
 
   #add(who: string): Ledger {
-    if (this.#clients.size >= MOST_IDLE)
+    if (this.#clients.size >= MAX_IDLE_CLIENTS)
       for (const [name, { underWay, first }] of this.#clients)
         if (underWay === 0 && first === undefined) this.#clients.delete(name);
     const ledger: Ledger = { underWay: 0, first: undefined, last: undefined };

@@ -1,11 +1,11 @@
 // GET /queues: lists queues with their counts and rates.
+import { KEEP_SAMPLE_MS, LISTED_AT_ONCE, RANGES_AT_ONCE, SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { readLiveStat } from './expire.js';
 import { delayedKey, queueKey, registryKey, sampleKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { ratesOf } from './rates.js';
 import type { Rates } from './rates.js';
-import { SLICE_MESSAGES } from './slices.js';
 import { numbersOf, readStat } from './stat.js';
 import type { QueueStat } from './stat.js';
 import { NOBODY } from './turns.js';
@@ -25,8 +25,6 @@ export interface QueueReport extends QueueStat {
   rates: Rates;
 }
 
-/** A sample of a queue's counters is kept for this long, ms. */
-const KEEP_SAMPLE_MS = 3_600_000;
 const MAX_ADDRESS = 0xffff_ffff;
 
 /**
@@ -67,11 +65,8 @@ interface Page {
   among: readonly Range[];
 }
 
-/** Queues in one turn: with 20 to 50 µs each, as much work as a slice. */
-const QUEUES_AT_ONCE = 20;
-
 /**
- * A page of queues by their addresses, {@link QUEUES_AT_ONCE} at a time.
+ * A page of queues by their addresses, {@link LISTED_AT_ONCE} at a time.
  * @returns `last`: where the next page begins, undefined at the end
  * @throws BrokerError unavailable, overloaded
  */
@@ -84,8 +79,8 @@ export async function list(
   const addresses = await registered(queues, ranges, limit + 1, asker);
   const page = addresses.slice(0, limit);
   const reports: QueueReport[] = [];
-  for (let i = 0; i < page.length; i += QUEUES_AT_ONCE) {
-    const some = page.slice(i, i + QUEUES_AT_ONCE);
+  for (let i = 0; i < page.length; i += LISTED_AT_ONCE) {
+    const some = page.slice(i, i + LISTED_AT_ONCE);
     const found = await inTurn(queues, asker, true, () =>
       Promise.all(some.map((each) => reportOf(queues, each, readStat))),
     );
@@ -101,9 +96,6 @@ export async function list(
 const inTurn = <T>({ turns, settings }: Queues, asker: Asker, isBegun: boolean, act: () => Promise<T>): Promise<T> =>
   turns.take({ key: registryKey(settings.keyPrefix), size: SLICE_MESSAGES, asker, isBegun }, act);
 
-/** Ranges that are read in one round trip. */
-const AT_ONCE = 50;
-
 async function registered(queues: Queues, ranges: readonly Range[], count: number, asker: Asker): Promise<number[]> {
   const { redis, settings } = queues;
   const addresses: number[] = [];
@@ -111,8 +103,8 @@ async function registered(queues: Queues, ranges: readonly Range[], count: numbe
   const addressesIn = ([first, last]: Range): Promise<string[]> =>
     redis.zrange(key, String(first), String(last), 'BYSCORE', 'LIMIT', 0, count - addresses.length);
   try {
-    for (let i = 0; i < ranges.length && addresses.length < count; i += AT_ONCE) {
-      const some = ranges.slice(i, i + AT_ONCE);
+    for (let i = 0; i < ranges.length && addresses.length < count; i += RANGES_AT_ONCE) {
+      const some = ranges.slice(i, i + RANGES_AT_ONCE);
       const found = await inTurn(queues, asker, i > 0, () => Promise.all(some.map(addressesIn)));
       addresses.push(...found.flat().map(Number));
     }

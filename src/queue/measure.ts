@@ -1,4 +1,5 @@
 // Measures the bytes that a queue takes in Redis: roughly for STAT, completely for the limits of bytes.
+import { ENTRY_BYTES, ESTIMATED_NODES, LEASE_BYTES } from '../config/limits.js';
 import { countsKey, deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey } from './keys.js';
 import type { Queues } from './queues.js';
 
@@ -22,13 +23,9 @@ declare module './queues.js' {
   }
 }
 
-/** What a message takes in Redis while it is leased, beside its entry, bytes: measured 373, Redis 7.0.15 (docs/limits.md). */
-const LEASE_BYTES = 390;
 /** Bytes that are charged for a message beside its payload: its entry takes 20 to 130, and its lease follows later. */
-export const MESSAGE_BYTES = 130 + LEASE_BYTES;
+export const MESSAGE_BYTES = ENTRY_BYTES + LEASE_BYTES;
 
-/** Nodes of a stream that STAT measures, in some 20 µs of Redis. */
-const SOME = 400;
 const ALL = 0;
 
 interface Measured {
@@ -56,7 +53,7 @@ async function ask(
 
 /** @returns bytes; beyond the first nodes of its streams an estimate. Takes Redis at most some 50 µs. */
 export const estimate = async (queues: Queues, address: number): Promise<number> =>
-  (await ask(queues, address, SOME, 'aizumiEstimate')).bytes;
+  (await ask(queues, address, ESTIMATED_NODES, 'aizumiEstimate')).bytes;
 
 /** Measures the whole queue, in some 45 ns for each node of its streams, and stores the result for later SENDs. */
 export function measure(queues: Queues, address: number): Promise<void> {

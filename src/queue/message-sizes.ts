@@ -1,15 +1,8 @@
 // Remembers the largest message that this worker has seen lately at each address: an estimate of what a RECV there returns.
-
-/** What a message takes at most in a reply beside its payload, with the details of its delivery, bytes. */
-export const ENVELOPE_BYTES = 400;
+import { ENVELOPE_BYTES, REMEMBERED_SIZES, REMEMBERED_SIZES_MS } from '../config/limits.js';
 
 /** What a message adds to a reply, at most. */
 export const bytesOf = (payload: string): number => Buffer.byteLength(payload) + ENVELOPE_BYTES;
-
-/** Addresses that are remembered at most. */
-const MOST_ADDRESSES = 100_000;
-/** A size is remembered for this long at least, and for twice that at most, ms. */
-const REMEMBERED_MS = 300_000;
 
 /** Two maps: the young one replaces the old one from time to time. Times are performance.now() of this process. */
 export class MessageSizes {
@@ -23,13 +16,13 @@ export class MessageSizes {
     const known = this.#young.get(address);
     if (known !== undefined && known >= bytes) return;
     this.#young.set(address, bytes);
-    if (this.#young.size >= MOST_ADDRESSES / 2) this.#turn();
+    if (this.#young.size >= REMEMBERED_SIZES / 2) this.#turn();
   }
 
   /** Undefined: nothing is known of this address. */
   largest(address: number): number | undefined {
     const nowMs = performance.now();
-    if (nowMs - this.#turnedAtMs >= REMEMBERED_MS) {
+    if (nowMs - this.#turnedAtMs >= REMEMBERED_SIZES_MS) {
       this.#turn();
       this.#turnedAtMs = nowMs;
     }
@@ -45,7 +38,7 @@ export class MessageSizes {
 
   noteLast(address: number, isLarge: boolean): void {
     if (!isLarge) this.#large.delete(address);
-    else if (this.#large.size < MOST_ADDRESSES) this.#large.add(address);
+    else if (this.#large.size < REMEMBERED_SIZES) this.#large.add(address);
     else this.#large.clear(); // a wrong guess only costs a round trip
   }
 

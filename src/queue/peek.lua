@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Reads a queue's messages in one state, a slice at a time (slices.ts), and takes none.
+-- Reads a queue's messages in one state, a slice at a time (config/limits.ts), and takes none.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: delivery → when its lease ends, ms; 0: it has ended

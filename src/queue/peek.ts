@@ -1,4 +1,5 @@
 // PEEK: reads messages without taking them.
+import { MAX_REPLY_PAYLOAD_BYTES, SLICE_BYTES, SLICE_MESSAGES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
@@ -6,7 +7,7 @@ import { UNIQUE_PART, receiptOfLease } from './members.js';
 import type { Message, Queues } from './queues.js';
 import { inRoom } from './room.js';
 import type { Room } from './room.js';
-import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
 
@@ -93,7 +94,7 @@ export function peekInRoom(
 }
 
 /**
- * @param max most messages to read and return; there are no more once their payloads are {@link MOST_BYTES} long
+ * @param max most messages to read and return; there are no more once their payloads are {@link MAX_REPLY_PAYLOAD_BYTES} long
  * @param cursor what an earlier call returned; empty: from the start
  * @returns messages in this state (fewer do not mean the end), and the cursor for the next call, empty at the end
  * @throws BrokerError unavailable, overloaded
@@ -111,7 +112,10 @@ export async function peek(
   let bytes = 0;
   let next = cursor;
   do {
-    const most = { messages: Math.min(max - read, SLICE_MESSAGES), bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes) };
+    const most = {
+      messages: Math.min(max - read, SLICE_MESSAGES),
+      bytes: Math.min(SLICE_BYTES, MAX_REPLY_PAYLOAD_BYTES - bytes),
+    };
     let page: SlicePage;
     try {
       const slice = { state, ...most, cursor: next, hasPayloads: true, which: 'live', bound: '' } as const;
@@ -127,7 +131,7 @@ export async function peek(
     }
     next = page.cursor;
     read += page.read;
-  } while (next !== '' && read < max && bytes < MOST_BYTES);
+  } while (next !== '' && read < max && bytes < MAX_REPLY_PAYLOAD_BYTES);
   return { messages, cursor: next };
 }
 

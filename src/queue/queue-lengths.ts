@@ -1,5 +1,13 @@
 // Remembers the queues' lengths, bytes and limits, so that a SEND can be a plain XADD where there is certainly room; and whether
 // the ids of a stream are ahead of Redis's clock: then an id does not give the time of its SEND.
+import {
+  FASTEST_GROWTH_PER_MS,
+  FULL_QUEUE_PAUSE_MS,
+  MEASURED_PART,
+  MEASURE_PAUSE_MS_PER_BYTE,
+  REMEMBERED_LENGTHS,
+  STALE_LENGTH_MS,
+} from '../config/limits.js';
 
 interface Seen {
   length: number;
@@ -16,19 +24,6 @@ interface Seen {
   /** A SEND waits for the measurement. */
   isAwaited: boolean;
 }
-
-/** All workers together add fewer messages to one queue in a millisecond: an XADD takes Redis 2 µs or more. */
-const FASTEST_GROWTH_PER_MS = 500;
-/** A limit that HELO has lowered takes effect within this time, ms, as docs/protocol.md promises. */
-const STALE_MS = 2_000;
-/** Addresses that are remembered; a worker that serves more forgets them all and asks Redis again. */
-const MOST_ADDRESSES = 100_000;
-/** A worker measures a queue again after it has added this part of the bytes that the queue may take. */
-const MEASURED_PART = 1 / 16;
-/** A full queue is measured again after this time at the earliest, ms. */
-const FULL_MS = 250;
-/** A large queue is measured after a longer pause: 2 s for 1 GiB, which takes Redis 20 ms and more (docs/limits.md). */
-const REST_MS_PER_BYTE = 2_000 / 2 ** 30;
 
 /** Times are performance.now() of this process. */
 export class QueueLengths {
@@ -79,7 +74,7 @@ export class QueueLengths {
     if (seen === undefined) return false;
     const ageMs = nowMs - seen.atMs;
     return (
-      ageMs < STALE_MS &&
+      ageMs < STALE_LENGTH_MS &&
       seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) < seen.maxLength &&
       !seen.isAwaited &&
       !needsMeasuring(seen, bytes)
@@ -110,7 +105,7 @@ export class QueueLengths {
     const seen = this.#seen.get(address);
     return (
       seen !== undefined &&
-      nowMs - seen.measuredAtMs < Math.max(FULL_MS, restMs(seen)) &&
+      nowMs - seen.measuredAtMs < Math.max(FULL_QUEUE_PAUSE_MS, restMs(seen)) &&
       seen.bytes + seen.added + bytes > seen.maxBytes
     );
   }
@@ -159,7 +154,7 @@ export class QueueLengths {
   #of(address: number): Seen {
     let seen = this.#seen.get(address);
     if (seen !== undefined) return seen;
-    if (this.#seen.size >= MOST_ADDRESSES) {
+    if (this.#seen.size >= REMEMBERED_LENGTHS) {
       this.#seen.clear();
       this.#ahead.clear();
     }
@@ -170,7 +165,7 @@ export class QueueLengths {
   }
 }
 
-const restMs = ({ bytes }: Seen): number => bytes * REST_MS_PER_BYTE;
+const restMs = ({ bytes }: Seen): number => bytes * MEASURE_PAUSE_MS_PER_BYTE;
 
 const needsMeasuring = ({ bytes, added, maxBytes, measuredAtMs }: Seen, more: number): boolean =>
   measuredAtMs === -Infinity || added > maxBytes * MEASURED_PART || bytes + added + more > maxBytes;

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes the next messages of a queue under a lease: first those whose lease has ended, in the queue's order, then new ones.
--- One call is one slice of a RECV (slices.ts): ARGV[4], ARGV[7] and ARGV[8] bound what it does, ARGV[10] what it returns. A
--- message that does not fit stays where it is.
+-- One call is one slice of a RECV (config/limits.ts): ARGV[4], ARGV[7] and ARGV[8] bound what it does, ARGV[10] what it returns.
+-- A message that does not fit stays where it is.
 -- Before that, messages that were sent or given back with a delay and are due join the queue. A message whose time to live is
 -- over is deleted; one that was delivered too often is moved to the dead stream.
 -- allow-oom: only RECV and FREE can empty a Redis that is short of memory.

@@ -1,15 +1,25 @@
 // RECV: takes the next messages of a queue under a lease.
+import {
+  ENVELOPE_BYTES,
+  LIGHT_BYTES,
+  LIGHT_MESSAGES,
+  MAX_ATTEMPT_MESSAGES,
+  MAX_RECV_TRIES,
+  MAX_REPLY_PAYLOAD_BYTES,
+  RECV_PATIENCE_MS,
+  SCRIPT_COST,
+  SLICE_BYTES,
+  SLICE_MESSAGES,
+} from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { giveBack } from './give-back.js';
 import { queueKey } from './keys.js';
-import { SCRIPT_COST } from './light-turns.js';
-import { ENVELOPE_BYTES, bytesOf } from './message-sizes.js';
+import { bytesOf } from './message-sizes.js';
 import { messageKeys } from './message-keys.js';
 import type { MessageKeys } from './message-keys.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
 import { inRoom, noRoomInReply, noteSizes } from './room.js';
 import type { Room } from './room.js';
-import { LIGHT_BYTES, LIGHT_MESSAGES, MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
 import { NOBODY, tooMuch } from './turns.js';
 import type { Asker } from './turns.js';
 
@@ -78,15 +88,8 @@ export interface RecvManner {
   read?: ((slice: (redis: QueueRedis) => Promise<Reply>) => Promise<Reply>) | undefined;
 }
 
-/** A RECV that has messages continues for this long after slices that have found none, ms. */
-const PATIENCE_MS = 500;
-
 /** In place of the bytes for which there is no room: the attempt has more messages than the request asks for. */
 const TOO_MANY_EARLIER = -1;
-/** Most messages that an attempt can have. */
-const MOST_OF_ATTEMPT = 1_000;
-/** A RECV is tried so often, because the next message may have become a larger one meanwhile. */
-const MOST_TRIES = 4;
 
 /**
  * Takes messages from the queue of `address`, each leased to it: a slice at a time, until there are `max`, or no more.
@@ -161,9 +164,9 @@ async function recvHeavy(
   const { sizes } = queues;
   const { room, max = 1, attemptId } = options;
   const attempt: Attempt = { id: attemptId ?? '', continuation: '', isForgotten: false };
-  let mostEarlier = needed === TOO_MANY_EARLIER ? MOST_OF_ATTEMPT : max;
+  let mostEarlier = needed === TOO_MANY_EARLIER ? MAX_ATTEMPT_MESSAGES : max;
   noteNeeded(queues, address, needed);
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
+  for (let tries = 0; tries < MAX_RECV_TRIES; tries++) {
     const bring = (bytes: number): Promise<Found> =>
       take(queues, address, options, manner, { bytes, earlier: mostEarlier }, attempt);
     const found = await (room === undefined
@@ -178,7 +181,7 @@ async function recvHeavy(
     }
     noteNeeded(queues, address, found.needed);
     if (found.messages.length > 0) return { messages: found.messages, againMs: undefined };
-    if (found.needed === TOO_MANY_EARLIER) mostEarlier = MOST_OF_ATTEMPT;
+    if (found.needed === TOO_MANY_EARLIER) mostEarlier = MAX_ATTEMPT_MESSAGES;
   }
   throw noRoomInReply();
 }
@@ -215,7 +218,7 @@ async function take(
   for (;;) {
     const most = {
       messages: messagesLeft,
-      bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes),
+      bytes: Math.min(SLICE_BYTES, MAX_REPLY_PAYLOAD_BYTES - bytes),
       slice: SLICE_MESSAGES,
       room: room.bytes - used,
       earlier: room.earlier,
@@ -244,8 +247,8 @@ async function take(
     }
     if (taken.length === 0 && (againMs !== 0 || !isRepeat)) return { messages, againMs: isRepeat ? 0 : againMs };
     const nowMs = performance.now();
-    if (messages.length > 0) untilMs = nowMs + PATIENCE_MS;
-    const isDone = againMs !== 0 || bytes >= MOST_BYTES || (taken.length >= max && !isRepeat);
+    if (messages.length > 0) untilMs = nowMs + RECV_PATIENCE_MS;
+    const isDone = againMs !== 0 || bytes >= MAX_REPLY_PAYLOAD_BYTES || (taken.length >= max && !isRepeat);
     if (isDone || nowMs > untilMs || asker.hasLeft) return { messages: taken, againMs: undefined };
     // a slice that ended before it had its most messages did as much work as a slice may do
     const wasCutShort = messages.length < most.messages;

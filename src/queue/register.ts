@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { REGISTER_PAUSE_MS, REGISTER_REPAIRED_AT_ONCE, REGISTER_ROUND_MS } from '../config/limits.js';
 import type { BrokerError } from '../errors.js';
 import { lookEvery } from '../timing/repeat.js';
 import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
@@ -63,10 +64,6 @@ export function tooManyQueues({ settings, observer }: Queues): BrokerError {
   );
 }
 
-/** Addresses that are looked up in one command, and the pause after it, ms. */
-const AT_ONCE = 200;
-const PAUSE_MS = 20;
-
 /**
  * Adds addresses that were used lately and have a queue, but are missing: a fail-over has lost them, or a worker died after it
  * created the queue and before it registered it.
@@ -74,9 +71,9 @@ const PAUSE_MS = 20;
 export async function repairRegister(queues: Queues): Promise<void> {
   const { redis, used, settings } = queues;
   const addresses = used.recent(performance.now());
-  for (let i = 0; i < addresses.length; i += AT_ONCE) {
-    if (i > 0) await pause(PAUSE_MS, undefined, { ref: false });
-    const slice = addresses.slice(i, i + AT_ONCE);
+  for (let i = 0; i < addresses.length; i += REGISTER_REPAIRED_AT_ONCE) {
+    if (i > 0) await pause(REGISTER_PAUSE_MS, undefined, { ref: false });
+    const slice = addresses.slice(i, i + REGISTER_REPAIRED_AT_ONCE);
     const scores = await redis.zmscore(registryKey(settings.keyPrefix), ...slice);
     const missing = slice.filter((_, nth) => scores[nth] === null);
     await Promise.all(missing.map((address) => addMissing(queues, address)));
@@ -92,13 +89,10 @@ async function addMissing(queues: Queues, address: number): Promise<void> {
   if ((await redis.exists(queue)) === 0) await unregister(queues, address);
 }
 
-/** Time between rounds, ms. Lost addresses return within a minute: a round through all that are remembered takes some 15 s. */
-const ROUND_MS = 10_000;
-
 /** Repairs the register in rounds. @returns a function that stops it */
 export function keepRegistered(queues: Queues, log: Logger): () => void {
   let refused = false;
-  return lookEvery(ROUND_MS, async () => {
+  return lookEvery(REGISTER_ROUND_MS, async () => {
     try {
       await repairRegister(queues);
       refused = false;

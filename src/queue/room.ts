@@ -21,7 +21,7 @@ export interface Room {
    * @throws BrokerError overloaded, also as a rejection of the promise: nothing is reserved
    */
   reserve(count: number, sizes: MessageSizes, address: number): Reservation | Promise<Reservation>;
-  /** The same for one message of at most LIGHT_BYTES (slices.ts). */
+  /** The same for one message of at most LIGHT_BYTES (config/limits.ts). */
   reserveLight(): Reservation | Promise<Reservation>;
   /**
    * @param used bytes of the messages that were returned

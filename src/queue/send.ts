@@ -1,4 +1,5 @@
 // SEND: adds a message to a receiver's queue.
+import { CLIENT_CHECKED_AT_ONCE, CLIENT_MEASURED_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect/connect.js';
 import type { Durability } from '../redis/replication/durable-writes.js';
@@ -58,11 +59,6 @@ declare module './queues.js' {
     ): Promise<Sent>;
   }
 }
-
-/** Queues of a client that are measured at the same time. */
-const MEASURED_AT_ONCE = 50;
-/** Of these, so many, chosen by chance, are checked for expired messages: with messages of 1 MB that is 4 ms of Redis each. */
-const CHECKED_AT_ONCE = 4;
 
 export interface SendOptions {
   /** Which nodes must have the message before the SEND is answered. */
@@ -278,10 +274,10 @@ async function addWithCare(
  */
 function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
   const { shares } = queues;
-  const addresses = shares.toBeMeasured(client, nowMs, MEASURED_AT_ONCE) ?? [];
+  const addresses = shares.toBeMeasured(client, nowMs, CLIENT_MEASURED_AT_ONCE) ?? [];
   const start = Math.floor(Math.random() * addresses.length);
   for (const [i, address] of addresses.entries()) {
-    const isChecked = (i - start + addresses.length) % addresses.length < CHECKED_AT_ONCE;
+    const isChecked = (i - start + addresses.length) % addresses.length < CLIENT_CHECKED_AT_ONCE;
     Promise.all([measureAgain(queues, address), isChecked ? readStat(queues, address) : undefined]).then(
       async ([, found]) => {
         // sweep() measures the queue again

@@ -1,4 +1,11 @@
 // Counts for each client the bytes that it has stored and the queues that it has created, as far as this worker knows.
+import {
+  CLIENT_MEASURED_PART,
+  CLIENT_MEASURE_MS,
+  REMEMBERED_CLIENTS,
+  REMEMBERED_ENDS,
+  REMEMBERED_SHARES,
+} from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
 /** Bytes that a client has sent to an address through this worker and that may still be stored there. */
@@ -29,20 +36,12 @@ export interface ShareLimits {
 }
 
 const RETRY_AFTER_S = 1;
-/** Queues of a client that is near its limit of bytes are measured at this interval, ms. */
-const MEASURE_AGAIN_MS = 100;
-/** A client that has stored this part of its bytes has its queues measured, so that it is not refused for freed bytes. */
-const CHECKED_PART = 1 / 2;
-/** Clients and addresses that are remembered; with more all are forgotten, which is in the clients' favour. */
-const MOST_CLIENTS = 10_000;
-const MOST_ADDRESSES = 100_000;
 /**
- * The end of a delay is rounded up to a sixteenth of the delay or to this, ms; when more than MOST_ENDS are remembered, to a day.
- * Until then the message counts as not due.
+ * The end of a delay is rounded up to a sixteenth of the delay or to this, ms; with more than REMEMBERED_ENDS, to a day. Until
+ * then the message counts as not due.
  */
 const LEAST_STEP_MS = 256;
 const STEPS = 16;
-const MOST_ENDS = 100_000;
 const DAY_MS = 86_400_000;
 
 /** Times are performance.now() of this process. */
@@ -112,8 +111,8 @@ export class Shares {
    */
   toBeMeasured(client: string, nowMs: number, most: number): number[] | undefined {
     const share = this.#shares.get(client);
-    if (share === undefined || share.stored <= this.limits.maxClientBytes * CHECKED_PART) return undefined;
-    if (nowMs - share.checkedAtMs < MEASURE_AGAIN_MS) return undefined;
+    if (share === undefined || share.stored <= this.limits.maxClientBytes * CLIENT_MEASURED_PART) return undefined;
+    if (nowMs - share.checkedAtMs < CLIENT_MEASURE_MS) return undefined;
     share.checkedAtMs = nowMs;
     const addresses = [...share.at.keys()].slice(0, most);
     for (const address of addresses) {
@@ -148,7 +147,7 @@ export class Shares {
   #of(client: string): Share {
     let share = this.#shares.get(client);
     if (share !== undefined) return share;
-    if (this.#shares.size >= MOST_CLIENTS) this.#forget();
+    if (this.#shares.size >= REMEMBERED_CLIENTS) this.#forget();
     share = {
       stored: 0,
       at: new Map(),
@@ -167,7 +166,7 @@ export class Shares {
     if (place !== undefined) return place;
     let senders = this.#senders.get(address);
     if (senders === undefined) {
-      if (this.#senders.size >= MOST_ADDRESSES) this.#forget();
+      if (this.#senders.size >= REMEMBERED_SHARES) this.#forget();
       senders = new Set();
       this.#senders.set(address, senders);
     }
@@ -190,7 +189,7 @@ export class Shares {
 
   #noteEnd(share: Share, address: number, bytes: number, dueMs: number, nowMs: number): void {
     const part = Math.max(LEAST_STEP_MS, 2 ** Math.floor(Math.log2((dueMs - nowMs) / STEPS)));
-    const step = this.#ends < MOST_ENDS ? part : DAY_MS;
+    const step = this.#ends < REMEMBERED_ENDS ? part : DAY_MS;
     const endMs = Math.ceil(dueMs / step) * step;
     let ends = share.ends.get(endMs);
     if (ends === undefined) share.ends.set(endMs, (ends = new Map<number, number>()));

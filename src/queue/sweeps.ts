@@ -1,4 +1,5 @@
 // Remembers how far this worker's search for expired messages has come in each queue.
+import { REMEMBERED_SWEEPS } from '../config/limits.js';
 
 export interface Sweep {
   state: 'waiting' | 'delayed';
@@ -9,16 +10,13 @@ export interface Sweep {
   restsUntilMs: number;
 }
 
-/** Addresses that are remembered; with more all are forgotten, and their searches begin at the start. */
-const MOST_ADDRESSES = 10_000;
-
 export class Sweeps {
   readonly #sweeps = new Map<number, Sweep>();
 
   of(address: number): Sweep {
     let sweep = this.#sweeps.get(address);
     if (sweep !== undefined) return sweep;
-    if (this.#sweeps.size >= MOST_ADDRESSES) this.#sweeps.clear();
+    if (this.#sweeps.size >= REMEMBERED_SWEEPS) this.#sweeps.clear();
     sweep = { state: 'waiting', cursor: '', underWay: undefined, restsUntilMs: -Infinity };
     this.#sweeps.set(address, sweep);
     return sweep;

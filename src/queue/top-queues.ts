@@ -1,13 +1,10 @@
 // Finds the top queues, which hold the most messages, for the metrics, without ever reading all queues at once.
+import { TOP_QUEUES_AT_ONCE, TOP_QUEUES_ROUND } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { registryKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { readStat } from './stat.js';
 import type { QueueStat } from './stat.js';
-
-/** Queues that are read in one round, and in one packet to Redis: each costs it some 20 µs. */
-const IN_A_ROUND = 1_000;
-const AT_ONCE = 50;
 
 /** A message of this age is old, ms. */
 const OLD_MS = 60_000;
@@ -34,7 +31,7 @@ interface Sums {
   dead: number;
 }
 
-/** Each round continues where the last one ended. One round reads all queues if there are at most {@link IN_A_ROUND}. */
+/** Each round continues where the last one ended. One round reads all queues if there are at most {@link TOP_QUEUES_ROUND}. */
 export class TopQueues {
   #shown: TopQueue[] = [];
   #after = -1;
@@ -61,7 +58,7 @@ export class TopQueues {
     try {
       const [total, page] = await Promise.all([
         redis.zcard(register),
-        redis.zrange(register, `(${this.#after}`, '+inf', 'BYSCORE', 'LIMIT', 0, IN_A_ROUND),
+        redis.zrange(register, `(${this.#after}`, '+inf', 'BYSCORE', 'LIMIT', 0, TOP_QUEUES_ROUND),
       ]);
       const addresses = page.map(Number);
       const shown = this.#shown.map(({ address }) => address);
@@ -78,8 +75,8 @@ export class TopQueues {
 
   async #read(addresses: number[]): Promise<TopQueue[]> {
     const found: TopQueue[] = [];
-    for (let i = 0; i < addresses.length; i += AT_ONCE) {
-      const reads = addresses.slice(i, i + AT_ONCE).map(async (address) => {
+    for (let i = 0; i < addresses.length; i += TOP_QUEUES_AT_ONCE) {
+      const reads = addresses.slice(i, i + TOP_QUEUES_AT_ONCE).map(async (address) => {
         const seen = await readStat(this.queues, address);
         if (seen) found.push({ address, ...seen.stat });
       });
@@ -114,7 +111,7 @@ export class TopQueues {
   }
 
   #end(addresses: number[]): Sums {
-    if (addresses.length === IN_A_ROUND) {
+    if (addresses.length === TOP_QUEUES_ROUND) {
       this.#after = addresses.at(-1) as number;
       // a walk that takes many rounds: returns what is known so far
       const last = this.#lastWalk ?? this.#thisWalk;

@@ -1,7 +1,7 @@
 // Slices of more than one message take turns (docs/limits.md): only a few are under way to a Redis at the same time, and turns go
 // round the clients, not the requests. Requests about one message never wait here.
+import { MAX_SLICE_MESSAGES_UNDER_WAY, MAX_WAITING_SLICES, TURN_CHECK_MS, TURN_PATIENCE_MS } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
-import { SLICE_MESSAGES } from './slices.js';
 
 /** The client of a request. */
 export interface Asker {
@@ -24,12 +24,6 @@ export interface Slice {
   readonly isBegun: boolean;
 }
 
-/** Messages under way at the same time: two slices, so that Redis has the next slice when it has finished one. */
-const MOST_UNDER_WAY = 2 * SLICE_MESSAGES;
-const PATIENCE_MS = 10_000;
-/** Slices of one client that may wait; further ones are refused. */
-const MOST_WAITING = 20_000;
-const CHECK_MS = 250;
 const RETRY_AFTER_S = 1;
 
 interface Waiting extends Slice {
@@ -47,7 +41,7 @@ export class Turns {
    */
   constructor(
     private readonly nodeOf: (key: string) => string,
-    private readonly patienceMs = PATIENCE_MS,
+    private readonly patienceMs = TURN_PATIENCE_MS,
   ) {}
 
   /**
@@ -93,7 +87,7 @@ class Lane {
   }
 
   #fits({ size }: Slice): boolean {
-    return this.#underWay === 0 || this.#underWay + size <= MOST_UNDER_WAY;
+    return this.#underWay === 0 || this.#underWay + size <= MAX_SLICE_MESSAGES_UNDER_WAY;
   }
 
   async #start<T>({ size }: Slice, act: () => Promise<T>): Promise<T> {
@@ -110,13 +104,13 @@ class Lane {
     const { who } = waiting.asker;
     const queue = this.#queues.get(who) ?? [];
     if (waiting.isBegun) queue.unshift(waiting);
-    else if (queue.length < MOST_WAITING) queue.push(waiting);
+    else if (queue.length < MAX_WAITING_SLICES) queue.push(waiting);
     else {
       waiting.refuse(tooMuch());
       return;
     }
     this.#queues.set(who, queue);
-    this.#timer ??= setInterval(() => this.#refuseLate(), CHECK_MS).unref();
+    this.#timer ??= setInterval(() => this.#refuseLate(), TURN_CHECK_MS).unref();
   }
 
   #next(): void {

@@ -1,5 +1,6 @@
 // What has expired, and nobody has come upon, takes no room: whichever way it came into the queue, and whichever limit it fills.
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import { back } from '../../src/queue/back.js';
 import { stat } from '../../src/queue/broker-stat.js';
 import { sweep } from '../../src/queue/expire.js';
@@ -9,7 +10,6 @@ import { move } from '../../src/queue/move.js';
 import { peek } from '../../src/queue/peek.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs, scriptCalls } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../../harness/until.js';

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import type { BrokerError } from '../../src/errors.js';
 import { free, freeMany } from '../../src/queue/free.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { openQueues, recv, scriptCalls } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 

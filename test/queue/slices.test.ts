@@ -1,5 +1,6 @@
 // Requests about many messages: a script call deals with a slice, and what the slices do together is what the request asked for.
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import type { BrokerError } from '../../src/errors.js';
 import { back } from '../../src/queue/back.js';
 import { drop, purge } from '../../src/queue/drop.js';
@@ -12,7 +13,6 @@ import type { Queues } from '../../src/queue/queues.js';
 import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs, scriptCalls, take } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { startRedisServer } from '../../harness/redis-server.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
+import { LIGHT_MESSAGES, SLICE_MESSAGES } from '../../src/config/limits.js';
 import { free } from '../../src/queue/free.js';
 import { recv as receive } from '../../src/queue/recv.js';
-import { LIGHT_MESSAGES, SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { send } from '../../src/queue/send.js';
 import { endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';

@@ -1,7 +1,6 @@
 // Room for the messages that one body's reply brings: in the reply, and in the worker's memory until it is handed to the socket.
-import { ENVELOPE_BYTES } from '../../queue/message-sizes.js';
+import { ENVELOPE_BYTES, LIGHT_BYTES, MAX_REPLY_PAYLOAD_BYTES } from '../../config/limits.js';
 import type { MessageSizes } from '../../queue/message-sizes.js';
-import { LIGHT_BYTES, MOST_BYTES } from '../../queue/slices.js';
 import type { Reservation, Room } from '../../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
@@ -94,4 +93,4 @@ export class ReplyRoom implements Room {
 
 /** What a RECV or PEEK of `count` messages brings at most where none is larger than `largest`. */
 const mostOf = (count: number, largest: number): number =>
-  Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MOST_BYTES, largest)));
+  Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MAX_REPLY_PAYLOAD_BYTES, largest)));

@@ -21,14 +21,9 @@
 //
 //   Reasons to poll: a waiter has joined, or its time is up; Redis has reported a change, or may have missed one; something has
 //   fallen due; the last poll took messages, or stopped at its bound. An idle address where nobody waits is forgotten.
+import { MAX_POLL_PAUSE_MS } from '../../config/limits.js';
 import type { Delivery, RecvOptions } from '../recv.js';
 import type { Asker } from '../turns.js';
-
-/**
- * The queue is polled again after this time even when nothing falls due earlier: Redis's clock may have jumped ahead. It also
- * cuts a delay that a jump backwards has made longer than setTimeout's maximum of 24.8 days.
- */
-const LONGEST_SLEEP_MS = 5_000;
 
 /** A RECV that is answered when there is a message for it, or when its time is up. */
 export class Waiter {
@@ -138,6 +133,6 @@ export class WaiterQueue {
   /** @param inMs until something falls due by itself; undefined: nothing will */
   setDue(inMs: number | undefined, poll: () => void): void {
     clearTimeout(this.#due);
-    this.#due = inMs === undefined ? undefined : setTimeout(poll, Math.min(inMs, LONGEST_SLEEP_MS));
+    this.#due = inMs === undefined ? undefined : setTimeout(poll, Math.min(inMs, MAX_POLL_PAUSE_MS));
   }
 }

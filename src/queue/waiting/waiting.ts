@@ -1,6 +1,7 @@
 // RECVs that wait for a message (long polling). Nobody polls Redis over and over: Redis reports when a queue has changed, and
 // RECV's script returns when something falls due by itself. Only then is the queue polled, for the first waiter of that address
 // (docs/adr/0009). waiter-queue.ts has a picture of the states.
+import { MISSED_CHANGES_CHECK_MS, POLLED_AT_ONCE, POLL_PATIENCE_MS } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Invalidations } from '../../redis/connect/invalidations.js';
 import { backedKey, delayedKey, leasesKey, queueKey } from '../keys.js';
@@ -10,13 +11,6 @@ import type { Queues } from '../queues.js';
 import { recv } from '../recv.js';
 import type { Delivery, Received, RecvManner, RecvOptions } from '../recv.js';
 import type { Asker } from '../turns.js';
-
-/** Addresses that are polled at the same time when all must be. */
-const AT_ONCE = 500;
-/** Changes that no event reports, such as a slot that was moved in a Cluster, are noticed within this time. */
-const CHECK_MS = 1_000;
-/** A RECV that does not wait polls again for this long while the script returns that it stopped at its bound. */
-const PATIENCE_MS = 500;
 
 /** The client of a RECV that waits. */
 export interface Caller extends Asker {
@@ -37,7 +31,7 @@ export class Waiting {
       onChange: (key) => this.#wake(key),
       onSession: () => void this.#pollWhereMissed(),
     });
-    this.#check = setInterval(() => void this.#pollWhereMissed(), CHECK_MS).unref();
+    this.#check = setInterval(() => void this.#pollWhereMissed(), MISSED_CHANGES_CHECK_MS).unref();
   }
 
   /**
@@ -78,7 +72,7 @@ export class Waiting {
   }
 
   async #recvAtOnce(address: number, options: RecvOptions, asker: Asker): Promise<Delivery[]> {
-    const untilMs = performance.now() + PATIENCE_MS;
+    const untilMs = performance.now() + POLL_PATIENCE_MS;
     let received = await recv(this.queues, address, options, { asker });
     while (received.againMs === 0) {
       // there may be messages, once Redis has put in order what has fallen due
@@ -141,8 +135,8 @@ export class Waiting {
       const session = this.#session(address);
       return session !== undefined && session !== waiters.session;
     });
-    for (let i = 0; i < missed.length; i += AT_ONCE)
-      await Promise.all(missed.slice(i, i + AT_ONCE).map(([address, waiters]) => this.#poll(address, waiters)));
+    for (let i = 0; i < missed.length; i += POLLED_AT_ONCE)
+      await Promise.all(missed.slice(i, i + POLLED_AT_ONCE).map(([address, waiters]) => this.#poll(address, waiters)));
   }
 
   /** Polls for the first waiter, then for the next, as long as there is a reason to. Never throws. */
@@ -171,7 +165,7 @@ export class Waiting {
         waiters.isDirty = true; // it has changed the queue itself, and Redis does not report that
       } else if (againMs === 0) {
         waiters.isDirty = true;
-        if (first.isOverdue(PATIENCE_MS)) waiters.refuse(first, tooMuchHasEnded());
+        if (first.isOverdue(POLL_PATIENCE_MS)) waiters.refuse(first, tooMuchHasEnded());
       } else {
         waiters.setDue(againMs, () => void this.#poll(address, waiters));
         for (const waiter of waiters.covered) if (waiter.timeUp) waiters.answer(waiter, []);
