@@ -126,7 +126,7 @@ describe('queue: what has expired', () => {
     expect(ids).to.deep.equal([...Array.from({ length: 302 }, (_, id) => id).filter((id) => id !== 222 && id !== 5)]);
   });
 
-  it('is looked for a bounded part at a time, once for all who ask, and where the last search stopped', async () => {
+  it('are searched for a bounded part at a time, once for all callers, from where the last search stopped', async () => {
     const count = 3_000;
     queues = await openQueues({ maxQueueLength: count });
     await Promise.all(Array.from({ length: count - 1 }, (_, id) => put(id, { ttlMs: HOUR_MS })));
@@ -149,7 +149,7 @@ describe('queue: what has expired', () => {
     expect(calls).to.be.at.most(2 * slices);
   });
 
-  it('is not looked for again and again where nothing has', async () => {
+  it('are not searched for again and again where there are none', async () => {
     queues = await openQueues({ maxQueueLength: 3 });
     await putAll(3, {});
     const before = performance.now();

@@ -60,7 +60,7 @@ describe('queue/free', () => {
     expect(await payloads(queues)).to.deep.equal(['"a"']);
   });
 
-  it('still succeeds after the lease ended while nobody else has got the message', async () => {
+  it('still succeeds after the lease ended, until the message is redelivered', async () => {
     queues = await openQueues({ visibilityTimeoutMs: 0 });
     await send(queues, 100, { saddr: 1, id: 7, payload: '1' });
     await recv(queues, 100);

@@ -59,7 +59,7 @@ describe('queue/top-queues', () => {
     expect(await round(topQueues), 'a little older').to.deep.equal([1, 3]);
   });
 
-  it('are found in more queues than one look takes, with sums over all of them', async () => {
+  it('are found in more queues than one round reads, with sums over all of them', async () => {
     const topQueues = new TopQueues(queues, 1);
     const addresses = Array.from({ length: 1_500 }, (_, n) => n + 1);
     await Promise.all(addresses.map((address) => fill(address, 1)));
@@ -78,7 +78,7 @@ describe('queue/top-queues', () => {
     expect(rounds[2]!.oldestMs).to.be.above(0);
   });
 
-  it('are looked for once when asked twice', async () => {
+  it('are read once for two calls at the same time', async () => {
     const topQueues = new TopQueues(queues, 1);
     expect(topQueues.round()).to.equal(topQueues.round());
     await topQueues.round();
