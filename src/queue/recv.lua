@@ -85,7 +85,9 @@ local stamp = time[1] .. micros
 -- a clock before September 2001
 if #stamp < 16 then stamp = string.sub('000000000' .. stamp, -16) end
 local now_ms = time[1] .. string.sub(micros, 1, 3)
-local found, taken, text, discarded, died, wrote = { -1 }, 0, 0, 0, 0, false
+-- the reply, once there is a message
+local found
+local taken, text, discarded, died, wrote = 0, 0, 0, 0, false
 -- the part of the slice that is done, in messages
 local work = 0
 -- bytes that the next message takes, if there is no room for it
@@ -111,7 +113,7 @@ if attempt_id ~= '' then
   if asked and (not of or reached ~= '') then
     -- the same messages again, if they are still leased to that attempt
     if not of and redis.call('ZCOUNT', attempts, number, number) > most_again then return { 0, '', 0, -1 } end
-    returned, reached = tonumber(returned) or 0, reached or ''
+    found, returned, reached = { -1 }, tonumber(returned) or 0, reached or ''
     local returned_before, checked, is_end = returned, 0, true
     for _, receipt in ipairs(redis.call('ZRANGE', attempts, number, number, 'BYSCORE')) do
       if checked >= slice or text >= most_text then
