@@ -23,8 +23,7 @@
 local queue, delayed, settings, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local max_length, saddr, id, payload, delay_ms, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local trace, max_bytes, known_bytes, more_bytes, may_make = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
---@include members: delayed_of, options_of
---@include delayed: weigh, count_delayed
+--@include members: options_of
 --@include adding: make_room, add_entry
 
 local own = redis.call('HMGET', settings, 'max_queue_length', 'max_queue_bytes')
@@ -40,6 +39,8 @@ if delay_ms == 0 then
   local _
   _, is_ahead = add_entry(queue, string.format('%d', now_ms), saddr, id, payload, '', ttl_ms, trace)
 else
+  --@include members: delayed_of
+  --@include delayed: weigh, count_delayed
   local due_ms, member = string.format('%d', now_ms + delay_ms), nil
   repeat
     member = delayed_of(string.format('%016d', stamp), saddr, id, ttl_ms, '', trace, payload)
