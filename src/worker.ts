@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { ENVELOPE_BYTES } from './config/limits.js';
 import { OPEN_GATE, openGate } from './access/gate.js';
 import type { Config } from './config/config.js';
 import { createQueueMetrics } from './observe/metrics/queue-metrics.js';
 import { createWorkerMetrics } from './observe/metrics/worker-metrics.js';
 import type { ReadMetrics } from './observe/metrics/worker-metrics.js';
-import { BusiestQueues } from './queue/busiest.js';
+import { TopQueues } from './queue/top-queues.js';
 import { createApp } from './http/app.js';
 import { createLimits } from './http/limits/limits.js';
 import { createCheckLocal } from './http/server/local-only.js';
@@ -20,7 +21,6 @@ import { Undos } from './http/undos.js';
 import { Waits } from './http/limits/waits.js';
 import { defaultMemoryBytes } from './config/memory-limit.js';
 import { names } from './names/names.js';
-import { ENVELOPE_BYTES } from './queue/message-sizes.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting/waiting.js';
@@ -178,7 +178,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
           ping(redis).then(() => true),
         )) ?? false,
       replication: () => durable.replication(),
-      queues: createQueueMetrics(new BusiestQueues(queues, config.metricsQueues)),
+      queues: createQueueMetrics(new TopQueues(queues, config.metricsQueues)),
     }),
     async stop() {
       draining = true;

@@ -100,3 +100,139 @@ export const MAX_NAME_CHARACTERS = 64;
 export const MAX_LISTED_FAULTS = 20;
 /** Characters of an unknown field's name that the reply repeats. */
 export const MAX_REPEATED_NAME = 64;
+
+// ---- queue: what one script call does ----
+
+/**
+ * Most messages of a slice: 0.6 to 3 ms. Measured with INFO commandstats on 2 shared cores of an AMD EPYC, Redis 7.0.15, payloads
+ * of 100 bytes, µs per message: RECV of new messages 9 to 15 (a RECV of one 25 to 50), of redelivered ones 47; FREE 10 to 17;
+ * PEEK of waiting messages 13, of leased ones 28; DROP 34; MOVE 40; GBYE 4; an expired message 36; a delay that is over 15; a
+ * lease that has ended 8.
+ */
+export const SLICE_MESSAGES = 64;
+/** A slice ends when its payloads have this length together, bytes: 1 ms (2 to 2.5 ms per MB, measured as above). */
+export const SLICE_BYTES = 524_288;
+/** A RECV of one that processes no more messages does not wait for a slice's turn: it takes under 0.2 ms. */
+export const LIGHT_MESSAGES = 4;
+/** Such a RECV returns at most so many bytes. */
+export const LIGHT_BYTES = 8_192;
+/** The reply to a RECV or PEEK ends when its payloads have this length together, bytes. */
+export const MAX_REPLY_PAYLOAD_BYTES = 4_194_304;
+/** What a message takes at most in a reply beside its payload, with the details of its delivery, bytes. */
+export const ENVELOPE_BYTES = 400;
+
+// ---- queue: turns ----
+
+/** Messages under way to a Redis at the same time: two slices, so that Redis has the next slice when it has finished one. */
+export const MAX_SLICE_MESSAGES_UNDER_WAY = 2 * SLICE_MESSAGES;
+/** Slices of one client that may wait; further ones are refused. */
+export const MAX_WAITING_SLICES = 20_000;
+/** Requests and slices that could not begin within this time are refused, ms. */
+export const TURN_PATIENCE_MS = 10_000;
+/** How often it is checked which of them have waited too long, ms. */
+export const TURN_CHECK_MS = 250;
+/** Cost of a script; an XADD of a small message costs 1, which is some 2 µs of Redis. */
+export const SCRIPT_COST = 8;
+/** Cost of a STAT, which reads all keys of a queue and measures them. */
+export const STAT_COST = 64;
+/** Bytes of a payload that cost as much as an XADD of a small one. */
+export const BYTES_PER_COST = 4_096;
+/** Cost that one client may have under way; a dearer request goes alone. 1,024 XADDs or 128 scripts take 2 to 6 ms. */
+export const MAX_COST_UNDER_WAY = 1_024;
+/** The same for writes that wait for replicas: one WAIT confirms them all, and takes as long as many of them. */
+export const MAX_DURABLE_COST_UNDER_WAY = 4_096;
+/** When there are so many clients, those that have nothing under way are forgotten. */
+export const MAX_IDLE_CLIENTS = 10_000;
+
+// ---- queue: RECV ----
+
+/** A RECV that has messages continues for this long after slices that have found none, ms. */
+export const RECV_PATIENCE_MS = 500;
+/** A RECV is tried so often, because the next message may have become a larger one meanwhile. */
+export const MAX_RECV_TRIES = 4;
+/** Most messages that an attempt can have. */
+export const MAX_ATTEMPT_MESSAGES = 1_000;
+/** A waiter's queue is polled again after this time, ms, even when nothing falls due earlier: Redis's clock may have jumped. */
+export const MAX_POLL_PAUSE_MS = 5_000;
+/** Changes that no event reports, such as a slot that was moved in a Cluster, are noticed within this time, ms. */
+export const MISSED_CHANGES_CHECK_MS = 1_000;
+/** Addresses that are polled at the same time when all must be. */
+export const POLLED_AT_ONCE = 500;
+/** A RECV polls again for this long, ms, while the script returns that it stopped at its bound. */
+export const POLL_PATIENCE_MS = 500;
+
+// ---- queue: bytes, measured ----
+
+/** What a message takes in Redis while it is leased, beside its entry, bytes: measured 373, Redis 7.0.15 (docs/limits.md). */
+export const LEASE_BYTES = 390;
+/** What an entry takes beside its payload, bytes: 20 to 130. */
+export const ENTRY_BYTES = 130;
+/** Nodes of a stream that STAT measures, in some 20 µs of Redis. */
+export const ESTIMATED_NODES = 400;
+/** All workers together add fewer messages to one queue in a millisecond: an XADD takes Redis 2 µs or more. */
+export const FASTEST_GROWTH_PER_MS = 500;
+/** A limit that HELO has lowered takes effect within this time, ms, as docs/protocol.md promises. */
+export const STALE_LENGTH_MS = 2_000;
+/** A worker measures a queue again after it has added this part of the bytes that the queue may take. */
+export const MEASURED_PART = 1 / 16;
+/** A full queue is measured again after this time at the earliest, ms. */
+export const FULL_QUEUE_PAUSE_MS = 250;
+/** A large queue is measured after a longer pause: 2 s for 1 GiB, which takes Redis 20 ms and more (docs/limits.md). */
+export const MEASURE_PAUSE_MS_PER_BYTE = 2_000 / 2 ** 30;
+/** Queues of a client that is near its limit of bytes are measured at this interval, ms, so many at the same time. */
+export const CLIENT_MEASURE_MS = 100;
+export const CLIENT_MEASURED_AT_ONCE = 50;
+/** Of these, so many, chosen by chance, are checked for expired messages: with messages of 1 MB that is 4 ms of Redis each. */
+export const CLIENT_CHECKED_AT_ONCE = 4;
+/** A client that has stored this part of its bytes has its queues measured, so that it is not refused for freed bytes. */
+export const CLIENT_MEASURED_PART = 1 / 2;
+
+// ---- queue: expired and deleted messages ----
+
+/** Slices of one sweep for expired messages: 1,024 messages, some 50 ms of Redis if all of them have expired. */
+export const MAX_SWEEP_SLICES = 16;
+/** A sweep that waits longer for its turn gives up, ms: the SEND that waits for it is refused then. */
+export const SWEEP_PATIENCE_MS = 500;
+/**
+ * After a sweep that found nothing the next one is put off by this time, ms, and by at least this many times its duration: so
+ * sweeps take at most a tenth of the turns.
+ */
+export const SWEEP_PAUSE_MS = 100;
+export const SWEEP_PAUSE_TIMES = 9;
+/** A request that deletes all messages stops after this time, ms, and returns that there are more. */
+export const PURGE_MS = 10_000;
+
+// ---- queue: lists of queues ----
+
+/** Queues that the metrics read in one round, and in one packet to Redis: each costs it some 20 µs. */
+export const TOP_QUEUES_ROUND = 1_000;
+export const TOP_QUEUES_AT_ONCE = 50;
+/** Queues of a page of GET /queues in one turn: with 20 to 50 µs each, as much work as a slice. */
+export const LISTED_AT_ONCE = 20;
+/** Ranges of addresses that GET /queues reads in one round trip. */
+export const RANGES_AT_ONCE = 50;
+/** A sample of a queue's counters is kept for this long, ms. */
+export const KEEP_SAMPLE_MS = 3_600_000;
+/** Addresses that the repair of the register looks up in one command, and the pause after it, ms. */
+export const REGISTER_REPAIRED_AT_ONCE = 200;
+export const REGISTER_PAUSE_MS = 20;
+/** Time between rounds, ms. Lost addresses return within a minute: a round through all that are remembered takes some 15 s. */
+export const REGISTER_ROUND_MS = 10_000;
+
+// ---- queue: what a worker remembers ----
+
+/** Addresses whose lengths and bytes are known; a worker that serves more forgets them all and asks Redis again. */
+export const REMEMBERED_LENGTHS = 100_000;
+/** Addresses whose message sizes are remembered, for how long at least, and for twice that at most, ms. */
+export const REMEMBERED_SIZES = 100_000;
+export const REMEMBERED_SIZES_MS = 300_000;
+/** Addresses that were used lately, remembered for how long at least, and for twice that at most, ms. */
+export const REMEMBERED_USES = 100_000;
+export const REMEMBERED_USES_MS = 180_000;
+/** Addresses whose sweeps are remembered; with more all are forgotten, and their sweeps begin at the start. */
+export const REMEMBERED_SWEEPS = 10_000;
+/** Clients and addresses whose bytes are counted; with more all are forgotten, which is in the clients' favour. */
+export const REMEMBERED_CLIENTS = 10_000;
+export const REMEMBERED_SHARES = 100_000;
+/** Ends of delays that are remembered exactly enough; further ones are rounded up to a day. */
+export const REMEMBERED_ENDS = 100_000;

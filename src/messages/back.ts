@@ -1,7 +1,7 @@
 // MSG_BACK_REQ: the receiver saddr returns the message id to its queue, to be redelivered now or later.
 import Joi from 'joi';
+import { SCRIPT_COST } from '../config/limits.js';
 import { back as giveBack } from '../queue/back.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { delayMs, messageId, receipt, requestSchema } from './fields.js';
 import type { Broker, Held, MessageType } from './message-type.js';
 import { notDelivered, plainReply } from './reply-text.js';

@@ -1,6 +1,6 @@
 // MSG_FREE_REQ: the receiver saddr has processed the message id, or the messages ids: they are deleted.
+import { SCRIPT_COST } from '../config/limits.js';
 import { freeMany, free as freeMessage } from '../queue/free.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, messageIds, receipt, requestSchema } from './fields.js';
 import type { Broker, Client, Held, MessageType } from './message-type.js';
 import { notDelivered, plainReply, replyHead } from './reply-text.js';

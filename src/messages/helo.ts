@@ -1,8 +1,8 @@
 // MSG_HELO_REQ: the client saddr joins: its queue is created if it has none, and may be given settings of its own.
 import Joi from 'joi';
+import { SCRIPT_COST } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { helo as makeQueue } from '../queue/helo.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { ceilings } from '../queue/own-settings.js';
 import type { OwnSettings } from '../queue/own-settings.js';
 import type { QueueSettings } from '../queue/queues.js';

@@ -1,6 +1,6 @@
 // MSG_KEEP_REQ: the receiver saddr extends or shortens the lease of the message id.
+import { SCRIPT_COST } from '../config/limits.js';
 import { keep as keepMessage } from '../queue/keep.js';
-import { SCRIPT_COST } from '../queue/light-turns.js';
 import { messageId, receipt, requestSchema, visibilityTimeoutMs } from './fields.js';
 import type { Broker, Held, MessageType } from './message-type.js';
 import { notDelivered, plainReply } from './reply-text.js';

@@ -1,10 +1,11 @@
 // GET /queues and GET /queues/:address: parameters of the URL → the queues → reply text.
 import Joi from 'joi';
+import { STAT_COST } from '../config/limits.js';
 import type { Access } from '../access/permissions.js';
 import { MAX_ADDRESS, MAX_QUEUES_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { list, report } from '../queue/list.js';
-import { STAT_COST, inLane } from '../queue/light-turns.js';
+import { inLane } from '../queue/light-turns.js';
 import type { QueueReport } from '../queue/list.js';
 import type { Asker } from '../queue/turns.js';
 import type { Broker } from './message-type.js';

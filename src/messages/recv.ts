@@ -1,10 +1,9 @@
 // MSG_RECV_REQ: the receiver saddr requests its next message, or several.
 import Joi from 'joi';
-import { MAX_MESSAGES_AT_ONCE, MAX_NAME_CHARACTERS, MAX_WAIT_MS } from '../config/limits.js';
+import { MAX_MESSAGES_AT_ONCE, MAX_NAME_CHARACTERS, MAX_WAIT_MS, SLICE_MESSAGES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { giveBack } from '../queue/give-back.js';
 import type { Delivery } from '../queue/recv.js';
-import { SLICE_MESSAGES } from '../queue/slices.js';
 import { integer, requestSchema, text, visibilityTimeoutMs } from './fields.js';
 import type { Addressed, Broker, Client, MessageType } from './message-type.js';
 import { replyHead } from './reply-text.js';

@@ -1,6 +1,6 @@
 // MSG_STAT_REQ: the state of the broker and of the client's own queue.
+import { STAT_COST } from '../config/limits.js';
 import { stat as count } from '../queue/broker-stat.js';
-import { STAT_COST } from '../queue/light-turns.js';
 import { requestSchema } from './fields.js';
 import type { Addressed, Broker, MessageType } from './message-type.js';
 import { replyHead } from './reply-text.js';

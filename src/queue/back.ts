@@ -3,19 +3,37 @@ import { attemptsKey, backedKey, heldKey, leasesKey, queueKey } from './keys.js'
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiBack(
+      ...args: [
+        queue: string,
+        leases: string,
+        held: string,
+        backed: string,
+        attempts: string,
+        id: number,
+        receipt: string,
+        delayMs: number,
+        counts: 0 | 1,
+      ]
+    ): Promise<0 | 1>;
+  }
+}
+
 export interface BackOptions {
-  /** Only this delivery. */
+  /** Gives back only this delivery. */
   receipt?: string | undefined;
   /** Until it can be received again, ms. */
   delayMs?: number | undefined;
-  /** Whether this delivery counts towards the most that there may be; true without it. */
+  /** Whether this delivery counts towards max_deliveries; default true. */
   counts?: boolean | undefined;
 }
 
 /**
  * Gives back the message with this id that `address` holds; of several the one delivered first. It is not held afterwards.
  * @returns whether there was one
- * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have gone back)
+ * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have been given back)
  */
 export async function back(
   { redis, settings }: Queues,

@@ -1,14 +1,14 @@
 #!lua flags=no-writes
--- Reads the counters of a queue that only grow, and what was kept of them before: for the rates of GET /queues.
+-- Reads a queue's counters, which only grow, and their last sample: for the rates of GET /queues.
 --
--- XINFO STREAM copies the first and the last message, 1.4 ms each where they are 1 MB, so XINFO GROUPS is asked first: what its
--- group has read and has still to read is what was ever added, unless messages were deleted before they were read.
+-- XINFO STREAM copies the first and the last message, 1.4 ms each where they have 1 MB, so XINFO GROUPS is called first: the
+-- entries that the group has read and has still to read are all that were ever added, unless some were deleted unread.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:delayed  zset: messages not yet due → when they are, ms
--- KEYS[3]  aizumi:{address}:sample   hash: what GET /queues saw last
--- Returns  {now in ms, messages ever sent, ever delivered for the first time, -1: unknown, ever gone from the queue,
---          sample as a flat list of names and values}
+-- KEYS[2]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms
+-- KEYS[3]  aizumi:{address}:sample   hash: the counters as GET /queues saw them last
+-- Returns  {now in ms, messages ever sent, ever delivered for the first time, -1: unknown, ever removed from the
+--          queue, sample as a flat list of names and values}
 -- Errors   those of Redis only
 local queue, delayed, sample = KEYS[1], KEYS[2], KEYS[3]
 
@@ -17,7 +17,7 @@ local added, read = 0, 0
 if redis.call('EXISTS', queue) == 1 then
   local group, groups = {}, redis.call('XINFO', 'GROUPS', queue)
   for i = 1, #(groups[1] or {}), 2 do group[groups[1][i]] = groups[1][i + 1] end
-  -- false while Redis cannot tell, also before the first delivery
+  -- false while Redis does not know, also before the first delivery
   local entries_read, lag = group['entries-read'], group['lag']
   if entries_read and lag then
     added = entries_read + lag

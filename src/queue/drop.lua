@@ -1,62 +1,47 @@
 #!lua flags=allow-oom
--- Deletes messages that peek.lua found, as far as they are still where it found them and nobody has received them since.
+-- Deletes messages that peek.lua has found, if they are still where it found them and nobody has received them since.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:leases   zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
--- KEYS[3]  aizumi:{address}:held     zset: stamp:entry, or stamp:entry:saddr if sent once → message id
--- KEYS[4]  aizumi:{address}:delayed  zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
--- KEYS[5]  aizumi:{address}:backed   zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
+-- KEYS[2]  aizumi:{address}:leases   zset: delivery → when its lease ends, ms; 0: it has ended
+-- KEYS[3]  aizumi:{address}:held     zset: receipt → message id
+-- KEYS[4]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms
+-- KEYS[5]  aizumi:{address}:backed   zset: entry given back with a delay → when it is due, ms
 -- KEYS[6]  aizumi:{address}:dead     stream: messages delivered too often
--- KEYS[7]  aizumi:{address}:seen     hash: saddr:id → sha1 of the payload:entry, of messages sent once that live
--- KEYS[8]  aizumi:{address}:ended0   hash: saddr:id → sha1 of the payload, of messages sent once that ended in an even window;
+-- KEYS[7]  aizumi:{address}:seen     hash: saddr:id → digest and place of a message sent with dedup that lives
+-- KEYS[8]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
+-- KEYS[9]  aizumi:{address}:counts   hash: expired → messages whose time to live was over when they were deleted;
+--          delayed_bytes, delayed_count → what so many members of `delayed` take
+-- KEYS[10]  aizumi:{address}:attempts  zset: receipt → number of its attempt; =attempt_id → that number plus how many asked
+-- KEYS[11]  aizumi:{address}:ended0  hash: saddr:id → digest of a message sent with dedup that ended in an even window;
 --          until: when the hash expires, ms
--- KEYS[9]  aizumi:{address}:ended1   hash: the same of odd windows
--- KEYS[10]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
--- KEYS[11]  aizumi:{address}:attempts  zset: receipt → number of its attempt, a multiple of 1000; =attempt_id → that number plus how many ask
--- KEYS[12]  aizumi:{address}:counts  hash: expired → messages thrown away; delayed_bytes, delayed_count → what so many members
---          of `delayed` take
+-- KEYS[12]  aizumi:{address}:ended1  hash: the same of odd windows
 -- ARGV[1]  JSON: [[place, name], …] as peek.lua returns them
--- ARGV[2]  window in which a message sent once is remembered after its end, ms
--- ARGV[3]  1: only those whose time to live is over, 0: all
--- Returns  {how many were deleted, how many were thrown away because their time to live was over}, counts
+-- ARGV[2]  window in which a message sent with dedup is remembered after its end, ms
+-- ARGV[3]  1: only messages whose time to live is over, 0: all
+-- Returns  {how many were deleted, how many more were deleted because their time to live was over}, counts
 -- Errors   those of Redis only
 local queue, leases, held, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local backed, dead, seen, ended0 = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local ended1, settings, attempts, counts = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local backed, dead, seen, settings = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local counts, attempts, ended0, ended1 = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local targets, window_ms, only_expired = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+--@include members: read_lease, read_backed, read_delayed, stamp_ms, read_options, added_ms, seen_field, read_seen, seen_names
+--@include delayed: weigh, uncount_delayed
+--@include ended: remember_ended
+--@include attempts: leave_attempt
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
 local deleted, expired = 0, 0
--- of `delayed`
+-- members removed from `delayed`
 local fewer, fewer_bytes = 0, 0
 
--- What a member of `delayed` takes: its text in the steps in which jemalloc gives memory, and what the sorted set needs for it.
-local function weigh(member)
-  local _, exponent = math.frexp(#member + 4)
-  local step = math.max(16, 2 ^ (exponent - 3))
-  return math.ceil((#member + 5) / step) * step + 94
-end
-
--- As in free.lua: if `seen` has this field for the message of this name, its stream id or when it was sent to `delayed`, its
--- id is remembered. ends_ms: when its time to live is over, nil: never. Returns whether it has; then the field is to go, after
--- the message
+-- Remembers the id of a message, if `seen` has this field for it. Its name is its stream id, or its stamp in `delayed`; ends_ms
+-- says when its time to live is over, nil: never. Returns whether `seen` has it: the field is to be deleted after the message.
 local function remember(field, name, ends_ms)
   local value = redis.call('HGET', seen, field)
-  if not value or string.sub(value .. ':', 42, 42 + #name) ~= name .. ':' then return false end
-  local digest, ended_ms = string.sub(value, 1, 40), math.min(now_ms, ends_ms or now_ms)
-  local number = math.floor(ended_ms / window_ms)
-  local memory, until_ms = number % 2 == 0 and ended0 or ended1, (number + 2) * window_ms
-  if until_ms > tonumber(now_ms) then
-    local kept_until_ms, a_day_ms = tonumber(redis.call('HGET', memory, 'until') or 0), 86400000
-    -- Up to now: it is of an older window, and over. Another: the clock was set back or the window's length was changed;
-    -- what it has is kept, a day at most.
-    if kept_until_ms <= tonumber(now_ms) then redis.call('UNLINK', memory) end
-    until_ms = math.min(math.max(kept_until_ms, until_ms), until_ms + a_day_ms)
-    redis.call('HSET', memory, 'until', string.format('%d', until_ms), field, digest)
-    redis.call('PEXPIREAT', memory, string.format('%d', until_ms))
-  end
+  if not value or not seen_names(value, name) then return false end
+  remember_ended(ended0, ended1, window_ms, now_ms, math.min(now_ms, ends_ms or now_ms), field, read_seen(value))
   return true
 end
 
@@ -69,23 +54,22 @@ local function note(ends_ms)
   if ends_ms and ends_ms <= now_ms then expired = expired + 1 else deleted = deleted + 1 end
 end
 
--- Returns the message, when it ends, and its fields by name; false: it stays where it is; nil: it is not there, and what is
--- left of it elsewhere is void
+-- Returns the message, when it ends, and whether it was sent with dedup. false: it is not to be deleted. nil: there is none, and
+-- whatever refers to it is void.
 local function find(entry)
   local message = redis.call('XRANGE', queue, entry, entry)[1]
   if not message then return nil end
-  local of = {}
-  for i = 1, #message[2], 2 do of[message[2][i]] = message[2][i + 1] end
-  local ends_ms = end_of(of.sent or string.match(message[1], '^%d+'), of.ttl)
+  local once, ttl_ms, sent_ms = read_options(message[2])
+  local ends_ms = end_of(sent_ms or added_ms(message[1]), ttl_ms)
   if only_expired == '1' and not (ends_ms and ends_ms <= now_ms) then return false end
-  return message, ends_ms, of
+  return message, ends_ms, once
 end
 
-local function delete_entry(message, ends_ms, of)
+local function delete_entry(message, ends_ms, once)
   if not message then return end
-  local stream_id, field = message[1], of.saddr .. ':' .. of.id
-  local names_it = of.once and remember(field, stream_id, ends_ms)
-  -- the entry first: what is left of it elsewhere is void
+  local stream_id, field = message[1], seen_field(message[2][2], message[2][4])
+  local names_it = once and remember(field, stream_id, ends_ms)
+  -- the entry first: afterwards whatever refers to it is void
   redis.call('XDEL', queue, stream_id)
   redis.call('XACK', queue, 'receivers', stream_id)
   if names_it then redis.call('HDEL', seen, field) end
@@ -97,43 +81,37 @@ local drop = {}
 function drop.leases(member)
   local ends = redis.call('ZSCORE', leases, member)
   if not ends or tonumber(ends) > now_ms then return end
-  local entry, stamp = string.sub(member, 1, 24), string.sub(member, 26, 41)
-  local message, ends_ms, of = find(entry)
+  local entry, receipt = read_lease(member)
+  local message, ends_ms, once = find(entry)
   if message == false then return end
-  local receipt = stamp .. ':' .. entry .. string.sub(member, 42)
-  local number = redis.call('ZSCORE', attempts, receipt)
-  if number then
-    -- the last delivery of an attempt takes its attempt_id with it
-    local of_it = redis.call('ZRANGE', attempts, number, number + 999, 'BYSCORE', 'LIMIT', 0, 3)
-    redis.call('ZREM', attempts, receipt, unpack(of_it[3] and {} or of_it))
-  end
-  delete_entry(message, ends_ms, of)
+  leave_attempt(attempts, receipt)
+  delete_entry(message, ends_ms, once)
   redis.call('ZREM', held, receipt)
   redis.call('ZREM', leases, member)
 end
 
 function drop.backed(member)
   if not redis.call('ZSCORE', backed, member) then return end
-  local message, ends_ms, of = find(string.sub(member, 1, 24))
+  local message, ends_ms, once = find((read_backed(member)))
   if message == false then return end
-  delete_entry(message, ends_ms, of)
+  delete_entry(message, ends_ms, once)
   redis.call('ZREM', backed, member)
 end
 
 function drop.queue(stream_id)
   -- an error, without [1], where somebody deleted the group by hand
   if redis.pcall('XPENDING', queue, 'receivers', stream_id, stream_id, 1)[1] then return end
-  local message, ends_ms, of = find(stream_id)
-  delete_entry(message, ends_ms, of)
+  local message, ends_ms, once = find(stream_id)
+  delete_entry(message, ends_ms, once)
 end
 
 function drop.delayed(member)
   if not redis.call('ZSCORE', delayed, member) then return end
-  local sent, saddr, id, ttl, once = string.match(member, '^(%d+):(%d+):(%d+):(%d*):(%d*);?[%x-]*:')
-  local ends_ms = end_of(string.sub(sent, 1, 13), ttl ~= '' and ttl or nil)
+  local stamp, saddr, id, ttl_ms, once = read_delayed(member)
+  local ends_ms = end_of(stamp_ms(stamp), ttl_ms ~= '' and ttl_ms or nil)
   if only_expired == '1' and not (ends_ms and ends_ms <= now_ms) then return end
-  local field = saddr .. ':' .. id
-  local names_it = once ~= '' and remember(field, sent, ends_ms)
+  local field = seen_field(saddr, id)
+  local names_it = once ~= '' and remember(field, stamp, ends_ms)
   redis.call('ZREM', delayed, member)
   fewer, fewer_bytes = fewer + 1, fewer_bytes + weigh(member)
   if names_it then redis.call('HDEL', seen, field) end
@@ -145,15 +123,8 @@ function drop.dead(stream_id)
 end
 
 for _, target in ipairs(cjson.decode(targets)) do drop[target[1]](target[2]) end
-if fewer > 0 then
-  if redis.call('ZCARD', delayed) == 0 then
-    redis.call('HDEL', counts, 'delayed_bytes', 'delayed_count')
-  else
-    redis.call('HINCRBY', counts, 'delayed_bytes', -fewer_bytes)
-    redis.call('HINCRBY', counts, 'delayed_count', -fewer)
-  end
-end
--- a stream that is empty would stay
+if fewer > 0 then uncount_delayed(delayed, counts, fewer, fewer_bytes) end
+-- XDEL leaves an empty stream behind
 if redis.call('XLEN', dead) == 0 then redis.call('DEL', dead) end
 if expired > 0 then redis.call('HINCRBY', counts, 'expired', expired) end
 return { deleted, expired }

@@ -1,32 +1,26 @@
 // DROP: deletes messages that nobody holds.
+import { PURGE_MS } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
-import {
-  attemptsKey,
-  backedKey,
-  countsKey,
-  deadKey,
-  delayedKey,
-  ended0Key,
-  ended1Key,
-  heldKey,
-  leasesKey,
-  queueKey,
-  seenKey,
-  settingsKey,
-} from './keys.js';
 import { measureAgain } from './measure.js';
+import { messageKeys } from './message-keys.js';
+import type { MessageKeys } from './message-keys.js';
 import { forEachSlice } from './peek.js';
 import type { Seen, State, Walk, Walked } from './peek.js';
 import type { Queues } from './queues.js';
 import { NOBODY } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiDrop(
+      ...args: [...keys: MessageKeys, targets: string, windowMs: number, onlyExpired: 0 | 1]
+    ): Promise<[deleted: number, expired: number]>;
+  }
+}
+
 export type Droppable = Exclude<State, 'leased'>;
 
-/** A request that deletes all goes on for so long, and then says that there are more. */
-const PURGE_MS = 10_000;
-
 /**
- * Deletes messages with one of these ids, of whatever sender.
+ * Deletes messages with one of these ids, from any sender.
  * @returns how many were deleted, `most` at most
  * @throws BrokerError unavailable, overloaded (some may have been deleted, unless the outcome is not_done)
  */
@@ -42,7 +36,7 @@ export async function drop(
 }
 
 /**
- * Deletes all messages that are in this state when it begins, and none that is sent later; until who asked has left.
+ * Deletes all messages that are in this state when it begins, and none that is sent later; stops when the client has left.
  * @returns how many were deleted, and whether there were more when its time was up
  * @throws as {@link drop}
  */
@@ -58,7 +52,7 @@ export async function purge(
   return { count: done, more: cursor !== undefined };
 }
 
-/** What waits may have expired, too: that is thrown away, but is not counted as deleted. */
+/** Waiting messages may have expired: these are deleted, too, but not counted. */
 async function walk(queues: Queues, address: number, what: Walk): Promise<Walked> {
   const seen = { slices: 0 };
   const walked = await forEachSlice(queues, address, what, async (messages) => {
@@ -72,7 +66,7 @@ async function walk(queues: Queues, address: number, what: Walk): Promise<Walked
 
 /**
  * Deletes messages that peek.lua has found.
- * @returns how many were deleted, and how many more were thrown away because they had expired
+ * @returns how many were deleted, and how many more were deleted because they had expired
  */
 export async function deleteSlice(
   { redis, settings }: Queues,
@@ -83,18 +77,7 @@ export async function deleteSlice(
   const { keyPrefix: prefix, dedupWindowMs } = settings;
   try {
     return await redis.aizumiDrop(
-      queueKey(prefix, address),
-      leasesKey(prefix, address),
-      heldKey(prefix, address),
-      delayedKey(prefix, address),
-      backedKey(prefix, address),
-      deadKey(prefix, address),
-      seenKey(prefix, address),
-      ended0Key(prefix, address),
-      ended1Key(prefix, address),
-      settingsKey(prefix, address),
-      attemptsKey(prefix, address),
-      countsKey(prefix, address),
+      ...messageKeys(prefix, address),
       JSON.stringify(messages.map(({ at }) => at)),
       dedupWindowMs,
       onlyExpired,
@@ -104,9 +87,9 @@ export async function deleteSlice(
   }
 }
 
-/** The next SEND is not refused by what was known before. */
+/** Measures the queue, so that the next SEND is not refused by what was known before. */
 export async function learnRoom(queues: Queues, address: number): Promise<void> {
   queues.lengths.doubt(address);
-  // failed, it is measured again with one of the next SENDs
+  // if it fails, one of the next SENDs measures the queue
   await measureAgain(queues, address).catch(() => undefined);
 }

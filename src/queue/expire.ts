@@ -1,24 +1,17 @@
-// Throws away what has expired and nobody has come upon: it must not take the room of what is sent (docs/limits.md).
+// Deletes expired messages that no RECV has met: they must not take the room of messages that are sent (docs/limits.md).
+import { MAX_SWEEP_SLICES, SWEEP_PATIENCE_MS, SWEEP_PAUSE_MS, SWEEP_PAUSE_TIMES } from '../config/limits.js';
 import { deleteSlice, learnRoom } from './drop.js';
 import { forEachSlice } from './peek.js';
 import type { Queues } from './queues.js';
-import { look } from './stat.js';
-import type { Look } from './stat.js';
+import { readStat } from './stat.js';
+import type { StatReading } from './stat.js';
 import type { Sweep } from './sweeps.js';
 import { NOBODY } from './turns.js';
 
-/** Slices of one sweep: 1,024 messages, some 50 ms of Redis if all of them have expired. */
-const MOST_SLICES = 16;
-/** A sweep gives up its place among those who wait for their turn: the SEND that waits for it is refused then. */
-const PATIENCE_MS = 500;
-/** One that found nothing rests for so long, and for so many times what it took: a tenth of one slot is the most that it takes. */
-const REST_MS = 100;
-const REST_TIMES = 9;
-
 /**
- * Looks for expired messages where the last sweep of this queue has stopped. Who asks while one is under way shares it.
- * @param who whose turn it takes
- * @returns how many were thrown away; 0 when it rests or has failed
+ * Searches for expired messages from where the last sweep of this queue stopped. Calls during a sweep share it.
+ * @param who the client whose turns it uses
+ * @returns how many were deleted; 0 when the sweep was put off or has failed
  */
 export async function sweep(queues: Queues, address: number, who = NOBODY.who): Promise<number> {
   const state = queues.sweeps.of(address);
@@ -31,7 +24,7 @@ async function carryOut(queues: Queues, address: number, state: Sweep, who: stri
   const asker = {
     who,
     get hasLeft() {
-      return performance.now() - startMs > PATIENCE_MS;
+      return performance.now() - startMs > SWEEP_PATIENCE_MS;
     },
   };
   let gone = 0;
@@ -42,26 +35,26 @@ async function carryOut(queues: Queues, address: number, state: Sweep, who: stri
     return { done: expired, goOn: true };
   };
   try {
-    // the rest of a round, and a whole one
-    for (let places = 0; places < 3 && slices < MOST_SLICES && !asker.hasLeft; places++) {
+    // the rest of the round through both states, and then a whole round
+    for (let places = 0; places < 3 && slices < MAX_SWEEP_SLICES && !asker.hasLeft; places++) {
       const walk = { state: state.state, which: 'expired', cursor: state.cursor, asker } as const;
-      const walked = await forEachSlice(queues, address, { ...walk, mostSlices: MOST_SLICES - slices }, act);
+      const walked = await forEachSlice(queues, address, { ...walk, mostSlices: MAX_SWEEP_SLICES - slices }, act);
       slices += walked.slices;
       state.cursor = walked.cursor ?? '';
       if (walked.cursor === undefined) state.state = state.state === 'waiting' ? 'delayed' : 'waiting';
     }
   } catch {
-    // whoever asked is told what they are told without it
+    // the caller goes on as if nothing had been found
   }
   const endMs = performance.now();
   if (gone > 0) await learnRoom(queues, address);
-  else state.restsUntilMs = endMs + Math.max(REST_MS, REST_TIMES * (endMs - startMs));
+  else state.restsUntilMs = endMs + Math.max(SWEEP_PAUSE_MS, SWEEP_PAUSE_TIMES * (endMs - startMs));
   return gone;
 }
 
-/** The same as {@link look}, without the messages that have expired, as far as one sweep finds them. */
-export async function lookAtLive(queues: Queues, address: number): Promise<Look | undefined> {
-  const found = await look(queues, address);
+/** The same as {@link readStat}, after one sweep has deleted expired messages. */
+export async function readLiveStat(queues: Queues, address: number): Promise<StatReading | undefined> {
+  const found = await readStat(queues, address);
   if (!found?.hasExpired || (await sweep(queues, address)) === 0) return found;
-  return look(queues, address);
+  return readStat(queues, address);
 }

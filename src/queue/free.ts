@@ -1,13 +1,34 @@
-// FREE: ends a message's life, or several messages' lives.
+// FREE: deletes one or several messages that their receiver has processed.
+import { SLICE_MESSAGES } from '../config/limits.js';
 import { attemptsKey, ended0Key, ended1Key, heldKey, leasesKey, queueKey, seenKey, settingsKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
-import { SLICE_MESSAGES, partlyDone } from './slices.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiFree(
+      ...args: [
+        queue: string,
+        leases: string,
+        held: string,
+        seen: string,
+        ended0: string,
+        ended1: string,
+        settings: string,
+        attempts: string,
+        ids: string,
+        receipt: string,
+        windowMs: number,
+      ]
+    ): Promise<string[]>;
+  }
+}
 
 /**
  * Frees the message with this id that `address` holds; of several the one delivered first.
- * @param receipt only this delivery
+ * @param receipt frees only this delivery
  * @returns whether there was one
  * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: the message may be freed)
  */

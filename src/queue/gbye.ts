@@ -1,4 +1,5 @@
-// GBYE: the receiver leaves; what it holds goes back, and an empty queue leaves nothing behind.
+// GBYE: the receiver leaves. Messages that it holds are given back, and an empty queue is removed from Redis.
+import { SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import {
   attemptsKey,
@@ -14,8 +15,28 @@ import {
 } from './keys.js';
 import type { Queues } from './queues.js';
 import { unregister } from './register.js';
-import { SLICE_MESSAGES, partlyDone } from './slices.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiGbye(
+      ...args: [
+        queue: string,
+        leases: string,
+        held: string,
+        delayed: string,
+        dead: string,
+        settings: string,
+        counts: string,
+        sample: string,
+        attempts: string,
+        seen: string,
+        atMost: number,
+      ]
+    ): Promise<[given: number, held: number]>;
+  }
+}
 
 /**
  * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.

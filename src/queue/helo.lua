@@ -1,9 +1,9 @@
 #!lua
--- Makes a queue, empty, unless it is there, and sets or takes back its own settings.
+-- Makes an empty queue unless there is one, and sets or resets the queue's own settings.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:settings  hash: visibility_timeout_ms, max_deliveries, max_queue_length, max_queue_bytes, ttl_ms
--- ARGV[1]  JSON: settings to change, an object; null takes one back
+-- ARGV[1]  JSON: settings to change, an object; null resets one to the broker's default
 -- ARGV[2]  1: the client may make a queue; 0: it has as many as it may
 -- Returns  1 if the queue is new, 0 if not
 -- Errors   CLIENT_QUEUES: nothing was done

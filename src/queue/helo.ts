@@ -1,13 +1,19 @@
-// HELO: makes a queue ahead of its first message, and gives it settings of its own.
+// HELO: creates a queue ahead of its first message, and gives it settings of its own.
 import { redisFailure } from '../redis/failure.js';
 import { queueKey, settingsKey } from './keys.js';
 import type { OwnSettings } from './own-settings.js';
 import type { Queues } from './queues.js';
 import { countMade, put, tooManyQueues } from './register.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiHelo(...args: [queue: string, settings: string, changes: string, mayMake: 0 | 1]): Promise<0 | 1>;
+  }
+}
+
 /**
- * Makes the queue of `address` if need be, and changes those of its settings that are given.
- * @param client for whom a new queue counts; undefined: for nobody
+ * Creates the queue of `address` if there is none, and changes those of its settings that are given.
+ * @param client to which a new queue is charged; undefined: to nobody
  * @throws BrokerError queue_full, unavailable
  */
 export async function helo(queues: Queues, address: number, changes: OwnSettings = {}, client?: string): Promise<void> {
@@ -30,8 +36,8 @@ async function make(queues: Queues, address: number, changes: OwnSettings, clien
   try {
     const mayMake = shares.making(client, address) ? 1 : 0;
     const isNew = await redis.aizumiHelo(...keys, JSON.stringify(changes), mayMake);
-    lengths.doubt(address); // its limit may be another now
-    // after the queue: see register.ts
+    lengths.doubt(address); // its limits may have changed
+    // after the queue was created: see register.ts
     await put(queues, address, isNew === 1 ? client : undefined);
   } finally {
     shares.made(client, address);

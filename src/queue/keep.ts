@@ -1,12 +1,20 @@
-// KEEP: sets anew when a lease ends.
+// KEEP: extends or shortens a lease.
 import { heldKey, leasesKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiKeep(
+      ...args: [leases: string, held: string, id: number, receipt: string, visibilityTimeoutMs: number]
+    ): Promise<0 | 1>;
+  }
+}
+
 /**
- * Lets the lease of the message with this id that `address` holds end this long from now; of several the one delivered first.
+ * Sets the end of the lease of the message with this id that `address` holds; of several the one delivered first.
  * @param visibilityTimeoutMs from now, ms; 0: it has ended, and the message is still held until somebody receives it
- * @param receipt only this delivery
+ * @param receipt sets only the lease of this delivery
  * @returns whether there was one
  * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable
  */

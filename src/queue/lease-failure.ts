@@ -1,8 +1,8 @@
-// What a script that acts on one delivery says when that is over → the broker's own error.
+// Translates errors of the scripts that act on one delivery (FREE, KEEP, BACK) into the broker's own errors.
 import { BrokerError } from '../errors.js';
 import { redisFailure } from '../redis/failure.js';
 
-/** @returns lease_lost for LEASE_LOST; what Redis's other errors mean */
+/** @returns lease_lost for LEASE_LOST; for other errors what redisFailure makes of them */
 export function leaseFailure(error: unknown): unknown {
   if (error instanceof Error && error.message.startsWith('LEASE_LOST'))
     return new BrokerError(

@@ -1,25 +1,18 @@
-// Requests about one message wait for no slice's turn (turns.ts). But Redis answers in the order in which it is asked: what one
-// client has on its way to a Redis is bounded, so that nobody else's next command waits behind thousands of its.
+// Requests about one message do not wait for a slice's turn (turns.ts). But Redis answers in the order of the commands: what one
+// client has under way to a Redis is bounded, so that no other client's command waits behind thousands of its commands.
+import {
+  BYTES_PER_COST,
+  MAX_COST_UNDER_WAY,
+  MAX_DURABLE_COST_UNDER_WAY,
+  MAX_IDLE_CLIENTS,
+  SCRIPT_COST,
+  TURN_CHECK_MS,
+  TURN_PATIENCE_MS,
+} from '../config/limits.js';
 import { tooMuch } from './turns.js';
-
-/** What a request costs: an XADD of a small message is 1, which is some 2 µs of Redis. */
-export const SCRIPT_COST = 8;
-/** It looks at everything that a queue has, and measures it. */
-export const STAT_COST = 64;
-/** Bytes of a payload that cost as much as an XADD of a small one. */
-const BYTES_PER_COST = 4_096;
 
 export const sendCost = (bytes: number, isScript: boolean): number =>
   (isScript ? SCRIPT_COST : 1) + Math.floor(bytes / BYTES_PER_COST);
-
-/** Of one client at a time; one that costs more goes alone. 1,024 XADDs or 128 scripts are 2 to 6 ms. */
-const MOST_UNDER_WAY = 1_024;
-/** One WAIT confirms them all, and takes as long as many of them. */
-const MOST_AT_ONCE_DURABLE = 4_096;
-const PATIENCE_MS = 10_000;
-const LOOK_MS = 250;
-/** Clients that have nothing under way are forgotten when there are so many. */
-const MOST_IDLE = 10_000;
 
 interface Waiting {
   readonly cost: number;
@@ -29,7 +22,7 @@ interface Waiting {
   next: Waiting | undefined;
 }
 
-/** What one client has under way, and what waits, first come first. */
+/** One client's cost under way, and its requests that wait, in their order. */
 interface Ledger {
   underWay: number;
   first: Waiting | undefined;
@@ -41,20 +34,20 @@ export class LightTurns {
 
   /**
    * @param nodeOf the Redis that has an address
-   * @param patienceMs what could not begin for so long is refused
+   * @param patienceMs requests that could not begin within this time are refused
    */
   constructor(
     private readonly nodeOf: (address: number) => string,
-    private readonly patienceMs = PATIENCE_MS,
+    private readonly patienceMs = TURN_PATIENCE_MS,
   ) {}
 
-  /** @param level of a write that waits for replicas, on a connection of its own; empty: of what does not */
+  /** @param level durability level of a write that waits for replicas, on a connection of its own; empty: of other requests */
   lane(address: number, level = ''): Lane {
     const node = this.nodeOf(address);
     const name = level === '' ? node : `${node} ${level}`;
     let lane = this.#lanes.get(name);
     if (lane === undefined) {
-      lane = new Lane(level === '' ? MOST_UNDER_WAY : MOST_AT_ONCE_DURABLE, this.patienceMs);
+      lane = new Lane(level === '' ? MAX_COST_UNDER_WAY : MAX_DURABLE_COST_UNDER_WAY, this.patienceMs);
       this.#lanes.set(name, lane);
     }
     return lane;
@@ -68,7 +61,7 @@ export class LightTurns {
   }
 }
 
-/** To one Redis, on one connection. */
+/** The requests to one Redis on one connection. */
 export class Lane {
   readonly #clients = new Map<string, Ledger>();
   #waiting = 0;
@@ -83,7 +76,7 @@ export class Lane {
     return this.#waiting;
   }
 
-  /** @returns whether it may be done now; then {@link leave} must be called, once. False: it must {@link wait}. */
+  /** @returns whether the request may be sent now: then {@link leave} must be called once. False: it must {@link wait}. */
   enters(who: string, cost: number): boolean {
     const ledger = this.#clients.get(who) ?? this.#add(who);
     if (ledger.first !== undefined || !this.#fits(ledger, cost)) return false;
@@ -92,7 +85,7 @@ export class Lane {
   }
 
   /**
-   * Carries `act` out behind what the client has asked for before. {@link leave} must be called, once, whatever comes of it.
+   * Carries `act` out after the client's earlier requests. {@link leave} must be called once, whatever the result.
    * @throws what `act` throws; BrokerError overloaded when it could not begin in time: nothing was done
    */
   wait<T>(who: string, cost: number, act: () => Promise<T>): Promise<T> {
@@ -109,7 +102,7 @@ export class Lane {
       else ledger.last.next = waiting;
       ledger.last = waiting;
       this.#waiting += 1;
-      this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref();
+      this.#timer ??= setInterval(() => this.#refuseLate(), TURN_CHECK_MS).unref();
     });
   }
 
@@ -130,7 +123,7 @@ export class Lane {
     }
   }
 
-  /** The first one waits no longer. It is under way now, also when it is refused: it leaves as all do. */
+  /** Ends the wait of the first request. It counts as under way, also when it is refused: its caller calls leave(). */
   #take(ledger: Ledger, first: Waiting): void {
     ledger.first = first.next;
     if (first.next === undefined) ledger.last = undefined;
@@ -139,7 +132,7 @@ export class Lane {
   }
 
   #add(who: string): Ledger {
-    if (this.#clients.size >= MOST_IDLE)
+    if (this.#clients.size >= MAX_IDLE_CLIENTS)
       for (const [name, { underWay, first }] of this.#clients)
         if (underWay === 0 && first === undefined) this.#clients.delete(name);
     const ledger: Ledger = { underWay: 0, first: undefined, last: undefined };
@@ -147,8 +140,8 @@ export class Lane {
     return ledger;
   }
 
-  /** Those whose time is up keep no place. */
-  #look(): void {
+  /** Refuses requests that have waited too long. */
+  #refuseLate(): void {
     const nowMs = performance.now();
     for (const ledger of this.#clients.values())
       for (let { first } = ledger; first !== undefined && nowMs > first.untilMs; { first } = ledger) {
@@ -161,7 +154,7 @@ export class Lane {
   }
 }
 
-/** Carries `act` out when there is room for it in what the client has under way. @throws as {@link Lane.wait} */
+/** Carries `act` out as soon as the client's cost under way permits. @throws as {@link Lane.wait} */
 export async function inLane<T>(lane: Lane, who: string, cost: number, act: () => Promise<T>): Promise<T> {
   try {
     return await (lane.enters(who, cost) ? act() : lane.wait(who, cost, act));

@@ -1,23 +1,30 @@
-// GET /queues: the queues that there are, and how each is.
+// GET /queues: lists queues with their counts and rates.
+import { KEEP_SAMPLE_MS, LISTED_AT_ONCE, RANGES_AT_ONCE, SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
-import { lookAtLive } from './expire.js';
+import { readLiveStat } from './expire.js';
 import { delayedKey, queueKey, registryKey, sampleKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { ratesOf } from './rates.js';
 import type { Rates } from './rates.js';
-import { SLICE_MESSAGES } from './slices.js';
-import { look, numbersOf } from './stat.js';
+import { numbersOf, readStat } from './stat.js';
 import type { QueueStat } from './stat.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiCounters(
+      ...args: [queue: string, delayed: string, sample: string]
+    ): Promise<[at: number, sent: number, received: number, gone: number, sample: string[]]>;
+    aizumiSample(...args: [sample: string, fields: string, keepMs: number]): Promise<0>;
+  }
+}
 
 export interface QueueReport extends QueueStat {
   address: number;
   rates: Rates;
 }
 
-/** A queue that nobody looked at for so long is sampled anew, ms. */
-const KEEP_SAMPLE_MS = 3_600_000;
 const MAX_ADDRESS = 0xffff_ffff;
 
 /**
@@ -25,19 +32,16 @@ const MAX_ADDRESS = 0xffff_ffff;
  * @throws BrokerError unavailable
  */
 export function report(queues: Queues, address: number): Promise<QueueReport | undefined> {
-  return reportOf(queues, address, lookAtLive);
+  return reportOf(queues, address, readLiveStat);
 }
 
-async function reportOf(queues: Queues, address: number, lookAt: typeof look): Promise<QueueReport | undefined> {
+async function reportOf(queues: Queues, address: number, read: typeof readStat): Promise<QueueReport | undefined> {
   try {
     const { redis, settings } = queues;
     const [queue, delayed, sample] = [queueKey, delayedKey, sampleKey].map((key) =>
       key(settings.keyPrefix, address),
     ) as [...Parameters<typeof redis.aizumiCounters>];
-    const [found, counters] = await Promise.all([
-      lookAt(queues, address),
-      redis.aizumiCounters(queue, delayed, sample),
-    ]);
+    const [found, counters] = await Promise.all([read(queues, address), redis.aizumiCounters(queue, delayed, sample)]);
     if (!found) return undefined;
     const [at, sent, received, gone, before] = counters;
     const { rates, keep } = ratesOf({ at, sent, received, gone }, numbersOf(before));
@@ -52,20 +56,17 @@ async function reportOf(queues: Queues, address: number, lookAt: typeof look): P
 type Range = readonly [first: number, last: number];
 
 interface Page {
-  /** How the address's decimal text begins; empty: any. */
+  /** First digits of the addresses; empty: any. */
   prefix: string;
   /** The last address of the page before; -1: from the start. */
   after: number;
   limit: number;
-  /** Only these addresses; ascending, without overlaps. */
+  /** Only addresses in these ranges, which are ascending and do not overlap. */
   among: readonly Range[];
 }
 
-/** A slice's worth: 20 to 50 µs each. */
-const QUEUES_AT_ONCE = 20;
-
 /**
- * A page of queues by their addresses, {@link QUEUES_AT_ONCE} at a time.
+ * A page of queues by their addresses, {@link LISTED_AT_ONCE} at a time.
  * @returns `last`: where the next page begins, undefined at the end
  * @throws BrokerError unavailable, overloaded
  */
@@ -78,12 +79,12 @@ export async function list(
   const addresses = await registered(queues, ranges, limit + 1, asker);
   const page = addresses.slice(0, limit);
   const reports: QueueReport[] = [];
-  for (let i = 0; i < page.length; i += QUEUES_AT_ONCE) {
-    const some = page.slice(i, i + QUEUES_AT_ONCE);
-    const looked = await inTurn(queues, asker, true, () =>
-      Promise.all(some.map((each) => reportOf(queues, each, look))),
+  for (let i = 0; i < page.length; i += LISTED_AT_ONCE) {
+    const some = page.slice(i, i + LISTED_AT_ONCE);
+    const found = await inTurn(queues, asker, true, () =>
+      Promise.all(some.map((each) => reportOf(queues, each, readStat))),
     );
-    reports.push(...looked.filter((found) => found !== undefined));
+    reports.push(...found.filter((report) => report !== undefined));
   }
   return {
     reports,
@@ -91,23 +92,20 @@ export async function list(
   };
 }
 
-/** In a Cluster these queues may be anywhere: a page takes the turns of the node that has the register. */
+/** The queues of a page may be on any node of a Cluster: a page uses the turns of the node that has the register. */
 const inTurn = <T>({ turns, settings }: Queues, asker: Asker, isBegun: boolean, act: () => Promise<T>): Promise<T> =>
   turns.take({ key: registryKey(settings.keyPrefix), size: SLICE_MESSAGES, asker, isBegun }, act);
-
-/** Ranges that are looked through in one round trip. */
-const AT_ONCE = 50;
 
 async function registered(queues: Queues, ranges: readonly Range[], count: number, asker: Asker): Promise<number[]> {
   const { redis, settings } = queues;
   const addresses: number[] = [];
   const key = registryKey(settings.keyPrefix);
-  const look = ([first, last]: Range): Promise<string[]> =>
+  const addressesIn = ([first, last]: Range): Promise<string[]> =>
     redis.zrange(key, String(first), String(last), 'BYSCORE', 'LIMIT', 0, count - addresses.length);
   try {
-    for (let i = 0; i < ranges.length && addresses.length < count; i += AT_ONCE) {
-      const some = ranges.slice(i, i + AT_ONCE);
-      const found = await inTurn(queues, asker, i > 0, () => Promise.all(some.map(look)));
+    for (let i = 0; i < ranges.length && addresses.length < count; i += RANGES_AT_ONCE) {
+      const some = ranges.slice(i, i + RANGES_AT_ONCE);
+      const found = await inTurn(queues, asker, i > 0, () => Promise.all(some.map(addressesIn)));
       addresses.push(...found.flat().map(Number));
     }
   } catch (error) {
@@ -116,13 +114,13 @@ async function registered(queues: Queues, ranges: readonly Range[], count: numbe
   return addresses.slice(0, count);
 }
 
-/** What of a range is after an address and in one of `among`. */
+/** The parts of a range that are after an address and in one of `among`. */
 const common = ([first, last]: Range, after: number, among: readonly Range[]): Range[] =>
   among
     .map(([from, to]) => [Math.max(first, after + 1, from), Math.min(last, to)] as const)
     .filter(([from, to]) => from <= to);
 
-/** 42 → 42 … 42, 420 … 429, 4200 … 4299, …: ascending, ten at most */
+/** 42 → 42 … 42, 420 … 429, 4200 … 4299, …: ascending, at most ten ranges */
 function rangesOf(prefix: string): Range[] {
   if (prefix === '') return [[0, MAX_ADDRESS]];
   const ranges: Range[] = [];

@@ -1,23 +1,24 @@
 #!lua flags=allow-oom
--- Measures what a queue takes in Redis, with what its messages will take while they are leased: so no RECV can make it more.
+-- Measures the bytes that a queue takes in Redis, including what its messages will take while they are leased: a RECV does not
+-- add to them.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:delayed  zset: messages not yet due → when they are, ms
+-- KEYS[2]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms
 -- KEYS[3]  aizumi:{address}:dead     stream: messages delivered too often
--- KEYS[4]  aizumi:{address}:seen     hash: saddr:id → of messages sent once that live
--- KEYS[5]  aizumi:{address}:ended0   hash: saddr:id → of messages sent once that ended in an even window
+-- KEYS[4]  aizumi:{address}:seen     hash: messages sent with dedup that live
+-- KEYS[5]  aizumi:{address}:ended0   hash: messages sent with dedup that ended in an even window
 -- KEYS[6]  aizumi:{address}:ended1   hash: the same of odd windows
 -- KEYS[7]  aizumi:{address}:counts   hash: delayed_bytes, delayed_count → what so many members of `delayed` take
--- ARGV[1]  nodes of a stream that are measured, the others count as their average; 0: all
+-- ARGV[1]  nodes of a stream that are measured, the others count as the average of these; 0: all
 -- ARGV[2]  bytes that a message takes while it is leased, beside its entry
--- Returns  {bytes; where all nodes are measured also: how many of them are at most of messages that can be received, and of
---          others}
+-- Returns  {bytes; where all nodes are measured also: how many of them belong at most to messages that can be received, and
+--          to others}
 -- Errors   those of Redis only
 local queue, delayed, dead, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ended0, ended1, counts = KEYS[5], KEYS[6], KEYS[7]
 local nodes, lease_bytes = ARGV[1], tonumber(ARGV[2])
 
--- Members of a sorted set, each of which costs 0.1 to 0.5 µs; fields of a hash, which are nearly alike
+-- members of a sorted set, each of which costs 0.1 to 0.5 µs to measure; fields of a hash, which are of nearly the same size
 local MOST_MEMBERS, MOST_DUE, FIELDS = 5000, 1000, 20
 
 local bytes = (redis.call('MEMORY', 'USAGE', queue, 'SAMPLES', nodes) or 0)
@@ -32,8 +33,8 @@ if count > 0 then
   local known = redis.call('HMGET', counts, 'delayed_bytes', 'delayed_count')
   local sum = tonumber(known[1])
   if tonumber(known[2]) ~= count then
-    -- A script has stopped half-way, or a version has written that did not count. Of too many it stays an estimate until they
-    -- are fewer.
+    -- A script has stopped half-way, or a version that did not count has written. With too many members the bytes remain an
+    -- estimate until there are fewer.
     sum = redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', nodes == '0' and MOST_MEMBERS or nodes) or 0
     if nodes == '0' and count <= MOST_MEMBERS then
       redis.call('HSET', counts, 'delayed_bytes', string.format('%.0f', sum), 'delayed_count', count)
@@ -47,7 +48,7 @@ if count > 0 then
     if due > MOST_DUE then
       due_bytes = all
     elseif due > 0 then
-      -- in the order in which they fall due: the sample is of these
+      -- MEMORY USAGE samples the first members, which are those that are due
       due_bytes = math.min(all, due * (redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', due) / count + lease_bytes))
       not_due = all - due_bytes
     end

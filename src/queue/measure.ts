@@ -1,19 +1,36 @@
-// What a queue takes in Redis, measured: for STAT roughly, for the limits of bytes as a whole.
+// Measures the bytes that a queue takes in Redis: roughly for STAT, completely for the limits of bytes.
+import { ENTRY_BYTES, ESTIMATED_NODES, LEASE_BYTES } from '../config/limits.js';
 import { countsKey, deadKey, delayedKey, ended0Key, ended1Key, queueKey, seenKey } from './keys.js';
 import type { Queues } from './queues.js';
 
-/** What a message takes in Redis while it is leased, beside its entry, bytes: measured 373, Redis 7.0.15 (docs/limits.md). */
-const LEASE_BYTES = 390;
-/** What a message counts with beside its payload, bytes: its entry takes 20 to 130, and its lease comes later. */
-export const MESSAGE_BYTES = 130 + LEASE_BYTES;
+type MeasureArguments = [
+  queue: string,
+  delayed: string,
+  dead: string,
+  seen: string,
+  ended0: string,
+  ended1: string,
+  counts: string,
+  nodes: number,
+  leaseBytes: number,
+];
+type MeasureReply = [bytes: number, mostNow: number, mostLater: number];
 
-/** Nodes of a stream that STAT measures: some 20 µs of Redis. */
-const SOME = 400;
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiMeasure(...args: MeasureArguments): Promise<MeasureReply>;
+    aizumiEstimate(...args: MeasureArguments): Promise<MeasureReply>;
+  }
+}
+
+/** Bytes that are charged for a message beside its payload: its entry takes 20 to 130, and its lease follows later. */
+export const MESSAGE_BYTES = ENTRY_BYTES + LEASE_BYTES;
+
 const ALL = 0;
 
 interface Measured {
   bytes: number;
-  /** How many of these are at most of messages that can be received, and of those that are not due; only where all was measured. */
+  /** The most of these that belong to messages that can be received, and to delayed ones; only where all nodes were measured. */
   mostNow: number;
   mostLater: number;
 }
@@ -34,11 +51,11 @@ async function ask(
   return { bytes, mostNow, mostLater };
 }
 
-/** @returns bytes: beyond the first nodes of its streams an estimate, in at most some 50 µs */
+/** @returns bytes; beyond the first nodes of its streams an estimate. Takes Redis at most some 50 µs. */
 export const estimate = async (queues: Queues, address: number): Promise<number> =>
-  (await ask(queues, address, SOME, 'aizumiEstimate')).bytes;
+  (await ask(queues, address, ESTIMATED_NODES, 'aizumiEstimate')).bytes;
 
-/** Measures the whole queue, some 45 ns for each node of its streams, and notes it for those who send there. */
+/** Measures the whole queue, in some 45 ns for each node of its streams, and stores the result for later SENDs. */
 export function measure(queues: Queues, address: number): Promise<void> {
   const { lengths, shares } = queues;
   return lengths.measure(
@@ -49,7 +66,7 @@ export function measure(queues: Queues, address: number): Promise<void> {
   );
 }
 
-/** The same, unless that would cost Redis too much so soon. */
+/** The same, unless the queue was measured so lately that it would cost Redis too much. */
 export async function measureAgain(queues: Queues, address: number): Promise<void> {
   if (!queues.lengths.rests(address, performance.now())) await measure(queues, address);
 }

@@ -1,35 +1,28 @@
-// The largest message that this worker has seen lately at each address: what a RECV there may bring.
-
-/** A message's fields in a reply beside its payload, with the details of its delivery, bytes at most. */
-export const ENVELOPE_BYTES = 400;
+// Remembers the largest message that this worker has seen lately at each address: an estimate of what a RECV there returns.
+import { ENVELOPE_BYTES, REMEMBERED_SIZES, REMEMBERED_SIZES_MS } from '../config/limits.js';
 
 /** What a message adds to a reply, at most. */
 export const bytesOf = (payload: string): number => Buffer.byteLength(payload) + ENVELOPE_BYTES;
 
-/** Addresses that are remembered at most. */
-const MOST_ADDRESSES = 100_000;
-/** A size is remembered for this long at least, and for twice that at most, ms. */
-const REMEMBERED_MS = 300_000;
-
-/** Two maps that take turns. Times are performance.now() of this process. */
+/** Two maps: the young one replaces the old one from time to time. Times are performance.now() of this process. */
 export class MessageSizes {
   #young = new Map<number, number>();
   #old = new Map<number, number>();
   #turnedAtMs = 0;
-  /** Where the message that came last, or is to come next, is no light one. */
+  /** Addresses where the last message, or the next one, is larger than LIGHT_BYTES. */
   readonly #large = new Set<number>();
 
   note(address: number, bytes: number): void {
     const known = this.#young.get(address);
     if (known !== undefined && known >= bytes) return;
     this.#young.set(address, bytes);
-    if (this.#young.size >= MOST_ADDRESSES / 2) this.#turn();
+    if (this.#young.size >= REMEMBERED_SIZES / 2) this.#turn();
   }
 
   /** Undefined: nothing is known of this address. */
   largest(address: number): number | undefined {
     const nowMs = performance.now();
-    if (nowMs - this.#turnedAtMs >= REMEMBERED_MS) {
+    if (nowMs - this.#turnedAtMs >= REMEMBERED_SIZES_MS) {
       this.#turn();
       this.#turnedAtMs = nowMs;
     }
@@ -45,8 +38,8 @@ export class MessageSizes {
 
   noteLast(address: number, isLarge: boolean): void {
     if (!isLarge) this.#large.delete(address);
-    else if (this.#large.size < MOST_ADDRESSES) this.#large.add(address);
-    else this.#large.clear(); // a wrong guess costs a round trip
+    else if (this.#large.size < REMEMBERED_SIZES) this.#large.add(address);
+    else this.#large.clear(); // a wrong guess only costs a round trip
   }
 
   #turn(): void {
@@ -55,10 +48,10 @@ export class MessageSizes {
   }
 }
 
-/** Smaller messages need no mention when they are sent: where nothing is known, more is reserved. */
+/** Shorter payloads need not be noted when they are sent: where nothing is known, more is reserved. */
 const WORTH_NOTING = 4_096;
 
-/** Of a message that is sent: whoever receives it through this worker reserves room for it. */
+/** Notes the size of a message that is sent, so that a RECV through this worker reserves room for it. */
 export function noteSent(sizes: MessageSizes, address: number, payload: string): void {
   if (payload.length > WORTH_NOTING) sizes.note(address, bytesOf(payload));
 }

@@ -1,4 +1,4 @@
-// MOVE: puts dead messages back into their queue.
+// MOVE: moves dead messages back into their queue.
 import { redisFailure } from '../redis/failure.js';
 import { sweep } from './expire.js';
 import { deadKey, delayedKey, queueKey, settingsKey } from './keys.js';
@@ -7,11 +7,19 @@ import type { Queues } from './queues.js';
 import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiMove(
+      ...args: [queue: string, delayed: string, dead: string, settings: string, streamIds: string, maxLength: number]
+    ): Promise<[count: number, isFull: 0 | 1]>;
+  }
+}
+
 /**
- * Puts them at the queue's end, the first that died first, until the queue is full.
- * @param ids only messages with one of these, of whatever sender; all if undefined
- * @returns how many were put back, `most` at most
- * @throws BrokerError unavailable, overloaded (some may have been put back, unless the outcome is not_done)
+ * Moves them to the queue's end in the order in which they died, until the queue is full.
+ * @param ids only messages with one of these, from any sender; undefined: all
+ * @returns how many were moved, at most `most`
+ * @throws BrokerError unavailable, overloaded (some may have been moved, unless the outcome is not_done)
  */
 export async function move(
   queues: Queues,

@@ -1,7 +1,7 @@
-// What a queue may do otherwise than the broker does by itself, and how far: the operator's limits of length and bytes are ceilings.
+// Settings of one queue, made by HELO; the operator's limits of length and bytes are their ceilings.
 import type { QueueSettings } from './queues.js';
 
-/** What HELO sets for a queue, by its name on the wire; null: back to the broker's default. */
+/** Settings of a queue by their names on the wire; null resets one to the broker's default. */
 export interface OwnSettings {
   visibility_timeout_ms?: number | null;
   max_deliveries?: number | null;
@@ -22,7 +22,7 @@ export const ceilings = ({ maxQueueLength, maxQueueBytes }: QueueSettings): Ceil
   { name: 'max_queue_bytes', most: maxQueueBytes, setting: 'AIZUMI_MAX_QUEUE_BYTES' },
 ];
 
-/** As they count: what was stored before the ceiling was lowered, or by a version without one, counts as the ceiling. */
+/** The effective settings: a value above the ceiling, stored before it was lowered, counts as the ceiling. */
 export function underCeilings(own: Record<string, number>, settings: QueueSettings): Record<string, number> {
   const capped = { ...own };
   for (const { name, most } of ceilings(settings)) {

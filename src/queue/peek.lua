@@ -1,42 +1,46 @@
 #!lua flags=no-writes
--- Looks at a queue's messages in one state, a slice at a time (slices.ts), and takes none.
+-- Reads a queue's messages in one state, a slice at a time (config/limits.ts), and takes none.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
--- KEYS[2]  aizumi:{address}:leases    zset: entry:stamp, or entry:stamp:saddr if sent once → when its lease ends, ms; 0: ended
--- KEYS[3]  aizumi:{address}:delayed   zset: stamp:saddr:id:ttl:once;trace:payload of messages not yet due → when they are, ms
--- KEYS[4]  aizumi:{address}:backed    zset: entry, or entry:saddr if sent once, given back with a delay → when it is due, ms
+-- KEYS[2]  aizumi:{address}:leases    zset: delivery → when its lease ends, ms; 0: it has ended
+-- KEYS[3]  aizumi:{address}:delayed   zset: message that is not due yet → when it is due, ms
+-- KEYS[4]  aizumi:{address}:backed    zset: entry given back with a delay → when it is due, ms
 -- KEYS[5]  aizumi:{address}:dead      stream: messages delivered too often
 -- KEYS[6]  aizumi:{address}:settings  hash: ttl_ms, where this queue has one
 -- ARGV[1]  state: waiting, leased, delayed or dead
--- ARGV[2]  most messages to look at, count
+-- ARGV[2]  most messages to read, count
 -- ARGV[3]  cursor, as an earlier call returned it; '': from the start
--- ARGV[4]  no more are looked at once payloads have this length together, bytes
+-- ARGV[4]  no more messages are read once payloads have this length together, bytes
 -- ARGV[5]  1: payloads are returned, 0: '' instead
--- ARGV[6]  which messages: live; expired: those whose time to live is over and that nobody holds; all
--- ARGV[7]  bound: messages that were sent later are passed over. As an earlier call returned it; now: it is this call; '': none
--- Returns  {cursor, '' at the end, how many were looked at, bound, …}, and of each message place, name, saddr, id, payload,
---          sent_ms, attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there; at_ms: when its
---          lease ends, it is due or it died; cause: why it died, '' else. Fewer than asked for do not mean the end
+-- ARGV[6]  which messages: live; expired: those whose time to live is over and that are not leased; all
+-- ARGV[7]  bound: messages that were sent later are left out. As an earlier call returned it; now: this call; '': none
+-- Returns  {cursor, '' at the end, how many were read, bound, …}, and of each message place, name, saddr, id, payload,
+--          sent_ms, attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there;
+--          at_ms: when its lease ends, it is due or it died; cause: why it died, '' else. Fewer messages than ARGV[2] do not mean
+--          the end
 -- Errors   those of Redis only
 --
--- A state is in several places, one after the other. A cursor is number of the place.score.mark: the mark is the start of the
--- last member seen that makes it one of a kind, or the last stream id. So what comes and goes meanwhile moves nothing else.
+-- The messages of a state are in several places, which are read one after the other. A cursor is number of the place.score.mark;
+-- the mark is the start of the last member, as far as it makes the member unique, or the last stream id. So messages that come
+-- or go meanwhile do not shift the others.
 local queue, leases, delayed, backed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local state, max, cursor, most_text, returns_payloads = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local which, bound = ARGV[6], ARGV[7]
+--@include members: entry_of, read_options, read_delayed, stamp_ms, read_dead, added_ms
 
 local READ_AT_ONCE = 8
 local MARK_LENGTH = { leases = 41, backed = 24, delayed = 16 }
 local KEY_OF = { leases = leases, backed = backed, delayed = delayed, queue = queue, dead = dead }
 local PLACES = {
-  waiting = { 'leases', 'backed', 'queue', 'delayed' }, leased = { 'leases' }, delayed = { 'delayed', 'backed' }, dead = { 'dead' },
+  waiting = { 'leases', 'backed', 'queue', 'delayed' }, leased = { 'leases' }, delayed = { 'delayed', 'backed' },
+  dead = { 'dead' },
 }
 
 local time = redis.call('TIME')
 local now_ms = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
 local queue_ttl_ms = redis.call('HGET', settings, 'ttl_ms')
 
--- The last id of the stream and the time, µs. Whatever is added later has a higher id; what is sent to `delayed`, a later time.
+-- The last id of the stream and the time, µs. Entries added later have a higher id, members of `delayed` a later time.
 if bound == 'now' then
   local stream, last_id = state == 'dead' and dead or queue, '0-0'
   local info = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'STREAM', stream) or {}
@@ -44,18 +48,14 @@ if bound == 'now' then
   bound = last_id .. ' ' .. string.format('%016.0f', time[1] * 1000000 + time[2])
 end
 local last_id, last_stamp = string.match(bound, '^(%S+) (%d+)$')
-local last_entry
-if last_id then
-  local ms, sequence = string.match(last_id, '^(%d+)-(%d+)$')
-  last_entry = string.rep('0', 13 - #ms) .. ms .. '-' .. string.rep('0', 10 - #sequence) .. sequence
-end
-local found, looked, text, longest, at_once = { '', 0, bound }, 0, 0, 1, 0
+local last_entry = last_id and entry_of(last_id)
+local found, read, text, longest, at_once = { '', 0, bound }, 0, 0, 1, 0
 
--- how many to read: one, four, eight while they are short, since what was read has been copied, whether it fits or not
+-- how many to read: one, four, eight while they are short, since Redis copies what is read, whether it fits or not
 local function next_count()
   at_once = at_once == 0 and 1 or math.min(4 * at_once, READ_AT_ONCE, (most_text - text) / longest)
   at_once = math.max(1, math.floor(at_once))
-  return math.min(at_once, max - looked)
+  return math.min(at_once, max - read)
 end
 
 local function show(place, name, saddr, id, payload, sent_ms, attempts, at_ms, cause)
@@ -77,17 +77,17 @@ end
 
 local function show_entry(place, name, stream_id, fields, attempts, at_ms)
   note_read(fields[6])
-  local ttl, sent_ms = queue_ttl_ms, string.match(stream_id, '^%d+')
-  for i = 7, #fields, 2 do
-    if fields[i] == 'ttl' then ttl = fields[i + 1] elseif fields[i] == 'sent' then sent_ms = fields[i + 1] end
+  local _, ttl_ms, sent_ms = read_options(fields)
+  sent_ms = sent_ms or added_ms(stream_id)
+  if is_wanted(sent_ms, ttl_ms or queue_ttl_ms) then
+    show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms)
   end
-  if is_wanted(sent_ms, ttl) then show(place, name, fields[2], fields[4], fields[6], sent_ms, attempts, at_ms) end
 end
 
 local function show_member(place, member, score)
   if place == 'delayed' then
-    local sent, saddr, id, ttl, payload = string.match(member, '^(%d+):(%d+):(%d+):(%d*):%d*;?[%x-]*:(.*)$')
-    local sent_ms = string.sub(sent, 1, 13)
+    local sent, saddr, id, ttl, _, _, payload_at = read_delayed(member)
+    local sent_ms, payload = stamp_ms(sent), string.sub(member, payload_at)
     note_read(payload)
     if ttl == '' then ttl = queue_ttl_ms end
     local is_later = last_stamp and sent > last_stamp
@@ -97,12 +97,12 @@ local function show_member(place, member, score)
   local entry = string.sub(member, 1, 24)
   if last_entry and entry > last_entry then return end
   local message = redis.call('XRANGE', queue, entry, entry)[1]
-  -- missing when somebody deleted it, or the group, by hand
+  -- nil when somebody deleted it, or the group, by hand
   local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
   if pending then show_entry(place, member, message[1], message[2], pending[4], score) end
 end
 
--- the rank of the first member behind score and mark; members of one score are sorted by their bytes
+-- the rank of the first member after score and mark; members of one score are sorted by their bytes
 local function rank_behind(key, score, mark)
   local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
   local high = redis.call('ZCOUNT', key, '-inf', score)
@@ -114,7 +114,7 @@ local function rank_behind(key, score, mark)
   return low
 end
 
--- both return the cursor's score.mark when they stopped early, nil when nothing is left in this place
+-- Both walks return the cursor's score.mark when they stopped early, nil when nothing is left in this place.
 local function walk_times(place, score, mark)
   local key, is_due = KEY_OF[place], state == 'waiting'
   local due = redis.call('ZCOUNT', key, '-inf', now_ms)
@@ -126,8 +126,8 @@ local function walk_times(place, score, mark)
     local members = redis.call('ZRANGE', key, first, up_to, 'WITHSCORES')
     for i = 1, #members, 2 do
       show_member(place, members[i], members[i + 1])
-      looked, first = looked + 1, first + 1
-      if looked >= max or text >= most_text then
+      read, first = read + 1, first + 1
+      if read >= max or text >= most_text then
         return first <= last and members[i + 1] .. '.' .. string.sub(members[i], 1, MARK_LENGTH[place]) or nil
       end
     end
@@ -135,11 +135,9 @@ local function walk_times(place, score, mark)
 end
 
 local function show_dead(stream_id, fields)
-  local of = {}
-  for i = 1, #fields, 2 do of[fields[i]] = fields[i + 1] end
+  local of = read_dead(stream_id, fields)
   note_read(of.payload)
-  local sent_ms = of.sent or string.match(of.entry or stream_id, '^%d+')
-  show('dead', stream_id, of.saddr, of.id, of.payload, sent_ms, of.deliveries, of.died_at_ms, of.cause)
+  show('dead', stream_id, of.saddr, of.id, of.payload, of.sent, of.deliveries, of.died_at_ms, of.cause)
 end
 
 local function last_delivered()
@@ -169,8 +167,8 @@ local function walk_stream(place, mark)
     for i = 1, #entries do
       from = entries[i][1]
       if place == 'dead' then show_dead(from, entries[i][2]) else show_entry(place, from, from, entries[i][2], 0, '') end
-      looked = looked + 1
-      if looked >= max or text >= most_text then
+      read = read + 1
+      if read >= max or text >= most_text then
         local has_more = i < #entries or redis.call('XRANGE', KEY_OF[place], '(' .. from, to, 'COUNT', 1)[1]
         return has_more and '0.' .. from or nil
       end
@@ -182,7 +180,7 @@ end
 local number, score, mark = string.match(cursor, '^(%d)%.(%d+)%.(.+)$')
 local places = PLACES[state]
 for i = tonumber(number or 1), #places do
-  if looked >= max or text >= most_text then
+  if read >= max or text >= most_text then
     found[1] = i .. '.0.0'
     break
   end
@@ -194,5 +192,5 @@ for i = tonumber(number or 1), #places do
   end
   score, mark = nil, nil
 end
-found[2] = looked
+found[2] = read
 return found

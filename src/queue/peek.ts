@@ -1,13 +1,40 @@
-// PEEK: looks at messages without taking them.
+// PEEK: reads messages without taking them.
+import { MAX_REPLY_PAYLOAD_BYTES, SLICE_BYTES, SLICE_MESSAGES } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { redisFailure } from '../redis/failure.js';
 import { backedKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
-import type { Message, Queues, Which } from './queues.js';
+import { UNIQUE_PART, receiptOfLease } from './members.js';
+import type { Message, Queues } from './queues.js';
 import { inRoom } from './room.js';
 import type { Room } from './room.js';
-import { MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES, partlyDone } from './slices.js';
+import { partlyDone } from './slices.js';
 import { NOBODY } from './turns.js';
 import type { Asker } from './turns.js';
+
+/** Which messages peek.lua returns, depending on whether their time to live is over. */
+export type Which = 'live' | 'expired' | 'all';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiPeek(
+      ...args: [
+        queue: string,
+        leases: string,
+        delayed: string,
+        backed: string,
+        dead: string,
+        settings: string,
+        state: string,
+        max: number,
+        cursor: string,
+        mostText: number,
+        returnsPayloads: 0 | 1,
+        which: Which,
+        bound: string,
+      ]
+    ): Promise<[cursor: string, read: number, bound: string, ...found: (string | number)[]]>;
+  }
+}
 
 export const STATES = ['waiting', 'leased', 'delayed', 'dead'] as const;
 export type State = (typeof STATES)[number];
@@ -16,21 +43,21 @@ export interface Seen extends Message {
   sentAtMs: number;
   /** Deliveries so far. */
   attempts: number;
-  /** When its lease ends, it is due, or it died, ms since 1970; by its state. */
+  /** When its lease ends, when it is due, or when it died, depending on its state; ms since 1970. */
   atMs: number;
   /** Why it died; empty if it did not. */
   cause: string;
-  /** Where the message is: the key's last word, and its member or stream id there. */
+  /** Where the message is: the last word of the key, and its member or stream id there. */
   at: [place: string, name: string];
 }
 
 const FIELDS = 9;
 
-/** As peek.lua makes them: score and mark, by the place; numbers that Redis takes, so that none of them is an error there. */
-const LEASES = String.raw`\d{1,16}\.[\d-]{24}:\d{16}`;
-const BACKED = String.raw`\d{1,16}\.[\d-]{24}`;
-const DELAYED = String.raw`\d{1,16}\.\d{16}`;
-const STREAM = String.raw`0\.\d{1,19}-\d{1,19}`;
+/** Cursors of peek.lua in a place: score and mark. Redis accepts the score as a number, so that no cursor is an error there. */
+const LEASES = String.raw`\d{1,16}\.${UNIQUE_PART.leases}`;
+const BACKED = String.raw`\d{1,16}\.${UNIQUE_PART.backed}`;
+const DELAYED = String.raw`\d{1,16}\.${UNIQUE_PART.delayed}`;
+const STREAM = String.raw`0\.${UNIQUE_PART.stream}`;
 
 /** The places of each state, in the order in which peek.lua numbers them. */
 const PLACES: Readonly<Record<State, readonly string[]>> = {
@@ -46,13 +73,13 @@ const CURSORS = Object.fromEntries(
   }),
 ) as Record<State, RegExp>;
 
-/** What {@link peek} returns for this state. */
+/** The cursors that {@link peek} returns for this state. */
 export const cursorPattern = (state: State): string => CURSORS[state].source;
 
-/** Whether {@link peek} may have returned it for this state. */
+/** Whether {@link peek} may have returned this cursor for this state. */
 export const isCursor = (state: State, cursor: string): boolean => CURSORS[state].test(cursor);
 
-/** The same as {@link peek}, when there is room for what it brings. @throws BrokerError overloaded, when there is none */
+/** The same as {@link peek}, if there is room for the messages. @throws BrokerError overloaded when there is none */
 export function peekInRoom(
   queues: Queues,
   room: Room,
@@ -67,9 +94,9 @@ export function peekInRoom(
 }
 
 /**
- * @param max most messages to look at: that many are returned at most, and no more once their payloads are {@link MOST_BYTES} long
+ * @param max most messages to read and return; there are no more once their payloads are {@link MAX_REPLY_PAYLOAD_BYTES} long
  * @param cursor what an earlier call returned; empty: from the start
- * @returns messages in this state (fewer do not mean the end), and where to go on, empty at the end
+ * @returns messages in this state (fewer do not mean the end), and the cursor for the next call, empty at the end
  * @throws BrokerError unavailable, overloaded
  */
 export async function peek(
@@ -81,15 +108,18 @@ export async function peek(
   asker = NOBODY,
 ): Promise<Page> {
   const messages: Seen[] = [];
-  let looked = 0;
+  let read = 0;
   let bytes = 0;
   let next = cursor;
   do {
-    const most = { messages: Math.min(max - looked, SLICE_MESSAGES), bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes) };
+    const most = {
+      messages: Math.min(max - read, SLICE_MESSAGES),
+      bytes: Math.min(SLICE_BYTES, MAX_REPLY_PAYLOAD_BYTES - bytes),
+    };
     let page: SlicePage;
     try {
       const slice = { state, ...most, cursor: next, hasPayloads: true, which: 'live', bound: '' } as const;
-      page = await peekSlice(queues, address, slice, asker, looked > 0);
+      page = await peekSlice(queues, address, slice, asker, read > 0);
     } catch (error) {
       // a page may end anywhere
       if (messages.length === 0) throw error;
@@ -100,8 +130,8 @@ export async function peek(
       bytes += message.payload.length;
     }
     next = page.cursor;
-    looked += page.looked;
-  } while (next !== '' && looked < max && bytes < MOST_BYTES);
+    read += page.read;
+  } while (next !== '' && read < max && bytes < MAX_REPLY_PAYLOAD_BYTES);
   return { messages, cursor: next };
 }
 
@@ -111,8 +141,8 @@ interface Page {
 }
 
 interface SlicePage extends Page {
-  /** How many messages were looked at. */
-  looked: number;
+  /** How many messages were read. */
+  read: number;
   bound: string;
 }
 
@@ -138,7 +168,7 @@ function peekSlice(
   const key = queueKey(prefix, address);
   return turns.take({ key, size: max, asker, isBegun }, async () => {
     try {
-      const [next, looked, bound, ...found] = await redis.aizumiPeek(
+      const [next, read, bound, ...found] = await redis.aizumiPeek(
         key,
         leasesKey(prefix, address),
         delayedKey(prefix, address),
@@ -156,7 +186,7 @@ function peekSlice(
       const messages = Array.from({ length: found.length / FIELDS }, (_, i) =>
         seen(found.slice(FIELDS * i, FIELDS * (i + 1))),
       );
-      return { messages, cursor: next, looked, bound };
+      return { messages, cursor: next, read, bound };
     } catch (error) {
       throw redisFailure(error);
     }
@@ -176,38 +206,37 @@ function seen([place, name, saddr, id, payload, sentMs, attempts, atMs, cause]: 
   };
 }
 
-/** The receipt of a leased message: the member of `held` is that of `leases` turned round. */
-export const receiptOf = ({ at: [, member] }: Seen): string =>
-  `${member.slice(25, 41)}:${member.slice(0, 24)}${member.slice(41)}`;
+/** The receipt of a leased message. */
+export const receiptOf = ({ at: [, lease] }: Seen): string => receiptOfLease(lease);
 
 /** A walk over the messages in one state, slice by slice. */
 export interface Walk {
   state: State;
   which: Which;
-  /** Only messages with one of these; all if undefined. */
+  /** Only messages with one of these ids; undefined: all. */
   ids?: readonly number[];
   asker: Asker;
-  /** Where it begins, as an earlier walk told; without it at the start. */
+  /** Where it begins, as an earlier walk returned it; by default at the start. */
   cursor?: string;
-  /** What is sent after it has begun is left out. */
+  /** Messages that are sent after it has begun are left out. */
   isBounded?: boolean;
-  /** It ends behind the slice with which one of these is reached: messages that were chosen, slices, performance.now(). */
+  /** It ends after the slice that reaches one of these: messages that were chosen, slices, performance.now(). */
   most?: number;
   mostSlices?: number;
   untilMs?: number;
 }
 
 export interface Walked {
-  /** How many messages `act` did. */
+  /** How many messages `act` has processed. */
   done: number;
-  /** Where it stopped; undefined: it has seen all. */
+  /** Where it stopped; undefined: it has read all. */
   cursor: string | undefined;
   slices: number;
 }
 
 /**
- * Walks until it has been told to stop, its bounds are reached, who asked has left, or there are no more.
- * @param act what to do with a slice's messages, without their payloads; returns how many it did, and whether to go on
+ * Walks until `act` stops it, a bound is reached, the client has left, or there are no more messages.
+ * @param act gets a slice's messages without their payloads; returns how many it has processed, and whether to go on
  * @throws BrokerError unavailable, overloaded; what `act` throws
  */
 export async function forEachSlice(
@@ -242,7 +271,7 @@ export async function forEachSlice(
       ({ cursor } = page);
     } while (slices < mostSlices && performance.now() < untilMs && !asker.hasLeft);
   } catch (error) {
-    // its next slice was given up, and nobody asks for what was done but the audit log
+    // its next slice was refused because the client has left: only the audit log needs to know what was done
     if (asker.hasLeft && slices > 0 && error instanceof BrokerError && error.outcome === 'not_done')
       return { done, cursor, slices };
     throw done > 0 ? partlyDone(error) : error;

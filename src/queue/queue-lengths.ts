@@ -1,36 +1,31 @@
-// What this worker knows of the queues' lengths, bytes, limits and ids, so that the plain XADD of a SEND need not ask first
-// whether there is room, and whether the entry's id says when it was sent.
+// Remembers the queues' lengths, bytes and limits, so that a SEND can be a plain XADD where there is certainly room; and whether
+// the ids of a stream are ahead of Redis's clock: then an id does not give the time of its SEND.
+import {
+  FASTEST_GROWTH_PER_MS,
+  FULL_QUEUE_PAUSE_MS,
+  MEASURED_PART,
+  MEASURE_PAUSE_MS_PER_BYTE,
+  REMEMBERED_LENGTHS,
+  STALE_LENGTH_MS,
+} from '../config/limits.js';
 
 interface Seen {
   length: number;
   maxLength: number;
-  /** When length and limits were told; -Infinity: they were not, or may be others. */
+  /** When length and limits were learnt; -Infinity: they are unknown or in doubt. */
   atMs: number;
   maxBytes: number;
-  /** As they were measured last. */
+  /** As measured last. */
   bytes: number;
   measuredAtMs: number;
-  /** What this worker has sent since; what left the queue meanwhile is not taken off. */
+  /** Bytes that this worker has sent since; bytes that have left the queue are not subtracted. */
   added: number;
   measuring: Promise<void> | undefined;
-  /** A SEND waits for that. */
+  /** A SEND waits for the measurement. */
   isAwaited: boolean;
 }
 
-/** More than all workers together add to one queue in a millisecond: an XADD takes Redis 2 µs or more. */
-const FASTEST_GROWTH_PER_MS = 500;
-/** A limit that HELO has lowered is noticed by then: docs/protocol.md promises it. */
-const STALE_MS = 2_000;
-/** Addresses remembered; a worker that serves more forgets them all and asks again. */
-const MOST_ADDRESSES = 100_000;
-/** A worker that has added this part of what the queue may take measures it anew. */
-const MEASURED_PART = 1 / 16;
-/** A queue that is full is not measured again before, ms. */
-const FULL_MS = 250;
-/** Nor is one that it would cost much: 2 s for 1 GiB, which takes Redis 20 ms and more (docs/limits.md). */
-const REST_MS_PER_BYTE = 2_000 / 2 ** 30;
-
-/** Remembers, per address, the length last seen and the most it may be. Times are performance.now() of this process. */
+/** Times are performance.now() of this process. */
 export class QueueLengths {
   readonly #seen = new Map<number, Seen>();
   readonly #ahead = new Set<number>();
@@ -39,12 +34,12 @@ export class QueueLengths {
     Object.assign(this.#of(address), { length, maxLength, atMs: nowMs, maxBytes });
   }
 
-  /** Whether its length and limits were told since they were in doubt. */
+  /** Whether its length and limits are known and not in doubt. */
   knows(address: number): boolean {
     return (this.#seen.get(address)?.atMs ?? -Infinity) > -Infinity;
   }
 
-  /** Its length or its limits may be others now. */
+  /** Its length or its limits may have changed. */
   doubt(address: number): void {
     const seen = this.#seen.get(address);
     if (seen) Object.assign(seen, { atMs: -Infinity, maxBytes: Infinity });
@@ -62,7 +57,7 @@ export class QueueLengths {
     else this.#ahead.delete(address);
   }
 
-  /** Whether an entry must say itself when it was sent, because its id would be ahead of the clock. */
+  /** Whether an entry needs a field for the time of its SEND, because its id would be ahead of the clock. */
   isAhead(address: number): boolean {
     return this.#ahead.has(address);
   }
@@ -73,44 +68,44 @@ export class QueueLengths {
     if (seen !== undefined) seen.added += bytes;
   }
 
-  /** Whether the queue has room for certain: even if it grew as fast as it can since it was last seen, not long ago. */
+  /** Whether the queue certainly has room: even if it has grown as fast as possible since its length was learnt. */
   hasRoom(address: number, nowMs: number, bytes = 0): boolean {
     const seen = this.#seen.get(address);
     if (seen === undefined) return false;
     const ageMs = nowMs - seen.atMs;
     return (
-      ageMs < STALE_MS &&
+      ageMs < STALE_LENGTH_MS &&
       seen.length + FASTEST_GROWTH_PER_MS * (ageMs + 1) < seen.maxLength &&
       !seen.isAwaited &&
       !needsMeasuring(seen, bytes)
     );
   }
 
-  /** What it takes, as far as this worker knows, bytes. */
+  /** The bytes that the queue takes, as far as this worker knows. */
   bytesOf(address: number): number {
     const seen = this.#seen.get(address);
     return seen === undefined ? 0 : seen.bytes + seen.added;
   }
 
-  /** Whether the queue's bytes must be measured before so many more are sent to it. */
+  /** Whether the queue must be measured before so many more bytes are sent to it. */
   mustMeasure(address: number, nowMs: number, bytes: number): boolean {
     const seen = this.#seen.get(address);
     if (seen === undefined) return true;
     return seen.isAwaited || (needsMeasuring(seen, bytes) && !this.isFull(address, nowMs, bytes));
   }
 
-  /** Whether it must wait for that: there seems to be no room, or others wait already. */
+  /** Whether the SEND must wait for that: there seems to be no room, or other SENDs wait already. */
   mustWait(address: number, bytes: number): boolean {
     const seen = this.#seen.get(address);
     return seen !== undefined && (seen.isAwaited || seen.bytes + seen.added + bytes > seen.maxBytes);
   }
 
-  /** Whether the queue had no room for so many bytes a moment ago: Redis need not be asked. */
+  /** Whether the queue had no room for so many bytes a moment ago, so that Redis need not be asked. */
   isFull(address: number, nowMs: number, bytes: number): boolean {
     const seen = this.#seen.get(address);
     return (
       seen !== undefined &&
-      nowMs - seen.measuredAtMs < Math.max(FULL_MS, restMs(seen)) &&
+      nowMs - seen.measuredAtMs < Math.max(FULL_QUEUE_PAUSE_MS, restMs(seen)) &&
       seen.bytes + seen.added + bytes > seen.maxBytes
     );
   }
@@ -122,9 +117,9 @@ export class QueueLengths {
   }
 
   /**
-   * Notes what the queue takes when that is known; one measuring at a time, which all share that ask for it.
-   * @param ask resolves with bytes, of what was sent until it was called
-   * @param learn is told, with what was asked for, the bytes that were sent meanwhile
+   * Measures the queue; calls during a measurement share it.
+   * @param ask resolves with the bytes of what was sent until it was called
+   * @param learn gets this result and the bytes that were sent meanwhile
    */
   measure<Measured extends { bytes: number }>(
     address: number,
@@ -144,13 +139,13 @@ export class QueueLengths {
     return seen.measuring;
   }
 
-  /** A SEND waits for the measuring that is under way: all that come until its end must wait, too, so that they stay in order. */
+  /** A SEND waits for the measurement: until it ends all later SENDs must wait, too, so that they stay in order. */
   await(address: number): void {
     const seen = this.#seen.get(address);
     if (seen?.measuring !== undefined) seen.isAwaited = true;
   }
 
-  /** A SEND was refused: so many bytes are the most that the queue may take. */
+  /** A SEND was refused, with the most bytes that the queue may take. */
   learnFull(address: number, maxBytes: number): void {
     const seen = this.#seen.get(address);
     if (seen !== undefined) seen.maxBytes = maxBytes;
@@ -159,7 +154,7 @@ export class QueueLengths {
   #of(address: number): Seen {
     let seen = this.#seen.get(address);
     if (seen !== undefined) return seen;
-    if (this.#seen.size >= MOST_ADDRESSES) {
+    if (this.#seen.size >= REMEMBERED_LENGTHS) {
       this.#seen.clear();
       this.#ahead.clear();
     }
@@ -170,7 +165,7 @@ export class QueueLengths {
   }
 }
 
-const restMs = ({ bytes }: Seen): number => bytes * REST_MS_PER_BYTE;
+const restMs = ({ bytes }: Seen): number => bytes * MEASURE_PAUSE_MS_PER_BYTE;
 
 const needsMeasuring = ({ bytes, added, maxBytes, measuredAtMs }: Seen, more: number): boolean =>
   measuredAtMs === -Infinity || added > maxBytes * MEASURED_PART || bytes + added + more > maxBytes;

@@ -1,4 +1,4 @@
-// How fast a queue's counters grow, from two looks at them. Pure.
+// Computes how fast a queue's counters grow, from two samples of them. Pure.
 
 /** Counters that only grow while the queue lives, and when they were read, ms since 1970 by Redis's clock. */
 export interface Counters {
@@ -18,20 +18,20 @@ export interface Rates {
   overMs: number | null;
 }
 
-/** A sample that is older is replaced, and until then the one before it counts. */
+/** A sample of this age is replaced, ms; until then rates are computed from the one before it. */
 export const SAMPLE_MS = 10_000;
-/** Over less than this no rate is told. */
+/** No rate is returned for a shorter time, ms. */
 const LEAST_MS = 1_000;
 
 const UNKNOWN: Rates = { send: null, receive: null, free: null, overMs: null };
 
-/** @returns the rates against the youngest sample that is old enough, and the sample to keep, if it is to be another */
+/** @returns the rates since the youngest sample that is old enough, and the sample to store, if it is a new one */
 export function ratesOf(
   now: Counters,
   sample: Readonly<Record<string, number>>,
 ): { rates: Rates; keep: Record<string, number> | undefined } {
   const last = countersIn(sample, '');
-  // no sample yet, or one of a queue that was removed meanwhile, or the clock went back
+  // no sample yet, or a sample of a queue that was removed meanwhile, or the clock was set back
   if (!last || now.at < last.at || now.sent < last.sent) return { rates: UNKNOWN, keep: { ...now } };
   if (now.at - last.at < SAMPLE_MS)
     return { rates: growth(countersIn(sample, 'before_') ?? last, now), keep: undefined };

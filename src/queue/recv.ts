@@ -1,37 +1,61 @@
 // RECV: takes the next messages of a queue under a lease.
+import {
+  ENVELOPE_BYTES,
+  LIGHT_BYTES,
+  LIGHT_MESSAGES,
+  MAX_ATTEMPT_MESSAGES,
+  MAX_RECV_TRIES,
+  MAX_REPLY_PAYLOAD_BYTES,
+  RECV_PATIENCE_MS,
+  SCRIPT_COST,
+  SLICE_BYTES,
+  SLICE_MESSAGES,
+} from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { giveBack } from './give-back.js';
-import {
-  attemptsKey,
-  backedKey,
-  countsKey,
-  deadKey,
-  delayedKey,
-  ended0Key,
-  ended1Key,
-  heldKey,
-  leasesKey,
-  queueKey,
-  seenKey,
-  settingsKey,
-} from './keys.js';
-import { SCRIPT_COST } from './light-turns.js';
-import { ENVELOPE_BYTES, bytesOf } from './message-sizes.js';
+import { queueKey } from './keys.js';
+import { bytesOf } from './message-sizes.js';
+import { messageKeys } from './message-keys.js';
+import type { MessageKeys } from './message-keys.js';
 import type { Message, QueueRedis, QueueSettings, Queues } from './queues.js';
 import { inRoom, noRoomInReply, noteSizes } from './room.js';
 import type { Room } from './room.js';
-import { LIGHT_BYTES, LIGHT_MESSAGES, MOST_BYTES, SLICE_BYTES, SLICE_MESSAGES } from './slices.js';
 import { NOBODY, tooMuch } from './turns.js';
 import type { Asker } from './turns.js';
 
+/** What recv.lua takes and returns. */
+type RecvArguments = [
+  ...keys: MessageKeys,
+  visibilityTimeoutMs: number,
+  maxDeliveries: number,
+  windowMs: number,
+  max: number,
+  requestedTimeoutMs: number | '',
+  attemptId: string,
+  mostText: number,
+  slice: number,
+  continuation: string,
+  room: number,
+  envelope: number,
+  mostEarlier: number,
+];
+type Reply = [againMs: number, ...taken: (string | number)[]];
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiRecv(...args: RecvArguments): Promise<Reply>;
+    aizumiRecvRemembering(...args: RecvArguments): Promise<Reply>;
+  }
+}
+
 export interface RecvOptions {
-  /** Most messages to take; 1 without it. Fewer come when fewer wait, or when they are long. */
+  /** Most messages to take; default 1. There are fewer when fewer wait, or when they are long. */
   max?: number | undefined;
-  /** How long they are leased, ms; without it as the queue's settings or the worker's say. */
+  /** How long they are leased, ms; the default is the queue's own setting or else the worker's. */
   visibilityTimeoutMs?: number | undefined;
-  /** Asked again while something of what this attempt took is leased, that is returned again, and no more taken. */
+  /** While messages of this attempt are leased, a repeat returns these again and takes no more. */
   attemptId?: string | undefined;
-  /** Where the messages must fit; undefined: anywhere. */
+  /** The room that the messages must fit into; undefined: there is no bound. */
   room?: Room | undefined;
 }
 
@@ -39,9 +63,9 @@ export interface RecvOptions {
 export interface Delivery extends Message {
   /** Names this delivery, to free, keep or give back this one and no other. */
   receipt: string;
-  /** Which delivery of the message this is, from 1. */
+  /** Number of this delivery of the message, from 1. */
   attempt: number;
-  /** ms since 1970, as all times by Redis's clock. */
+  /** ms since 1970, by Redis's clock, as all times. */
   sentAtMs: number;
   leaseUntilMs: number;
 }
@@ -49,36 +73,28 @@ export interface Delivery extends Message {
 export interface Received {
   messages: Delivery[];
   /**
-   * Without messages: ms until one falls due by itself, because a lease or a delay ends. 0: look again at once, the queue was
-   * changed although nothing was found. undefined: nothing will, or there are messages.
+   * Without messages: ms until one falls due by itself, because a lease or a delay ends. 0: poll again at once, the queue was
+   * changed although nothing was found. undefined: none will fall due, or there are messages.
    */
   againMs: number | undefined;
 }
 
 /** How a RECV is carried out. */
 export interface RecvManner {
-  /** Who asks. */
   asker?: Asker;
-  /** It goes on with what an earlier call has begun, and found nothing yet. */
+  /** It continues an earlier call that has found nothing yet. */
   isBegun?: boolean;
-  /** Carries out a slice, on a connection of its choice; without it that of most commands. */
+  /** Carries out a slice on a connection of its choice; the default is the worker's main connection. */
   read?: ((slice: (redis: QueueRedis) => Promise<Reply>) => Promise<Reply>) | undefined;
 }
 
-/** After a slice that brought nothing, a RECV that has messages already goes on for this long. */
-const PATIENCE_MS = 500;
-
-/** What there is no room for: how many bytes, or that an attempt has taken more messages earlier than are asked for now. */
-const MANY_TOLD = -1;
-/** An attempt has taken no more, messages. */
-const MOST_TOLD = 1_000;
-/** So often a RECV is begun anew because the message that comes next has become larger meanwhile. */
-const MOST_TRIES = 4;
+/** In place of the bytes for which there is no room: the attempt has more messages than the request asks for. */
+const TOO_MANY_EARLIER = -1;
 
 /**
  * Takes messages from the queue of `address`, each leased to it: a slice at a time, until there are `max`, or no more.
- * @returns what the slices before brought, also when a later one fails
- * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they come back when their leases end),
+ * @returns the messages of the earlier slices, also when a later slice fails
+ * @throws BrokerError unavailable (outcome unknown: messages may have been leased; they are redelivered when their leases end),
  *   overloaded (also when there is no room for them)
  */
 export async function recv(
@@ -98,15 +114,15 @@ export async function recv(
   return recvHeavy(queues, address, options, manner, needed);
 }
 
-/** What a script call has found. */
+/** The result of one or more script calls. */
 interface Found extends Received {
-  /** It has stopped before a message that takes so many bytes, for which there is no room, or {@link MANY_TOLD}. */
+  /** They stopped before a message that takes so many bytes, for which there is no room; or {@link TOO_MANY_EARLIER}. */
   needed?: number | undefined;
 }
 
 /**
- * Takes one message, which is small, without a slice's turn.
- * @returns what there is no room for, as {@link Found} has it: nothing was taken
+ * Takes one small message, without waiting for a slice's turn.
+ * @returns a number as {@link Found} has it when there is no room: nothing was taken
  */
 async function recvLight(
   queues: Queues,
@@ -116,7 +132,7 @@ async function recvLight(
 ): Promise<Received | number> {
   const { light, settings, sizes, observer } = queues;
   const { room } = options;
-  const attempt: Attempt = { id: options.attemptId ?? '', goesOn: '', isForgotten: false };
+  const attempt: Attempt = { id: options.attemptId ?? '', continuation: '', isForgotten: false };
   const slice = (redis: QueueRedis): Promise<Reply> => call(redis, settings, address, options, LIGHT, attempt);
   const carryOut = (): Promise<Reply> => (read ? read(slice) : slice(queues.redis));
   const late = (): Promise<Reply> => (asker.hasLeft ? Promise.reject(tooMuch('your requests')) : carryOut());
@@ -147,15 +163,15 @@ async function recvHeavy(
 ): Promise<Received> {
   const { sizes } = queues;
   const { room, max = 1, attemptId } = options;
-  const attempt: Attempt = { id: attemptId ?? '', goesOn: '', isForgotten: false };
-  let mostTold = needed === MANY_TOLD ? MOST_TOLD : max;
+  const attempt: Attempt = { id: attemptId ?? '', continuation: '', isForgotten: false };
+  let mostEarlier = needed === TOO_MANY_EARLIER ? MAX_ATTEMPT_MESSAGES : max;
   noteNeeded(queues, address, needed);
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
+  for (let tries = 0; tries < MAX_RECV_TRIES; tries++) {
     const bring = (bytes: number): Promise<Found> =>
-      take(queues, address, options, manner, { bytes, told: mostTold }, attempt);
+      take(queues, address, options, manner, { bytes, earlier: mostEarlier }, attempt);
     const found = await (room === undefined
       ? bring(Infinity)
-      : inRoom(room, { count: mostTold, sizes, address }, bring, ({ messages }) =>
+      : inRoom(room, { count: mostEarlier, sizes, address }, bring, ({ messages }) =>
           giveBack(queues, address, messages, attemptId, manner.asker?.who),
         ));
     if (found.needed === undefined) {
@@ -165,7 +181,7 @@ async function recvHeavy(
     }
     noteNeeded(queues, address, found.needed);
     if (found.messages.length > 0) return { messages: found.messages, againMs: undefined };
-    if (found.needed === MANY_TOLD) mostTold = MOST_TOLD;
+    if (found.needed === TOO_MANY_EARLIER) mostEarlier = MAX_ATTEMPT_MESSAGES;
   }
   throw noRoomInReply();
 }
@@ -176,10 +192,10 @@ function noteNeeded({ sizes }: Queues, address: number, needed: number): void {
   sizes.noteLast(address, needed > LIGHT_BYTES);
 }
 
-/** What the messages of a RECV may be together, and how many an attempt may have taken earlier. */
+/** Bounds of a RECV: bytes of its messages together, and messages that its attempt may already have. */
 interface Most {
   readonly bytes: number;
-  readonly told: number;
+  readonly earlier: number;
 }
 
 async function take(
@@ -202,10 +218,10 @@ async function take(
   for (;;) {
     const most = {
       messages: messagesLeft,
-      bytes: Math.min(SLICE_BYTES, MOST_BYTES - bytes),
+      bytes: Math.min(SLICE_BYTES, MAX_REPLY_PAYLOAD_BYTES - bytes),
       slice: SLICE_MESSAGES,
       room: room.bytes - used,
-      told: room.told,
+      earlier: room.earlier,
     };
     const slice = (redis: QueueRedis): Promise<Reply> => call(redis, settings, address, options, most, attempt);
     const carryOut = (): Promise<Reply> => (read ? read(slice) : slice(queues.redis));
@@ -218,129 +234,131 @@ async function take(
     }
     const { messages, againMs, died, needed } = partOf(reply, attempt);
     if (messages.length > 0 || died > 0) observer?.delivered(address, messages, died);
-    const isTold = attempt.goesOn.includes(' ');
+    const isRepeat = attempt.continuation.includes(' ');
     for (const message of messages) {
       taken.push(message);
       bytes += message.payload.length;
       used += bytesOf(message.payload);
     }
     if (needed !== undefined) {
-      // of what an attempt has taken earlier all is told: from the start, in more room
-      if (isTold) attempt.goesOn = taken.length > 0 ? `${attempt.goesOn.split(' ', 1).join('')} 1 0` : '';
-      return { messages: isTold ? [] : taken, againMs: taken.length > 0 && !isTold ? undefined : 0, needed };
+      // messages that an attempt already has are returned completely: again from the first, with more room
+      if (isRepeat) attempt.continuation = taken.length > 0 ? `${attempt.continuation.split(' ', 1).join('')} 1 0` : '';
+      return { messages: isRepeat ? [] : taken, againMs: taken.length > 0 && !isRepeat ? undefined : 0, needed };
     }
-    if (taken.length === 0 && (againMs !== 0 || !isTold)) return { messages, againMs: isTold ? 0 : againMs };
+    if (taken.length === 0 && (againMs !== 0 || !isRepeat)) return { messages, againMs: isRepeat ? 0 : againMs };
     const nowMs = performance.now();
-    if (messages.length > 0) untilMs = nowMs + PATIENCE_MS;
-    const isDone = againMs !== 0 || bytes >= MOST_BYTES || (taken.length >= max && !isTold);
+    if (messages.length > 0) untilMs = nowMs + RECV_PATIENCE_MS;
+    const isDone = againMs !== 0 || bytes >= MAX_REPLY_PAYLOAD_BYTES || (taken.length >= max && !isRepeat);
     if (isDone || nowMs > untilMs || asker.hasLeft) return { messages: taken, againMs: undefined };
-    // one that ended before it had as many as it may take was as large as a slice may be
+    // a slice that ended before it had its most messages did as much work as a slice may do
     const wasCutShort = messages.length < most.messages;
-    messagesLeft = isTold ? SLICE_MESSAGES : Math.min(max - taken.length, SLICE_MESSAGES);
-    size = wasCutShort || isTold ? SLICE_MESSAGES : messagesLeft;
+    messagesLeft = isRepeat ? SLICE_MESSAGES : Math.min(max - taken.length, SLICE_MESSAGES);
+    size = wasCutShort || isRepeat ? SLICE_MESSAGES : messagesLeft;
   }
 }
 
-/** As so many messages counts a first slice, by what is known of their length. */
+/** As how many messages a first slice counts, estimated from their known length. */
 function sizeOf({ sizes }: Queues, address: number, messages: number): number {
   const bytes = messages * (sizes.largest(address) ?? 0);
   return Math.min(SLICE_MESSAGES, Math.max(messages, Math.ceil((bytes * SLICE_MESSAGES) / SLICE_BYTES)));
 }
 
-/** Of a RECV with an attempt_id. */
+/** A RECV's attempt. */
 interface Attempt {
-  /** Empty: none. */
+  /** The attempt_id; empty: none. */
   id: string;
-  /** What recv.lua has returned for its next slice. */
-  goesOn: string;
-  /** Redis is short of memory: what it takes is not remembered. */
+  /** The continuation that recv.lua returned for the next slice. */
+  continuation: string;
+  /** Redis is short of memory: the attempt is not remembered. */
   isForgotten: boolean;
 }
-
-type Reply = Awaited<ReturnType<QueueRedis['aizumiRecv']>>;
 
 interface MostOfCall {
   readonly messages: number;
   readonly bytes: number;
-  /** Messages that the call deals with. */
+  /** Messages that the call processes. */
   readonly slice: number;
-  /** Bytes of what it brings. */
+  /** Bytes of the messages that it returns. */
   readonly room: number;
-  /** Messages that the attempt may have taken earlier. */
-  readonly told: number;
+  /** Messages that the attempt may already have. */
+  readonly earlier: number;
 }
 
-const LIGHT: MostOfCall = { messages: 1, bytes: LIGHT_BYTES, slice: LIGHT_MESSAGES, room: LIGHT_BYTES, told: 1 };
+const LIGHT: MostOfCall = { messages: 1, bytes: LIGHT_BYTES, slice: LIGHT_MESSAGES, room: LIGHT_BYTES, earlier: 1 };
 
 /** Calls recv.lua once. */
 function call(
   redis: QueueRedis,
-  { keyPrefix: prefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs }: QueueSettings,
+  settings: QueueSettings,
   address: number,
   options: RecvOptions,
   most: MostOfCall,
   attempt: Attempt,
 ): Promise<Reply> {
-  const carryOut = (name: 'aizumiRecv' | 'aizumiRecvRemembering', goesOn: string): Promise<Reply> =>
-    redis[name](
-      queueKey(prefix, address),
-      leasesKey(prefix, address),
-      heldKey(prefix, address),
-      delayedKey(prefix, address),
-      backedKey(prefix, address),
-      deadKey(prefix, address),
-      seenKey(prefix, address),
-      settingsKey(prefix, address),
-      countsKey(prefix, address),
-      attemptsKey(prefix, address),
-      ended0Key(prefix, address),
-      ended1Key(prefix, address),
-      visibilityTimeoutMs,
-      maxDeliveries,
-      dedupWindowMs,
-      most.messages,
-      options.visibilityTimeoutMs ?? '',
-      attempt.id,
-      most.bytes,
-      most.slice,
-      goesOn,
-      Math.min(most.room, Number.MAX_SAFE_INTEGER),
-      ENVELOPE_BYTES,
-      most.told,
-    );
-  if (attempt.id === '') return carryOut('aizumiRecv', '');
-  const forgetful = (): Promise<Reply> => carryOut('aizumiRecv', `full ${attempt.goesOn}`);
+  if (attempt.id === '') return callAs('aizumiRecv', '', redis, settings, address, options, most, '');
+  const forgetful = (): Promise<Reply> =>
+    callAs('aizumiRecv', `full ${attempt.continuation}`, redis, settings, address, options, most, attempt.id);
   if (attempt.isForgotten) return forgetful();
-  return carryOut('aizumiRecvRemembering', attempt.goesOn).catch((error: unknown) => {
-    // refused as a whole: nothing was taken. What an attempt has taken before, and will not be remembered with this, ends it.
-    const isOutOfMemory = error instanceof Error && error.message.startsWith('OOM');
-    if (!isOutOfMemory || /^\d+$/.test(attempt.goesOn)) throw error;
-    attempt.isForgotten = true;
-    return forgetful();
-  });
+  const name = 'aizumiRecvRemembering';
+  return callAs(name, attempt.continuation, redis, settings, address, options, most, attempt.id).catch(
+    (error: unknown) => {
+      // Redis refused the whole script: nothing was taken. An attempt that has messages ends here, since it cannot be remembered
+      // with these.
+      const isOutOfMemory = error instanceof Error && error.message.startsWith('OOM');
+      if (!isOutOfMemory || /^\d+$/.test(attempt.continuation)) throw error;
+      attempt.isForgotten = true;
+      return forgetful();
+    },
+  );
 }
 
-/** What a call has brought; notes in `attempt` how it goes on. */
+const callAs = (
+  name: 'aizumiRecv' | 'aizumiRecvRemembering',
+  continuation: string,
+  redis: QueueRedis,
+  { keyPrefix, visibilityTimeoutMs, maxDeliveries, dedupWindowMs }: QueueSettings,
+  address: number,
+  options: RecvOptions,
+  most: MostOfCall,
+  attemptId: string,
+): Promise<Reply> =>
+  redis[name](
+    ...messageKeys(keyPrefix, address),
+    visibilityTimeoutMs,
+    maxDeliveries,
+    dedupWindowMs,
+    most.messages,
+    options.visibilityTimeoutMs ?? '',
+    attemptId,
+    most.bytes,
+    most.slice,
+    continuation,
+    Math.min(most.room, Number.MAX_SAFE_INTEGER),
+    ENVELOPE_BYTES,
+    most.earlier,
+  );
+
+/** Reads the reply of a call; stores its continuation in `attempt`. */
 function partOf(
   [again, ...rest]: Reply,
   attempt: Attempt,
 ): { messages: Delivery[]; againMs: number | undefined; died: number; needed: number | undefined } {
-  // behind the messages, as recv.lua says: with an attempt how it goes on; how many others died; what the next one takes
+  // after the messages, as in the header of recv.lua: continuation of the attempt; how many others died; bytes of the next one
   const extra = rest.length % FIELDS;
   const needed = extra > 2 ? Number(rest.pop()) : undefined;
   const died = extra > 0 ? Number(rest.pop()) : 0;
-  const goesOn = extra > 1 ? String(rest.pop()) : '';
-  if (goesOn !== '') attempt.goesOn = goesOn;
+  const continuation = extra > 1 ? String(rest.pop()) : '';
+  if (continuation !== '') attempt.continuation = continuation;
   const messages = deliveriesOf(rest);
-  // the slices that follow take more, and must not be told these
-  if (goesOn === '' && messages.length > 0) attempt.id = '';
+  // the next slices take more messages, and must not return these again
+  if (continuation === '' && messages.length > 0) attempt.id = '';
   return { messages, againMs: again < 0 ? undefined : again, died, needed };
 }
 
-/** What the script tells of each message. */
+/** Values that the script returns for each message. */
 const FIELDS = 8;
 
-/** @param taken of each message saddr, id, payload, receipt, attempt, when it was sent, its lease's end, traceparent, in one list */
+/** @param taken of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms, traceparent, in one list */
 function deliveriesOf(taken: (string | number)[]): Delivery[] {
   const deliveries = [];
   for (let i = 0; i < taken.length; i += FIELDS)

@@ -3,10 +3,10 @@
 --
 -- KEYS[1]  aizumi:queues                  zset: every address that has a queue, as member and score
 -- KEYS[2]  aizumi:{aizumi:queues}:owners  hash: address → the client that made its queue
--- KEYS[3]  aizumi:{aizumi:queues}:made    hash: client → how many addresses in `owners` are its
+-- KEYS[3]  aizumi:{aizumi:queues}:made    hash: client → how many addresses in `owners` name it
 -- ARGV[1]  address
--- ARGV[2]  the client that has made the queue; '': it was there before, or nobody counts
--- Returns  how many queues are this client's, count; 0 without a client
+-- ARGV[2]  the client that has made the queue; '': the queue is not new, or clients are not counted
+-- Returns  how many queues this client has made, count; 0 without a client
 -- Errors   those of Redis only
 local queues, owners, made = KEYS[1], KEYS[2], KEYS[3]
 local address, client = ARGV[1], ARGV[2]

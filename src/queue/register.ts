@@ -1,44 +1,54 @@
-// The register of all addresses that have a queue: how an address gets into it, out of it, and back when it was lost. The
-// register and a queue are in different slots of a Redis Cluster, so no script can keep the two in step.
+// The register of all addresses that have a queue: adds and removes addresses, and restores those that were lost. The register
+// and a queue are in different slots of a Redis Cluster, so no script can keep them consistent.
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { REGISTER_PAUSE_MS, REGISTER_REPAIRED_AT_ONCE, REGISTER_ROUND_MS } from '../config/limits.js';
 import type { BrokerError } from '../errors.js';
 import { lookEvery } from '../timing/repeat.js';
 import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { noRoom } from './shares.js';
 
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiRegister(
+      ...args: [register: string, owners: string, made: string, address: number, client: string]
+    ): Promise<number>;
+    aizumiUnregister(...args: [register: string, owners: string, made: string, address: number]): Promise<string>;
+  }
+}
+
 /**
- * Adds `address` if it has a queue; after the queue was made, never before it: a GBYE in between takes it out and then looks
- * whether the queue is back.
+ * Adds `address` if it has a queue. To be called after the queue was created, never before: a GBYE in between removes the address
+ * and then checks whether the queue exists again.
  */
 export async function register(queues: Queues, address: number, maker?: string): Promise<void> {
-  // the queue may be gone already: after a GBYE, or because this was a repeat of a message that was freed
+  // The queue may already be gone (GBYE, or a repeat of a freed message): register it only if it exists.
   if ((await queues.redis.exists(queueKey(queues.settings.keyPrefix, address))) > 0) await put(queues, address, maker);
 }
 
-/** Adds `address`. @param maker the client that has made its queue; undefined: it was there before */
+/** Adds `address`. @param maker the client that has created its queue; undefined: the queue is not new */
 export async function put({ redis, settings, shares }: Queues, address: number, maker?: string): Promise<void> {
   const made = await redis.aizumiRegister(...keysOf(settings.keyPrefix), address, fieldOf(maker ?? ''));
   if (maker !== undefined) shares.learnMade(maker, made);
 }
 
-/** A token's subject may be long, and stands in Redis for each of its queues. */
+/** A client's name in Redis: a token's subject may be long, and is stored for each of its queues. */
 const fieldOf = (client: string): string =>
   client.length <= 64 ? client : createHash('sha256').update(client).digest('hex');
 
 const keysOf = (prefix: string): [string, string, string] => [registryKey(prefix), ownersKey(prefix), madeKey(prefix)];
 
-/** Removes `address`, whose queue is gone; puts it back if a SEND has made the queue anew meanwhile. */
+/** Removes `address`, whose queue is gone; adds it again if a SEND has created the queue again meanwhile. */
 export async function unregister(queues: Queues, address: number): Promise<void> {
   const maker = await queues.redis.aizumiUnregister(...keysOf(queues.settings.keyPrefix), address);
   await register(queues, address, maker === '' ? undefined : maker);
 }
 
 /**
- * Asks Redis how many queues a client has made that was refused one: other workers may have removed some.
- * @returns whether it may make one more
+ * Asks Redis how many queues a refused client has created: other workers may have removed some.
+ * @returns whether it may create one more
  */
 export async function countMade({ redis, settings, shares }: Queues, client: string): Promise<boolean> {
   const made = Number((await redis.hget(madeKey(settings.keyPrefix), fieldOf(client))) ?? 0);
@@ -46,7 +56,7 @@ export async function countMade({ redis, settings, shares }: Queues, client: str
   return made < settings.maxClientQueues;
 }
 
-/** What a client is told that has made as many queues as it may. */
+/** The error for a client that has created as many queues as it may. */
 export function tooManyQueues({ settings, observer }: Queues): BrokerError {
   observer?.limited('client_queues');
   return noRoom(
@@ -54,20 +64,16 @@ export function tooManyQueues({ settings, observer }: Queues): BrokerError {
   );
 }
 
-/** Addresses that are looked up in one command, and how long Redis is left alone after it, ms. */
-const AT_ONCE = 200;
-const PAUSE_MS = 20;
-
 /**
- * Adds the addresses that were used lately and have a queue, but are missing: a fail-over has lost them, or a worker died
- * between making the queue and registering it.
+ * Adds addresses that were used lately and have a queue, but are missing: a fail-over has lost them, or a worker died after it
+ * created the queue and before it registered it.
  */
 export async function repairRegister(queues: Queues): Promise<void> {
   const { redis, used, settings } = queues;
   const addresses = used.recent(performance.now());
-  for (let i = 0; i < addresses.length; i += AT_ONCE) {
-    if (i > 0) await pause(PAUSE_MS, undefined, { ref: false });
-    const slice = addresses.slice(i, i + AT_ONCE);
+  for (let i = 0; i < addresses.length; i += REGISTER_REPAIRED_AT_ONCE) {
+    if (i > 0) await pause(REGISTER_PAUSE_MS, undefined, { ref: false });
+    const slice = addresses.slice(i, i + REGISTER_REPAIRED_AT_ONCE);
     const scores = await redis.zmscore(registryKey(settings.keyPrefix), ...slice);
     const missing = slice.filter((_, nth) => scores[nth] === null);
     await Promise.all(missing.map((address) => addMissing(queues, address)));
@@ -79,22 +85,19 @@ async function addMissing(queues: Queues, address: number): Promise<void> {
   const queue = queueKey(settings.keyPrefix, address);
   if ((await redis.exists(queue)) === 0) return;
   await redis.zadd(registryKey(settings.keyPrefix), address, address);
-  // a GBYE may have removed the queue, and its address, before that was added
+  // a GBYE may have removed the queue and its address just before the address was added
   if ((await redis.exists(queue)) === 0) await unregister(queues, address);
 }
 
-/** What was lost is back within a minute, with as many addresses as are remembered: a walk through all takes some 15 s. */
-const ROUND_MS = 10_000;
-
-/** Repairs the register again and again. @returns what stops it */
+/** Repairs the register in rounds. @returns a function that stops it */
 export function keepRegistered(queues: Queues, log: Logger): () => void {
   let refused = false;
-  return lookEvery(ROUND_MS, async () => {
+  return lookEvery(REGISTER_ROUND_MS, async () => {
     try {
       await repairRegister(queues);
       refused = false;
     } catch (error) {
-      // an outage is logged by the connection
+      // the connection logs an outage
       const isRefusal = error instanceof Error && error.name === 'ReplyError';
       if (isRefusal && !refused)
         log.warn({ reason: error.message }, 'could not check the register of queues: GET /queues may miss some');

@@ -1,31 +1,31 @@
-// Room for the messages that a RECV or a PEEK brings: reserved before Redis is asked, so that what a reply weighs is bounded.
+// Reserves room for the messages of a RECV or a PEEK before Redis is asked, so that the size of a reply is bounded.
 import { BrokerError } from '../errors.js';
 import { bytesOf } from './message-sizes.js';
 import type { MessageSizes } from './message-sizes.js';
 import type { Message } from './queues.js';
 
-/** What was reserved for one RECV or PEEK, bytes. */
+/** Bytes that are reserved for one RECV or PEEK. */
 export interface Reservation {
   readonly ofReply: number;
   readonly ofMemory: number;
-  /** What the messages may take, with ENVELOPE_BYTES for each. */
+  /** Most bytes of the messages, with ENVELOPE_BYTES for each. */
   readonly bytes: number;
 }
 
 export interface Room {
   /**
-   * Reserves room before Redis is asked. What it returns is to be given to settle(), once.
-   * @param count most messages that may come
+   * Reserves room before Redis is asked. The reservation must be passed to settle() once.
+   * @param count most messages that may be returned
    * @param sizes what is known of the messages at `address`
    * @returns a promise when it must wait for others of the same body
-   * @throws BrokerError overloaded, the promise too: nothing is reserved, and nothing must be done
+   * @throws BrokerError overloaded, also as a rejection of the promise: nothing is reserved
    */
   reserve(count: number, sizes: MessageSizes, address: number): Reservation | Promise<Reservation>;
-  /** The same for one message of at most LIGHT_BYTES (slices.ts). */
+  /** The same for one message of at most LIGHT_BYTES (config/limits.ts). */
   reserveLight(): Reservation | Promise<Reservation>;
   /**
-   * @param used bytes of what has come
-   * @returns false when that is more than was reserved and does not fit: it must be thrown away
+   * @param used bytes of the messages that were returned
+   * @returns false when these are more than was reserved and do not fit: they must be thrown away
    */
   settle(reservation: Reservation, used: number): boolean;
 }
@@ -35,12 +35,12 @@ interface Brought {
 }
 
 /**
- * Brings messages when there is room for them.
- * @param count most that may come
- * @param bring asks Redis for no more than so many bytes
+ * Fetches messages when there is room for them.
+ * @param count most messages that may be returned
+ * @param bring fetches messages of at most so many bytes
  * @returns what `bring` resolved to
- * @throws BrokerError overloaded: `bring` was not called, or what it brought does not fit and must be thrown away, which
- *   `throwAway` has done; what `bring` throws
+ * @throws BrokerError overloaded: `bring` was not called, or its messages did not fit and `throwAway` was called; what `bring`
+ *   throws
  */
 export async function inRoom<T extends Brought>(
   room: Room,
@@ -69,7 +69,7 @@ export const noRoomInReply = (): BrokerError =>
     { outcome: 'not_done', retryAfterS: 1 },
   );
 
-/** @returns what these messages take, bytes; the largest is remembered */
+/** Remembers the size of the largest message. @returns the bytes of all */
 export function noteSizes(sizes: MessageSizes, address: number, messages: readonly Message[]): number {
   let used = 0;
   let largest = 0;

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Keeps what GET /queues saw of a queue's counters, and what it saw the time before, for all workers.
+-- Stores a queue's counters as GET /queues saw them, this time and the time before, for all workers.
 --
 -- KEYS[1]  aizumi:{address}:sample  hash: at, sent, received, gone; before_at, before_sent, before_received, before_gone
 -- ARGV[1]  JSON: the hash, an object of integers

@@ -1,4 +1,5 @@
 // SEND: adds a message to a receiver's queue.
+import { CLIENT_CHECKED_AT_ONCE, CLIENT_MEASURED_AT_ONCE } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import type { RedisClient } from '../redis/connect/connect.js';
 import type { Durability } from '../redis/replication/durable-writes.js';
@@ -10,29 +11,71 @@ import { noteSent } from './message-sizes.js';
 import type { Message, QueueRedis, Queues } from './queues.js';
 import { countMade, register, tooManyQueues } from './register.js';
 import { noRoom } from './shares.js';
-import { look } from './stat.js';
+import { readStat } from './stat.js';
 
-/** Queues of a client that are measured at a time. */
-const MEASURED_AT_ONCE = 50;
-/** Of these, chosen by chance, so many are looked at for what has expired: with messages of 1 MB that is 4 ms of Redis each. */
-const LOOKED_AT_ONCE = 4;
+/** The last arguments of send.lua and send-once.lua. */
+type SendLimits = [maxBytes: number, knownBytes: number | 'full' | 'share', moreBytes: number, mayMake: 0 | 1];
+
+/** What send.lua and send-once.lua return. */
+type Sent = [length: number, maxLength: number, isNew: 0 | 1, isAhead: -1 | 0 | 1, maxBytes: number];
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiSend(
+      ...args: [
+        queue: string,
+        delayed: string,
+        settings: string,
+        counts: string,
+        maxLength: number,
+        saddr: number,
+        id: number,
+        payload: string,
+        delayMs: number,
+        ttlMs: number | '',
+        traceparent: string,
+        ...limits: SendLimits,
+      ]
+    ): Promise<Sent>;
+    aizumiSendOnce(
+      ...args: [
+        queue: string,
+        delayed: string,
+        settings: string,
+        seen: string,
+        ended0: string,
+        ended1: string,
+        counts: string,
+        maxLength: number,
+        saddr: number,
+        id: number,
+        payload: string,
+        delayMs: number,
+        ttlMs: number | '',
+        traceparent: string,
+        windowMs: number,
+        ...limits: SendLimits,
+      ]
+    ): Promise<Sent>;
+  }
+}
 
 export interface SendOptions {
-  /** When the message counts as sent. */
+  /** Which nodes must have the message before the SEND is answered. */
   durability: Durability;
-  /** One message per saddr, address and id: while it lives and for the window after. */
+  /** Only one message per saddr, address and id, while it lives and for the window after. */
   dedup: boolean;
   /** Until it can be received, ms. */
   delayMs?: number | undefined;
-  /** From now until it is thrown away, ms; without it as the queue's settings say. */
+  /** From now until it is deleted, ms; the default is the queue's own setting. */
   ttlMs?: number | undefined;
 }
 
 const PLAIN: SendOptions = { durability: 'primary', dedup: false };
 
 /**
- * Adds `message` to the queue of `address`, which comes into being if need be.
- * @param client for whom it counts; undefined: for nobody
+ * Adds `message` to the queue of `address`, which is created if there is none.
+ * @param client to which the message is charged; undefined: to nobody
  * @throws BrokerError queue_full, id_conflict; unavailable, not_durable (outcome unknown: the message may have been added)
  */
 export async function send(
@@ -57,7 +100,7 @@ export async function send(
     } catch (error) {
       throw redisFailure(error);
     }
-    // the queue is gone
+    // there is no such queue any more
     if (client !== undefined) shares.unstore(client, address, bytes);
     lengths.forget(address);
   }
@@ -70,7 +113,7 @@ interface Cost {
   client: string | undefined;
 }
 
-/** Where the plain XADD does not do. */
+/** Adds the message by a script, where the plain XADD is not enough. */
 async function sendWithCare(
   queues: Queues,
   address: number,
@@ -83,13 +126,13 @@ async function sendWithCare(
   if (client !== undefined && !options.dedup && !shares.mayStore(client, bytes)) throw clientFull(queues);
   const mustMeasure = lengths.mustMeasure(address, performance.now(), bytes);
   const isMeasured = mustMeasure && lengths.mustWait(address, bytes);
-  // beside it: a RECV behind it in a batch must not come before it; failed, it is repeated with the next SEND
+  // At the same time as the SEND, so that a RECV after it in a batch does not overtake it. If it fails, the next SEND repeats it.
   if (mustMeasure && !isMeasured) measure(queues, address).catch(() => undefined);
   const tryOnce = (): Promise<void> => attempt(queues, address, message, cost, options);
   try {
     if (isMeasured) {
       await measureFirst(queues, address);
-      // what has expired must not take its room
+      // expired messages must not take its room
       if (lengths.isFull(address, performance.now(), bytes)) await sweep(queues, address, client);
     }
     await tryOnce().catch(async (error: unknown) => {
@@ -101,14 +144,14 @@ async function sendWithCare(
   }
 }
 
-/** Measures the queue; what is sent to it meanwhile waits, too, so that all stay in order. */
+/** Measures the queue; messages that are sent to it meanwhile wait, too, so that all stay in order. */
 function measureFirst(queues: Queues, address: number): Promise<void> {
   const measuring = measure(queues, address);
   queues.lengths.await(address);
   return measuring;
 }
 
-/** @throws BrokerError and errors of Redis and the scripts; what was refused does not count */
+/** @throws BrokerError and errors of Redis and the scripts; a refused message is not charged */
 async function attempt(
   queues: Queues,
   address: number,
@@ -120,7 +163,7 @@ async function attempt(
   const nowMs = performance.now();
   const dueMs = options.delayMs ? nowMs + options.delayMs : 0;
   const isFull = lengths.isFull(address, nowMs, bytes);
-  // of a message that was sent before a repeat is answered even so: only Redis knows
+  // a repeat of a message that was sent before is answered all the same, and only Redis knows whether this is one
   if (isFull && !options.dedup) throw bytesFull(queues, address);
   const mayStore = client === undefined || shares.store(client, address, bytes, dueMs, nowMs);
   if (!mayStore && !options.dedup) throw clientFull(queues);
@@ -139,7 +182,7 @@ async function attempt(
   if (!isAdded) giveBack();
 }
 
-/** How the scripts refuse a message; all but the last may be untrue a moment later. */
+/** How the scripts refuse a message; all reasons but the last may have ended a moment later. */
 const REFUSED = /^(QUEUE_FULL|QUEUE_BYTES|CLIENT_QUEUES|CLIENT_BYTES|ID_CONFLICT) /;
 
 /** @returns whether a message that was refused is to be tried again */
@@ -179,7 +222,7 @@ async function add(
   const { saddr, id, payload, traceparent } = message;
   const options = ttlMs === undefined ? [] : ['ttl', ttlMs];
   if (traceparent !== undefined) options.push('trace', traceparent);
-  // NOMKSTREAM: a queue that GBYE removed must be made anew with its group and its place in the register
+  // NOMKSTREAM: a queue that GBYE removed must be created again with its group and its place in the register
   const write = (to: RedisClient): Promise<string | null> =>
     to.xadd(key, 'NOMKSTREAM', '*', 'saddr', saddr, 'id', id, 'payload', payload, ...options);
   const added = await (durability === 'primary' ? write(redis) : durable.commit(key, durability, write));
@@ -217,7 +260,7 @@ async function addWithCare(
     if (length > 0) lengths.learn(address, length, performance.now(), limit, bytesLimit);
     if (isAhead >= 0) lengths.learnAhead(address, isAhead === 1);
     if (isNew === 1 || !isKnown)
-      // the message is in: that is what the sender is told. An address not known is registered with its next message.
+      // The message is stored, which is what the sender asked for. An address that is not registered is, with its next message.
       await register(queues, address, isNew === 1 ? client : undefined).catch(() => lengths.doubt(address));
     return length > 0;
   } finally {
@@ -226,21 +269,21 @@ async function addWithCare(
 }
 
 /**
- * Finds out, beside the SENDs of a client that may be near its limit, what is left of what it has stored; what has expired is
- * thrown away.
+ * Finds out, at the same time as the SENDs of a client that may be near its limit, how much of its bytes is still stored. Expired
+ * messages are deleted.
  */
 function measureQueuesOf(queues: Queues, client: string, nowMs: number): void {
   const { shares } = queues;
-  const addresses = shares.toBeMeasured(client, nowMs, MEASURED_AT_ONCE) ?? [];
+  const addresses = shares.toBeMeasured(client, nowMs, CLIENT_MEASURED_AT_ONCE) ?? [];
   const start = Math.floor(Math.random() * addresses.length);
   for (const [i, address] of addresses.entries()) {
-    const isLookedAt = (i - start + addresses.length) % addresses.length < LOOKED_AT_ONCE;
-    Promise.all([measureAgain(queues, address), isLookedAt ? look(queues, address) : undefined]).then(
+    const isChecked = (i - start + addresses.length) % addresses.length < CLIENT_CHECKED_AT_ONCE;
+    Promise.all([measureAgain(queues, address), isChecked ? readStat(queues, address) : undefined]).then(
       async ([, found]) => {
-        // learns what is left by itself
+        // sweep() measures the queue again
         if (found?.hasExpired) await sweep(queues, address, client);
       },
-      () => undefined, // asked again with one of the next SENDs
+      () => undefined, // one of the next SENDs repeats it
     );
   }
 }
@@ -259,7 +302,7 @@ function bytesFull({ observer }: Queues, address: number): BrokerError {
   );
 }
 
-/** @returns undefined when it is not the scripts' refusal of this message, nor a worker's */
+/** @returns the error for the client; undefined when neither a script nor this worker has refused the message */
 function refusal(queues: Queues, error: unknown, address: number, client: string | undefined): BrokerError | undefined {
   if (error instanceof BrokerError) return error.reason === 'queue_full' ? error : undefined;
   const [, refused] = error instanceof Error ? (REFUSED.exec(error.message) ?? []) : [];

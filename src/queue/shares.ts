@@ -1,11 +1,18 @@
-// What each client has of the broker, as far as this worker knows: bytes that it has stored, and queues that it has made.
+// Counts for each client the bytes that it has stored and the queues that it has created, as far as this worker knows.
+import {
+  CLIENT_MEASURED_PART,
+  CLIENT_MEASURE_MS,
+  REMEMBERED_CLIENTS,
+  REMEMBERED_ENDS,
+  REMEMBERED_SHARES,
+} from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
-/** Bytes that a client has sent to an address through this worker, and that may still be there. */
+/** Bytes that a client has sent to an address through this worker and that may still be stored there. */
 interface Place {
   /** Of messages that can be received. */
   now: number;
-  /** Of those that are not due. */
+  /** Of messages that are not due. */
   later: number;
 }
 
@@ -13,13 +20,13 @@ interface Share {
   /** Bytes at all addresses. */
   stored: number;
   readonly at: Map<number, Place>;
-  /** When delays end → bytes of which these are, at each address: together as much as `later` there. */
+  /** When delays end → at each address the bytes of which the delays end then; all of them together are `later` there. */
   readonly ends: Map<number, Map<number, number>>;
   nextEndMs: number;
   checkedAtMs: number;
-  /** Queues that it has made through any worker, as Redis counted them last. */
+  /** Queues that it has created through any worker, as Redis counted them last. */
   made: number;
-  /** Addresses where a request under way may make one, and how many of these there are for each. */
+  /** Addresses where requests under way may create a queue, and how many such requests there are. */
   readonly making: Map<number, number>;
 }
 
@@ -29,33 +36,25 @@ export interface ShareLimits {
 }
 
 const RETRY_AFTER_S = 1;
-/** Some queues of a client that is near its limit of bytes are measured this often. */
-const MEASURE_AGAIN_MS = 100;
-/** From this part of its bytes on a client's queues are measured, so that what has been freed is known before it counts. */
-const CHECKED_PART = 1 / 2;
-/** Clients, and addresses, that are remembered; with more all are forgotten, which is to the clients' good. */
-const MOST_CLIENTS = 10_000;
-const MOST_ADDRESSES = 100_000;
 /**
- * When a delay ends is remembered to a sixteenth of it, or this; with more than so many ends at addresses to a day. Until then the
- * message counts as not due.
+ * The end of a delay is rounded up to a sixteenth of the delay or to this, ms; with more than REMEMBERED_ENDS, to a day. Until
+ * then the message counts as not due.
  */
 const LEAST_STEP_MS = 256;
 const STEPS = 16;
-const MOST_ENDS = 100_000;
 const DAY_MS = 86_400_000;
 
 /** Times are performance.now() of this process. */
 export class Shares {
   readonly #shares = new Map<string, Share>();
-  /** Address → who has stored something there. */
+  /** Address → the clients that have stored something there. */
   readonly #senders = new Map<number, Set<Share>>();
   /** Ends of delays at addresses that are remembered. */
   #ends = 0;
 
   constructor(private readonly limits: ShareLimits) {}
 
-  /** Whether a client may have so many bytes more. */
+  /** Whether a client may store so many more bytes. */
   mayStore(client: string, bytes: number): boolean {
     return (this.#shares.get(client)?.stored ?? 0) + bytes <= this.limits.maxClientBytes;
   }
@@ -63,7 +62,7 @@ export class Shares {
   /**
    * Counts bytes that a client sends to an address.
    * @param dueMs when they can be received; 0: at once
-   * @returns false, and nothing is counted: it would have more than it may
+   * @returns false when it would have more than it may: nothing was counted
    */
   store(client: string, address: number, bytes: number, dueMs = 0, nowMs = 0): boolean {
     const share = this.#of(client);
@@ -78,7 +77,7 @@ export class Shares {
     return true;
   }
 
-  /** Takes back what was counted for a SEND that was not done. */
+  /** Undoes store() for a SEND that was not done. */
   unstore(client: string, address: number, bytes: number, dueMs = 0): void {
     const share = this.#shares.get(client);
     const place = share?.at.get(address);
@@ -91,10 +90,10 @@ export class Shares {
   }
 
   /**
-   * The queue was measured: nobody has stored more than that there. What is not due is its senders' own until then; of the rest
-   * nobody knows whose it is.
-   * @param mostNow bytes that are at most of messages that can be received
-   * @param mostLater bytes that are at most of others
+   * The queue was measured: no client has stored more than that there. A delayed message belongs to its sender until it is due;
+   * for the other bytes the sender is unknown.
+   * @param mostNow most bytes of messages that can be received
+   * @param mostLater most bytes of other messages
    */
   learnBytes(address: number, mostNow: number, mostLater: number, nowMs: number): void {
     for (const share of this.#senders.get(address) ?? []) {
@@ -107,25 +106,25 @@ export class Shares {
   }
 
   /**
-   * @returns addresses whose queues are to be measured, since this client may be near its limit: those that were not for the
-   *   longest time; undefined: none now
+   * @returns addresses whose queues are to be measured, since this client may be near its limit: the ones measured longest ago;
+   *   undefined: none now
    */
   toBeMeasured(client: string, nowMs: number, most: number): number[] | undefined {
     const share = this.#shares.get(client);
-    if (share === undefined || share.stored <= this.limits.maxClientBytes * CHECKED_PART) return undefined;
-    if (nowMs - share.checkedAtMs < MEASURE_AGAIN_MS) return undefined;
+    if (share === undefined || share.stored <= this.limits.maxClientBytes * CLIENT_MEASURED_PART) return undefined;
+    if (nowMs - share.checkedAtMs < CLIENT_MEASURE_MS) return undefined;
     share.checkedAtMs = nowMs;
     const addresses = [...share.at.keys()].slice(0, most);
     for (const address of addresses) {
       const place = share.at.get(address) as Place;
-      // to the end of their order
+      // to the end of the order
       share.at.delete(address);
       share.at.set(address, place);
     }
     return addresses;
   }
 
-  /** A SEND or HELO may make a queue for this client. @returns whether it may; to be ended by {@link made} in any case */
+  /** A SEND or HELO may create a queue for this client. @returns whether it may; {@link made} must be called in any case */
   making(client: string | undefined, address: number): boolean {
     if (client === undefined) return true;
     const { made, making } = this.#of(client);
@@ -140,7 +139,7 @@ export class Shares {
     else making?.delete(address);
   }
 
-  /** Redis has counted so many. */
+  /** Redis has counted so many queues of this client. */
   learnMade(client: string, made: number): void {
     this.#of(client).made = made;
   }
@@ -148,7 +147,7 @@ export class Shares {
   #of(client: string): Share {
     let share = this.#shares.get(client);
     if (share !== undefined) return share;
-    if (this.#shares.size >= MOST_CLIENTS) this.#forget();
+    if (this.#shares.size >= REMEMBERED_CLIENTS) this.#forget();
     share = {
       stored: 0,
       at: new Map(),
@@ -167,7 +166,7 @@ export class Shares {
     if (place !== undefined) return place;
     let senders = this.#senders.get(address);
     if (senders === undefined) {
-      if (this.#senders.size >= MOST_ADDRESSES) this.#forget();
+      if (this.#senders.size >= REMEMBERED_SHARES) this.#forget();
       senders = new Set();
       this.#senders.set(address, senders);
     }
@@ -190,7 +189,7 @@ export class Shares {
 
   #noteEnd(share: Share, address: number, bytes: number, dueMs: number, nowMs: number): void {
     const part = Math.max(LEAST_STEP_MS, 2 ** Math.floor(Math.log2((dueMs - nowMs) / STEPS)));
-    const step = this.#ends < MOST_ENDS ? part : DAY_MS;
+    const step = this.#ends < REMEMBERED_ENDS ? part : DAY_MS;
     const endMs = Math.ceil(dueMs / step) * step;
     let ends = share.ends.get(endMs);
     if (ends === undefined) share.ends.set(endMs, (ends = new Map<number, number>()));
@@ -199,7 +198,7 @@ export class Shares {
     share.nextEndMs = Math.min(share.nextEndMs, endMs);
   }
 
-  /** What ended earlier than was thought, or was dropped: the next ends of this address, so that none comes too early. */
+  /** Some delays ended earlier than expected, or their messages were dropped: forgets the next ends of this address. */
   #forgetEnds(share: Share, address: number, bytes: number): void {
     let left = bytes;
     for (const endMs of [...share.ends.keys()].sort((a, b) => a - b)) {
@@ -218,7 +217,7 @@ export class Shares {
     }
   }
 
-  /** Moves what can be received by now. */
+  /** Moves the bytes of messages that can be received by now. */
   #fallDue(share: Share, nowMs: number): void {
     if (nowMs < share.nextEndMs) return;
     share.nextEndMs = Infinity;

@@ -1,32 +1,60 @@
-// What a queue holds right now.
+// Counts what a queue holds, for STAT, GET /queues and the metrics.
 import { backedKey, countsKey, deadKey, delayedKey, leasesKey, queueKey, settingsKey } from './keys.js';
 import { estimate } from './measure.js';
 import { underCeilings } from './own-settings.js';
 import type { Queues } from './queues.js';
+
+declare module './queues.js' {
+  interface QueueCommands {
+    aizumiStat(
+      ...args: [
+        queue: string,
+        leases: string,
+        delayed: string,
+        backed: string,
+        dead: string,
+        settings: string,
+        counts: string,
+      ]
+    ): Promise<
+      | [
+          waiting: number,
+          leased: number,
+          delayed: number,
+          dead: number,
+          expired: number,
+          oldestMs: number,
+          settings: string[],
+          hasExpired: 0 | 1,
+        ]
+      | null
+    >;
+  }
+}
 
 export interface QueueStat {
   waiting: number;
   leased: number;
   delayed: number;
   dead: number;
-  /** Messages thrown away because their time to live was over. */
+  /** Messages that were deleted because their time to live was over. */
   expired: number;
-  /** Age of the oldest message that waits or is leased, ms; 0 when there is none. */
+  /** Age of the oldest waiting or leased message, ms; 0 when there is none. */
   oldestMs: number;
-  /** That the messages take in Redis, the dead included, or will while they are leased; of a long queue an estimate. */
+  /** Bytes in Redis, including dead messages and what messages will take while they are leased; of a long queue an estimate. */
   bytes: number;
-  /** What HELO set, by its name on the wire. */
+  /** Settings that HELO made, by their names on the wire. */
   settings: Record<string, number>;
 }
 
-export interface Look {
+export interface StatReading {
   stat: QueueStat;
-  /** The first of its messages has, and counts until something comes upon it. */
+  /** The first message has expired; it counts until it is deleted. */
   hasExpired: boolean;
 }
 
 /** @returns undefined where there is no queue */
-export async function look(queues: Queues, address: number): Promise<Look | undefined> {
+export async function readStat(queues: Queues, address: number): Promise<StatReading | undefined> {
   const { redis, settings } = queues;
   const { keyPrefix: prefix } = settings;
   const makers = [queueKey, leasesKey, delayedKey, backedKey, deadKey, settingsKey, countsKey] as const;

@@ -1,35 +1,29 @@
-// Slices of more than one message take turns (docs/limits.md): a few are on their way to a Redis at a time, and clients get them by
-// turns, not requests. What is about one message never waits here.
+// Slices of more than one message take turns (docs/limits.md): only a few are under way to a Redis at the same time, and turns go
+// round the clients, not the requests. Requests about one message never wait here.
+import { MAX_SLICE_MESSAGES_UNDER_WAY, MAX_WAITING_SLICES, TURN_CHECK_MS, TURN_PATIENCE_MS } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
-import { SLICE_MESSAGES } from './slices.js';
 
-/** Who asks. */
+/** The client of a request. */
 export interface Asker {
-  /** Requests of one name share one turn. */
+  /** Requests with the same name share one turn. */
   readonly who: string;
-  /** Nobody waits for the answer any more. */
+  /** Nobody waits for the reply any more. */
   readonly hasLeft: boolean;
 }
 
-/** Where no client is known, as inside the worker. */
+/** For requests of the worker itself, which have no client. */
 export const NOBODY: Asker = { who: '', hasLeft: false };
 
 export interface Slice {
-  /** A key in the Redis that it goes to. */
+  /** A key of the Redis that it is sent to. */
   readonly key: string;
-  /** Messages that it is about at most. */
+  /** Most messages that it processes. */
   readonly size: number;
   readonly asker: Asker;
-  /** It goes on with what has begun: it comes before the client's other requests, and has no end of its time. */
+  /** It continues a request: it is served before the client's other requests, and may wait without a limit. */
   readonly isBegun: boolean;
 }
 
-/** Messages that are on their way at a time: two slices, so that Redis has the next one when it is done with one. */
-const MOST_UNDER_WAY = 2 * SLICE_MESSAGES;
-const PATIENCE_MS = 10_000;
-/** Slices of one client that wait; what comes then is refused. */
-const MOST_WAITING = 20_000;
-const LOOK_MS = 250;
 const RETRY_AFTER_S = 1;
 
 interface Waiting extends Slice {
@@ -43,15 +37,15 @@ export class Turns {
 
   /**
    * @param nodeOf the Redis that has a key
-   * @param patienceMs what could not begin for so long is refused
+   * @param patienceMs slices that could not begin within this time are refused
    */
   constructor(
     private readonly nodeOf: (key: string) => string,
-    private readonly patienceMs = PATIENCE_MS,
+    private readonly patienceMs = TURN_PATIENCE_MS,
   ) {}
 
   /**
-   * Carries `act` out when it is its turn; at once, if nobody waits.
+   * Carries `act` out when it is its turn; at once if no other slice waits.
    * @throws what `act` throws; BrokerError overloaded when it could not begin in time, or its client has left: nothing was done
    */
   take<T>(slice: Slice, act: () => Promise<T>): Promise<T> {
@@ -72,7 +66,7 @@ export class Turns {
 /** To one Redis. */
 class Lane {
   #underWay = 0;
-  /** By client; the first one's turn is next. */
+  /** By client; the next turn is the first one's. */
   readonly #queues = new Map<string, Waiting[]>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -93,7 +87,7 @@ class Lane {
   }
 
   #fits({ size }: Slice): boolean {
-    return this.#underWay === 0 || this.#underWay + size <= MOST_UNDER_WAY;
+    return this.#underWay === 0 || this.#underWay + size <= MAX_SLICE_MESSAGES_UNDER_WAY;
   }
 
   async #start<T>({ size }: Slice, act: () => Promise<T>): Promise<T> {
@@ -110,13 +104,13 @@ class Lane {
     const { who } = waiting.asker;
     const queue = this.#queues.get(who) ?? [];
     if (waiting.isBegun) queue.unshift(waiting);
-    else if (queue.length < MOST_WAITING) queue.push(waiting);
+    else if (queue.length < MAX_WAITING_SLICES) queue.push(waiting);
     else {
       waiting.refuse(tooMuch());
       return;
     }
     this.#queues.set(who, queue);
-    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#timer ??= setInterval(() => this.#refuseLate(), TURN_CHECK_MS).unref();
   }
 
   #next(): void {
@@ -124,7 +118,7 @@ class Lane {
       const [first] = queue;
       if (first !== undefined && !first.asker.hasLeft && !this.#fits(first)) return;
       queue.shift();
-      // its next turn comes after all others'
+      // the client's next turn comes after those of all others
       this.#queues.delete(who);
       if (queue.length > 0) this.#queues.set(who, queue);
       if (first?.asker.hasLeft) first.refuse(tooMuch());
@@ -135,8 +129,8 @@ class Lane {
     this.#timer = undefined;
   }
 
-  /** Those whose time is up, and those who have left, keep no place. */
-  #look(): void {
+  /** Refuses slices that have waited too long, and those whose clients have left. */
+  #refuseLate(): void {
     const nowMs = performance.now();
     for (const [who, queue] of this.#queues) {
       const left: Waiting[] = [];
@@ -152,7 +146,7 @@ class Lane {
   }
 }
 
-/** @param what has to wait: in the plural */
+/** @param what the requests that wait, in the plural */
 export const tooMuch = (what = 'requests about many messages'): BrokerError =>
   new BrokerError('overloaded', `${what} have to wait too long for their turn: nothing was done, try again`, {
     outcome: 'not_done',

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Takes an address, whose queue is gone, out of the register, and gives the client that made the queue its place back.
+-- Removes an address, whose queue is gone, from the register, and counts one queue less for the client that made it.
 --
 -- KEYS[1]  aizumi:queues                  zset: every address that has a queue, as member and score
 -- KEYS[2]  aizumi:{aizumi:queues}:owners  hash: address → the client that made its queue
--- KEYS[3]  aizumi:{aizumi:queues}:made    hash: client → how many addresses in `owners` are its
+-- KEYS[3]  aizumi:{aizumi:queues}:made    hash: client → how many addresses in `owners` name it
 -- ARGV[1]  address
--- Returns  the client that made the queue; '': nobody is known to have
+-- Returns  the client that made the queue; '': it is not known
 -- Errors   those of Redis only
 local queues, owners, made = KEYS[1], KEYS[2], KEYS[3]
 local address = ARGV[1]
@@ -15,7 +15,7 @@ if not client then
   redis.call('ZREM', queues, address)
   return ''
 end
--- the count first: a script that stops half-way is repeated, and leaves it too low, never too high
+-- The count first: a script that stops half-way is repeated, and then the count is too low, never too high.
 if redis.call('HINCRBY', made, client, -1) < 1 then redis.call('HDEL', made, client) end
 redis.call('HDEL', owners, address)
 redis.call('ZREM', queues, address)

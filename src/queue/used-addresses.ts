@@ -1,11 +1,7 @@
-// The addresses that this worker has used lately: those whose place in the register it looks after.
+// Remembers the addresses that this worker has used lately: it repairs their places in the register (register.ts).
+import { REMEMBERED_USES, REMEMBERED_USES_MS } from '../config/limits.js';
 
-/** Addresses that are remembered at most. */
-const MOST_ADDRESSES = 100_000;
-/** An address is remembered for this long after its last use at least, and for twice that at most, ms. */
-const REMEMBERED_MS = 180_000;
-
-/** Two sets that take turns. Times are performance.now() of this process. */
+/** Two sets: the young one replaces the old one from time to time. Times are performance.now() of this process. */
 export class UsedAddresses {
   #young = new Set<number>();
   #old = new Set<number>();
@@ -13,7 +9,7 @@ export class UsedAddresses {
 
   note(address: number): void {
     this.#young.add(address);
-    if (this.#young.size >= MOST_ADDRESSES / 2) this.#turn();
+    if (this.#young.size >= REMEMBERED_USES / 2) this.#turn();
   }
 
   forget(address: number): void {
@@ -21,10 +17,10 @@ export class UsedAddresses {
     this.#old.delete(address);
   }
 
-  /** All that are remembered; those that were not used for long are forgotten. */
+  /** All addresses that are remembered; those that were not used for a long time are forgotten. */
   recent(nowMs: number): number[] {
     const addresses = [...new Set([...this.#young, ...this.#old])];
-    if (nowMs - this.#turnedAtMs >= REMEMBERED_MS) {
+    if (nowMs - this.#turnedAtMs >= REMEMBERED_USES_MS) {
       this.#turn();
       this.#turnedAtMs = nowMs;
     }

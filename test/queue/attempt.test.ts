@@ -79,7 +79,7 @@ describe('queue/recv with an attempt_id', () => {
     expect(ids(await attempt('a')), 'somebody else has it').to.deep.equal([2]);
   });
 
-  it('goes on as long as the leases that KEEP sets, whatever its own was', async () => {
+  it('lasts as long as the leases that KEEP sets, whatever its own timeout was', async () => {
     for (const visibilityTimeoutMs of [0, 1, 50]) {
       const id = `lease of ${visibilityTimeoutMs} ms`;
       const [{ id: messageId, receipt }] = (await attempt(id, { visibilityTimeoutMs })) as [Delivery];
@@ -111,7 +111,7 @@ describe('queue/recv with an attempt_id', () => {
     expect(await queues.keys()).not.to.include('{100}:attempts');
   });
 
-  it('keeps nothing when it is used anew after its leases have ended', async () => {
+  it('keeps nothing when it is used again after its leases have ended', async () => {
     await attempt('a', { max: 5 });
     await makeDue(queues, 'leases');
     expect(ids(await attempt('a'))).to.deep.equal([1]);
@@ -149,10 +149,10 @@ describe('queue/recv with an attempt_id', () => {
     expect(await attempt('f')).to.deep.equal([sixth]);
   });
 
-  describe('when nobody was told', () => {
+  describe('when its reply was not written', () => {
     const undo = (taken: Delivery[], attemptId?: string): Promise<void> => giveBack(queues, 100, taken, attemptId);
 
-    it('gives its messages back at once, as if they had not been delivered; whoever asks then takes anew', async () => {
+    it('gives its messages back at once, as if they had not been delivered; the next request takes messages again', async () => {
       const first = await attempt('a', { max: 3 });
       await undo(first, 'a');
       expect(await leased()).to.equal(0);
@@ -162,7 +162,7 @@ describe('queue/recv with an attempt_id', () => {
       expect(again.map(({ receipt }) => receipt)).not.to.include(first[0]!.receipt);
     });
 
-    it('keeps them for whoever has asked since', async () => {
+    it('keeps them for a request with the same id that has come since', async () => {
       const first = await attempt('a', { max: 3 });
       const second = await attempt('a');
       await undo(first, 'a');
@@ -171,13 +171,13 @@ describe('queue/recv with an attempt_id', () => {
       for (const { id, receipt } of second) await free(queues, 100, id, receipt);
     });
 
-    it('keeps them for who was told before', async () => {
+    it('keeps them for the request that got them before', async () => {
       const first = await attempt('a');
       await undo(await attempt('a'), 'a');
       expect(await attempt('a')).to.deep.equal(first);
     });
 
-    it('gives them back when nobody of all who asked was told, in whatever order that is known', async () => {
+    it('gives them back when no reply to any request was written, in whatever order this is reported', async () => {
       for (const order of [
         [0, 1, 2],
         [2, 0, 1],
@@ -200,7 +200,7 @@ describe('queue/recv with an attempt_id', () => {
       expect(await attempt('a')).to.deep.equal(second);
     });
 
-    it('touches nothing that went to somebody else', async () => {
+    it('leaves alone what was redelivered', async () => {
       const first = await attempt('a');
       await makeDue(queues, 'leases');
       const [other] = (await recv(queues, 100)).messages as [Delivery];
@@ -255,7 +255,7 @@ describe('queue/recv with an attempt_id', () => {
       expect([await leased(), await queues.raw.exists(key('held'), key('attempts'))]).to.deep.equal([0, 0]);
     });
 
-    it('is not counted on when very many have asked: the messages come back when their leases end', async () => {
+    it('gives nothing back when very many have asked: the messages are redelivered when their leases end', async () => {
       await attempt('a');
       const asked = await Promise.all(Array.from({ length: 1_100 }, () => attempt('a')));
       const [member, score] = (await queues.raw.zrange(key('attempts'), '-1', '-1', 'WITHSCORES')) as [string, string];

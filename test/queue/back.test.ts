@@ -82,7 +82,7 @@ describe('queue/back', () => {
   });
 
   describe('counts as a delivery', () => {
-    it('unless it is told not to: then the next one has the same number', async () => {
+    it('unless count is false: then the next delivery has the same number', async () => {
       queues = await openQueues({ maxDeliveries: 2 });
       await sendAll(1);
       const attempts = [];

@@ -3,8 +3,9 @@ import { expect } from 'chai';
 import { BrokerError } from '../../src/errors.js';
 import { free } from '../../src/queue/free.js';
 import { helo } from '../../src/queue/helo.js';
+import { messageKeys } from '../../src/queue/message-keys.js';
 import { send } from '../../src/queue/send.js';
-import { DROP_KEYS, endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
+import { endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../../harness/until.js';
 
@@ -141,8 +142,8 @@ describe('queue: a deduplicated message with a time to live', () => {
   it('leaves the memory of the next with its id alone when it is dropped', async () => {
     queues = await openQueues({ dedupWindowMs: WINDOW_MS });
     const dropAll = async (found: string[][]): Promise<number> => {
-      const args = [...DROP_KEYS.map(key), JSON.stringify(found), WINDOW_MS, 0];
-      const counts = await queues.redis.aizumiDrop(...(args as Parameters<typeof queues.redis.aizumiDrop>));
+      const keys = messageKeys(queues.prefix, 100);
+      const counts = await queues.redis.aizumiDrop(...keys, JSON.stringify(found), WINDOW_MS, 0);
       return counts[0] + counts[1];
     };
     await sendOnce('"old"', { ttlMs: TTL_MS, delayMs: LONG_MS });

@@ -86,7 +86,7 @@ describe('queue: a message with a delay', () => {
     expect([...first, ...rest].map(({ id }) => id)).to.deep.equal([2, 3, 1, 4]);
   });
 
-  it('stays two messages when two are alike in everything, to the microsecond', async () => {
+  it('keeps two messages that are alike in everything, to the microsecond', async () => {
     queues = await openQueues();
     const lua = QUEUE_SCRIPTS.aizumiSend.lua.replace("redis.call('TIME')", "{ '1795386797', '039340' }");
     const keys = ['queue', 'delayed', 'settings', 'dead'].map(key);
@@ -115,7 +115,7 @@ describe('queue: a message with a delay', () => {
     expect(await queues.raw.zcard(key('delayed'))).to.equal(38);
   });
 
-  it('makes the stream anew that somebody deleted by hand', async () => {
+  it('creates the stream again that somebody deleted by hand', async () => {
     queues = await openQueues();
     await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
     await later(2, 60_000);

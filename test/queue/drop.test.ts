@@ -4,11 +4,12 @@ import { drop, purge } from '../../src/queue/drop.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { helo } from '../../src/queue/helo.js';
 import { keep } from '../../src/queue/keep.js';
+import { messageKeys } from '../../src/queue/message-keys.js';
 import { move } from '../../src/queue/move.js';
 import { peek } from '../../src/queue/peek.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { DROP_KEYS, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
+import { makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../../harness/until.js';
 
@@ -30,7 +31,7 @@ async function kill(...ids: number[]): Promise<void> {
 describe('queue/drop', () => {
   afterEach(() => queues.close());
 
-  it('deletes what waits: never delivered, come back and due; not what is leased', async () => {
+  it('deletes waiting messages: never delivered, given back, and due; not leased ones', async () => {
     queues = await openQueues();
     for (const id of [1, 2, 3]) await put(id);
     for (let i = 0; i < 2; i++) await recv(queues, 100);
@@ -89,7 +90,7 @@ describe('queue/drop', () => {
       expect(await queues.keys()).not.to.include('{100}:seen');
     });
 
-  it('leaves alone what somebody received, or kept, after it was found', async () => {
+  it('leaves alone messages that were received or kept after they were found', async () => {
     queues = await openQueues();
     for (const id of [1, 2, 3]) await put(id);
     for (let i = 0; i < 2; i++) await recv(queues, 100);
@@ -98,10 +99,8 @@ describe('queue/drop', () => {
     expect(found).to.have.length(3);
     await keep(queues, 100, 2, 60_000);
     for (let i = 0; i < 2; i++) await recv(queues, 100); // 1 again, and 3
-    const args = [...DROP_KEYS.map(key), JSON.stringify(found), 1_000, 0] as unknown as Parameters<
-      typeof queues.redis.aizumiDrop
-    >;
-    expect(await queues.redis.aizumiDrop(...args)).to.deep.equal([0, 0]);
+    const keys = messageKeys(queues.prefix, 100);
+    expect(await queues.redis.aizumiDrop(...keys, JSON.stringify(found), 1_000, 0)).to.deep.equal([0, 0]);
     expect(await idsOf('leased')).to.have.members([1, 2, 3]);
   });
 
@@ -163,7 +162,7 @@ describe('queue/drop', () => {
       expect(await idsOf('dead')).to.deep.equal([9_000]);
     });
 
-    it('leaves what is received, and comes back, when it was sent since', async () => {
+    it('leaves messages that were sent since, also when they are received and given back', async () => {
       queues = await openQueues();
       await fill(150);
       await receive(queues, 100, { max: 150 });
@@ -197,7 +196,7 @@ describe('queue/drop', () => {
       expect(await queues.raw.hget(key('counts'), 'expired')).to.equal('4');
     });
 
-    it('says that there are more when its time is up, and goes on when it is asked again', async () => {
+    it('reports that there are more when its time is up, and goes on when it is called again', async () => {
       queues = await openQueues();
       await fill(100);
       expect(await purge(queues, 100, 'waiting', undefined, 0)).to.deep.equal({ count: 64, more: true });
@@ -237,7 +236,7 @@ describe('queue/drop', () => {
       for (const client of ['a', 'b']) expect(await sendAs(client), client).to.equal('sent');
     });
 
-    it('is repeated by who is told that part of it was done', async () => {
+    it('can be repeated after part of it was done', async () => {
       queues = await openQueues();
       await fill(200);
       meanwhile(() => Promise.reject(new Error('Connection is closed.')));
@@ -262,7 +261,7 @@ describe('queue/drop', () => {
 describe('queue/move', () => {
   afterEach(() => queues.close());
 
-  it('puts dead messages back, with payload, sender, id and time as they were and counted anew', async () => {
+  it('moves dead messages back, with their payload, sender, id and time, and counts their deliveries from 1', async () => {
     queues = await openQueues({ maxDeliveries: 1 });
     await kill(1, 2);
     const before = (await peek(queues, 100, 'dead', 10)).messages;

@@ -1,5 +1,6 @@
 // What has expired, and nobody has come upon, takes no room: whichever way it came into the queue, and whichever limit it fills.
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import { back } from '../../src/queue/back.js';
 import { stat } from '../../src/queue/broker-stat.js';
 import { sweep } from '../../src/queue/expire.js';
@@ -9,7 +10,6 @@ import { move } from '../../src/queue/move.js';
 import { peek } from '../../src/queue/peek.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs, scriptCalls } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { until } from '../../harness/until.js';
@@ -126,7 +126,7 @@ describe('queue: what has expired', () => {
     expect(ids).to.deep.equal([...Array.from({ length: 302 }, (_, id) => id).filter((id) => id !== 222 && id !== 5)]);
   });
 
-  it('is looked for a bounded part at a time, once for all who ask, and where the last search stopped', async () => {
+  it('are searched for a bounded part at a time, once for all callers, from where the last search stopped', async () => {
     const count = 3_000;
     queues = await openQueues({ maxQueueLength: count });
     await Promise.all(Array.from({ length: count - 1 }, (_, id) => put(id, { ttlMs: HOUR_MS })));
@@ -149,7 +149,7 @@ describe('queue: what has expired', () => {
     expect(calls).to.be.at.most(2 * slices);
   });
 
-  it('is not looked for again and again where nothing has', async () => {
+  it('are not searched for again and again where there are none', async () => {
     queues = await openQueues({ maxQueueLength: 3 });
     await putAll(3, {});
     const before = performance.now();

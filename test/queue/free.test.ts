@@ -1,10 +1,10 @@
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import type { BrokerError } from '../../src/errors.js';
 import { free, freeMany } from '../../src/queue/free.js';
 import { recv as receive } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { openQueues, recv, scriptCalls } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
@@ -60,7 +60,7 @@ describe('queue/free', () => {
     expect(await payloads(queues)).to.deep.equal(['"a"']);
   });
 
-  it('still succeeds after the lease ended while nobody else has got the message', async () => {
+  it('still succeeds after the lease ended, until the message is redelivered', async () => {
     queues = await openQueues({ visibilityTimeoutMs: 0 });
     await send(queues, 100, { saddr: 1, id: 7, payload: '1' });
     await recv(queues, 100);

@@ -48,7 +48,7 @@ describe('queue/keep', () => {
     expect((await leaseOf(message)) - message.leaseUntilMs).to.be.above(900_000);
   });
 
-  it('begins a lease anew that has ended while nobody else has got the message', async () => {
+  it('renews a lease that has ended, unless the message was redelivered', async () => {
     queues = await openQueues();
     const [, message] = (await take(1, 2)) as [Delivery, Delivery];
     await makeDue(queues, 'leases');

@@ -40,7 +40,7 @@ describe('queue/list', () => {
     expect(await addressesOf('9')).to.deep.equal([]);
   });
 
-  it('lists only those among which it is told to look, page by page', async () => {
+  it('lists only queues in the given ranges, page by page', async () => {
     queues = await openQueues();
     for (const address of [4, 42, 43, 142, 420, 429, 4_294_967_295]) await helo(queues, address);
     const among: Ranges = [
@@ -66,7 +66,7 @@ describe('queue/list', () => {
     expect(await queues.keys()).to.deep.equal(['queues']);
   });
 
-  it('tells rates against the sample of ten seconds ago or more, and keeps the last two', async () => {
+  it('returns rates since a sample that is ten seconds old or more, and keeps the last two', async () => {
     queues = await openQueues();
     for (const id of [1, 2, 3, 4]) await send(queues, 100, { saddr: 1, id, payload: '1' });
     const unknown = { send: null, receive: null, free: null, overMs: null };
@@ -90,7 +90,7 @@ describe('queue/list', () => {
     expect(await queues.raw.pttl(key('sample'))).to.be.within(1, 3_600_000);
   });
 
-  it('counts what was sent as XINFO STREAM does, which it asks only where XINFO GROUPS does not tell', async () => {
+  it('counts sent messages as XINFO STREAM does, which it calls only where XINFO GROUPS does not know', async () => {
     queues = await openQueues({ visibilityTimeoutMs: 60_000 });
     const leased: number[] = [];
     const cheap: boolean[] = [];
@@ -109,7 +109,7 @@ describe('queue/list', () => {
     expect(cheap).to.include(true).and.to.include(false);
   });
 
-  it('does not know the rates of a queue that was made anew', async () => {
+  it('does not know the rates of a queue that was created again', async () => {
     queues = await openQueues();
     for (const id of [1, 2]) await send(queues, 100, { saddr: 1, id, payload: '1' });
     await report(queues, 100);

@@ -35,7 +35,7 @@ describe('queue/peek', () => {
     for (const state of ['waiting', 'leased', 'delayed', 'dead'] as const) expect(await all(state)).to.deep.equal([]);
   });
 
-  it('tells of each state what fits it, and changes nothing', async () => {
+  it('returns what belongs to each state, and changes nothing', async () => {
     queues = await openQueues({ maxDeliveries: 1 });
     const before = await redisMs(queues);
     await put(1);
@@ -67,7 +67,7 @@ describe('queue/peek', () => {
     expect(await dumps()).to.deep.equal(stored);
   });
 
-  it('tells the receipt of a message sent once', async () => {
+  it('returns the receipt of a message sent with dedup', async () => {
     queues = await openQueues();
     await put(1, { dedup: true });
     const [message] = (await receive(queues, 100)).messages;
@@ -102,7 +102,7 @@ describe('queue/peek', () => {
       expect(await idsOf('waiting', max)).to.deep.equal(Array.from({ length: 60 }, (_, id) => id));
     });
 
-  it('goes on behind what it has shown, although that has gone meanwhile', async () => {
+  it('continues after the last message that it returned, although that is gone', async () => {
     queues = await openQueues();
     for (const id of [1, 2, 3, 4, 5, 6]) await put(id);
     for (let i = 0; i < 6; i++) await recv(queues, 100);

@@ -35,7 +35,7 @@ describe('queue/recv', () => {
     });
   });
 
-  it('tells of a delivery what it is: receipt, count, times', async () => {
+  it('returns receipt, count and times of a delivery', async () => {
     queues = await openQueues({ visibilityTimeoutMs: 12_345 });
     await sendAll(7);
     const [entry] = await queues.raw.xrange(key('queue'), '-', '+');
@@ -130,7 +130,7 @@ describe('queue/recv', () => {
     });
   });
 
-  describe('tells when to look again', () => {
+  describe('returns when to poll again', () => {
     it('when the first lease ends', async () => {
       queues = await openQueues();
       await sendAll(1, 2);

@@ -96,7 +96,7 @@ describe('queue: the register of addresses', () => {
       expect(await registered()).to.deep.equal([]);
     });
 
-    it('a queue that is made anew after a GBYE stays registered', async () => {
+    it('a queue that is created again after a GBYE stays registered', async () => {
       await helo(queues, 100);
       await queues.raw.del(register());
       await repairRegister(
@@ -109,7 +109,7 @@ describe('queue: the register of addresses', () => {
     });
   });
 
-  it('is looked at in slices', async () => {
+  it('is repaired in slices', async () => {
     for (let address = 0; address < 1_000; address++) queues.used.note(address);
     await put(999);
     await queues.raw.del(register());

@@ -222,7 +222,7 @@ describe('queue/send-once', () => {
     expect(await queues.raw.zscore(`${queues.prefix}:queues`, '100')).to.equal(null);
   });
 
-  it('acknowledges a repeat, even where nobody can tell whether its queue is in the register', async () => {
+  it('acknowledges a repeat, even where it is unknown whether its queue is in the register', async () => {
     queues = await openQueues({ dedupWindowMs: LONG_MS });
     await sendOnce(7);
     queues.lengths.forget(100);

@@ -25,7 +25,7 @@ describe('queue/send', () => {
     expect(groups[0]?.[1]).to.equal('receivers');
   });
 
-  it('makes the queue anew when another worker removed it meanwhile', async () => {
+  it('creates the queue again when another worker removed it meanwhile', async () => {
     queues = await openQueues();
     await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
     await queues.raw.del(`${queues.prefix}:{100}:queue`, `${queues.prefix}:queues`);

@@ -105,7 +105,7 @@ describe('queue/shares', () => {
         expect(await owners(queues)).to.deep.equal({ 100: 'a', 101: 'a', 102: 'b' });
       });
 
-    it('are given back by GBYE, whoever says it', async () => {
+    it('are given back by GBYE, whoever sends it', async () => {
       const queues = await opened({ maxClientQueues: 1 });
       expect(await say(queues, 'a', 100)).to.equal(undefined);
       expect(await say(queues, 'a', 101)).to.equal('AIZUMI_MAX_CLIENT_QUEUES');
@@ -139,7 +139,7 @@ describe('queue/shares', () => {
       expect(Object.keys(await owners(queues))).to.have.length(50);
     });
 
-    it('are nobody’s where nobody is known to have made them', async () => {
+    it('are charged to nobody where their creator is unknown', async () => {
       const queues = await opened({ maxClientQueues: 1 });
       await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
       await queues.raw.del(`${queues.prefix}:queues`);
@@ -330,7 +330,7 @@ describe('queue/shares', () => {
         expect(await summed(queues)).to.deep.equal([null, null]);
       });
 
-      it('are counted anew where a version has written that did not count, or a script has stopped', async () => {
+      it('are counted again after a version that did not count has written, or a script has stopped', async () => {
         const queues = await opened();
         for (let i = 0; i < 70; i++) await later(queues, 1_000 * i);
         for (const spoil of [
@@ -361,7 +361,7 @@ describe('queue/shares', () => {
   });
 
   describe('bytes that a client has stored', () => {
-    it('are bounded, wherever they are, whoever else sends there', async () => {
+    it('are bounded over all addresses, whoever else sends there', async () => {
       const queues = await opened({ maxClientBytes: 500_000 });
       for (let i = 0; i < 10; i++) expect(await put(queues, `client ${i}`, 100, LARGE)).to.equal(undefined);
       for (const address of [100, 101, 102, 103]) expect(await put(queues, 'a', address, LARGE)).to.equal(undefined);

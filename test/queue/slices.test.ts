@@ -1,5 +1,6 @@
 // Requests about many messages: a script call deals with a slice, and what the slices do together is what the request asked for.
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import type { BrokerError } from '../../src/errors.js';
 import { back } from '../../src/queue/back.js';
 import { drop, purge } from '../../src/queue/drop.js';
@@ -12,7 +13,6 @@ import type { Queues } from '../../src/queue/queues.js';
 import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs, scriptCalls, take } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { startRedisServer } from '../../harness/redis-server.js';
@@ -76,7 +76,7 @@ describe('queue: slices', () => {
       expect(await callsOf(() => drop(queues, 100, 'waiting', [5_000], 1_000)), 'DROP of none').to.equal(SLICES);
     });
 
-    it('of what goes back because nobody was told', async () => {
+    it('of messages that are given back because the reply was not written', async () => {
       await fill(1_000);
       const { messages } = await recv(queues, 100, { max: 1_000 });
       expect(await callsOf(() => giveBack(queues, 100, messages))).to.equal(SLICES);
@@ -111,7 +111,7 @@ describe('queue: slices', () => {
     expect(await recvIds(1_000)).to.deep.equal(numbers(400));
   });
 
-  it('of FREE tell all ids that are missing, in their order, and free one for each time', async () => {
+  it('of FREE return all missing ids in their order, and free one message for each time an id is given', async () => {
     await fill(300);
     await recv(queues, 100, { max: 300 });
     const asked = [7, ...numbers(400), 7];
@@ -157,7 +157,7 @@ describe('queue: slices', () => {
         (error: unknown) => error as BrokerError,
       );
 
-    it('RECV tells what those before it have taken', async () => {
+    it('RECV returns the messages of the slices before it', async () => {
       await fill(1_000);
       const { messages } = await recv(failing('aizumiRecv', 3), 100, { max: 1_000 });
       expect(idsOf(messages)).to.deep.equal(numbers(3 * SLICE_MESSAGES));
@@ -223,7 +223,7 @@ describe('queue: slices', () => {
       expect(idsOf((await peek(queues, 100, 'waiting', 16, cursor)).messages)).to.deep.equal(numbers(5, 5));
     });
 
-    it('that have expired are thrown away one at a time', async () => {
+    it('that have expired are deleted one at a time', async () => {
       await fill(8, { length: MB, ttlMs: '1' });
       await fill(1, { first: 8 });
       const now = await redisMs(queues);
@@ -235,7 +235,7 @@ describe('queue: slices', () => {
   describe('of attempts', () => {
     const remembered = (): Promise<number> => queues.raw.zcard(key('attempts'));
 
-    it('are of one attempt: each is told a part from the start, and all that is leased is told to somebody', async () => {
+    it('are of one attempt: each gets a part from the start, and all leased messages are returned to some request', async () => {
       await fill(3_000);
       const all = await Promise.all(
         Array.from({ length: 20 }, () => recv(queues, 100, { max: 1_000, attemptId: 'a' })),
@@ -246,7 +246,7 @@ describe('queue: slices', () => {
       expect(idsOf((await recv(queues, 100, { attemptId: 'a' })).messages)).to.deep.equal(longest);
     });
 
-    it('are told as far as they are leased yet, also when those of whole slices are not', async () => {
+    it('are returned if they are still leased, also when those of whole slices are not', async () => {
       await fill(300);
       const { messages } = await recv(queues, 100, { max: 300, attemptId: 'a' });
       await makeDue(queues, 'leases');
@@ -258,7 +258,7 @@ describe('queue: slices', () => {
       expect(idsOf(await take(queues, 100, { attemptId: 'a', max: 10 }))).to.deep.equal(numbers(10));
     });
 
-    it('are remembered for five minutes at most, and the key goes by itself', async () => {
+    it('are remembered for five minutes at most, and the key expires', async () => {
       await fill(10);
       const first = await recv(queues, 100, { max: 2, attemptId: 'a', visibilityTimeoutMs: HALF_A_DAY_MS });
       expect(await queues.raw.pttl(key('attempts'))).to.be.within(1, 300_000);
@@ -339,7 +339,7 @@ describe('queue: attempts in a Redis that is short of memory', () => {
     );
   });
 
-  it('are not remembered: RECV goes on, and asked again takes others; what was remembered is told', async function () {
+  it('are not remembered: RECV goes on, and a repeat takes other messages; remembered ones are returned', async function () {
     this.timeout(60_000);
     for (let id = 0; id < 100; id++) await put(id, 1);
     const options = { max: 70, visibilityTimeoutMs: HALF_A_DAY_MS };

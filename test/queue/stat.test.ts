@@ -58,7 +58,7 @@ describe('queue/stat', () => {
     expect((await stat(queues, 100)).queue).to.include({ waiting: 2, leased: 0, delayed: 0 });
   });
 
-  it('tells the bytes of what waits, of what is delayed and of the dead', async () => {
+  it('returns the bytes of waiting, delayed and dead messages', async () => {
     queues = await openQueues({ maxDeliveries: 1, visibilityTimeoutMs: 0 });
     const payload = `"${'x'.repeat(100_000)}"`;
     const bytes = async (): Promise<number> => (await stat(queues, 100)).queue?.bytes ?? 0;
@@ -72,7 +72,7 @@ describe('queue/stat', () => {
     expect(await bytes()).to.be.within(200_000, 300_000);
   });
 
-  it('tells what HELO set, and how many messages have expired', async () => {
+  it('returns what HELO set, and how many messages have expired', async () => {
     queues = await openQueues();
     await helo(queues, 100, { max_deliveries: 3, ttl_ms: 5_000 });
     await queues.raw.hset(`${queues.prefix}:{100}:counts`, 'expired', 7);
@@ -80,7 +80,7 @@ describe('queue/stat', () => {
     expect(queue).to.deep.include({ expired: 7, settings: { max_deliveries: 3, ttl_ms: 5_000 } });
   });
 
-  it('tells the age of the oldest message, leased or not', async () => {
+  it('returns the age of the oldest message, leased or not', async () => {
     queues = await openQueues();
     await send(queues, 100, { saddr: 1, id: 1, payload: '1' });
     await recv(queues, 100);

@@ -2,6 +2,7 @@
 // turn, and ordinary requests must find everything afterwards. What there is to fail comes from the scripts' own text.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
+import { SLICE_BYTES } from '../../src/config/limits.js';
 import { back } from '../../src/queue/back.js';
 import { purge } from '../../src/queue/drop.js';
 import { freeMany, free } from '../../src/queue/free.js';
@@ -25,7 +26,6 @@ import { put } from '../../src/queue/register.js';
 import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { SLICE_BYTES } from '../../src/queue/slices.js';
 import { makeDue, openQueues, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 import { startRedisServer } from '../../harness/redis-server.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
+import { LIGHT_MESSAGES, SLICE_MESSAGES } from '../../src/config/limits.js';
 import { free } from '../../src/queue/free.js';
 import { recv as receive } from '../../src/queue/recv.js';
-import { LIGHT_MESSAGES, SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { send } from '../../src/queue/send.js';
 import { endedFields, makeDue, openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
@@ -46,7 +46,7 @@ describe('queue: a message with a time to live', () => {
     expect((await queues.raw.xpending(key('queue'), 'receivers'))[0]).to.equal(2);
   });
 
-  it('is told apart from an empty queue by againMs 0: something was written', async () => {
+  it('is distinguished from an empty queue by againMs 0: something was written', async () => {
     queues = await openQueues();
     await sendFor(1);
     await pass(1);
@@ -91,7 +91,7 @@ describe('queue: a message with a time to live', () => {
     expect(await endedFields(queues)).to.deep.equal(['1:7']);
   });
 
-  it('does not stop Redis for long: a call throws away a slice at most, and says to look again', async () => {
+  it('does not stop Redis for long: a call deletes a slice at most, and returns that it must be called again', async () => {
     queues = await openQueues();
     await Promise.all(Array.from({ length: 2_500 }, (_, id) => sendFor(1, id)));
     await sendFor(undefined, 9_999);

@@ -118,9 +118,3 @@ export async function setClock(
     return Math.abs(Number(seconds) * 1_000 - Date.now() - aheadMs) < 10_000;
   });
 }
-
-/** The keys of drop.lua, in their order, by the last words of their names. */
-export const DROP_KEYS = [
-  ...['queue', 'leases', 'held', 'delayed', 'backed', 'dead', 'seen'],
-  ...['ended0', 'ended1', 'settings', 'attempts', 'counts'],
-] as const;

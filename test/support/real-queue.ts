@@ -13,7 +13,7 @@ import type { Message } from '../../src/queue/queues.js';
 import { recv } from '../../src/queue/recv.js';
 import type { Delivery } from '../../src/queue/recv.js';
 import { send } from '../../src/queue/send.js';
-import { look } from '../../src/queue/stat.js';
+import { readStat } from '../../src/queue/stat.js';
 import { Sweeps } from '../../src/queue/sweeps.js';
 import type { Life, ModelQueue, Which } from './model-queue.js';
 import { endedFields, redisMs } from './queues.js';
@@ -169,7 +169,7 @@ export class RealQueue {
 
   async counts(): Promise<object> {
     // STAT itself would throw away what has expired
-    const found = await look(this.queues, this.address);
+    const found = await readStat(this.queues, this.address);
     if (!found) return { waiting: 0, leased: 0, delayed: 0, dead: 0 };
     const { waiting, leased, delayed, dead } = found.stat;
     return { waiting, leased, delayed, dead };

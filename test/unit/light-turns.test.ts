@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { SCRIPT_COST } from '../../src/config/limits.js';
 import type { BrokerError } from '../../src/errors.js';
-import { LightTurns, SCRIPT_COST, inLane, sendCost } from '../../src/queue/light-turns.js';
+import { LightTurns, inLane, sendCost } from '../../src/queue/light-turns.js';
 import type { Lane } from '../../src/queue/light-turns.js';
 
 const MOST = 1_024;

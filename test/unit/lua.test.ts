@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { expect } from 'chai';
 import * as allKeys from '../../src/queue/keys.js';
+import { loadLua } from '../../src/queue/lua.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import { computedKeys } from '../support/lua-keys.js';
 
@@ -70,13 +71,25 @@ describe('queue/*.lua', () => {
 
   for (const file of files)
     describe(file, () => {
-      const lua = readFileSync(new URL(file, folder), 'utf8');
+      const written = readFileSync(new URL(file, folder), 'utf8');
+      const lua = loadLua(`./${file}`);
       const { header, body } = take(lua);
       const inputs = inputsOf(header);
       const keys = inputs.filter(({ name }) => name.startsWith('KEYS'));
       const names = inputs.map(({ name }) => name);
 
-      it('is what is registered', () => expect(registered[commandOf(file)]?.lua).to.equal(lua));
+      it('is registered with the functions that it includes', () => {
+        expect(registered[commandOf(file)]?.lua).to.equal(lua);
+        expect(lua).not.to.include('@include');
+      });
+
+      it('includes only functions that it needs, each once', () => {
+        for (const [, names = ''] of written.matchAll(/--@include [\w-]+: (.+)/g))
+          for (const name of names.split(', ')) {
+            expect(lua.split(`local function ${name}(`), name).to.have.length(2);
+            expect(body.match(new RegExp(`\\b${name}\\b`, 'g')), `${name} is not used`).to.have.length.above(1);
+          }
+      });
 
       it('is a script of Redis 7, whose flags are declared', () => expect(lua).to.match(/^#!lua( flags=[a-z,-]+)?\n/));
 
@@ -150,15 +163,18 @@ describe('queue/*.lua', () => {
       it("has one clock, Redis's", () => expect(body).not.to.match(/\bos\.(time|clock)\b/));
     });
 
-  it('remember a message that ended in the same words', () => {
-    const texts = ['free.lua', 'recv.lua', 'drop.lua'].map((file) => {
-      const lines = readFileSync(new URL(file, folder), 'utf8').split('\n');
-      const first = lines.findIndex((line) => line.trim().startsWith('local number = '));
-      const last = lines.findIndex((line) => line.includes("'PEXPIREAT', memory"));
-      expect(first, file).to.be.within(1, last);
-      return lines.slice(first, last + 2).map((line) => line.trim());
-    });
-    expect(new Set(texts.map((text) => text.join('\n'))).size).to.equal(1);
+  it('share functions that are described and used', () => {
+    const scripts = files.map((file) => readFileSync(new URL(file, folder), 'utf8')).join('\n');
+    for (const file of readdirSync(new URL('shared/', folder))) {
+      const lua = readFileSync(new URL(`shared/${file}`, folder), 'utf8');
+      expect(lua, file).to.match(/^-- [A-Z]/);
+      const functions = [...lua.matchAll(/^(.*)\nlocal function (\w+)\(/gm)];
+      expect(functions, file).to.have.length(lua.match(/^local function /gm)!.length);
+      for (const [, above, name] of functions) {
+        expect(above, `${file}: ${name}`).to.match(/^-- \S/);
+        expect(scripts).to.match(new RegExp(`--@include ${basename(file, '.lua')}: .*\\b${name}\\b`));
+      }
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
+import { SLICE_MESSAGES } from '../../src/config/limits.js';
 import type { BrokerError } from '../../src/errors.js';
-import { SLICE_MESSAGES } from '../../src/queue/slices.js';
 import { Turns } from '../../src/queue/turns.js';
 import type { Asker, Slice } from '../../src/queue/turns.js';
 import { until } from '../../harness/until.js';

@@ -1,8 +1,12 @@
 // Room for the messages in the reply to one body: in the reply itself, and in the worker's memory until the socket has it.
-import { REPLY_COPIES, UNKNOWN_MESSAGE_BYTES } from '../../config/limits.js';
-import { ENVELOPE_BYTES } from '../../queue/message-sizes.js';
+import {
+  ENVELOPE_BYTES,
+  LIGHT_BYTES,
+  MAX_REPLY_PAYLOAD_BYTES,
+  REPLY_COPIES,
+  UNKNOWN_MESSAGE_BYTES,
+} from '../../config/limits.js';
 import type { MessageSizes } from '../../queue/message-sizes.js';
-import { LIGHT_BYTES, MOST_BYTES } from '../../queue/slices.js';
 import type { Reservation, Room } from '../../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
@@ -90,4 +94,4 @@ export class ReplyRoom implements Room {
 
 /** @returns the bytes that a RECV or PEEK of `count` messages returns at most, if none is larger than `largest` */
 const mostOf = (count: number, largest: number): number =>
-  Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MOST_BYTES, largest)));
+  Math.max(LIGHT_BYTES, Math.min(count * largest, Math.max(MAX_REPLY_PAYLOAD_BYTES, largest)));

@@ -1,6 +1,6 @@
 // How the queues are, in metrics: the same whichever worker is asked. The label `address` has a bounded number of values at a time.
 import { Gauge, Registry } from 'prom-client';
-import type { BusiestQueues, BusyReport } from '../../queue/busiest.js';
+import type { TopQueues, TopQueuesReport } from '../../queue/top-queues.js';
 import { within } from '../../timing/timeout.js';
 import type { Samples } from './worker-metrics.js';
 
@@ -10,16 +10,16 @@ const FRESH_MS = 3_000;
 const PATIENCE_MS = 1_000;
 
 /** @returns reads them, from Redis now and then; without an answer in time they have no values */
-export function createQueueMetrics(busiest: BusiestQueues): () => Promise<Samples> {
+export function createQueueMetrics(topQueues: TopQueues): () => Promise<Samples> {
   const registry = new Registry();
   const gauges = createGauges(registry);
-  let last: Promise<BusyReport | undefined> | undefined;
+  let last: Promise<TopQueuesReport | undefined> | undefined;
   let askedMs = 0;
   return async () => {
     const nowMs = performance.now();
     if (last === undefined || nowMs - askedMs > FRESH_MS) {
       askedMs = nowMs;
-      last = within(PATIENCE_MS, busiest.round());
+      last = within(PATIENCE_MS, topQueues.round());
     }
     const report = await last;
     registry.resetMetrics();
@@ -54,7 +54,7 @@ function createGauges(registry: Registry): QueueGauges {
   };
 }
 
-function fill({ total, messages, oldest, oldestOfAll, dead }: QueueGauges, report: BusyReport): void {
+function fill({ total, messages, oldest, oldestOfAll, dead }: QueueGauges, report: TopQueuesReport): void {
   total.set(report.total);
   for (const queue of report.queues) {
     const address = String(queue.address);

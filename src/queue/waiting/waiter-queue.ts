@@ -1,27 +1,44 @@
-// Who waits at one address of this worker, first come first.
+// The RECVs that wait at one address of this worker: first come, first served. waiting.ts polls for them.
+//
+//   A waiter
+//
+//   join ──► waiting ──── a poll for it took messages ─────────────────► answered with these
+//               │
+//               │ its time is up, its client has left, or the worker stops
+//               ▼
+//            time up ──── at once if a quiet address has nothing,
+//               │         otherwise after the next poll ───────────────► answered with none
+//               │
+//               └──────── that poll failed because Redis is away ──────► refused, as is a waiter that has joined since
+//                                                                        the last poll, and one whose own poll failed
+//   An address
+//
+//            a reason to poll: dirty
+//   idle ─────────────────────────────────► polling for the first waiter
+//    ▲                                          │          ▲
+//    │ not dirty, or nobody waits               │          │ dirty: for the waiter that is first now
+//    └──────────────────────────────────────────┴──────────┘
+//
+//   Reasons to poll: a waiter has joined, or its time is up; Redis has reported a change, or may have missed one; something has
+//   fallen due; the last poll took messages, or stopped at its bound. An idle address where nobody waits is forgotten.
+import { MAX_POLL_PAUSE_MS } from '../../config/limits.js';
 import type { Delivery, RecvOptions } from '../recv.js';
 import type { Asker } from '../turns.js';
 
-/**
- * The queue is polled again after this time even when what falls due next is further away: Redis's clock may have jumped
- * ahead. A delay that a jump backwards has made longer than setTimeout's 24.8 days is cut by it too.
- */
-const LONGEST_SLEEP_MS = 5_000;
-
-/** A RECV that is to be answered when there is a message for it, or when its time is up. */
+/** A RECV that is answered when there is a message for it, or when its time is up. */
 export class Waiter {
   readonly answered: Promise<Delivery[]>;
   #timeUpMs = Infinity;
-  /** A poll for it broke off and may have taken a message: it cannot be answered that there was none. */
+  /** A poll for this waiter broke off and may have taken a message: the waiter cannot be answered that there was none. */
   doubt: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
   #resolve!: (messages: Delivery[]) => void;
   #reject!: (error: Error) => void;
 
-  /** @param since looks at the queue that had begun before it came: what they did not find says nothing to it */
+  /** @param pollsBefore polls already started on arrival; their empty results do not apply to this waiter */
   constructor(
     readonly options: RecvOptions,
-    readonly since: number,
+    readonly pollsBefore: number,
     readonly caller: Asker,
   ) {
     this.answered = new Promise((resolve, reject) => {
@@ -30,7 +47,7 @@ export class Waiter {
     });
   }
 
-  /** It is answered after the next look, whatever that finds. */
+  /** It is answered after the next poll, whatever that finds. */
   get timeUp(): boolean {
     return this.#timeUpMs !== Infinity;
   }
@@ -60,17 +77,17 @@ export class Waiter {
   }
 }
 
-export class Line {
+export class WaiterQueue {
   readonly #waiters = new Set<Waiter>();
-  /** Looks at the queue that have begun. */
-  looks = 0;
-  /** For whom the queue is being looked at now. */
-  served: Waiter | undefined;
-  /** There is a reason for another look. */
-  again = false;
-  /** The last look stopped at its bound: the next one goes on with it. */
+  /** Polls that have started. */
+  polls = 0;
+  /** The waiter for which a poll is under way. */
+  pollingFor: Waiter | undefined;
+  /** There is a reason for another poll. */
+  isDirty = false;
+  /** The last poll stopped at its bound: the next one continues it. */
   isBegun = false;
-  /** To which the last look belonged: changes since then are told while it lasts. */
+  /** The session of the last poll: while it lasts, Redis reports each change since that poll. */
   session: object | undefined;
   #due: NodeJS.Timeout | undefined;
 
@@ -86,19 +103,19 @@ export class Line {
     return this.#waiters.size;
   }
 
-  /** In their order; safe against those who leave meanwhile. */
+  /** In their order; a copy, so that waiters may leave while it is read. */
   get all(): Waiter[] {
     return [...this.#waiters];
   }
 
-  /** Those for whom the look that ends now says something. */
+  /** The waiters to which the result of the poll that ends now applies. */
   get covered(): Waiter[] {
-    return this.all.filter(({ since }) => since < this.looks);
+    return this.all.filter(({ pollsBefore }) => pollsBefore < this.polls);
   }
 
-  /** @param isQuiet the last look says something to the newcomer too, since nothing was told since then */
+  /** @param isQuiet the result of the last poll applies to this waiter, too: no change was reported since */
   join(options: RecvOptions, isQuiet: boolean, caller: Asker): Waiter {
-    const waiter = new Waiter(options, isQuiet ? this.looks - 1 : this.looks, caller);
+    const waiter = new Waiter(options, isQuiet ? this.polls - 1 : this.polls, caller);
     this.#waiters.add(waiter);
     return waiter;
   }
@@ -113,9 +130,9 @@ export class Line {
     waiter.refuse(error);
   }
 
-  /** @param inMs when something falls due by itself; undefined: never */
-  setDue(inMs: number | undefined, look: () => void): void {
+  /** @param inMs until something falls due by itself; undefined: nothing will */
+  setDue(inMs: number | undefined, poll: () => void): void {
     clearTimeout(this.#due);
-    this.#due = inMs === undefined ? undefined : setTimeout(look, Math.min(inMs, LONGEST_SLEEP_MS));
+    this.#due = inMs === undefined ? undefined : setTimeout(poll, Math.min(inMs, MAX_POLL_PAUSE_MS));
   }
 }

@@ -1,21 +1,16 @@
-// RECVs that wait for a message (long polling). Nobody asks Redis over and over: Redis tells when a queue has changed, RECV's
-// script says when something falls due by itself, and then the first in the line of that address looks (docs/adr/0009).
+// RECVs that wait for a message (long polling). Nobody polls Redis over and over: Redis reports when a queue has changed, and
+// RECV's script returns when something falls due by itself. Only then is the queue polled, for the first waiter of that address
+// (docs/adr/0009). waiter-queue.ts has a picture of the states.
+import { MISSED_CHANGES_CHECK_MS, POLLED_AT_ONCE, POLL_PATIENCE_MS } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 import type { Invalidations } from '../../redis/connect/invalidations.js';
 import { backedKey, delayedKey, leasesKey, queueKey } from '../keys.js';
-import { Line } from './waiter-queue.js';
+import { WaiterQueue } from './waiter-queue.js';
 import type { Waiter } from './waiter-queue.js';
 import type { Queues } from '../queues.js';
 import { recv } from '../recv.js';
 import type { Delivery, Received, RecvManner, RecvOptions } from '../recv.js';
 import type { Asker } from '../turns.js';
-
-/** Lines that are looked at at once when all must be. */
-const AT_ONCE = 500;
-/** What no event tells, such as a slot that moved in a Cluster, is noticed within this time. */
-const CHECK_MS = 1_000;
-/** A RECV that does not wait goes on for this long if Redis says that it should look again. */
-const PATIENCE_MS = 500;
 
 /** The client of a RECV that waits. */
 export interface Caller extends Asker {
@@ -24,7 +19,7 @@ export interface Caller extends Asker {
 }
 
 export class Waiting {
-  readonly #lines = new Map<number, Line>();
+  readonly #waiters = new Map<number, WaiterQueue>();
   readonly #check: NodeJS.Timeout;
   #stopped = false;
 
@@ -34,52 +29,53 @@ export class Waiting {
   ) {
     invalidations.listen({
       onChange: (key) => this.#wake(key),
-      onSession: () => void this.#lookWhereMissed(),
+      onSession: () => void this.#pollWhereMissed(),
     });
-    this.#check = setInterval(() => void this.#lookWhereMissed(), CHECK_MS).unref();
+    this.#check = setInterval(() => void this.#pollWhereMissed(), MISSED_CHANGES_CHECK_MS).unref();
   }
 
   /**
-   * Takes messages from the queue of `address`, behind those who wait there already; waits for the first of them.
+   * Takes messages from the queue of `address`, after the waiters that are there already. Waits until there is a message.
    * @param waitMs 0: answers at once
    * @returns none when the time is up, the client has left, or the worker stops
-   * @throws BrokerError overloaded, when a RECV that does not wait found no end of what had to be done first; otherwise as
-   * recv() does; but a loss of Redis is waited through by those who were there before it
+   * @throws BrokerError overloaded, when a RECV that does not wait found no end of the work before its first message; otherwise
+   * as recv() does. Existing waiters outlast a Redis outage.
    */
   recv(address: number, options: RecvOptions, waitMs: number, caller: Caller): Promise<Delivery[]> {
     const isToWait = waitMs > 0 && !this.#stopped;
-    const known = this.#lines.get(address);
+    const known = this.#waiters.get(address);
     if (known === undefined && !isToWait) return this.#recvAtOnce(address, options, caller);
-    const line = known ?? new Line();
-    this.#lines.set(address, line);
-    const isQuiet = this.#isQuiet(address, line);
-    const waiter = line.join(options, isQuiet, caller);
-    if (isToWait) waiter.endAfter(waitMs, () => this.#end(address, line, waiter));
+    const waiters = known ?? new WaiterQueue();
+    this.#waiters.set(address, waiters);
+    const isQuiet = this.#isQuiet(address, waiters);
+    const waiter = waiters.join(options, isQuiet, caller);
+    if (isToWait) waiter.endAfter(waitMs, () => this.#end(address, waiters, waiter));
     else waiter.endTime();
-    if (!isQuiet || !isToWait) void this.#look(address, line);
-    if (isToWait) caller.onLeave(() => this.#dismiss(address, line, waiter));
+    if (!isQuiet || !isToWait) void this.#poll(address, waiters);
+    if (isToWait) caller.onLeave(() => this.#dismiss(address, waiters, waiter));
     return waiter.answered;
   }
 
-  /** RECVs that wait now. */
+  /** How many RECVs wait. */
   get count(): number {
     let count = 0;
-    for (const { size } of this.#lines.values()) count += size;
+    for (const { size } of this.#waiters.values()) count += size;
     return count;
   }
 
-  /** Answers all who wait, and from now on every RECV at once. */
+  /** Answers all waiters, and from now on every RECV at once. */
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#check);
-    for (const [address, line] of this.#lines) for (const waiter of line.all) this.#dismiss(address, line, waiter);
+    for (const [address, waiters] of this.#waiters)
+      for (const waiter of waiters.all) this.#dismiss(address, waiters, waiter);
   }
 
   async #recvAtOnce(address: number, options: RecvOptions, asker: Asker): Promise<Delivery[]> {
-    const untilMs = performance.now() + PATIENCE_MS;
+    const untilMs = performance.now() + POLL_PATIENCE_MS;
     let received = await recv(this.queues, address, options, { asker });
     while (received.againMs === 0) {
-      // there may be messages behind what Redis has to put in order first
+      // there may be messages, once Redis has put in order what has fallen due
       if (performance.now() > untilMs) throw tooMuchHasEnded();
       received = await recv(this.queues, address, options, { asker, isBegun: true });
     }
@@ -90,87 +86,92 @@ export class Waiting {
     return this.invalidations.session(queueKey(this.queues.settings.keyPrefix, address));
   }
 
-  /** Whether the last look found nothing, and Redis would have told of a change since then. */
-  #isQuiet(address: number, line: Line): boolean {
-    return line.served === undefined && line.session !== undefined && line.session === this.#session(address);
+  /** Whether the last poll found nothing, and Redis would have reported a change since then. */
+  #isQuiet(address: number, waiters: WaiterQueue): boolean {
+    return (
+      waiters.pollingFor === undefined && waiters.session !== undefined && waiters.session === this.#session(address)
+    );
   }
 
   /** The waiter's time is up. */
-  #end(address: number, line: Line, waiter: Waiter): void {
+  #end(address: number, waiters: WaiterQueue, waiter: Waiter): void {
     waiter.endTime();
-    if (this.#isQuiet(address, line)) this.#dismiss(address, line, waiter);
-    else void this.#look(address, line);
+    if (this.#isQuiet(address, waiters)) this.#dismiss(address, waiters, waiter);
+    else void this.#poll(address, waiters);
   }
 
-  /** Answers without another look, unless one is under way for this waiter: what that finds is no other's. */
-  #dismiss(address: number, line: Line, waiter: Waiter): void {
+  /** Answers without another poll, unless one is under way for this waiter: the messages that it takes are for this waiter. */
+  #dismiss(address: number, waiters: WaiterQueue, waiter: Waiter): void {
     waiter.endTime();
-    if (line.served === waiter) return;
-    line.answer(waiter, []);
-    this.#tidy(address, line);
+    if (waiters.pollingFor === waiter) return;
+    waiters.answer(waiter, []);
+    this.#tidy(address, waiters);
   }
 
-  #tidy(address: number, line: Line): void {
-    if (!line.isEmpty || line.served !== undefined) return;
-    line.setDue(undefined, () => undefined);
-    if (this.#lines.get(address) === line) this.#lines.delete(address);
+  #tidy(address: number, waiters: WaiterQueue): void {
+    if (!waiters.isEmpty || waiters.pollingFor !== undefined) return;
+    waiters.setDue(undefined, () => undefined);
+    if (this.#waiters.get(address) === waiters) this.#waiters.delete(address);
   }
 
-  /** @param key one that was looked at and has changed; undefined: all may have */
+  /** @param key one that was read and has changed; undefined: all may have */
   #wake(key: string | undefined): void {
     if (key === undefined) {
-      for (const line of this.#lines.values()) line.session = undefined;
-      void this.#lookWhereMissed();
+      for (const waiters of this.#waiters.values()) waiters.session = undefined;
+      void this.#pollWhereMissed();
       return;
     }
     const address = Number(/\{(\d+)\}/.exec(key)?.[1]);
-    const line = this.#lines.get(address);
-    if (line !== undefined) void this.#look(address, line);
+    const waiters = this.#waiters.get(address);
+    if (waiters !== undefined) void this.#poll(address, waiters);
   }
 
-  /** Looks where changes may have been missed and would be told from now on: there was a loss, or the queue has moved. */
-  async #lookWhereMissed(): Promise<void> {
-    const missed = [...this.#lines].filter(([address, line]) => {
+  /**
+   * Polls where changes may have been missed and will be reported from now on: the connection was lost, or the queue's slot was
+   * moved.
+   */
+  async #pollWhereMissed(): Promise<void> {
+    const missed = [...this.#waiters].filter(([address, waiters]) => {
       const session = this.#session(address);
-      return session !== undefined && session !== line.session;
+      return session !== undefined && session !== waiters.session;
     });
-    for (let i = 0; i < missed.length; i += AT_ONCE)
-      await Promise.all(missed.slice(i, i + AT_ONCE).map(([address, line]) => this.#look(address, line)));
+    for (let i = 0; i < missed.length; i += POLLED_AT_ONCE)
+      await Promise.all(missed.slice(i, i + POLLED_AT_ONCE).map(([address, waiters]) => this.#poll(address, waiters)));
   }
 
-  /** Looks for the first in the line, then for the next, as long as there is a reason to. Never throws. */
-  async #look(address: number, line: Line): Promise<void> {
-    line.again = true;
-    if (line.served !== undefined) return;
-    for (let first = line.first; first !== undefined && line.again; first = line.first) {
-      line.again = false;
-      line.looks++;
-      line.served = first;
-      await this.#lookFor(first, address, line);
-      line.served = undefined;
+  /** Polls for the first waiter, then for the next, as long as there is a reason to. Never throws. */
+  async #poll(address: number, waiters: WaiterQueue): Promise<void> {
+    waiters.isDirty = true;
+    if (waiters.pollingFor !== undefined) return;
+    for (let first = waiters.first; first !== undefined && waiters.isDirty; first = waiters.first) {
+      waiters.isDirty = false;
+      waiters.polls++;
+      waiters.pollingFor = first;
+      await this.#pollFor(first, address, waiters);
+      waiters.pollingFor = undefined;
     }
-    this.#tidy(address, line);
+    this.#tidy(address, waiters);
   }
 
-  async #lookFor(first: Waiter, address: number, line: Line): Promise<void> {
+  async #pollFor(first: Waiter, address: number, waiters: WaiterQueue): Promise<void> {
     const session = this.#session(address);
     try {
-      const { found, isTold } = await this.#read(session, address, first, line);
+      const { found, isTracked } = await this.#read(session, address, first, waiters);
       const { messages, againMs } = found;
-      line.session = isTold ? session : undefined;
-      line.isBegun = messages.length === 0 && againMs === 0;
+      waiters.session = isTracked ? session : undefined;
+      waiters.isBegun = messages.length === 0 && againMs === 0;
       if (messages.length > 0) {
-        line.answer(first, messages);
-        line.again = true; // what it took it has changed itself, and that is not told
+        waiters.answer(first, messages);
+        waiters.isDirty = true; // it has changed the queue itself, and Redis does not report that
       } else if (againMs === 0) {
-        line.again = true;
-        if (first.isOverdue(PATIENCE_MS)) line.refuse(first, tooMuchHasEnded());
+        waiters.isDirty = true;
+        if (first.isOverdue(POLL_PATIENCE_MS)) waiters.refuse(first, tooMuchHasEnded());
       } else {
-        line.setDue(againMs, () => void this.#look(address, line));
-        for (const waiter of line.covered) if (waiter.timeUp) line.answer(waiter, []);
+        waiters.setDue(againMs, () => void this.#poll(address, waiters));
+        for (const waiter of waiters.covered) if (waiter.timeUp) waiters.answer(waiter, []);
       }
     } catch (error) {
-      this.#fail(error, first, line);
+      this.#fail(error, first, waiters);
     }
   }
 
@@ -178,40 +179,40 @@ export class Waiting {
     session: object | undefined,
     address: number,
     { options, caller }: Waiter,
-    { isBegun }: Line,
-  ): Promise<{ found: Received; isTold: boolean }> {
+    { isBegun }: WaiterQueue,
+  ): Promise<{ found: Received; isTracked: boolean }> {
     const how = { asker: caller, isBegun };
-    if (session === undefined) return { found: await recv(this.queues, address, options, how), isTold: false };
+    if (session === undefined) return { found: await recv(this.queues, address, options, how), isTracked: false };
     const { keyPrefix: prefix } = this.queues.settings;
     const keys = [queueKey, leasesKey, delayedKey, backedKey].map((name) => name(prefix, address));
-    // of the last slice, which says that there is no more
-    let isTold = false;
+    // of the last slice, which found no more messages
+    let isTracked = false;
     const read: RecvManner['read'] = async (slice) => {
       const looked = await this.invalidations.look(keys as [string, ...string[]], (redis) =>
         slice(redis as Queues['redis']),
       );
-      ({ isTold } = looked);
+      ({ isTold: isTracked } = looked);
       return looked.found;
     };
-    return { found: await recv(this.queues, address, options, { ...how, read }), isTold };
+    return { found: await recv(this.queues, address, options, { ...how, read }), isTracked };
   }
 
   /**
-   * A loss of Redis is waited through, but for those who came in it and those whose time is up. If the poll that broke off has
-   * taken a message, it comes back when its lease ends: the first waits for another one, but is not told that there was none. A
-   * fault that will not go away is the first one's alone.
+   * Existing waiters outlast a Redis outage; those who arrived during it, or whose time is up, get 503. If the poll that broke
+   * off has taken a message, the message returns when its lease ends: the first waiter waits for another, but is not answered
+   * that there was none. Any other error concerns the first waiter alone.
    */
-  #fail(error: unknown, first: Waiter, line: Line): void {
-    line.session = undefined;
+  #fail(error: unknown, first: Waiter, waiters: WaiterQueue): void {
+    waiters.session = undefined;
     if (!(error instanceof BrokerError) || error.reason !== 'unavailable') {
-      line.refuse(first, error);
-      line.again = true;
+      waiters.refuse(first, error);
+      waiters.isDirty = true;
       return;
     }
     if (error.outcome === 'unknown') first.doubt = error;
-    for (const waiter of line.covered) {
-      const hasJustCome = waiter.since === line.looks - 1;
-      if (waiter.timeUp || hasJustCome) line.refuse(waiter, error);
+    for (const waiter of waiters.covered) {
+      const hasJustJoined = waiter.pollsBefore === waiters.polls - 1;
+      if (waiter.timeUp || hasJustJoined) waiters.refuse(waiter, error);
     }
   }
 }

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { BusiestQueues } from '../../src/queue/busiest.js';
+import { TopQueues } from '../../src/queue/top-queues.js';
 import { gbye } from '../../src/queue/gbye.js';
 import { send } from '../../src/queue/send.js';
 import { openQueues, recv, redisMs } from '../support/queues.js';
 import type { TestQueues } from '../support/queues.js';
 
-describe('queue/busiest', () => {
+describe('queue/top-queues', () => {
   let queues: TestQueues;
   beforeEach(async () => (queues = await openQueues()));
   afterEach(() => queues.close());
@@ -14,33 +14,33 @@ describe('queue/busiest', () => {
     const ids = Array.from({ length: messages }, (_, id) => id);
     await Promise.all(ids.map((id) => send(queues, address, { saddr: 1, id, payload: '1' })));
   }
-  const round = async (busiest: BusiestQueues): Promise<number[]> =>
-    (await busiest.round()).queues.map(({ address }) => address);
+  const round = async (topQueues: TopQueues): Promise<number[]> =>
+    (await topQueues.round()).queues.map(({ address }) => address);
 
   it('are those that hold the most, and no more than asked for', async () => {
-    const busiest = new BusiestQueues(queues, 2);
-    expect(await busiest.round()).to.deep.equal({ queues: [], total: 0, oldestMs: 0, dead: 0 });
+    const topQueues = new TopQueues(queues, 2);
+    expect(await topQueues.round()).to.deep.equal({ queues: [], total: 0, oldestMs: 0, dead: 0 });
     for (const [address, messages] of Object.entries({ 1: 3, 2: 40, 3: 9, 4: 1 }))
       await fill(Number(address), messages);
-    expect(await round(busiest)).to.deep.equal([2, 3]);
+    expect(await round(topQueues)).to.deep.equal([2, 3]);
   });
 
   it('stay until another holds twice as much, or they are gone', async () => {
-    const busiest = new BusiestQueues(queues, 1);
+    const topQueues = new TopQueues(queues, 1);
     await fill(7, 10);
-    expect(await round(busiest)).to.deep.equal([7]);
+    expect(await round(topQueues)).to.deep.equal([7]);
     await fill(3, 12);
-    expect(await round(busiest), 'a little more').to.deep.equal([7]);
+    expect(await round(topQueues), 'a little more').to.deep.equal([7]);
     await fill(3, 12);
-    expect(await round(busiest), 'twice as much').to.deep.equal([3]);
+    expect(await round(topQueues), 'twice as much').to.deep.equal([3]);
     while (await recv(queues, 3));
     await gbye(queues, 3);
     await queues.raw.del(`${queues.prefix}:{3}:queue`);
-    expect(await round(busiest)).to.deep.equal([7]);
+    expect(await round(topQueues)).to.deep.equal([7]);
   });
 
   it('have among them the one with the oldest message, once it is old', async () => {
-    const busiest = new BusiestQueues(queues, 2);
+    const topQueues = new TopQueues(queues, 2);
     const { raw, prefix } = queues;
     const put = async (address: number, ageMs: number): Promise<unknown> => {
       const sentMs = (await redisMs(queues)) - ageMs;
@@ -50,24 +50,24 @@ describe('queue/busiest', () => {
       await fill(Number(address), messages);
     await raw.xtrim(`${prefix}:{3}:queue`, 'MAXLEN', 0);
     await put(3, 30_000);
-    expect(await round(busiest), 'not old yet').to.deep.equal([1, 2]);
+    expect(await round(topQueues), 'not old yet').to.deep.equal([1, 2]);
     await raw.xtrim(`${prefix}:{3}:queue`, 'MAXLEN', 0);
     await put(3, 600_000);
-    expect(await round(busiest)).to.deep.equal([1, 3]);
+    expect(await round(topQueues)).to.deep.equal([1, 3]);
     await raw.xtrim(`${prefix}:{4}:queue`, 'MAXLEN', 0);
     await put(4, 700_000);
-    expect(await round(busiest), 'a little older').to.deep.equal([1, 3]);
+    expect(await round(topQueues), 'a little older').to.deep.equal([1, 3]);
   });
 
-  it('are found in more queues than one look takes, with sums over all of them', async () => {
-    const busiest = new BusiestQueues(queues, 1);
+  it('are found in more queues than one round reads, with sums over all of them', async () => {
+    const topQueues = new TopQueues(queues, 1);
     const addresses = Array.from({ length: 1_500 }, (_, n) => n + 1);
     await Promise.all(addresses.map((address) => fill(address, 1)));
     await fill(1_400, 5);
     for (const address of [10, 1_300])
       await queues.raw.xadd(`${queues.prefix}:{${address}}:dead`, '*', 'saddr', 1, 'id', 1, 'payload', '1');
     const rounds = [];
-    for (let n = 0; n < 4; n++) rounds.push(await busiest.round());
+    for (let n = 0; n < 4; n++) rounds.push(await topQueues.round());
     expect(rounds.map(({ total }) => total)).to.deep.equal([1_500, 1_500, 1_500, 1_500]);
     expect(
       rounds.map(({ dead }) => dead),
@@ -78,9 +78,9 @@ describe('queue/busiest', () => {
     expect(rounds[2]!.oldestMs).to.be.above(0);
   });
 
-  it('are looked for once when asked twice', async () => {
-    const busiest = new BusiestQueues(queues, 1);
-    expect(busiest.round()).to.equal(busiest.round());
-    await busiest.round();
+  it('are read once for two calls at the same time', async () => {
+    const topQueues = new TopQueues(queues, 1);
+    expect(topQueues.round()).to.equal(topQueues.round());
+    await topQueues.round();
   });
 });

@@ -1,31 +1,28 @@
-// The queues that hold the most messages, found without ever looking at all of them at once: for the metrics.
+// Finds the top queues, which hold the most messages, for the metrics, without ever reading all queues at once.
+import { TOP_QUEUES_AT_ONCE, TOP_QUEUES_ROUND } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { registryKey } from './keys.js';
 import type { Queues } from './queues.js';
-import { look } from './stat.js';
+import { readStat } from './stat.js';
 import type { QueueStat } from './stat.js';
 
-/** Queues looked at in one round, and in one packet to Redis: each costs it some 20 µs. */
-const IN_A_ROUND = 1_000;
-const AT_ONCE = 50;
-
-/** No message is old before. */
+/** A message of this age is old, ms. */
 const OLD_MS = 60_000;
 
 const doublings = (amount: number): number => Math.ceil(Math.log2(1 + amount));
 
-export interface BusyQueue extends QueueStat {
+export interface TopQueue extends QueueStat {
   address: number;
 }
 
-export interface BusyReport {
-  /** At most as many as were asked for. */
-  queues: BusyQueue[];
+export interface TopQueuesReport {
+  /** The top queues, at most as many as were asked for. */
+  queues: TopQueue[];
   /** How many queues the broker has. */
   total: number;
-  /** Over all queues, as far as they were looked at in this walk and the one before: age of the oldest message, ms. */
+  /** Age of the oldest message in all queues that were read in this walk and the one before, ms. */
   oldestMs: number;
-  /** Over all queues likewise: messages in dead streams. */
+  /** Messages in the dead streams of the same queues. */
   dead: number;
 }
 
@@ -34,13 +31,13 @@ interface Sums {
   dead: number;
 }
 
-/** Each round goes on where the last one ended: with up to {@link IN_A_ROUND} queues each sees all, with more every so many. */
-export class BusiestQueues {
-  #shown: BusyQueue[] = [];
+/** Each round continues where the last one ended. One round reads all queues if there are at most {@link TOP_QUEUES_ROUND}. */
+export class TopQueues {
+  #shown: TopQueue[] = [];
   #after = -1;
   #thisWalk: Sums = { oldestMs: 0, dead: 0 };
   #lastWalk: Sums | undefined;
-  #underWay: Promise<BusyReport> | undefined;
+  #underWay: Promise<TopQueuesReport> | undefined;
 
   constructor(
     private readonly queues: Queues,
@@ -48,24 +45,24 @@ export class BusiestQueues {
   ) {}
 
   /**
-   * Asked again before it has ended, it is the same round.
+   * Calls during a round share it.
    * @throws BrokerError unavailable
    */
-  round(): Promise<BusyReport> {
+  round(): Promise<TopQueuesReport> {
     return (this.#underWay ??= this.#round().finally(() => (this.#underWay = undefined)));
   }
 
-  async #round(): Promise<BusyReport> {
+  async #round(): Promise<TopQueuesReport> {
     const { redis, settings } = this.queues;
     const register = registryKey(settings.keyPrefix);
     try {
       const [total, page] = await Promise.all([
         redis.zcard(register),
-        redis.zrange(register, `(${this.#after}`, '+inf', 'BYSCORE', 'LIMIT', 0, IN_A_ROUND),
+        redis.zrange(register, `(${this.#after}`, '+inf', 'BYSCORE', 'LIMIT', 0, TOP_QUEUES_ROUND),
       ]);
       const addresses = page.map(Number);
       const shown = this.#shown.map(({ address }) => address);
-      const found = await this.#look([...new Set([...shown, ...addresses])]);
+      const found = await this.#read([...new Set([...shown, ...addresses])]);
       const walked = new Set(addresses);
       this.#add(found.filter(({ address }) => walked.has(address)));
       this.#shown = this.#choose(found);
@@ -76,19 +73,19 @@ export class BusiestQueues {
     }
   }
 
-  async #look(addresses: number[]): Promise<BusyQueue[]> {
-    const found: BusyQueue[] = [];
-    for (let i = 0; i < addresses.length; i += AT_ONCE) {
-      const looks = addresses.slice(i, i + AT_ONCE).map(async (address) => {
-        const seen = await look(this.queues, address);
+  async #read(addresses: number[]): Promise<TopQueue[]> {
+    const found: TopQueue[] = [];
+    for (let i = 0; i < addresses.length; i += TOP_QUEUES_AT_ONCE) {
+      const reads = addresses.slice(i, i + TOP_QUEUES_AT_ONCE).map(async (address) => {
+        const seen = await readStat(this.queues, address);
         if (seen) found.push({ address, ...seen.stat });
       });
-      await Promise.all(looks);
+      await Promise.all(reads);
     }
     return found;
   }
 
-  #add(found: BusyQueue[]): void {
+  #add(found: TopQueue[]): void {
     for (const { oldestMs, dead } of found) {
       this.#thisWalk.oldestMs = Math.max(this.#thisWalk.oldestMs, oldestMs);
       this.#thisWalk.dead += dead;
@@ -96,14 +93,13 @@ export class BusiestQueues {
   }
 
   /**
-   * Who is shown stays until another holds twice as much: each change is another series for who stores the metrics. One of them
-   * is the queue with the oldest message, until another's is twice as old: an alert is to name it.
+   * A queue that is shown stays until another holds twice as much: each change is another time series in the metrics' store. One
+   * of the queues shown is that with the oldest message, until another's is twice as old, so that an alert can name it.
    */
-  #choose(found: BusyQueue[]): BusyQueue[] {
+  #choose(found: TopQueue[]): TopQueue[] {
     const shown = new Set(this.#shown.map(({ address }) => address));
-    const rank = ({ waiting, leased, delayed, dead }: BusyQueue): number =>
-      doublings(waiting + leased + delayed + dead);
-    const most = (by: (queue: BusyQueue) => number): BusyQueue[] =>
+    const rank = ({ waiting, leased, delayed, dead }: TopQueue): number => doublings(waiting + leased + delayed + dead);
+    const most = (by: (queue: TopQueue) => number): TopQueue[] =>
       [...found].sort(
         (a, b) => by(b) - by(a) || Number(shown.has(b.address)) - Number(shown.has(a.address)) || a.address - b.address,
       );
@@ -115,9 +111,9 @@ export class BusiestQueues {
   }
 
   #end(addresses: number[]): Sums {
-    if (addresses.length === IN_A_ROUND) {
+    if (addresses.length === TOP_QUEUES_ROUND) {
       this.#after = addresses.at(-1) as number;
-      // a walk that takes many rounds: what is known is told
+      // a walk that takes many rounds: returns what is known so far
       const last = this.#lastWalk ?? this.#thisWalk;
       return { oldestMs: Math.max(last.oldestMs, this.#thisWalk.oldestMs), dead: last.dead };
     }
