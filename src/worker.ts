@@ -26,6 +26,7 @@ import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting/waiting.js';
 import { DurableWrites } from './redis/replication/durable-writes.js';
 import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect/connect.js';
+import { dataFormatFault } from './redis/connect/data-format.js';
 import { Invalidations } from './redis/connect/invalidations.js';
 import { accessOf } from './redis/connect/login.js';
 import { missingRights } from './redis/connect/rights.js';
@@ -130,13 +131,15 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     probes,
     undos,
   });
-  /** @throws Error when Redis answers, and does not let aizumi do what it must */
-  const checkRights = async (): Promise<void> => {
+  /** @throws Error when Redis answers and aizumi cannot work with it: rights are missing, or the data is of a newer version */
+  const checkRedis = async (): Promise<void> => {
     const missing = await missingRights(redis, QUEUE_SCRIPTS, config.keyPrefix).catch(() => []);
     if (missing.length > 0)
       throw new Error(
         `Redis's ACL does not let aizumi's user run all commands that it needs: add ${missing.join(' ')} (docs/tls.md)`,
       );
+    const fault = await dataFormatFault(redis, config.keyPrefix).catch(() => undefined);
+    if (fault !== undefined) throw new Error(fault);
   };
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
@@ -149,7 +152,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     });
     // with Redis there, the first request is served; without it, a 503 is better than no answer
     await connectionAttempt(redis);
-    await checkRights();
+    await checkRedis();
     const probeServer =
       config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback(), config);
     if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
@@ -161,7 +164,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     throw error;
   });
   const { server, probeServer, port } = started;
-  redis.on('ready', () => void checkRights().catch((error: unknown) => log.error((error as Error).message)));
+  redis.on('ready', () => void checkRedis().catch((error: unknown) => log.error((error as Error).message)));
   return {
     port,
     readMetrics: metrics?.reader({
