@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import { givenRequestId } from './request-id.js';
+import { isAccepting } from './server/private-api.js';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -25,7 +26,4 @@ export function reply(ctx: Context, code: number, text: string, headers: Record<
 }
 
 /** A server that no longer listens wants its clients to come back on another connection, to another worker. */
-export const isDraining = (res: ServerResponse): boolean => {
-  const server = (res.socket as { server?: { listening: boolean } } | null)?.server;
-  return server?.listening === false;
-};
+export const isDraining = (res: ServerResponse): boolean => isAccepting(res) === false;

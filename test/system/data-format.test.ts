@@ -122,7 +122,12 @@ describe('a data folder of format 1, written before there was a version', functi
     expect(json.code, `${JSON.stringify(request)}: ${JSON.stringify(json)}`).to.equal(200);
     return json;
   }
-  const about = (type: string, saddr: number, more: object): object => ({ msg_type: type, saddr, daddr: 5000, ...more });
+  const about = (type: string, saddr: number, more: object): object => ({
+    msg_type: type,
+    saddr,
+    daddr: 5000,
+    ...more,
+  });
   const ids = async (saddr: number, state: string): Promise<number[]> => {
     const { messages } = await done(about('MSG_PEEK_REQ', saddr, { state, max: 100 }));
     return (messages as { id: number }[]).map(({ id }) => id);

@@ -73,7 +73,7 @@ describe('docs/security.md', () => {
 describe('docs/data-model.md', () => {
   const names = Object.values(keys)
     .map((make) => make('aizumi', 100))
-    .concat('aizumi:followed') // redis/replication/lineage's, beside the queues' own
+    .concat('aizumi:followed', 'aizumi:format') // of src/redis, beside the queues' own
     .sort();
 
   it('has every key, and no other', () => {

@@ -1,7 +1,6 @@
 // The listening socket: limits on slow and broken clients, and a stop that loses no request.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
@@ -9,6 +8,7 @@ import { countConnections, limitConnections } from './connection-limit.js';
 import { refuse } from '../failure.js';
 import type { Memory } from '../limits/memory.js';
 import { isAnswered, latestReplyOn, limitPipelining } from './pipelining.js';
+import { setHalfOpen, stopAccepting } from './private-api.js';
 import { rawReply } from './raw-reply.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
@@ -61,9 +61,9 @@ export function createHttpServer(
   });
   // what a client expects beyond 100-continue changes nothing in how it is answered
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
-  // Not in Node's documents, but in its server since 0.x: a client that has sent all and closed its side is answered. Not so
-  // over TLS: there a connection that is half closed and then reset stays in Node for ever.
-  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = tls === undefined;
+  // A client that has sent everything and closed its side is answered. Not so over TLS: there a connection that is half closed
+  // and then reset stays in Node for ever.
+  setHalfOpen(server, tls === undefined);
   server.on('clientError', answerBrokenRequest);
   return server;
 }
@@ -97,8 +97,7 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number, 
  * Connection: close (http/reply), which is the only end of a connection that a client cannot miss.
  */
 export async function drain(server: Server): Promise<void> {
-  // http.Server's own close() would cut the idle connections at once
-  const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+  const closed = new Promise<void>((resolve) => stopAccepting(server, resolve));
   const idle = setTimeout(() => {
     server.closeIdleConnections();
     cutHandshakes(server);

@@ -5,11 +5,11 @@ import { createServer } from 'node:https';
 import type { Server, ServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Config } from '../../config/config.js';
 import { BrokerError } from '../../errors.js';
 import { lookEvery } from '../../timing/repeat.js';
+import { wrappedBy } from './private-api.js';
 import { rawReply } from './raw-reply.js';
 
 /** PEM files. With `clientCa` a client must show a certificate that one of these authorities has signed. */
@@ -133,8 +133,5 @@ function watchHandshakes(server: Server, log: Logger): void {
 /** For a server that stops: nobody has asked for anything on these. */
 export const cutHandshakes = (server: object): void =>
   shaking.get(server as Server)?.forEach((socket) => socket.destroy());
-
-/** Not in Node's documents: the connection beneath. */
-const wrappedBy = (socket: TLSSocket): Socket | undefined => (socket as { _parent?: Socket })._parent;
 
 const PLAIN_HTTP = new BrokerError('invalid_request', 'this port speaks TLS: use https://');

@@ -8,6 +8,7 @@ import { parseRedisAddress } from '../../config/redis-url.js';
 import type { RedisAccess } from '../../config/redis-url.js';
 import { openCluster } from './cluster.js';
 import { redisFailure } from '../failure.js';
+import { unansweredOn } from '../private-api.js';
 import { openPrimary } from './primary.js';
 import { serverFaults } from './server-info.js';
 import { SteadyPrimary } from './steady-primary.js';
@@ -89,7 +90,7 @@ function attemptEnd(redis: RedisClient): Promise<void> {
 export function unansweredCommands(redis: RedisClient): number {
   const nodes = redis instanceof Cluster ? redis.nodes() : [redis];
   const kept = redis instanceof SteadyPrimary ? redis.kept : 0;
-  return nodes.reduce((sum, node) => sum + node.commandQueue.length, kept);
+  return nodes.reduce((sum, node) => sum + unansweredOn(node), kept);
 }
 
 /** Resolves when Redis answers. @throws BrokerError unavailable */

@@ -9,6 +9,7 @@ import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { redirectionIn } from './detours.js';
 import { openPrimary } from './primary.js';
+import { refreshSlots } from '../private-api.js';
 import { TrackedPrimary } from './tracked-primary.js';
 import type { Session } from './tracked-primary.js';
 import { watchCommands } from './watch-commands.js';
@@ -102,7 +103,7 @@ export class Invalidations {
         this.#following = false;
         this.#listener?.onSession();
       };
-      if (this.redis instanceof Cluster) this.redis.refreshSlotsCache(told);
+      if (this.redis instanceof Cluster) refreshSlots(this.redis, told);
       else told();
     }, FOLLOW_MS).unref();
   }

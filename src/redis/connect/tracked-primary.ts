@@ -1,6 +1,7 @@
 // Two connections to one primary: on the one keys are read, on the other Redis tells when what was read has changed.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { socketOf } from '../private-api.js';
 
 /** Where Redis tells a RESP2 connection what has changed. https://redis.io/docs/latest/develop/reference/client-side-caching/ */
 const CHANNEL = '__redis__:invalidate';
@@ -103,4 +104,7 @@ export class TrackedPrimary {
   }
 }
 
-const peerOf = ({ stream }: Redis): string => `${stream.remoteAddress}:${stream.remotePort}`;
+function peerOf(redis: Redis): string {
+  const { remoteAddress, remotePort } = socketOf(redis);
+  return `${remoteAddress}:${remotePort}`;
+}

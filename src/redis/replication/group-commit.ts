@@ -7,7 +7,7 @@ import { within } from '../../timing/timeout.js';
 import { nodeName } from '../connect/cluster.js';
 import { connectionAttempt } from '../connect/connect.js';
 import { offsetIn, replicasOf } from './node-report.js';
-import { NOT_SENT } from '../connect/steady-primary.js';
+import { NOT_SENT } from '../private-api.js';
 
 /** How many replicas must have a write, besides the primary. */
 export interface Needs {
