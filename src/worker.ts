@@ -19,7 +19,7 @@ import { startTls } from './http/server/tls.js';
 import { Undos } from './http/undos.js';
 import { Waits } from './http/limits/waits.js';
 import { defaultMemoryBytes } from './config/memory-limit.js';
-import { names } from './names/names.js';
+import { names } from './names/host-names.js';
 import { ENVELOPE_BYTES } from './queue/message-sizes.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';

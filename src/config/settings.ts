@@ -103,27 +103,27 @@ export const SETTINGS: SettingsTable = {
   ALLOW_ANONYMOUS: {
     default: false,
     accepts: Joi.boolean().sensitive().messages({ '*': '{{#label}} must be true or false' }),
-    says: '`true`: it may listen elsewhere than on loopback although it asks nobody for credentials, and [any Host and Origin](docs/security.md#this-machine-alone) will do',
+    says: '`true`: it may listen on other addresses than loopback without credentials, and accepts [any Host and Origin](docs/security.md#this-machine-alone)',
   },
   API_KEYS_FILE: {
     default: undefined,
     accepts: file,
-    says: '[who may do what](docs/security.md#api-keys); `npm run key` makes a key; noticed when it changes',
+    says: 'file of [API keys and their permissions](docs/security.md#api-keys); `npm run key` makes a key; changes take effect without a restart',
   },
   JWT_ISSUER: {
     default: undefined,
     accepts: Joi.string(),
-    says: 'whose [JSON Web Tokens](docs/security.md#json-web-tokens) are taken',
+    says: 'issuer whose [JSON Web Tokens](docs/security.md#json-web-tokens) are accepted',
   },
-  JWT_AUDIENCE: { default: undefined, accepts: Joi.string(), says: 'for whom they must be' },
+  JWT_AUDIENCE: { default: undefined, accepts: Joi.string(), says: 'audience that they must name' },
   JWT_JWKS_URL: {
     default: undefined,
     accepts: Joi.string()
       .pattern(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/)
       .message('{{#label}} must be an address such as https://issuer.example/jwks.json, without a password in it'),
-    says: "where the issuer's keys are",
+    says: "URL of the issuer's keys",
   },
-  JWT_PUBLIC_KEY_FILE: { default: undefined, accepts: file, says: 'or its public key, in PEM' },
+  JWT_PUBLIC_KEY_FILE: { default: undefined, accepts: file, says: 'or a file with its public key, in PEM' },
   WORKERS: {
     default: 1,
     range: [1, 1024],
@@ -137,7 +137,7 @@ export const SETTINGS: SettingsTable = {
   DRAIN_DELAY_MS: {
     default: 0,
     range: [0, 60_000],
-    says: 'told to stop, a worker goes on for so long while `GET /readyz` says 503: longer than a balancer takes to notice',
+    says: 'after a signal to stop, a worker goes on serving for so long while `GET /readyz` returns 503: set it longer than a balancer takes to notice',
   },
   // replies announce whole seconds
   KEEP_ALIVE_MS: {
@@ -159,7 +159,7 @@ export const SETTINGS: SettingsTable = {
   TLS_CLIENT_CA_FILE: {
     default: undefined,
     accepts: readableFile(),
-    says: 'authorities of the certificates that clients must show; not set: they need none',
+    says: 'certificate authorities for the client certificates that are required; not set: clients need none',
   },
   BROKER_ID: { default: 5000, range: [0, MAX_ADDRESS], says: "the broker's own address, shown by STAT" },
   REDIS_URL: {
@@ -176,7 +176,7 @@ export const SETTINGS: SettingsTable = {
   REDIS_CA_FILE: {
     default: undefined,
     accepts: readableFile(),
-    says: 'authorities that vouch for a Redis with TLS; not set: the ones that Node knows',
+    says: 'certificate authorities for the TLS of Redis; not set: those of Node',
   },
   REDIS_CERT_FILE: { default: undefined, accepts: readableFile(), says: 'certificate that aizumi shows to Redis' },
   REDIS_KEY_FILE: { default: undefined, accepts: readableFile(), says: 'its key' },
@@ -201,7 +201,7 @@ export const SETTINGS: SettingsTable = {
   DURABILITY: {
     default: 'primary',
     accepts: Joi.valid('primary', 'quorum', 'all'),
-    says: 'when a SEND is answered that does not say: `primary`, the Redis primary has it; `quorum`, a majority of its nodes; `all`, every replica that keeps up',
+    says: 'durability of a SEND that does not ask for one. It is answered when: `primary`, the Redis primary has it; `quorum`, a majority of its nodes; `all`, every replica that is in sync has it',
   },
   DURABILITY_TIMEOUT_MS: {
     default: 1_000,
@@ -211,13 +211,13 @@ export const SETTINGS: SettingsTable = {
   REPLICATION_NODES: {
     default: undefined,
     range: [1, 100],
-    says: 'nodes of a primary, itself and its dead replicas included; not set: found out',
+    says: 'number of nodes of a primary: itself and its replicas, dead ones included; not set: found out',
   },
   // replicas confirm once a second, and Redis counts whole seconds
   REPLICA_MAX_LAG_MS: {
     default: 3_000,
     range: [2_000, 600_000],
-    says: 'a replica that was not heard of for so long does not keep up',
+    says: 'a replica that has not reported for so long is not in sync',
   },
   DEDUP_WINDOW_MS: {
     default: 300_000,
@@ -232,7 +232,7 @@ export const SETTINGS: SettingsTable = {
   MAX_DELIVERIES: {
     default: 20,
     range: [1, 1_000_000],
-    says: 'a message delivered so often and never freed goes to the dead stream',
+    says: 'a message delivered this many times and never freed is moved to the dead-letter stream',
   },
   MAX_QUEUE_LENGTH: {
     default: 1_000_000,
@@ -287,12 +287,12 @@ export const SETTINGS: SettingsTable = {
   MAX_EVENT_LOOP_DELAY_MS: {
     default: undefined,
     range: [10, 60_000],
-    says: 'a worker that is later than that refuses SENDs, and at twice as much everything',
+    says: 'a worker whose event loop is delayed longer refuses SENDs, and at twice this delay all requests',
   },
   MAX_UNANSWERED_COMMANDS: {
     default: undefined,
     range: [100, Infinity],
-    says: 'the same for commands that Redis has not answered',
+    says: 'the same limits for the number of commands that Redis has not answered',
   },
   LOG_LEVEL: {
     default: 'info',
@@ -319,7 +319,7 @@ export const SETTINGS: SettingsTable = {
     default: 1,
     range: [0, 1],
     accepts: (ratio) => ratio,
-    says: 'part of the traces that begin here which are kept, 0 … 1',
+    says: 'fraction of the traces that begin at aizumi that are kept, 0 … 1',
   },
 };
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BrokerError } from '../errors.js';
-import { lookEvery } from '../timing/repeat.js';
+import { pollEvery } from '../timing/repeat.js';
 import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { noRoom } from './shares.js';
@@ -89,7 +89,7 @@ const ROUND_MS = 10_000;
 /** Repairs the register again and again. @returns what stops it */
 export function keepRegistered(queues: Queues, log: Logger): () => void {
   let refused = false;
-  return lookEvery(ROUND_MS, async () => {
+  return pollEvery(ROUND_MS, async () => {
     try {
       await repairRegister(queues);
       refused = false;

@@ -8,7 +8,7 @@ import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Config } from '../../config/config.js';
 import { BrokerError } from '../../errors.js';
-import { lookEvery } from '../../timing/repeat.js';
+import { pollEvery } from '../../timing/repeat.js';
 import { wrappedBy } from './private-api.js';
 import { rawReply } from './raw-reply.js';
 
@@ -96,7 +96,7 @@ function followCertificates(server: Server, { files, options: current, log }: Tl
       refused = message;
     }
   };
-  server.once('close', lookEvery(LOOK_MS, look));
+  server.once('close', pollEvery(LOOK_MS, look));
 }
 
 const textOf = ({ cert, key, ca }: Certificates): string => [cert, key, ca].join('\0');

@@ -1,7 +1,7 @@
 // Connections to a Redis Cluster: one over all its nodes, and single ones.
 import { Cluster, Redis } from 'ioredis';
 import type { ClusterOptions, Command, RedisOptions } from 'ioredis';
-import { names } from '../../names/names.js';
+import { names } from '../../names/host-names.js';
 import type { ClusterAddress } from '../../config/redis-url.js';
 import { within } from '../../timing/timeout.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';

@@ -1,4 +1,4 @@
-// ioredis is used in this folder only. The worker's connection, to Redis in whatever shape, and what the log says of it.
+// The worker's main connection to Redis, whatever its deployment shape, and the log lines about its loss and return.
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
@@ -43,7 +43,11 @@ export function connectRedis({ url, access, scripts, keepMs, log, observer }: Co
   redis.on('ready', () => {
     serverFaults(redis).then(
       (faults) => faults.forEach((fault) => log.warn(fault)),
-      (error: unknown) => log.warn({ error }, 'Redis could not be asked for its settings'),
+      (error: unknown) =>
+        log.warn(
+          { error },
+          'could not read the settings of Redis: check appendonly, appendfsync and maxmemory-policy by hand',
+        ),
     );
   });
   return redis;

@@ -3,15 +3,16 @@
 import type { RedisClient } from './connect.js';
 
 /**
- * The version that this code reads and writes. It is raised when a worker of the previous version would misread what the new code
- * writes: another key name, another member of `leases`, a field of an entry that must not be ignored (docs/data-model.md).
+ * The version that this code reads and writes. It is raised when a worker of the previous version would misread what the new
+ * code writes: another key name, another member of `leases`, a field of an entry that must not be ignored (docs/data-model.md).
  *
  * | version | what changed | what a worker does with the version before |
  * |---|---|---|
  * | 1 | the first version; a database without the key has it too | – |
  *
- * A change that raises it adds a row here and in docs/data-model.md, reads or migrates the older version in {@link dataFormatFault},
- * raises the stored number there once no older data is left, and adds a data folder of the last release to test/fixtures.
+ * A change that raises it adds a row here and in docs/data-model.md, reads or migrates the older version in
+ * {@link dataFormatFault}, raises the stored number there once no older data is left, and adds a data folder of the last release
+ * to test/fixtures.
  */
 export const DATA_FORMAT = 1;
 
@@ -27,10 +28,14 @@ export async function dataFormatFault(redis: RedisClient, keyPrefix: string): Pr
   // the second command also returns a version that another worker has written since the first
   const version = (await redis.get(key)) ?? (await redis.set(key, DATA_FORMAT, 'NX', 'GET')) ?? String(DATA_FORMAT);
   if (!/^[1-9]\d{0,8}$/.test(version))
-    return `the key ${key} in Redis must hold the version of the data format, a number: look who wrote to it, and set it right`;
+    return (
+      `the key ${key} in Redis must hold the version of the data format, a number: find out who changed it, and set it to the ` +
+      'format of the aizumi that wrote the data (docs/data-model.md)'
+    );
   if (Number(version) <= DATA_FORMAT) return undefined;
   return (
     `the data in Redis has format ${version} (key ${key}), and this version of aizumi reads formats up to ${DATA_FORMAT}: ` +
-    'run the version of aizumi that wrote it or a newer one; to go back, restore a backup from before the upgrade (docs/operations.md)'
+    'run the version of aizumi that wrote it or a newer one; to go back, restore a backup from before the upgrade ' +
+    '(docs/operations.md)'
   );
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
-import { lookUp } from '../../names/names.js';
+import { lookUp } from '../../names/host-names.js';
 import { CLOSED } from '../private-api.js';
 
 export class NamedConnector extends AbstractConnector {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { Redis } from 'ioredis';
-import { lookUp } from '../../names/names.js';
+import { lookUp } from '../../names/host-names.js';
 import type { Host, SentinelAddress } from '../../config/redis-url.js';
 import { FAIL_FAST, RECONNECT_MS } from './connection-options.js';
 import { loginOptions } from './login.js';

@@ -3,7 +3,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { ConnectionObserver } from '../../observe/observer.js';
 import { watchSending } from '../private-api.js';
 
-/** One command in so many is timed: two looks at the clock and a promise for each would cost as much as all other counting. */
+/** One command in so many is timed: reading the clock twice and a promise for each would cost as much as all other counting. */
 const TIMED = 16;
 
 export function watchCommands(redis: Redis | Cluster, observer: ConnectionObserver | undefined): void {
