@@ -239,7 +239,7 @@ describe('docs/adr', () => {
     ['0014', 'queue/busiest', 'AT_ONCE', (n: number) => `${n} in a packet`],
     ['0014', 'observe/metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
     ['0014', 'log/repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
-    ['0014', 'log/repeats', 'TELL_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
+    ['0014', 'log/repeats', 'REPORT_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
     ['0014', 'log/repeats', 'QUIET_MS', (n: number) => `after ${n / 1e3} s of silence`],
     [
       '0017',

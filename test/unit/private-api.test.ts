@@ -46,7 +46,7 @@ describe('redis/private-api', function () {
   const failure = (promise: Promise<unknown>): Promise<string> =>
     promise.then(
       () => '',
-      (error: Error) => error.message,
+      (error: unknown) => (error as Error).message,
     );
 
   it('is of the version that package.json and package-lock.json pin', () => {
