@@ -1,4 +1,4 @@
-// The one place that tells what an error from Redis or its connection means for the request.
+// The one place that decides what an error from Redis or its connection means for the request.
 import { BrokerError } from '../errors.js';
 import { CLUSTER_NOT_SENT, NOT_SENT, TOO_MANY_REDIRECTIONS } from './private-api.js';
 import { isPassing } from './connect/steady-primary.js';

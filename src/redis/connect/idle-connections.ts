@@ -18,8 +18,8 @@ export class IdleConnections {
   readonly #errors = new WeakMap<Redis, Error>();
 
   /**
-   * One question has a connection to itself: of two at the same time the second opens another, so that one that hangs holds up nobody.
-   * @param name of who is asked
+   * Each question has a connection to itself: a second one at the same time opens another, so a hung one delays no other question.
+   * @param name of the node that is asked
    * @param open opens a connection that does not reconnect
    * @throws why the connection broke, or what `question` throws; the connection is closed then
    */

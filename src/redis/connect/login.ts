@@ -1,4 +1,4 @@
-// Who aizumi is to Redis, and whether it is TLS: from the URL, and from files that may change while it runs.
+// User, password and TLS certificates for Redis: from the URL, and from files that may change while aizumi runs.
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';

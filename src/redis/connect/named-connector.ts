@@ -1,4 +1,4 @@
-// Leads ioredis to a host, as its own connector does; only that names are looked up by src/names/.
+// Connects ioredis to a host, as its own connector does, but resolves the name with src/names/.
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';

@@ -1,4 +1,4 @@
-// Leads ioredis to the primary that the Sentinels name, and away from one that was replaced.
+// Connects ioredis to the primary that the Sentinels name, and leaves a primary that was replaced.
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,5 +1,5 @@
-// When a connection that owes replies counts as lost. A node whose writes are paused for a planned fail-over owes them too, and is
-// there; so a PING on another connection is asked first.
+// Decides when a connection without replies counts as lost. A node that pauses writes for a planned fail-over sends none either,
+// although it is alive; so a PING on another connection is tried first.
 import type { Redis } from 'ioredis';
 import { socketOf, unansweredOn } from '../private-api.js';
 
