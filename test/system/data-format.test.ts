@@ -44,7 +44,7 @@ describe('the version of the data format', function () {
         await worker.stop();
         throw new Error('it has started');
       },
-      (error: Error) => error.message,
+      (error: unknown) => (error as Error).message,
     );
 
   it('is written into a database that has none', async () => {
@@ -112,8 +112,8 @@ describe('a data folder of format 1, written before there was a version', functi
     });
   });
   afterEach(async () => {
-    await broker?.stop();
-    await redis?.stop();
+    await broker.stop();
+    await redis.stop();
     rmSync(dataDir, { recursive: true });
   });
 

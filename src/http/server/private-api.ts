@@ -43,13 +43,13 @@ interface HandOver {
 }
 
 /** Watches the messages by which node:cluster hands connections to `worker`. */
-export function watchHandOver({ process: child }: Worker, { onGiven, onAnswered }: HandOver): void {
+export function watchHandOver({ process: child }: Worker, handOver: HandOver): void {
   const send = child.send.bind(child) as (...args: unknown[]) => boolean;
   child.send = (message: ClusterMessage, connection?: unknown, ...more: unknown[]): boolean => {
-    if (message.act === 'newconn') onGiven(message.seq as number, connection as Handle);
+    if (message.act === 'newconn') handOver.onGiven(message.seq as number, connection as Handle);
     return send(message, connection, ...more);
   };
   child.on('internalMessage', ({ ack, accepted }: ClusterMessage) => {
-    if (ack !== undefined) onAnswered(ack, accepted === true);
+    if (ack !== undefined) handOver.onAnswered(ack, accepted === true);
   });
 }
