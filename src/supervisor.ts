@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
 import { DRAIN_MS } from './config/limits.js';
+import { watchHandOver } from './http/server/private-api.js';
+import type { Handle } from './http/server/private-api.js';
 
 /** A worker that dies within this time of its start is replaced only after RESTART_MS, to avoid a fork storm. */
 const QUICK_DEATH_MS = 1_000;
@@ -36,12 +38,12 @@ export async function superviseWorkers(
 ): Promise<Supervisor> {
   cluster.setupPrimary({ args: [String(startedAtMs), embeddedUrl] });
   let replacing = false;
-  const handOver = watchHandOver(() => !replacing);
+  const closeUnservedOf = closeUnserved(() => !replacing);
 
   const fork = (): Worker => {
     const bornMs = Date.now();
     const worker = cluster.fork();
-    handOver(worker);
+    closeUnservedOf(worker);
     worker.on('exit', (code: number, signal: string | null) => {
       if (!replacing) return;
       log.error({ pid: worker.process.pid, code, signal }, 'a worker died and is replaced');
@@ -78,46 +80,31 @@ async function endWorkers(signal: NodeJS.Signals, timeoutMs: number): Promise<vo
   clearTimeout(kill);
 }
 
-/** The internal messages of node:cluster, lib/internal/cluster/utils.js; `newconn` hands over a connection. */
-interface ClusterMessage {
-  act?: string;
-  seq?: number;
-  ack?: number;
-  accepted?: boolean;
-}
-
-interface Connection {
-  close(): void;
-}
-
 /**
  * Closes connections that no worker will serve: those handed to a worker that died before it accepted them, and those that the
  * last worker to stop did not accept. node:cluster keeps them open, and their clients would wait as long as this process runs.
  * @returns a function to be called with each new worker
  */
-function watchHandOver(isStopping: () => boolean): (worker: Worker) => void {
-  const givenTo = new Map<Connection, Worker>();
+function closeUnserved(isStopping: () => boolean): (worker: Worker) => void {
+  const givenTo = new Map<Handle, Worker>();
   return (worker) => {
-    const numbered = new Map<number, Connection>();
-    const child = worker.process;
-    const send = child.send.bind(child) as (...args: unknown[]) => boolean;
-    child.send = (message: ClusterMessage, connection?: unknown, ...more: unknown[]): boolean => {
-      if (message.act === 'newconn') {
-        numbered.set(message.seq as number, connection as Connection);
-        givenTo.set(connection as Connection, worker);
-      }
-      return send(message, connection, ...more);
-    };
-    // runs after node:cluster's own listener, which hands a connection that was not accepted to another worker, if there is one
-    child.on('internalMessage', ({ ack, accepted }: ClusterMessage) => {
-      const connection = ack === undefined ? undefined : numbered.get(ack);
-      if (connection === undefined) return;
-      numbered.delete(ack as number);
-      if (givenTo.get(connection) !== worker) return;
-      givenTo.delete(connection);
-      if (!accepted && isStopping()) connection.close();
+    const numbered = new Map<number, Handle>();
+    watchHandOver(worker, {
+      onGiven(seq, connection) {
+        numbered.set(seq, connection);
+        givenTo.set(connection, worker);
+      },
+      // node:cluster has given what was not accepted to another worker by then, if there is one
+      onAnswered(seq, isAccepted) {
+        const connection = numbered.get(seq);
+        if (connection === undefined) return;
+        numbered.delete(seq);
+        if (givenTo.get(connection) !== worker) return;
+        givenTo.delete(connection);
+        if (!isAccepted && isStopping()) connection.close();
+      },
     });
-    child.once('exit', () => {
+    worker.process.once('exit', () => {
       for (const [connection, to] of givenTo) {
         if (to !== worker) continue;
         connection.close();

@@ -20,12 +20,13 @@ import { startTls } from './http/server/tls.js';
 import { Undos } from './http/undos.js';
 import { Waits } from './http/limits/waits.js';
 import { defaultMemoryBytes } from './config/memory-limit.js';
-import { names } from './names/names.js';
+import { names } from './names/host-names.js';
 import { QUEUE_SCRIPTS, createQueues } from './queue/queues.js';
 import { keepRegistered } from './queue/register.js';
 import { Waiting } from './queue/waiting/waiting.js';
 import { DurableWrites } from './redis/replication/durable-writes.js';
 import { connectRedis, connectionAttempt, ping, unansweredCommands } from './redis/connect/connect.js';
+import { dataFormatFault } from './redis/connect/data-format.js';
 import { Invalidations } from './redis/connect/invalidations.js';
 import { accessOf } from './redis/connect/login.js';
 import { missingRights } from './redis/connect/rights.js';
@@ -133,13 +134,15 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     probes,
     undos,
   });
-  /** @throws Error when Redis replies, and its ACL does not permit the commands that aizumi needs */
-  const checkRights = async (): Promise<void> => {
+  /** @throws Error when Redis replies and aizumi cannot work with it: rights are missing, or the data is of a newer format */
+  const checkRedis = async (): Promise<void> => {
     const missing = await missingRights(redis, QUEUE_SCRIPTS, config.keyPrefix).catch(() => []);
     if (missing.length > 0)
       throw new Error(
         `Redis's ACL does not let aizumi's user run all commands that it needs: add ${missing.join(' ')} (docs/tls.md)`,
       );
+    const fault = await dataFormatFault(redis, config.keyPrefix).catch(() => undefined);
+    if (fault !== undefined) throw new Error(fault);
   };
   const open = async (): Promise<{ server: Server; probeServer: Server | undefined; port: number }> => {
     const tls = await startTls(config, log);
@@ -152,7 +155,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     });
     // wait for Redis, so that the first request succeeds; if it is away, listen nevertheless: a 503 is better than no reply
     await connectionAttempt(redis);
-    await checkRights();
+    await checkRedis();
     const probeServer =
       config.probePort === undefined ? undefined : createHttpServer(createProbeApp(probes, log).callback(), config);
     if (probeServer) await listen(probeServer, config.host, config.probePort as number, 'AIZUMI_PROBE_PORT');
@@ -164,7 +167,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     throw error;
   });
   const { server, probeServer, port } = started;
-  redis.on('ready', () => void checkRights().catch((error: unknown) => log.error((error as Error).message)));
+  redis.on('ready', () => void checkRedis().catch((error: unknown) => log.error((error as Error).message)));
   return {
     port,
     readMetrics: metrics?.reader({

@@ -1,4 +1,4 @@
-// What everything that says who somebody is has in common: keys and tokens.
+// What API keys and tokens have in common.
 import { BrokerError } from '../errors.js';
 import type { Access } from './permissions.js';
 

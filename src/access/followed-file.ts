@@ -1,7 +1,7 @@
-// A file whose contents are in force, and those that it gets later too.
+// A file that is read again when it changes: keys and other settings that take effect without a restart.
 import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { lookEvery } from '../timing/repeat.js';
+import { pollEvery } from '../timing/repeat.js';
 import { AccessError } from './credentials.js';
 
 export interface Followed<Contents> {
@@ -16,17 +16,17 @@ export interface FollowOptions<Contents> {
   /** @throws AccessError when nobody can work with this text */
   read: (text: string) => Contents;
   log: Logger;
-  /** How often to look, ms. */
+  /** How often the file is checked, ms. */
   everyMs?: number;
 }
 
 const EVERY_MS = 1_000;
 
 /**
- * Reads the file, and again when it changes. It is looked at, not watched: Kubernetes changes a mounted Secret by turning a
- * symbolic link, editors by renaming, and some file systems tell of neither. A change counts when it is the same at the next
- * look, so that a file that is being written is not read in the middle.
- * @throws AccessError when it cannot be read now; a later text that is bad is logged, and the last good one stays in force
+ * Reads the file, and reads it again when it changes. The file is polled, not watched: Kubernetes replaces a symbolic link when
+ * a mounted Secret changes, editors rename a new file into place, and some file systems report neither. A change counts once two
+ * checks in a row have seen it, so that a file that is still being written is not read.
+ * @throws AccessError when it cannot be read at the start; a later text that cannot be used is logged, and the last good one stays
  */
 export async function followFile<Contents>(options: FollowOptions<Contents>): Promise<Followed<Contents>> {
   const { path, setting, log, everyMs = EVERY_MS } = options;
@@ -34,7 +34,7 @@ export async function followFile<Contents>(options: FollowOptions<Contents>): Pr
   let current = await readNow(options);
   let seen = inForce;
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const state = await stateOf(path);
     const settled = state === seen;
     seen = state;
@@ -42,9 +42,10 @@ export async function followFile<Contents>(options: FollowOptions<Contents>): Pr
     inForce = state;
     try {
       current = await readNow(options);
-      log.info({ path }, `${setting} has changed: what it says now is in force`);
+      log.info({ path }, `${setting} has changed: the new contents are in force`);
     } catch (error) {
-      log.error({ path }, `${(error as AccessError).message}\nWhat it said before stays in force.`);
+      const { message } = error as AccessError;
+      log.error({ path }, `${message}\nThe contents from before the change stay in force; correct the file.`);
     }
   }
 
@@ -52,11 +53,11 @@ export async function followFile<Contents>(options: FollowOptions<Contents>): Pr
     get current() {
       return current;
     },
-    stop: lookEvery(everyMs, look),
+    stop: pollEvery(everyMs, check),
   };
 }
 
-/** Changes with the file, also where a link on the way to it was turned. */
+/** A text that changes with the file, also when a symbolic link on its path was replaced. */
 const stateOf = (path: string): Promise<string> =>
   stat(path, { bigint: true }).then(
     ({ dev, ino, size, mtimeNs, ctimeNs }) => [dev, ino, size, mtimeNs, ctimeNs].join(),

@@ -149,7 +149,7 @@ export function readKeys(text: string, usesBefore: Keys['lastUses'] = new Map())
   return { size: entries.length, lastUses, find: (digest) => find(byStart.get(startOf(digest)), digest) };
 }
 
-/** Enough to find it by. What a map's look-up tells by its time is about a digest, from which no key can be found. */
+/** The map's index. Lookup timing can leak only digest bits, which do not reveal a key. */
 const startOf = (digest: string): string => digest.slice(0, 16);
 
 function find(candidates: readonly Known[] | undefined, digest: string): Access | undefined {

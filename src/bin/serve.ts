@@ -9,7 +9,7 @@ import { ConfigError, loadConfig } from '../config/config.js';
 import type { Config } from '../config/config.js';
 import { createLog } from '../log/log.js';
 import { levelSwitch } from '../log/level.js';
-import { serveMetrics } from '../observe/metrics/server.js';
+import { serveMetrics } from '../observe/metrics/scrape-server.js';
 import { answerSupervisor, createWorkersMetrics } from '../observe/metrics/workers.js';
 import { describeAddress } from '../config/redis-url.js';
 import { startEmbeddedRedis } from '../redis/embedded/embedded.js';

@@ -5,6 +5,7 @@ import { STATUS_CODES } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import { givenRequestId } from './request-id.js';
+import { isAccepting } from './server/private-api.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -45,7 +46,4 @@ export const rawReply = (code: number, text: string): string =>
   `Content-Length: ${Buffer.byteLength(text)}\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${text}`;
 
 /** A server that no longer listens closes its connections, so that clients connect to another worker. */
-const isDraining = (res: ServerResponse): boolean => {
-  const server = (res.socket as { server?: { listening: boolean } } | null)?.server;
-  return server?.listening === false;
-};
+const isDraining = (res: ServerResponse): boolean => isAccepting(res) === false;

@@ -1,4 +1,4 @@
-// The log: pino's JSON lines. What repeats is told once a second and counted, and no secret or payload is in it.
+// The log: JSON lines written by pino. Repeated lines are throttled, and secrets and payloads are removed.
 import { pino } from 'pino';
 import type { DestinationStream, Logger, LoggerOptions } from 'pino';
 import { limitRepeats } from './repeats.js';
@@ -6,7 +6,7 @@ import { limitRepeats } from './repeats.js';
 /** Log text kept while it cannot be written, bytes; what comes after that is lost. */
 const MOST_UNWRITTEN_BYTES = 1_048_576;
 
-/** In whoever's words it is. */
+/** Patterns of secrets in any text, also in error messages of libraries. */
 const SECRETS: readonly [RegExp, string][] = [
   [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]*@/gi, '$1…@'],
   [/([?&](?:password|username)=)[^\s&]*/gi, '$1…'],
@@ -15,17 +15,17 @@ const SECRETS: readonly [RegExp, string][] = [
   [/(with args beginning with:)[^\n]*/g, '$1 …'],
 ];
 
-/** Without passwords in URLs, credentials, and what others repeat of a request. */
+/** Removes passwords in URLs, credentials, and parts of requests that Redis repeats in its errors. */
 export const withoutSecrets = (text: string): string =>
   SECRETS.reduce((cleaned, [secret, instead]) => cleaned.replace(secret, instead), text);
 
 const textForLog = (text: unknown): unknown => (typeof text === 'string' ? withoutSecrets(text) : text);
 
-/** What a log may say of an error: ioredis hangs the command on it, and with it somebody's payload. */
+/** The fields of an error that may be logged: ioredis attaches the command, which may have a client's payload. */
 function errorForLog(error: unknown): unknown {
   if (!(error instanceof Error)) return textForLog(error);
   const { name, message, stack = '', code } = error as Error & { code?: string };
-  // V8 repeats what is no JSON
+  // V8 quotes the invalid JSON in its message
   const isRepeating = name === 'SyntaxError';
   return {
     name,
@@ -41,7 +41,7 @@ export function createLog(level: string, destination?: DestinationStream): Logge
     level,
     base: { pid: process.pid },
     serializers: { error: errorForLog, err: errorForLog, cause: textForLog, reason: textForLog },
-    // nobody logs these, and nobody shall by mistake
+    // no code logs these; this removes them should one do so by mistake
     redact: { paths: ['payload', 'authorization', '*.payload', '*.authorization', '*.password'], censor: '…' },
     hooks: { logMethod: limitRepeats() },
   };

@@ -1,18 +1,18 @@
-// An outage under load is told in some lines a second, not in one for each request.
+// Throttles repeated log lines: an outage under load writes some lines a second, not one for each request.
 import type { LogFn, Logger } from 'pino';
 
-/** Lines in the same words that are written one by one before the rest is only counted, and how soon that is forgotten. */
+/** Identical lines written before throttling starts; it is reset after QUIET_MS without one. */
 const AT_FIRST = 20;
 const QUIET_MS = 10_000;
-/** What was counted is told so often. */
-const TELL_MS = 1_000;
-/** Different words remembered. */
-const MOST_WORDS = 1_000;
-/** pino's numbers. What is less than a warning repeats because somebody has asked for it. */
+/** While lines are throttled, the latest is written this often. */
+const REPORT_MS = 1_000;
+/** Different messages that are remembered. */
+const MOST_MESSAGES = 1_000;
+/** pino's level numbers. Lines below a warning are not throttled: an operator has asked for them. */
 const WARN = 40;
 const FATAL = 60;
 
-/** A line at any level that has it repeats those that have the same, whatever its words are. It is not written. */
+/** Lines at any level with the same value of this property count as identical, whatever their message. It is not written. */
 export const REPEATS_AS = Symbol('repeats as');
 
 interface Repeated {
@@ -33,8 +33,8 @@ interface Line {
 type Hook = (this: Logger, args: Arguments, method: LogFn, level: number) => void;
 
 /**
- * A hook for pino. Of warnings and errors in the same words, and of others that ask for it, the first are written as they come, then one each second: the
- * latest, with how many it stands for in `repeated`.
+ * A hook for pino. The first of identical warnings and errors, and of lines with {@link REPEATS_AS}, are written as they come.
+ * After that the latest is written once a second, with the number of lines that it stands for in `repeated`.
  */
 export function limitRepeats(): Hook {
   const known = new Map<string, Repeated>();
@@ -52,7 +52,7 @@ export function limitRepeats(): Hook {
       method.apply(this, args);
       return;
     }
-    if (line.suppressed++ === 0) setTimeout(tell, TELL_MS, line).unref();
+    if (line.suppressed++ === 0) setTimeout(report, REPORT_MS, line).unref();
     line.latest = { log: this, args, method };
   };
 }
@@ -61,7 +61,7 @@ function kindOf([first]: Arguments): string | undefined {
   return typeof first === 'object' ? (first as { [REPEATS_AS]?: string } | null)?.[REPEATS_AS] : undefined;
 }
 
-/** The message that a line has: what is told apart by it. */
+/** The message of a line: lines with the same message count as identical. */
 function wordsOf(args: Arguments): string | undefined {
   const [first, second] = args as unknown[];
   return typeof first === 'string' ? first : typeof second === 'string' ? second : undefined;
@@ -70,7 +70,7 @@ function wordsOf(args: Arguments): string | undefined {
 function lineFor(known: Map<string, Repeated>, words: string, nowMs: number): Repeated {
   let line = known.get(words);
   if (line === undefined || nowMs - line.lastMs > QUIET_MS) {
-    if (known.size >= MOST_WORDS) known.clear();
+    if (known.size >= MOST_MESSAGES) known.clear();
     line = { written: 0, lastMs: nowMs, suppressed: 0, latest: undefined };
     known.set(words, line);
   }
@@ -78,14 +78,14 @@ function lineFor(known: Map<string, Repeated>, words: string, nowMs: number): Re
   return line;
 }
 
-function tell(line: Repeated): void {
+function report(line: Repeated): void {
   const { latest, suppressed: repeated } = line;
   line.suppressed = 0;
   line.latest = undefined;
   if (latest === undefined) return;
   const { log, args, method } = latest;
   const [first, ...rest] = args as unknown[];
-  const told =
+  const reported =
     typeof first === 'string' ? [{ repeated }, first, ...rest] : [{ ...(first as object), repeated }, ...rest];
-  method.apply(log, told as unknown as Arguments);
+  method.apply(log, reported as unknown as Arguments);
 }

@@ -1,5 +1,5 @@
-// What the layers tell of what they do, to whoever counts it (observe/metrics/). A leaf: they know this, and not who listens.
-// Where nobody counts there is no Observer, and that costs nothing.
+// The events that the layers report for metrics (observe/metrics/ implements it). The layers import this interface only. Without
+// metrics there is no Observer, which costs nothing.
 import type { Reason } from '../errors.js';
 
 /** Times are ms. Nothing here may throw or take more than about a microsecond: it is called for every request. */
@@ -15,9 +15,9 @@ export interface Observer {
   refused(reason: Reason): void;
   /** A limit refused a client; of a queue's own limit also which queue's. */
   limited(limit: Limit, address?: number): void;
-  /** A client took nothing of its reply, and was cut. */
+  /** A connection was closed because its client had stopped reading its reply. */
   stalled(): void;
-  /** A look at the queue of `address` took these, and moved `died` others to the dead stream. */
+  /** A RECV poll of the queue of `address` delivered these messages, and moved `died` others to the dead stream. */
   delivered(address: number, deliveries: readonly { readonly attempt: number }[], died: number): void;
   /** A batch of writes was confirmed by one WAIT, or was not; `tookMs`: how long that waited. */
   committed(writes: number, tookMs: number): void;
@@ -35,11 +35,11 @@ export const LIMITS = [
 ] as const;
 export type Limit = (typeof LIMITS)[number];
 
-/** main: most commands; durable: SENDs at `quorum` and `all`; waiting: looks for RECVs that wait. */
+/** main: most commands; durable: SENDs at `quorum` and `all`; waiting: polls for RECVs that wait. */
 export type ConnectionName = 'main' | 'durable' | 'waiting';
 
 export interface ConnectionObserver {
-  /** Commands sent; counted up by who sends them. */
+  /** Commands sent; the sender increments it. */
   commands: number;
   /** One of the commands was answered. */
   roundTrip(tookMs: number): void;

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { REGISTER_PAUSE_MS, REGISTER_REPAIRED_AT_ONCE, REGISTER_ROUND_MS } from '../config/limits.js';
 import type { BrokerError } from '../errors.js';
-import { lookEvery } from '../timing/repeat.js';
+import { pollEvery } from '../timing/repeat.js';
 import { madeKey, ownersKey, queueKey, registryKey } from './keys.js';
 import type { Queues } from './queues.js';
 import { noRoom } from './shares.js';
@@ -92,7 +92,7 @@ async function addMissing(queues: Queues, address: number): Promise<void> {
 /** Repairs the register in rounds. @returns a function that stops it */
 export function keepRegistered(queues: Queues, log: Logger): () => void {
   let refused = false;
-  return lookEvery(REGISTER_ROUND_MS, async () => {
+  return pollEvery(REGISTER_ROUND_MS, async () => {
     try {
       await repairRegister(queues);
       refused = false;

@@ -1,5 +1,6 @@
-// The one place that tells what an error from Redis or its connection means for the request.
+// The one place that decides what an error from Redis or its connection means for the request.
 import { BrokerError } from '../errors.js';
+import { CLUSTER_NOT_SENT, NOT_SENT, TOO_MANY_REDIRECTIONS } from './private-api.js';
 import { isPassing } from './connect/steady-primary.js';
 
 /** Redis refused the command before doing anything, and may take it later. https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
@@ -26,7 +27,7 @@ const REFUSED: Record<string, string> = {
 const ACL_IN_SCRIPT = /^ERR The user executing the script can't|ACL failure in script/;
 
 /** ioredis's words for a command that it has not sent (enableOfflineQueue: false), or that every node sent elsewhere. */
-const NOT_SENT = /^(Stream isn't writeable|Cluster isn't ready|Too many Cluster redirections)/;
+const NEVER_SENT = new RegExp(`^(${NOT_SENT}|${CLUSTER_NOT_SENT}|${TOO_MANY_REDIRECTIONS})`);
 
 /**
  * What Redis adds to an error that ended a script: the script had begun, and Redis does not undo what it has written. A script
@@ -50,7 +51,7 @@ export function redisFailure(error: unknown): unknown {
     if (advice === undefined) return error;
     return unavailable(advice, INSIDE_SCRIPT.test(error.message) && !isPassing(error) ? 'unknown' : 'not_done', error);
   }
-  if (NOT_SENT.test(error.message))
+  if (NEVER_SENT.test(error.message))
     return unavailable('Redis is out of reach; nothing was done: try again', 'not_done', error);
   return unavailable(
     'the connection to Redis broke before its answer came: it is not known whether this was done',

@@ -1,12 +1,12 @@
-// A look that is taken again and again, for as long as the process has something else to do.
+// Polling: a check that is repeated for as long as the process runs. It does not keep the process alive.
 
-/** Calls `look` every `ms`, but not before the look before has ended. @returns what stops it */
-export function lookEvery(ms: number, look: () => Promise<void>): () => void {
-  let looking = false;
+/** Calls `check` every `ms`; a check that is still running is not started again. @returns what stops the polling */
+export function pollEvery(ms: number, check: () => Promise<void>): () => void {
+  let checking = false;
   const timer = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    void look().finally(() => (looking = false));
+    if (checking) return;
+    checking = true;
+    void check().finally(() => (checking = false));
   }, ms).unref();
   return () => clearInterval(timer);
 }

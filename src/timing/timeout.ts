@@ -1,6 +1,6 @@
-// A bound on how long something is waited for that may fail or hang.
+// A timeout for a promise that may fail or never settle.
 
-/** What `promise` resolves to; undefined when it fails or takes longer. */
+/** What `promise` resolves to; undefined when it fails, or has not settled after `ms`. */
 export function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms, undefined);

@@ -359,7 +359,7 @@ describe('http/fuzz', function () {
       const known = Object.values(keys).map((name) =>
         name('aizumi', 0).replace(/[{}]/g, '\\$&').replace('{0\\}', '{\\d+\\}'),
       );
-      const pattern = new RegExp(`^(${known.join('|')}|aizumi:followed)(:.*)?$`);
+      const pattern = new RegExp(`^(${known.join('|')}|aizumi:followed|aizumi:format)(:.*)?$`);
       const names = await redis.keys('*');
       expect(names.filter((name) => !pattern.test(name))).to.deep.equal([]);
       for (const name of names.filter((key) => /:(queue|dead)$/.test(key))) {

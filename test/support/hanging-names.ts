@@ -2,7 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { lookUp } from '../../src/names/names.js';
+import { lookUp } from '../../src/names/host-names.js';
 
 /** More than there are threads. */
 const HANGING = 10;

@@ -108,7 +108,7 @@ describe('a process with keys', function () {
     const status = async (key: string): Promise<number> => (await broker.post(sendRequest(2, 1), bearer(key))).status;
     expect([await status(revoked), await status(other)]).to.deep.equal([200, 200]);
     execFileSync(process.execPath, ['--import', 'tsx', 'src/bin/key.ts', 'revoke', 'client-0', '--file', file.path]);
-    await until('both workers have read it', () => broker.lines('what it says now is in force').length === 2, 3_000);
+    await until('both workers have read it', () => broker.lines('the new contents are in force').length === 2, 3_000);
     for (let n = 0; n < 8; n++) expect([await status(revoked), await status(other)]).to.deep.equal([401, 200]);
   });
 

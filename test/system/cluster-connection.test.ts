@@ -32,7 +32,7 @@ describe('a connection to a Cluster', () => {
   it('has a note on each primary that its replicas have followed it, in a slot of its own', async () => {
     const log = pino({ level: 'silent' });
     const redis = connectRedis({ url: stack.url, scripts: {}, keepMs: 0, log }) as Cluster;
-    const options = { nodes: undefined, maxLagMs: 3_000, keyPrefix: 'aizumi', onNewHistory: () => undefined, log };
+    const options = { nodes: undefined, maxLagMs: 3_000, keyPrefix: 'aizumi', onNewLineage: () => undefined, log };
     const watch = new ReplicationWatch(redis, { ...options, address: parseRedisAddress(stack.url) });
     try {
       await connectionAttempt(redis);

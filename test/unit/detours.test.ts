@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { BrokerError } from '../../src/errors.js';
 import { Detours } from '../../src/redis/connect/detours.js';
-import { NOT_SENT } from '../../src/redis/connect/steady-primary.js';
+import { NOT_SENT } from '../../src/redis/private-api.js';
 
 describe('a command that was refused', () => {
   /** Fails with `error` the first time, and is carried out the second. */

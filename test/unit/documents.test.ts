@@ -99,7 +99,7 @@ describe('docs/security.md', () => {
 describe('docs/data-model.md', () => {
   const names = Object.values(keys)
     .map((make) => make('aizumi', 100))
-    .concat('aizumi:followed') // redis/replication/lineage's, beside the queues' own
+    .concat('aizumi:followed', 'aizumi:format') // of src/redis, beside the queues' own
     .sort();
 
   it('has every key, and no other', () => {
@@ -262,7 +262,7 @@ describe('docs/adr', () => {
     ['0014', 'config/limits', 'TOP_QUEUES_AT_ONCE', (n: number) => `${n} in a packet`],
     ['0014', 'observe/metrics/workers', 'PATIENCE_MS', (n: number) => `waits ${n / 1e3} s`],
     ['0014', 'log/repeats', 'AT_FIRST', (n: number) => `The first ${n} are written`],
-    ['0014', 'log/repeats', 'TELL_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
+    ['0014', 'log/repeats', 'REPORT_MS', (n: number) => (n === 1_000 ? 'one line a second' : '?')],
     ['0014', 'log/repeats', 'QUIET_MS', (n: number) => `after ${n / 1e3} s of silence`],
     [
       '0017',

@@ -11,7 +11,7 @@ const [OLDEST, BEFORE, NOW, AFTER] = ['aaaa', 'bbbb', 'cccc', 'dddd'];
 
 const node = (role: NodeReport['role'], id: string, before: string, isLinkUp = true): NodeReport => ({
   role,
-  history: { id, before },
+  lineage: { id, before },
   isLinkUp,
   isOnDisk: true,
 });

@@ -77,7 +77,9 @@ describe('a file that is followed', () => {
     await pause(3 * EVERY_MS);
     expect(file.current).to.equal('one');
     expect(logged.map(({ level }) => level)).to.deep.equal([50, 50]);
-    expect(logged[0]!.msg).to.match(/^A_SETTING cannot be used \(.*\):\nit is bad\nWhat it said before/);
+    expect(logged[0]!.msg).to.match(
+      /^A_SETTING cannot be used \(.*\):\nit is bad\nThe contents from before the change/,
+    );
     writeFileSync(path, 'two');
     await until('it is in force', () => file.current === 'two');
   });

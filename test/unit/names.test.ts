@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Names } from '../../src/names/names.js';
+import { Names } from '../../src/names/host-names.js';
 import { candidates, parseHosts, parseSearch } from '../../src/names/local-files.js';
 import { startDnsServer } from '../support/dns-server.js';
 import type { DnsServer } from '../support/dns-server.js';

@@ -3,7 +3,7 @@ import type { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import type { ClusterAddress } from '../../src/config/redis-url.js';
 import { replicasFor } from '../../src/redis/replication/durable-writes.js';
-import { followersIn, historyIn, isFollowed } from '../../src/redis/replication/lineage.js';
+import { caughtUpReplicasIn, lineageIn, isCaughtUp } from '../../src/redis/replication/lineage.js';
 import { ReplicationWatch, replicasIn } from '../../src/redis/replication/replication.js';
 import { ShardMemory } from '../../src/redis/replication/shards.js';
 
@@ -71,7 +71,7 @@ describe('redis/replication: INFO replication', () => {
 
       it('has replicas that have confirmed an offset of its history', () => {
         const fresh = replica('online', 0).replace('offset=140', 'offset=0');
-        expect(followersIn(info([replica('online', 0), fresh, replica('send_bulk', 0)]))).to.equal(1);
+        expect(caughtUpReplicasIn(info([replica('online', 0), fresh, replica('send_bulk', 0)]))).to.equal(1);
       });
 
       it('has more replicas than fingers', () =>
@@ -84,11 +84,11 @@ describe('redis/replication: INFO replication', () => {
   it('names the history and the one before', () => {
     const [id, before] = ['0a6ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b4', '1b7ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b5'];
     const text = info([]).replace('master_repl_offset', `master_replid2:${before}\r\nmaster_repl_offset`);
-    expect(historyIn(text)).to.deep.equal({ id, before });
-    expect(isFollowed(id, { id, before })).to.equal(true);
-    expect(isFollowed(before, { id, before }), 'a promoted replica').to.equal(true);
-    expect(isFollowed('another', { id, before }), 'a restarted primary').to.equal(false);
-    expect(isFollowed(null, { id, before }), 'never noted').to.equal(false);
+    expect(lineageIn(text)).to.deep.equal({ id, before });
+    expect(isCaughtUp(id, { id, before })).to.equal(true);
+    expect(isCaughtUp(before, { id, before }), 'a promoted replica').to.equal(true);
+    expect(isCaughtUp('another', { id, before }), 'a restarted primary').to.equal(false);
+    expect(isCaughtUp(null, { id, before }), 'never noted').to.equal(false);
   });
 
   it('of a replica has none of its own', () => {
@@ -249,14 +249,14 @@ describe('redis/replication: a watch over a Cluster', () => {
       nodes: undefined,
       maxLagMs: 3_000,
       keyPrefix: 'aizumi',
-      onNewHistory: () => undefined,
+      onNewLineage: () => undefined,
       log,
     });
-    await watch.look();
+    await watch.poll();
     expect(watch.of('127.0.0.1:17202')).to.deep.equal({ nodes: 2, inSync: 0 });
     expect(watch.of('127.0.0.1:17204'), 'not a primary yet').to.equal(undefined);
     Object.assign(saying, { nodes: HANDING_OVER, primaries: [17200, 17201, 17204] });
-    await watch.look();
+    await watch.poll();
     expect(watch.of('127.0.0.1:17204')).to.deep.equal({ nodes: 2, inSync: 0 });
     watch.stop();
   });

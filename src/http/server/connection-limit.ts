@@ -8,6 +8,7 @@ import type { Observer } from '../../observe/observer.js';
 import { refuse } from '../failure.js';
 import { clientOf } from '../limits/limits.js';
 import type { Memory } from '../limits/memory.js';
+import { wrappedBy } from './private-api.js';
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
 
@@ -60,7 +61,8 @@ export function limitConnections(
     else if (open > most) refused.add(socket);
   });
   return (req, res) => {
-    if (!refused.has(beneath(req.socket))) {
+    // of TLS the connection that it is on, which is the one that was counted
+    if (!refused.has(wrappedBy(req.socket) ?? req.socket)) {
       listener(req, res);
       return;
     }
@@ -68,6 +70,3 @@ export function limitConnections(
     refuse(res, failure);
   };
 }
-
-/** @returns the TCP connection below a TLS socket: that is the one that was counted */
-const beneath = (socket: Socket): Socket => (socket as Socket & { _parent?: Socket | null })._parent ?? socket;

@@ -1,7 +1,6 @@
 // The listening socket: limits on slow and broken clients, and a graceful stop that loses no request.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { DRAIN_IDLE_MS, DRAIN_MS, REQUEST_HEADERS_MS, WHOLE_REQUEST_MS } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
@@ -10,6 +9,7 @@ import { countConnections, limitConnections } from './connection-limit.js';
 import { rawRefusal, refuse } from '../failure.js';
 import type { Memory } from '../limits/memory.js';
 import { isAnswered, latestReplyOn, limitPipelining } from './pipelining.js';
+import { setHalfOpen, stopAccepting } from './private-api.js';
 import { createTlsServer, cutHandshakes } from './tls.js';
 import type { Tls } from './tls.js';
 import { cutStalled } from './unsent.js';
@@ -56,9 +56,9 @@ export function createHttpServer(
   });
   // an Expect header other than 100-continue is ignored
   server.on('checkExpectation', (req, res) => server.emit('request', req, res));
-  // Undocumented, but in Node since 0.x: a client that closes its side after its request still receives the reply. Not over TLS:
-  // a TLS connection that is half closed and then reset would never be removed by Node.
-  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = tls === undefined;
+  // A client that has sent everything and closed its side still receives the reply. Not over TLS: a TLS connection that is
+  // half closed and then reset would never be removed by Node.
+  setHalfOpen(server, tls === undefined);
   server.on('clientError', answerBrokenRequest);
   return server;
 }
@@ -93,8 +93,7 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number, 
  * Connection: close (http/reply.ts), so that the client knows for certain that the connection ends.
  */
 export async function drain(server: Server): Promise<void> {
-  // http.Server's own close() would cut the idle connections at once
-  const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+  const closed = new Promise<void>((resolve) => stopAccepting(server, resolve));
   const idle = setTimeout(() => {
     server.closeIdleConnections();
     cutHandshakes(server);

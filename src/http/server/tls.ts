@@ -5,12 +5,12 @@ import { createServer } from 'node:https';
 import type { Server, ServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Config } from '../../config/config.js';
 import { BrokerError } from '../../errors.js';
-import { lookEvery } from '../../timing/repeat.js';
+import { pollEvery } from '../../timing/repeat.js';
 import { rawRefusal } from '../failure.js';
+import { wrappedBy } from './private-api.js';
 
 /** PEM files. With `clientCa`, clients must present a certificate that one of these authorities has signed. */
 interface TlsFiles {
@@ -96,7 +96,7 @@ function followCertificates(server: Server, { files, options: current, log }: Tl
       refused = message;
     }
   };
-  server.once('close', lookEvery(POLL_MS, poll));
+  server.once('close', pollEvery(POLL_MS, poll));
 }
 
 const textOf = ({ cert, key, ca }: Certificates): string => [cert, key, ca].join('\0');
@@ -136,8 +136,5 @@ function watchHandshakes(server: Server, log: Logger): void {
 /** For a server that stops: closes connections during their handshake, which have no request yet. */
 export const cutHandshakes = (server: object): void =>
   shaking.get(server as Server)?.forEach((socket) => socket.destroy());
-
-/** The TCP connection below; undocumented in Node. */
-const wrappedBy = (socket: TLSSocket): Socket | undefined => (socket as { _parent?: Socket })._parent;
 
 const PLAIN_HTTP = new BrokerError('invalid_request', 'this port speaks TLS: use https://');

@@ -1,4 +1,4 @@
-// What one worker counts: the Observer that its layers tell.
+// The metrics of one worker: an Observer that counts what the layers report.
 import { Counter, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { REASONS } from '../../errors.js';
@@ -85,7 +85,7 @@ export function createObserver(registry: Registry): Observer {
   };
 }
 
-/** The first addresses that something happens to are told apart: a client must not make series without end. */
+/** Only the first addresses have a series of their own: a client must not be able to create series without limit. */
 function countByAddress(registry: Registry, name: string, help: string): (address: number, count: number) => void {
   const counter = new Counter({ name, help, labelNames: ['address'], registers: [registry] });
   const known = new Set<number>();

@@ -1,11 +1,11 @@
-// Several workers, one scrape: the supervisor asks them over node:cluster's channel and adds up what they say.
+// Metrics of several workers in one scrape: the supervisor asks each over the channel of node:cluster and sums their answers.
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
 import { within } from '../../timing/timeout.js';
 import type { ReadMetrics, Reading, Samples } from './worker-metrics.js';
 
-/** A worker that has not answered by then counts with what it said last. */
+/** For a worker that has not answered by then, its last answer counts. */
 const PATIENCE_MS = 1_500;
 
 interface Question {
@@ -27,7 +27,7 @@ export function answerSupervisor(read: ReadMetrics): void {
     if (!isOurs(message)) return;
     const { aizumiMetrics, queues } = message as Question;
     const answer = (reading: Reading): unknown => process.send?.({ aizumiMetrics, reading } satisfies Answer);
-    read(queues).then(answer, () => undefined); // no answer: it counts with what it said last
+    read(queues).then(answer, () => undefined); // no answer: its last one counts
   });
 }
 
@@ -39,7 +39,7 @@ export function createWorkersMetrics(): ReadMetrics {
   const lastOf = new Map<number, Samples>();
   const waiting = new Map<number, (reading: Reading) => void>();
   /** Who is asked for the queues: one that has answered. */
-  let teller: number | undefined;
+  let reporter: number | undefined;
   let ended = Promise.resolve<Samples>([]);
   let questions = 0;
   const own = new Registry();
@@ -77,12 +77,12 @@ export function createWorkersMetrics(): ReadMetrics {
 
   return async () => {
     const workers = live();
-    const chosen = workers.find(({ id }) => id === teller) ?? workers[0];
+    const chosen = workers.find(({ id }) => id === reporter) ?? workers[0];
     const readings = await Promise.all(workers.map((worker) => ask(worker, worker === chosen)));
-    const told = chosen && readings[workers.indexOf(chosen)];
-    teller = told ? chosen.id : workers.find((_, i) => readings[i] !== undefined)?.id;
+    const answered = chosen && readings[workers.indexOf(chosen)];
+    reporter = answered ? chosen.id : workers.find((_, i) => readings[i] !== undefined)?.id;
     const all = await sum([await ended, ...lastOf.values(), await own.getMetricsAsJSON()]);
-    return { own: all, queues: told?.queues ?? [] };
+    return { own: all, queues: answered?.queues ?? [] };
   };
 }
 
@@ -94,7 +94,7 @@ const live = (): Worker[] =>
 /** The enum of prom-client's declarations is not what its metrics say of themselves: that is its name. */
 const isCumulative = (type: unknown): boolean => type === 'counter' || type === 'histogram';
 
-/** JSON knows no NaN: it has become null. */
+/** Drops values that were NaN, which JSON turns into null. */
 const finite = (samples: Samples): Samples =>
   samples.map((metric) => ({ ...metric, values: metric.values.filter(({ value }) => typeof value === 'number') }));
 

@@ -14,7 +14,7 @@ import {
 } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
 import type { BrokerError } from '../../errors.js';
-import { lookUp } from '../../names/names.js';
+import { lookUp } from '../../names/host-names.js';
 import { traceparentOf } from '../tracing.js';
 import type { Traces } from '../tracing.js';
 import { within } from '../../timing/timeout.js';
@@ -29,7 +29,7 @@ export interface TracesOptions {
   log: Logger;
 }
 
-/** How often the log may say that spans could not be sent. */
+/** Failed exports of spans are logged at most this often. */
 const COMPLAINT_EVERY_MS = 60_000;
 const STOP_MS = 2_000;
 
@@ -84,7 +84,10 @@ function complainTo(log: Logger): void {
   const complain = (message: string): void => {
     if (performance.now() - lastMs < COMPLAINT_EVERY_MS) return;
     lastMs = performance.now();
-    log.warn({ reason: message }, 'traces could not be sent (AIZUMI_TRACES_URL): they are thrown away');
+    log.warn(
+      { reason: message },
+      'could not send traces, which are discarded: check the receiver at AIZUMI_TRACES_URL',
+    );
   };
   const silent = (): void => undefined;
   const logger = { error: complain, warn: complain, info: silent, debug: silent, verbose: silent };

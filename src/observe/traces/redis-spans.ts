@@ -1,4 +1,4 @@
-// A span per Redis round trip: ioredis tells of its commands on a diagnostics channel, at no cost while nobody subscribes.
+// A span per Redis round trip: ioredis publishes its commands on a diagnostics channel, which costs nothing without a subscriber.
 import { tracingChannel } from 'node:diagnostics_channel';
 import { SpanKind, SpanStatusCode, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { Span, Tracer } from '@opentelemetry/api';

@@ -1,13 +1,14 @@
 // Connections to a Redis Cluster: one over all its nodes, and single ones.
-import { Cluster, Command, Redis } from 'ioredis';
-import type { ClusterOptions, RedisOptions } from 'ioredis';
-import { names } from '../../names/names.js';
+import { Cluster, Redis } from 'ioredis';
+import type { ClusterOptions, Command, RedisOptions } from 'ioredis';
+import { names } from '../../names/host-names.js';
 import type { ClusterAddress } from '../../config/redis-url.js';
 import { within } from '../../timing/timeout.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { Detours, NOT_CONNECTED } from './detours.js';
 import { joinWrites } from './join-writes.js';
 import { keepLogin, keepLogins, loginOptions } from './login.js';
+import { kindOf, primaryOfSlot, refreshSlots, setPrimaryOfSlot, slotOfKey, socketOf } from '../private-api.js';
 
 /** The node has done nothing; with the others the command is retried (detours.ts). CLUSTERDOWN is an answer. */
 const REDIRECTED = /^(MOVED|ASK|TRYAGAIN|NOSCRIPT)/;
@@ -46,7 +47,7 @@ class RoutedCluster extends Cluster {
       this.#detour(command);
       return command.promise;
     }
-    const redis = this.#connected(this.slots[slot]?.[0] ?? '');
+    const redis = this.#connected(primaryOfSlot(this, slot) ?? '');
     if (redis === undefined) return super.sendCommand(command, ...how);
     const { reject } = command;
     command.reject = (error) => {
@@ -64,11 +65,10 @@ class RoutedCluster extends Cluster {
 
   /** Notes that `node` has `slot` from now on, as it has said with MOVED, and has ioredis ask for all others that have moved. */
   follow(slot: number, node: string): void {
-    const [known] = this.slots[slot] ?? [];
-    if (known === node) return;
-    this.slots[slot] = [node];
+    if (primaryOfSlot(this, slot) === node) return;
+    setPrimaryOfSlot(this, slot, node);
     if (!this.#nodes.has(node)) this.#open(node);
-    this.refreshSlotsCache(() => undefined);
+    refreshSlots(this, () => undefined);
   }
 
   #connected(node: string): Redis | undefined {
@@ -89,7 +89,7 @@ class RoutedCluster extends Cluster {
 
   /** Commands of one kind to one queue keep their order. */
   #line(command: Command): string {
-    const kind: unknown = command.constructor === Command ? command.name : command.constructor;
+    const kind = kindOf(command);
     const known = this.#kinds.get(kind) ?? this.#kinds.size;
     this.#kinds.set(kind, known);
     return `${known} ${String(command.getKeys()[0])}`;
@@ -102,7 +102,7 @@ class RoutedCluster extends Cluster {
 
   /** Sends it once. The command is settled when it was done, and not otherwise. */
   #attempt(command: Command, asked: string | undefined): Promise<void> {
-    const node = asked ?? this.slots[command.getSlot()]?.[0] ?? '';
+    const node = asked ?? primaryOfSlot(this, command.getSlot()) ?? '';
     const redis = this.#connected(node);
     if (redis === undefined) {
       if (node !== '') this.#open(node);
@@ -166,7 +166,7 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
   // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
   const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
   cluster.on('+node', (redis: Redis) => {
-    redis.on('connect', () => joinWrites(redis.stream));
+    redis.on('connect', () => joinWrites(socketOf(redis)));
     // not before it has found the nodes: it tries them one after the other
     if (cluster.status === 'ready') setImmediate(connect, redis);
   });
@@ -180,7 +180,7 @@ export const nodeName = ({ host, port }: { host?: string | undefined; port?: num
 
 /** The primary that has the key in a Cluster, by its {@link nodeName}, undefined while that is not known; '' elsewhere. */
 export const nodeOf = (redis: Redis | Cluster, key: string): string | undefined =>
-  redis instanceof Cluster ? redis.slots[new Command('exists', [key]).getSlot()]?.[0] : '';
+  redis instanceof Cluster ? primaryOfSlot(redis, slotOfKey(key)) : '';
 
 /** A connection of its own to one node of the Cluster, by its {@link nodeName}. */
 export function openNode(address: ClusterAddress, name: string, options: RedisOptions): Redis {
@@ -193,6 +193,6 @@ export function openNode(address: ClusterAddress, name: string, options: RedisOp
     ...loginOptions(address),
   });
   keepLogin(redis, address);
-  redis.on('connect', () => joinWrites(redis.stream));
+  redis.on('connect', () => joinWrites(socketOf(redis)));
   return redis;
 }

@@ -1,4 +1,4 @@
-// ioredis is used in this folder only. The worker's connection, to Redis in whatever shape, and what the log says of it.
+// The worker's main connection to Redis, whatever its deployment shape, and the log lines about its loss and return.
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
@@ -8,6 +8,7 @@ import { parseRedisAddress } from '../../config/redis-url.js';
 import type { RedisAccess } from '../../config/redis-url.js';
 import { openCluster } from './cluster.js';
 import { redisFailure } from '../failure.js';
+import { unansweredOn } from '../private-api.js';
 import { openPrimary } from './primary.js';
 import { serverFaults } from './server-info.js';
 import { SteadyPrimary } from './steady-primary.js';
@@ -42,7 +43,11 @@ export function connectRedis({ url, access, scripts, keepMs, log, observer }: Co
   redis.on('ready', () => {
     serverFaults(redis).then(
       (faults) => faults.forEach((fault) => log.warn(fault)),
-      (error: unknown) => log.warn({ error }, 'Redis could not be asked for its settings'),
+      (error: unknown) =>
+        log.warn(
+          { error },
+          'could not read the settings of Redis: check appendonly, appendfsync and maxmemory-policy by hand',
+        ),
     );
   });
   return redis;
@@ -89,7 +94,7 @@ function attemptEnd(redis: RedisClient): Promise<void> {
 export function unansweredCommands(redis: RedisClient): number {
   const nodes = redis instanceof Cluster ? redis.nodes() : [redis];
   const kept = redis instanceof SteadyPrimary ? redis.kept : 0;
-  return nodes.reduce((sum, node) => sum + node.commandQueue.length, kept);
+  return nodes.reduce((sum, node) => sum + unansweredOn(node), kept);
 }
 
 /** Resolves when Redis answers. @throws BrokerError unavailable */

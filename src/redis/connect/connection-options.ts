@@ -1,12 +1,12 @@
-// What every connection to Redis has in common: it fails fast while Redis is away and comes back by itself.
+// Options of every connection to Redis: commands fail fast while Redis is away, and the connection is reopened by itself.
 import type { RedisOptions } from 'ioredis';
 import { NamedConnector } from './named-connector.js';
 
 /** No reply for this long and the connection counts as lost: requests must be answered within 1 s. */
 export const SILENCE_MS = 800;
-/** Redis's return is noticed within this time plus the handshake. */
+/** Pause between attempts to connect: the return of Redis is noticed within this time plus the handshake. */
 export const RECONNECT_MS = 100;
-/** A Sentinel or a Cluster node that has not answered by then is passed over for the next. */
+/** Timeout of a question to a Sentinel or a Cluster node; then the next one is asked. */
 export const ASK_MS = 400;
 
 export const FAIL_FAST = {
@@ -19,7 +19,7 @@ export const FAIL_FAST = {
   retryStrategy: () => RECONNECT_MS,
   connectTimeout: SILENCE_MS,
   socketTimeout: SILENCE_MS,
-  // what hangs does not say goodbye either
+  // a hung server does not close its side of the connection either
   disconnectTimeout: 50,
   Connector: NamedConnector,
 } satisfies RedisOptions;

@@ -1,7 +1,8 @@
 // Commands that a Cluster node refused because their slot is being moved: retried, in their order, until the move lets them through.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerError } from '../../errors.js';
-import { NOT_SENT, isPassing } from './steady-primary.js';
+import { CLUSTER_NOT_SENT, NOT_SENT } from '../private-api.js';
+import { isPassing } from './steady-primary.js';
 
 /** The node has done nothing. It names the node to go to, or cannot say yet. */
 export interface Redirection {
@@ -46,7 +47,7 @@ export function redirectionIn(error: unknown): Redirection | undefined {
 }
 
 /** An attempt's error when the node's connection is still being opened. */
-export const NOT_CONNECTED = "Cluster isn't ready: the connection to the node that has the key is being opened";
+export const NOT_CONNECTED = `${CLUSTER_NOT_SENT}: the connection to the node that has the key is being opened`;
 
 /**
  * One line for each name, such as a queue. Commands of a line are carried out in the order in which they were refused or came:

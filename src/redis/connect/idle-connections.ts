@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import type { Host, RedisAddress } from '../../config/redis-url.js';
 import { FAIL_FAST } from './connection-options.js';
 import { nodeLogin } from './login.js';
+import { socketOf } from '../private-api.js';
 
 const KEPT_MS = 5_000;
 
@@ -17,8 +18,8 @@ export class IdleConnections {
   readonly #errors = new WeakMap<Redis, Error>();
 
   /**
-   * One question has a connection to itself: of two at the same time the second opens another, so that one that hangs holds up nobody.
-   * @param name of who is asked
+   * Each question has a connection to itself: a second one at the same time opens another, so a hung one delays no other question.
+   * @param name of the node that is asked
    * @param open opens a connection that does not reconnect
    * @throws why the connection broke, or what `question` throws; the connection is closed then
    */
@@ -45,7 +46,7 @@ export class IdleConnections {
     this.#idle.delete(name);
     clearTimeout(idle.timer);
     if (idle.redis.status !== 'ready') return undefined;
-    idle.redis.stream.ref();
+    socketOf(idle.redis).ref();
     return idle.redis;
   }
 
@@ -54,7 +55,7 @@ export class IdleConnections {
       redis.disconnect();
       return;
     }
-    redis.stream.unref(); // it keeps no process alive
+    socketOf(redis).unref(); // it keeps no process alive
     const timer = setTimeout(() => {
       this.#idle.delete(name);
       redis.disconnect();

@@ -1,4 +1,4 @@
-// Reads of which Redis tells when another client has changed what was read: how a waiting RECV wakes (docs/adr/0009).
+// Tracked reads: Redis reports when another client has changed the keys. This is how a waiting RECV wakes (docs/adr/0009).
 import { Cluster } from 'ioredis';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
@@ -9,6 +9,7 @@ import { nodeName, nodeOf, openNode } from './cluster.js';
 import type { RedisClient, Script } from './connect.js';
 import { redirectionIn } from './detours.js';
 import { openPrimary } from './primary.js';
+import { refreshSlots } from '../private-api.js';
 import { TrackedPrimary } from './tracked-primary.js';
 import type { Session } from './tracked-primary.js';
 import { watchCommands } from './watch-commands.js';
@@ -26,7 +27,7 @@ export interface InvalidationsOptions {
   observer?: Observer | undefined;
 }
 
-/** Who is told. */
+/** Receives the changes. */
 export interface Listener {
   /** A key that was looked at; undefined: any of them. */
   onChange: (key: string | undefined) => void;
@@ -53,16 +54,16 @@ export class Invalidations {
     this.#listener = listener;
   }
 
-  /** What a look at `key` would belong to now; undefined while its changes cannot be told. */
+  /** The session that a read of `key` would belong to now; undefined while its changes are not reported. */
   session(key: string): Session | undefined {
     const node = nodeOf(this.redis, key);
     return node === undefined ? undefined : this.#primary(node).session;
   }
 
   /**
-   * Carries out `read`; the next change of any of `keys` by another client is told, once, as long as the session lasts.
+   * Carries out `read`; the next change of any of `keys` by another client is reported once, as long as the session lasts.
    * A change that `read` itself makes ends that without a word. While the keys' slot is being moved, the read goes to wherever
-   * they are, and no change is told.
+   * they are, and no change is reported.
    * @param keys of one slot
    * @param read issues its command at once when it is called, so that no change can fall between
    */
@@ -76,7 +77,7 @@ export class Invalidations {
       (error: unknown) => ({ error }),
     );
     try {
-      // what was read has been taken, whether changes are told or not
+      // the messages that were read are taken, whether changes are reported or not
       const found = await read(reader);
       const refused = await tracked;
       if (refused !== undefined) this.#follow();
@@ -102,7 +103,7 @@ export class Invalidations {
         this.#following = false;
         this.#listener?.onSession();
       };
-      if (this.redis instanceof Cluster) this.redis.refreshSlotsCache(told);
+      if (this.redis instanceof Cluster) refreshSlots(this.redis, told);
       else told();
     }, FOLLOW_MS).unref();
   }

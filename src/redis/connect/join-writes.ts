@@ -1,9 +1,9 @@
 // One packet to Redis for many requests (docs/adr/0005).
 import type { Socket } from 'node:net';
 
-/** More bring no more (docs/benchmarks.md). */
+/** Gathering over more turns brings no further gain (docs/benchmarks.md). */
 const TURNS = 4;
-/** Characters; a text that long leaves at once. */
+/** Characters; a longer text is sent at once. */
 const ENOUGH = 1 << 20;
 
 /**

@@ -1,4 +1,4 @@
-// Who aizumi is to Redis, and whether it is TLS: from the URL, and from files that may change while it runs.
+// User, password and TLS certificates for Redis: from the URL, and from files that may change while aizumi runs.
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
@@ -6,6 +6,7 @@ import type { SecureContext } from 'node:tls';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import type { Config } from '../../config/config.js';
 import type { RedisAccess, RedisAddress, SentinelAddress } from '../../config/redis-url.js';
+import { changeLogin } from '../private-api.js';
 
 type Login = Pick<RedisOptions, 'username' | 'password' | 'tls'>;
 
@@ -48,13 +49,12 @@ const given = (username: string | undefined, password: string | undefined): Logi
 
 /** Each further attempt to connect is made with the files as they are then. */
 export function keepLogin(redis: Redis, address: RedisAddress): void {
-  if (address.access !== undefined) redis.on('close', () => Object.assign(redis.options, loginOptions(address)));
+  if (address.access !== undefined) redis.on('close', () => changeLogin(redis, loginOptions(address)));
 }
 
 /** The same for a Cluster: it makes each connection to a node anew. */
 export function keepLogins(cluster: Cluster, address: RedisAddress): void {
-  if (address.access !== undefined)
-    cluster.on('+node', (redis: Redis) => Object.assign(redis.options, loginOptions(address)));
+  if (address.access !== undefined) cluster.on('+node', (redis: Redis) => changeLogin(redis, loginOptions(address)));
 }
 
 /** @returns undefined when the URL says all */

@@ -1,10 +1,11 @@
-// Leads ioredis to a host, as its own connector does; only that names are looked up by src/names/.
+// Connects ioredis to a host, as its own connector does, but resolves the name with src/names/.
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
-import { lookUp } from '../../names/names.js';
+import { lookUp } from '../../names/host-names.js';
+import { CLOSED } from '../private-api.js';
 
 export class NamedConnector extends AbstractConnector {
   readonly #options: RedisOptions;
@@ -21,7 +22,7 @@ export class NamedConnector extends AbstractConnector {
     return new Promise((resolve, reject) => {
       process.nextTick(() => {
         if (!this.connecting) {
-          reject(new Error('Connection is closed.')); // in these words ioredis tells nobody
+          reject(new Error(CLOSED));
           return;
         }
         try {

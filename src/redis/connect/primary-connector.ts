@@ -1,14 +1,15 @@
-// Leads ioredis to the primary that the Sentinels name, and away from one that was replaced.
+// Connects ioredis to the primary that the Sentinels name, and leaves a primary that was replaced.
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { Redis } from 'ioredis';
-import { lookUp } from '../../names/names.js';
+import { lookUp } from '../../names/host-names.js';
 import type { Host, SentinelAddress } from '../../config/redis-url.js';
 import { FAIL_FAST, RECONNECT_MS } from './connection-options.js';
 import { loginOptions } from './login.js';
+import { CLOSED } from '../private-api.js';
 import { openSentinel, primaryBySentinel } from '../replication/sentinel.js';
 import type { Word } from '../replication/sentinel.js';
 
@@ -72,7 +73,7 @@ export class PrimaryConnector extends AbstractConnector {
   async #find(report: (event: 'error', error: Error) => void): Promise<Word> {
     for (;;) {
       const answers = await Promise.allSettled(this.address.hosts.map((host) => this.#ask(host)));
-      if (!this.connecting) throw new Error('Connection is closed.'); // in these words ioredis tells nobody
+      if (!this.connecting) throw new Error(CLOSED);
       if (this.#latest !== undefined) return this.#latest;
       const [why] = answers.flatMap((answer) => (answer.status === 'rejected' ? [String(answer.reason)] : []));
       report('error', new Error(`no Sentinel names the primary: ${why}`));

@@ -6,6 +6,7 @@ import { openToAsk } from './idle-connections.js';
 import { joinWrites } from './join-writes.js';
 import { keepLogin, loginOptions } from './login.js';
 import { PrimaryConnector } from './primary-connector.js';
+import { connectorOption, removeSocketTimeout, socketOf } from '../private-api.js';
 import { watchSilence } from './silence.js';
 import { SteadyPrimary } from './steady-primary.js';
 
@@ -22,9 +23,9 @@ export function openPrimary(address: SingleAddress | SentinelAddress, options: R
   const all = { ...FAIL_FAST, ...options };
   const redis = address.shape === 'single' ? openSingle(address, all, keepMs) : openWatched(address, all, keepMs);
   keepLogin(redis, address);
-  redis.on('connect', () => joinWrites(redis.stream));
+  redis.on('connect', () => joinWrites(socketOf(redis)));
   if (keepMs > 0) {
-    delete redis.options.socketTimeout;
+    removeSocketTimeout(redis);
     watchSilence(redis, {
       silenceMs: SILENCE_MS,
       longestMs: Math.max(PAUSED_MS, keepMs),
@@ -42,10 +43,10 @@ function openSingle(address: SingleAddress, options: RedisOptions, keepMs: numbe
 }
 
 /** Whether the node at the other end answers elsewhere: a refusal is an answer too. */
-async function isAlive({ options, stream }: Redis, address: RedisAddress): Promise<boolean> {
-  const target = options.path
-    ? { path: options.path }
-    : { host: stream.remoteAddress ?? '', port: stream.remotePort ?? 0 };
+async function isAlive(silent: Redis, address: RedisAddress): Promise<boolean> {
+  const socket = socketOf(silent);
+  const { path } = silent.options;
+  const target = path ? { path } : { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
   const redis = openToAsk(target, address, ASIDE_MS);
   try {
     await redis.ping();
@@ -70,10 +71,7 @@ function openWatched(address: SentinelAddress, options: RedisOptions, keepMs: nu
       ...options,
       ...loginOptions(address),
       db: address.db,
-      // ioredis makes one of these for each client
-      Connector: function takeConnector() {
-        return connector;
-      } as unknown as NonNullable<RedisOptions['Connector']>,
+      Connector: connectorOption(connector),
     },
     keepMs,
   );

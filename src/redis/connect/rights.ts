@@ -1,5 +1,5 @@
-// Whether Redis's ACL lets aizumi's user run every command that the scripts and the code use. A script that is refused a
-// command half-way has written a part: so this is asked before there is anything to do.
+// Checks whether Redis's ACL allows aizumi's user every command that the scripts and the code use. It is checked before any
+// request, because a script that is refused a command half-way has already written a part.
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Script } from './connect.js';

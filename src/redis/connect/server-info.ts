@@ -2,7 +2,7 @@
 import type { Cluster, Redis } from 'ioredis';
 
 /**
- * Reads INFO and says in sentences what is wrong with this server, nothing if all is well.
+ * Reads INFO and returns a sentence for each setting of this server that puts messages at risk.
  * Valkey reports the Redis version that it is compatible with.
  */
 export async function serverFaults(redis: Redis | Cluster): Promise<string[]> {

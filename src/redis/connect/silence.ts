@@ -1,6 +1,7 @@
-// When a connection that owes replies counts as lost. A node whose writes are paused for a planned fail-over owes them too, and is
-// there; so a PING on another connection is asked first.
+// Decides when a connection without replies counts as lost. A node that pauses writes for a planned fail-over sends none either,
+// although it is alive; so a PING on another connection is tried first.
 import type { Redis } from 'ioredis';
+import { socketOf, unansweredOn } from '../private-api.js';
 
 export interface SilenceOptions {
   /** Without a reply for this long it is lost, unless the node answers elsewhere, ms. */
@@ -19,14 +20,14 @@ export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: Si
   const longestTicks = Math.ceil(longestMs / tickMs);
   // ticks, not times: after this process was held up, what has arrived meanwhile is read only after its timers have run
   let silent = 0;
-  let stream: Redis['stream'] | undefined;
+  let socket: ReturnType<typeof socketOf> | undefined;
   let bytesRead = 0;
   let asked: { answers: boolean } | undefined; // once in a silence
   const tick = (): void => {
-    const owes = (redis.status === 'ready' || redis.status === 'connect') && redis.commandQueue.length > 0;
-    if (!owes || redis.stream !== stream || redis.stream.bytesRead !== bytesRead) {
-      stream = redis.status === 'connecting' || redis.status === 'wait' ? undefined : redis.stream;
-      bytesRead = stream?.bytesRead ?? 0;
+    const owes = (redis.status === 'ready' || redis.status === 'connect') && unansweredOn(redis) > 0;
+    if (!owes || socketOf(redis) !== socket || socket.bytesRead !== bytesRead) {
+      socket = redis.status === 'connecting' || redis.status === 'wait' ? undefined : socketOf(redis);
+      bytesRead = socket?.bytesRead ?? 0;
       silent = 0;
       asked = undefined;
       return;
@@ -38,7 +39,7 @@ export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: Si
       void isAlive().then((isTrue) => (question.answers = isTrue));
     }
     if (silent >= longestTicks || (silent >= TICKS && !asked?.answers))
-      redis.stream.destroy(new Error(`Redis has not answered for ${Math.round(silent * tickMs)} ms`));
+      socketOf(redis).destroy(new Error(`Redis has not answered for ${Math.round(silent * tickMs)} ms`));
   };
   const timer = setInterval(tick, tickMs).unref();
   redis.once('end', () => clearInterval(timer));

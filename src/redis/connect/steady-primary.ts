@@ -2,9 +2,8 @@
 // certainly not done waits, for a bounded time, until the connection leads to a primary that takes it.
 import { Command, Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
-
-/** How ioredis refuses a command that it cannot send; failure.ts knows these words. */
-export const NOT_SENT = "Stream isn't writeable";
+import { NOT_SENT, isOfScript, socketOf, unansweredOn } from '../private-api.js';
+import type { CommandItem } from '../private-api.js';
 
 /**
  * Errors after which the same command may soon be accepted: the node has been demoted (READONLY), or is a new primary without its
@@ -29,7 +28,6 @@ interface Kept {
 }
 
 type Stamped = Command & { sentMs?: number };
-type Item = Parameters<Redis['handleReconnection']>[1];
 
 export const isPassing = (error: unknown): boolean =>
   error instanceof Error &&
@@ -74,7 +72,7 @@ export class SteadyPrimary extends Redis {
 
   override sendCommand(command: Command, ...how: [stream?: Parameters<Redis['sendCommand']>[1]]): unknown {
     if (this.keepMs > 0) (command as Stamped).sentMs = performance.now();
-    const isInterrupted = this.#interruptedMs !== undefined || (this.#hasBeenReady && !this.stream.writable);
+    const isInterrupted = this.#interruptedMs !== undefined || (this.#hasBeenReady && !socketOf(this).writable);
     if (!isInterrupted || NEVER_KEPT.has(command.name) || how.some((given) => given !== undefined))
       return super.sendCommand(command, ...how);
     const nowMs = performance.now();
@@ -94,7 +92,7 @@ export class SteadyPrimary extends Redis {
   }
 
   /** ioredis's way for each error that Redis answers with. */
-  override handleReconnection(error: Error, item: Item): void {
+  override handleReconnection(error: Error, item: CommandItem): void {
     const command = item.command as unknown as Stamped;
     if (error.message.startsWith('READONLY') && performance.now() > this.#leftMs + LEAVE_AGAIN_MS) this.moveOn();
     if (isPassing(error)) this.#lastRefusal = error;
@@ -137,10 +135,10 @@ export class SteadyPrimary extends Redis {
     this.#hasMovedOn = true;
     this.#leftMs = performance.now();
     this.#interruptedMs ??= this.#leftMs;
-    const { stream } = this;
+    const socket = socketOf(this);
     const leave = (): void => {
-      if (!this.#isLeaving || this.stream !== stream) return;
-      if (this.commandQueue.length > 0) setTimeout(leave, DRAIN_STEP_MS);
+      if (!this.#isLeaving || socketOf(this) !== socket) return;
+      if (unansweredOn(this) > 0) setTimeout(leave, DRAIN_STEP_MS);
       else this.disconnect(true);
     };
     // the packet may have more answers
@@ -152,7 +150,7 @@ export class SteadyPrimary extends Redis {
   }
 
   get #isOpen(): boolean {
-    return this.status === 'ready' && this.stream.writable && !this.#isLeaving;
+    return this.status === 'ready' && socketOf(this).writable && !this.#isLeaving;
   }
 
   #resume(): void {
@@ -222,7 +220,7 @@ export class SteadyPrimary extends Redis {
  * @returns what carries `command` out when it is sent once more
  */
 function again(command: Command): Command {
-  if (command.name !== 'eval' || command.constructor === Command) return command;
+  if (command.name !== 'eval' || !isOfScript(command)) return command;
   const plain = new Command('eval', command.args, { replyEncoding: 'utf8' });
   plain.promise.then(command.resolve, command.reject);
   return plain;

@@ -1,8 +1,12 @@
-// Two connections to one primary: on the one keys are read, on the other Redis tells when what was read has changed.
+// Two connections to one primary: keys are read on one, and Redis reports changes of those keys on the other.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { socketOf } from '../private-api.js';
 
-/** Where Redis tells a RESP2 connection what has changed. https://redis.io/docs/latest/develop/reference/client-side-caching/ */
+/**
+ * The channel on which Redis reports changed keys to a RESP2 connection.
+ * https://redis.io/docs/latest/develop/reference/client-side-caching/
+ */
 const CHANNEL = '__redis__:invalidate';
 /** A connection that went silent is noticed within this time and FAIL_FAST.socketTimeout; and what was refused is tried again. */
 const BEAT_MS = 1_000;
@@ -12,11 +16,11 @@ export interface TrackedOptions {
   log: Logger;
   /** Another client has changed a key that was read; undefined: any of them may have been changed. */
   onChange: (key: string | undefined) => void;
-  /** From now on changes are told, but only of what is read from now on. */
+  /** From now on changes are reported, but only for keys that are read from now on. */
   onArmed: () => void;
 }
 
-/** One that belongs to a session is told of the changes as long as it lasts. */
+/** Changes of a key that was read in a session are reported as long as the session lasts. */
 export type Session = object;
 
 export class TrackedPrimary {
@@ -30,7 +34,7 @@ export class TrackedPrimary {
 
   constructor(private readonly options: TrackedOptions) {
     this.reader = options.open({ connectionName: 'aizumi-waiting' }, true);
-    // RESP2 and a channel: ioredis 6 drops the message in which RESP3 tells it
+    // RESP2 and a channel: ioredis 6 drops the push message that RESP3 uses instead
     const listening = { protocol: 2, autoResubscribe: false } as const;
     this.#listener = options.open({ connectionName: 'aizumi-changes', ...listening }, false);
     this.#listener.on('messageBuffer', (_channel: Buffer, keys: Buffer[] | null) => {
@@ -44,12 +48,12 @@ export class TrackedPrimary {
       this.#session = undefined;
     });
     this.reader.on('close', () => (this.#session = undefined));
-    // the worker's main connection goes to the same Redis and tells of its loss and return
+    // the worker's main connection goes to the same Redis and logs its loss and return
     for (const redis of [this.reader, this.#listener]) redis.on('error', () => undefined);
     this.#beat = setInterval(() => this.#attempt(this.#check()), BEAT_MS).unref();
   }
 
-  /** Another with each new connection; undefined while nothing would be told. */
+  /** A new one with each connection; undefined while changes are not reported. */
   get session(): Session | undefined {
     return this.#session;
   }
@@ -75,7 +79,7 @@ export class TrackedPrimary {
       this.#listener.disconnect(true);
       return;
     }
-    // NOLOOP: what the reader changes itself is not told
+    // NOLOOP: the reader's own changes are not reported
     await this.reader.client('TRACKING', 'ON', 'REDIRECT', id, 'NOLOOP');
     if (id !== this.#listenerId) return;
     this.#refused = false;
@@ -90,17 +94,20 @@ export class TrackedPrimary {
     await (this.#listenerId === undefined ? this.#listen() : this.#track());
   }
 
-  /** What fails for the loss of a connection is done again with the next; what Redis refuses is told once, and tried again. */
+  /** An attempt that a lost connection ended is repeated on the next one. A refusal by Redis is logged once, and retried. */
   #attempt(attempt: Promise<unknown>): void {
     attempt.catch((error: unknown) => {
       if (this.#refused || !(error instanceof Error) || error.name !== 'ReplyError') return;
       this.#refused = true;
       this.options.log.warn(
         { error },
-        'Redis does not tell of changes: a RECV with wait_ms looks once, and then only when its time is up',
+        'Redis refuses client tracking: a RECV with wait_ms finds a new message only when its time is up; allow CLIENT TRACKING',
       );
     });
   }
 }
 
-const peerOf = ({ stream }: Redis): string => `${stream.remoteAddress}:${stream.remotePort}`;
+function peerOf(redis: Redis): string {
+  const { remoteAddress, remotePort } = socketOf(redis);
+  return `${remoteAddress}:${remotePort}`;
+}

@@ -1,4 +1,4 @@
-// Place: index → here when AIZUMI_REDIS_URL is not set. aizumi's own Redis server, private to it and to its data folder.
+// The embedded Redis server: started when AIZUMI_REDIS_URL is not set, private to this aizumi and its data folder.
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -106,7 +106,7 @@ async function readPid(pidfile: string): Promise<string> {
   }
 }
 
-/** A server killed while it rewrote its file leaves the new one half done, as large as all data, and never looks at it again. */
+/** A server killed while it rewrote its file leaves the new one half done, as large as all data, and never reads or removes it. */
 async function removeHalfRewrites(dir: string): Promise<void> {
   const names = (await readdir(dir)).filter((name) => /^temp-rewriteaof-.*\.aof$/.test(name));
   await Promise.all(names.map((name) => rm(join(dir, name), { force: true })));

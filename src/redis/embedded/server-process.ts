@@ -1,4 +1,4 @@
-// Under the embedded server: one run of the server program, from its start to its end, with what it says on the way.
+// Under the embedded server: one run of the server program, from its start to its end, and the lines that it writes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -38,7 +38,7 @@ const PING_MS = 1000;
 
 /** `<pid>:<role> <day> <month> <year> <time> <level> <text>`; # is the level of warnings. */
 const LOG_LINE = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([.*#-]) (.*)$/;
-/** What it says at every start and end; some versions call it warnings. (Nobody else can open the socket: no password.) */
+/** Lines that it writes at every start and end; some versions call it warnings. (Nobody else can open the socket: no password.) */
 const ROUTINE =
   /oO0OoO0OoO0Oo|version=|^Configuration loaded|^Server initialized|^Running mode|^monotonic clock|^User requested shutdown|now ready to exit|does not require authentication/;
 
@@ -118,5 +118,5 @@ function adviceFor(words: string, dir: string): string {
       `${dir}/appendonlydir/appendonly.aof.manifest cut off everything from the damage on.`
     );
   }
-  return `Put right what it says, or set AIZUMI_REDIS_SERVER to another server program or AIZUMI_DATA_DIR to another folder.`;
+  return `Correct what these lines name, or set AIZUMI_REDIS_SERVER to another server program or AIZUMI_DATA_DIR to another folder.`;
 }

@@ -60,7 +60,8 @@ async function checkVersion(program: string): Promise<void> {
     },
   );
   const match = /^(Redis|Valkey) server v=((\d+)\.\S+)/.exec(said);
-  if (!match) throw new Error(`${program} is neither a redis-server nor a valkey-server (it says: ${said}): ${ADVICE}`);
+  if (!match)
+    throw new Error(`${program} is neither a redis-server nor a valkey-server (it reports: ${said}): ${ADVICE}`);
   const [, kind, version, major] = match;
   if (kind === 'Redis' && Number(major) < OLDEST_REDIS) {
     throw new Error(`${program} is Redis ${version}, and aizumi needs Redis 7.0 or newer, or any Valkey: ${ADVICE}`);

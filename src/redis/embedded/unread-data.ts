@@ -7,7 +7,7 @@ const MANIFEST = 'appendonly.aof.manifest';
 const OLD_FILE = 'appendonly.aof';
 
 /**
- * With `appendonly yes` a server loads its append-only file alone. Where that is missing it starts empty and says nothing,
+ * With `appendonly yes` a server loads its append-only file alone. Where that is missing it starts empty without a warning,
  * whatever else is in the folder: a snapshot that somebody wants to restore, or files without their manifest.
  *
  * @throws Error that names the data and what to do with it

@@ -11,7 +11,7 @@ import { checkFence } from './fence-check.js';
 import { Detours } from '../connect/detours.js';
 import { GroupCommit } from './group-commit.js';
 import type { Needs } from './group-commit.js';
-import { askWhetherFollowed, followedKey } from './lineage.js';
+import { askWhetherCaughtUp, followedKey } from './lineage.js';
 import { openPrimary } from '../connect/primary.js';
 import { ReplicationWatch } from './replication.js';
 import type { Replication } from './replication.js';
@@ -53,7 +53,7 @@ export class DurableWrites {
     this.#replication = new ReplicationWatch(redis, {
       ...options,
       address: this.#address,
-      onNewHistory: (node) => this.#writersOf(node).forEach((writer) => writer.doubtHistory()),
+      onNewLineage: (node) => this.#writersOf(node).forEach((writer) => writer.doubtLineage()),
     });
     redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
   }
@@ -78,7 +78,7 @@ export class DurableWrites {
     asked?: string,
   ): Promise<T> {
     const node = asked ?? nodeOf(this.redis, key) ?? '?';
-    if (this.#replication.of(node) === undefined) await this.#replication.look();
+    if (this.#replication.of(node) === undefined) await this.#replication.poll();
     const replication = this.#replication.of(node);
     if (replication === undefined)
       throw new BrokerError(
@@ -124,7 +124,7 @@ export class DurableWrites {
       timeoutMs,
       observer,
       needs: () => this.#needs(node, level),
-      isFollowed: () => askWhetherFollowed(redis, followedKey(keyPrefix, this.redis, node)),
+      isCaughtUp: () => askWhetherCaughtUp(redis, followedKey(keyPrefix, this.redis, node)),
       checkFence: () => checkFence(redis, fence),
       downAfterMs: () => this.#replication.downAfterMs,
     });
@@ -148,7 +148,7 @@ export class DurableWrites {
     const options = { connectionName: 'aizumi-durable', socketTimeout: timeoutMs };
     const address = this.#address;
     const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
-    // the worker's main connection goes to the same Redis and tells of its loss and return
+    // the worker's main connection goes to the same Redis and logs its loss and return
     redis.on('error', () => undefined);
     watchCommands(redis, this.options.observer?.connections.durable);
     return evaluatePlainly(redis, scripts);

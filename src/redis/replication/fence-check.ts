@@ -58,7 +58,7 @@ export async function checkFence(writer: Redis, options: FenceOptions): Promise<
   const primary = reportIn(info);
   const isPrimary = (i: number): boolean => {
     const answer = answers[i];
-    return typeof answer === 'object' && answer.history.id === primary.history.id && answer.role === 'primary';
+    return typeof answer === 'object' && answer.lineage.id === primary.lineage.id && answer.role === 'primary';
   };
   const others = answers.filter((_, i) => !isPrimary(i));
   const unknown = Math.max(0, nodes() - 1 - others.length);

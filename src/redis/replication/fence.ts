@@ -2,16 +2,16 @@
 // (docs/durability.md argues it case by case). Pure; who asks is fence-check.ts.
 import type { Answer, NodeReport } from './node-report.js';
 
-/** What a Sentinel, or another node of a Cluster, says of the primary. */
+/** What a Sentinel, or another node of a Cluster, reports about the primary. */
 export interface Witness {
   /** Why it cannot vouch for the primary; '': it does. */
   doubt: string;
 }
 
 export interface Evidence {
-  /** What the node that took the write says of itself, asked after the write was confirmed. */
+  /** What the node that took the write reports about itself, asked after the write was confirmed. */
   primary: NodeReport;
-  /** What all other known nodes say. */
+  /** What all other known nodes report. */
   others: readonly Answer[];
   /** Of those that were asked; undefined: no answer. Empty where nobody watches over the primary. */
   witnesses: readonly (Witness | undefined)[];
@@ -28,7 +28,7 @@ export function judge({ primary, others, witnesses }: Evidence): string {
   if (doubt !== undefined) return doubt;
   // Each Sentinel stands beside a node: a side of the network without a majority of them elects nobody.
   const isMajority = witnesses.length === 0 || heard.length > witnesses.length / 2;
-  // The Sentinel that leads a fail-over says so until it names the new primary: when all vouch for this one, nobody else leads.
+  // The Sentinel that leads a fail-over reports it until it names the new primary: when all vouch for this one, no other leads.
   const isUnanimous = witnesses.length > 0 && heard.length === witnesses.length;
   for (const other of others) {
     if (other === 'unclear') return 'a node answers, but does not say what it is';
@@ -49,10 +49,10 @@ export function judge({ primary, others, witnesses }: Evidence): string {
  * after: it is, or follows, one that was promoted from the primary.
  */
 function relationOf(
-  { role, isLinkUp, history }: NodeReport,
+  { role, isLinkUp, lineage }: NodeReport,
   primary: NodeReport,
 ): 'same' | 'before' | 'after' | 'unknown' {
-  if (history.id === primary.history.id || (role === 'replica' && !isLinkUp)) return 'same';
-  if (history.before === primary.history.id) return 'after';
-  return history.id === primary.history.before ? 'before' : 'unknown';
+  if (lineage.id === primary.lineage.id || (role === 'replica' && !isLinkUp)) return 'same';
+  if (lineage.before === primary.lineage.id) return 'after';
+  return lineage.id === primary.lineage.before ? 'before' : 'unknown';
 }

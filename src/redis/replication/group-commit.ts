@@ -7,7 +7,7 @@ import { within } from '../../timing/timeout.js';
 import { nodeName } from '../connect/cluster.js';
 import { connectionAttempt } from '../connect/connect.js';
 import { offsetIn, replicasOf } from './node-report.js';
-import { NOT_SENT } from '../connect/steady-primary.js';
+import { NOT_SENT } from '../private-api.js';
 
 /** How many replicas must have a write, besides the primary. */
 export interface Needs {
@@ -26,7 +26,7 @@ export interface GroupCommitOptions {
   timeoutMs: number;
   needs: () => Needs;
   /** Asks on the connection itself whether all replicas have followed the server at its other end. */
-  isFollowed: () => Promise<boolean>;
+  isCaughtUp: () => Promise<boolean>;
   /** Asks why a batch that not all replicas confirmed must not be acknowledged; '': it may be. */
   checkFence: () => Promise<string>;
   /** A primary that falls silent for longer may be replaced, ms. */
@@ -72,7 +72,7 @@ export class GroupCommit {
   #queue: Pending[] = [];
   #committing = false;
   /** Whether all replicas have followed the server at the other end of this very connection. */
-  #isFollowed = false;
+  #isCaughtUp = false;
   /** Another with each connection. */
   #connection: object = {};
   /** When all replicas were last waited for and did not confirm; performance.now(), ms. */
@@ -88,13 +88,13 @@ export class GroupCommit {
     redis.on('close', () => {
       this.#connection = {};
       this.#clearance.end();
-      this.doubtHistory();
+      this.doubtLineage();
     });
   }
 
-  /** The server may have another history than when it was last asked. */
-  doubtHistory(): void {
-    this.#isFollowed = false;
+  /** The server may have another replication lineage than when it was last asked. */
+  doubtLineage(): void {
+    this.#isCaughtUp = false;
   }
 
   /**
@@ -143,14 +143,14 @@ export class GroupCommit {
       this.#connecting ??= connectionAttempt(this.redis).finally(() => (this.#connecting = undefined));
       await Promise.race([this.#connecting, sleep(CONNECT_MS, undefined, { ref: false })]);
     }
-    if (!this.#isFollowed && needs().every > needs().enough) await this.#askHistory();
+    if (!this.#isCaughtUp && needs().every > needs().enough) await this.#askLineage();
     const sentMs = performance.now();
     const writes = batch.map(({ write }) => settled(write(this.redis)));
     const [confirmation, ...written] = await Promise.all([settled(this.#confirm(leftMs)), ...writes]);
     observer?.committed(batch.length, performance.now() - sentMs);
     // all replicas have what was written, and so have followed
     const hasWritten = written.some((outcome) => 'value' in outcome && outcome.value !== null);
-    if (hasWritten && 'value' in confirmation && confirmation.value.byAll) this.#isFollowed = true;
+    if (hasWritten && 'value' in confirmation && confirmation.value.byAll) this.#isCaughtUp = true;
     batch.forEach((pending, i) => answer(pending, written[i] as Settled<unknown>, confirmation));
   }
 
@@ -158,7 +158,7 @@ export class GroupCommit {
   async #confirm(leftMs: () => number): Promise<Confirmation> {
     const { enough, every, wholeMs, isPatient } = this.options.needs();
     const connection = this.#connection;
-    const least = this.#isFollowed ? enough : every;
+    const least = this.#isCaughtUp ? enough : every;
     const isWhole = wholeMs > this.#missedMs || this.#missedMs === -Infinity;
     const isForAll = isPatient && isWhole && least < every;
     // otherwise for those that confirmed last: one that stops to may have been promoted
@@ -202,11 +202,11 @@ export class GroupCommit {
     return Math.min(LONGEST_CLEARANCE_MS, this.options.downAfterMs() / 2);
   }
 
-  async #askHistory(): Promise<void> {
+  async #askLineage(): Promise<void> {
     const connection = this.#connection;
     // who cannot answer will not take the batch either
-    const isFollowed = await this.options.isFollowed().catch(() => false);
-    this.#isFollowed = isFollowed && connection === this.#connection;
+    const isCaughtUp = await this.options.isCaughtUp().catch(() => false);
+    this.#isCaughtUp = isCaughtUp && connection === this.#connection;
   }
 }
 

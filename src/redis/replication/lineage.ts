@@ -1,50 +1,50 @@
-// Whether every replica has followed a primary since its history began: if not, one that has not may be elected over a majority.
+// Whether every replica has caught up on the replication lineage of its primary. One that has not may be elected over a majority.
 import type { Redis } from 'ioredis';
 import { nodeOf } from '../connect/cluster.js';
 import type { RedisClient } from '../connect/connect.js';
 
 /**
- * A primary that comes back with its file begins a new history: another replication id, and an offset near 0. A replica that
- * has not followed it yet keeps its offset of the old one, and elections go by offsets alone (docs/durability.md). So a key in
- * Redis names the history that all replicas are known to have followed; it is replicated, and survives what they survive.
+ * A primary that restarts with its append-only file begins a new lineage: another replication id, and an offset near 0. A
+ * replica that has not caught up on it yet keeps its offset in the old one, and elections compare offsets alone (docs/durability.md). So a
+ * key in Redis names the lineage on which all replicas are known to have caught up. It is replicated with the data.
  */
-export interface History {
+export interface Lineage {
   id: string;
-  /** Of the primary that this one was promoted from; it went on from there. */
+  /** The id of the primary before: this one was promoted from its replica and continued its offsets. */
   before: string;
 }
 
 /** Reads INFO replication. */
-export function historyIn(info: string): History {
+export function lineageIn(info: string): Lineage {
   const field = (name: string): string => new RegExp(`^${name}:(\\w+)`, 'm').exec(info)?.[1] ?? '';
   return { id: field('master_replid'), before: field('master_replid2') };
 }
 
-/** Replicas that have confirmed an offset of this history, in INFO replication. Their copy is complete, then. */
-export const followersIn = (info: string): number =>
+/** How many replicas have confirmed an offset of this lineage, from INFO replication: their copy is complete. */
+export const caughtUpReplicasIn = (info: string): number =>
   [...info.matchAll(/^slave\d+:.*?state=online,offset=[1-9]/gm)].length;
 
-/** Whether `followed`, the value of the key, says it of this history. */
-export const isFollowed = (followed: string | null, { id, before }: History): boolean =>
+/** Whether `followed`, the value of the key, names this lineage or the one that it continues. */
+export const isCaughtUp = (followed: string | null, { id, before }: Lineage): boolean =>
   followed !== null && (followed === id || followed === before);
 
-/** Asks the server at the other end of this one connection. */
-export async function askWhetherFollowed(redis: Redis, key: string | undefined): Promise<boolean> {
+/** Asks the server at the other end of this connection whether its replicas have caught up. */
+export async function askWhetherCaughtUp(redis: Redis, key: string | undefined): Promise<boolean> {
   if (key === undefined) return false;
   const [info, followed] = await Promise.all([redis.info('replication'), redis.get(key)]);
-  return isFollowed(followed, historyIn(info));
+  return isCaughtUp(followed, lineageIn(info));
 }
 
 /**
- * Notes it where it is so.
- * @param redis leads to the primary that `info`, its INFO replication, is of; if not any more, the note is of no history there
+ * Writes the lineage into the key once all replicas have caught up on it.
+ * @param redis leads to the primary that `info` (INFO replication) comes from; after a fail-over the key names no lineage there
  * @param nodes the primary and its replicas, dead ones included
  */
-export async function noteFollowers(redis: RedisClient, key: string, info: string, nodes: number): Promise<void> {
-  const history = historyIn(info);
+export async function noteCaughtUp(redis: RedisClient, key: string, info: string, nodes: number): Promise<void> {
+  const lineage = lineageIn(info);
   const followed = await redis.get(key);
-  if (followed === history.id) return;
-  if (followersIn(info) >= nodes - 1 || isFollowed(followed, history)) await redis.set(key, history.id);
+  if (followed === lineage.id) return;
+  if (caughtUpReplicasIn(info) >= nodes - 1 || isCaughtUp(followed, lineage)) await redis.set(key, lineage.id);
 }
 
 /**

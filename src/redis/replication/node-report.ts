@@ -1,15 +1,15 @@
-// What one Redis node says of itself: INFO replication and INFO persistence.
+// What one Redis node reports about itself: INFO replication and INFO persistence.
 import type { Redis } from 'ioredis';
 import type { Host, RedisAddress } from '../../config/redis-url.js';
 import { nodeName } from '../connect/cluster.js';
 import { ASK_MS } from '../connect/connection-options.js';
-import { historyIn } from './lineage.js';
+import { lineageIn } from './lineage.js';
 import { IdleConnections, openToAsk } from '../connect/idle-connections.js';
-import type { History } from './lineage.js';
+import type { Lineage } from './lineage.js';
 
 export interface NodeReport {
   role: 'primary' | 'replica';
-  history: History;
+  lineage: Lineage;
   /** Of a replica: it is connected to the primary that it follows. */
   isLinkUp: boolean;
   /**
@@ -31,7 +31,7 @@ export function reportIn(info: string): NodeReport {
   const isLoading = /^loading:1/m.test(info) || (role === 'replica' && !isLinkUp);
   return {
     role,
-    history: historyIn(info),
+    lineage: lineageIn(info),
     isLinkUp,
     isOnDisk: aof === undefined || (aof === '0' && isLoading) ? undefined : aof === '1',
   };

@@ -5,7 +5,7 @@ import { nodeInWords } from '../../names/authority.js';
 import type { Host, RedisAddress } from '../../config/redis-url.js';
 import { nodeName } from '../connect/cluster.js';
 import type { RedisClient } from '../connect/connect.js';
-import { followedKey, historyIn, noteFollowers } from './lineage.js';
+import { followedKey, lineageIn, noteCaughtUp } from './lineage.js';
 import { Membership } from './membership.js';
 import { askInfo, askNode, offsetIn, replicasOf, reportIn } from './node-report.js';
 
@@ -19,13 +19,13 @@ export interface Replication {
 
 export interface ReplicationOptions {
   address: RedisAddress;
-  /** Nodes per primary, where the operator says; otherwise they are found out. */
+  /** Nodes per primary, if the operator has set it; otherwise it is found out. */
   nodes: number | undefined;
   /** A replica that last confirmed longer ago is not in sync. */
   maxLagMs: number;
   keyPrefix: string;
-  /** Called when a primary turns out to have another history than before. */
-  onNewHistory: (node: string) => void;
+  /** Called when a primary has another replication lineage than at the last poll. */
+  onNewLineage: (node: string) => void;
   log: Logger;
 }
 
@@ -37,7 +37,7 @@ const ASK_DISK_SOON_MS = 5_000;
 
 interface Progress {
   inSync: number;
-  historyId: string;
+  lineageId: string;
   /** The primary's offset at the last poll, and when that was. */
   offset: number;
   polledMs: number;
@@ -58,7 +58,7 @@ export class ReplicationWatch {
   readonly #disks = new Map<string, Disk>();
   #polls = 0;
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
+  #polling: Promise<void> | undefined;
   #stopped = false;
 
   constructor(
@@ -68,7 +68,7 @@ export class ReplicationWatch {
     this.#membership = new Membership(options.address);
     redis.on('ready', () => {
       this.#polls = 0;
-      void this.look();
+      void this.poll();
     });
   }
 
@@ -121,16 +121,16 @@ export class ReplicationWatch {
     clearTimeout(this.#timer);
   }
 
-  /** Looks now, and then regularly. */
-  look(): Promise<void> {
+  /** Polls now, and regularly from then on. */
+  poll(): Promise<void> {
     clearTimeout(this.#timer);
-    return (this.#looking ??= this.#poll().finally(() => {
-      this.#looking = undefined;
-      if (!this.#stopped) this.#timer = setTimeout(() => void this.look(), POLL_MS).unref();
+    return (this.#polling ??= this.#pollOnce().finally(() => {
+      this.#polling = undefined;
+      if (!this.#stopped) this.#timer = setTimeout(() => void this.poll(), POLL_MS).unref();
     }));
   }
 
-  async #poll(): Promise<void> {
+  async #pollOnce(): Promise<void> {
     const countNow = this.#polls++ % COUNT_EVERY === 0;
     try {
       if (this.redis.isCluster) await this.#pollCluster(this.redis as Cluster, countNow);
@@ -138,7 +138,7 @@ export class ReplicationWatch {
     } catch (error) {
       // what was seen before stays in force: a quorum is never lowered by not knowing
       if (countNow) this.#polls = 0;
-      this.options.log.debug({ error }, 'Redis could not be asked for its replicas');
+      this.options.log.debug({ error }, 'could not poll Redis for its replicas: the last known numbers stay in use');
     }
   }
 
@@ -160,27 +160,27 @@ export class ReplicationWatch {
 
   /** @param info INFO of the primary */
   async #learn(node: string, info: string): Promise<void> {
-    const { keyPrefix, maxLagMs, onNewHistory } = this.options;
+    const { keyPrefix, maxLagMs, onNewLineage } = this.options;
     await this.#askDisks(node, info);
     const before = this.#progress.get(node);
-    const { id } = historyIn(info);
+    const { id } = lineageIn(info);
     const { inSync, offsets } = replicasIn(info, maxLagMs);
     const nodes = this.options.nodes ?? this.#membership.nodes(node);
     const isWhole =
-      before?.historyId === id &&
+      before?.lineageId === id &&
       nodes !== undefined &&
       offsets.filter((at) => at >= before.offset).length >= this.mostNodes(node) - 1;
     this.#progress.set(node, {
       inSync,
-      historyId: id,
+      lineageId: id,
       offset: offsetIn(info),
       polledMs: performance.now(),
       wholeMs: isWhole ? before.polledMs : (before?.wholeMs ?? -Infinity),
     });
     this.#reportSync(node, inSync, before?.inSync);
-    if (before?.historyId !== id) onNewHistory(node);
+    if (before?.lineageId !== id) onNewLineage(node);
     const key = followedKey(keyPrefix, this.redis, node);
-    if (nodes !== undefined && nodes > 1 && key !== undefined) await noteFollowers(this.redis, key, info, nodes);
+    if (nodes !== undefined && nodes > 1 && key !== undefined) await noteCaughtUp(this.redis, key, info, nodes);
   }
 
   /** Asks the replicas whether they keep messages on disk. Resolves when those have been asked that never were before. */

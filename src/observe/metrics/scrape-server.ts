@@ -56,15 +56,15 @@ function rendered(read: ReadMetrics): () => Promise<string> {
 }
 
 function answer(req: IncomingMessage, res: ServerResponse, text: () => Promise<string>): void {
-  const say = (code: number, type: string, body: string): void => {
+  const reply = (code: number, type: string, body: string): void => {
     res.writeHead(code, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
     res.end(req.method === 'HEAD' ? undefined : body);
   };
-  if (req.url?.split('?')[0] !== '/metrics') say(404, 'text/plain', 'the metrics are at GET /metrics\n');
-  else if (req.method !== 'GET' && req.method !== 'HEAD') say(405, 'text/plain', 'use GET\n');
+  if (req.url?.split('?')[0] !== '/metrics') reply(404, 'text/plain', 'the metrics are at GET /metrics\n');
+  else if (req.method !== 'GET' && req.method !== 'HEAD') reply(405, 'text/plain', 'use GET\n');
   else
     text().then(
-      (body) => say(200, Registry.PROMETHEUS_CONTENT_TYPE, body),
-      (error: unknown) => say(500, 'text/plain', `the metrics could not be read: ${String(error)}\n`),
+      (body) => reply(200, Registry.PROMETHEUS_CONTENT_TYPE, body),
+      (error: unknown) => reply(500, 'text/plain', `the metrics could not be read: ${String(error)}\n`),
     );
 }

@@ -1,4 +1,4 @@
-// Host names → addresses, for every connection that a worker makes. A name that does not resolve keeps the addresses that it had.
+// Resolves host names for every connection of a worker. A name that no longer resolves keeps its last addresses.
 import { ADDRCONFIG } from 'node:dns';
 import type { LookupAddress } from 'node:dns';
 import { lookup as askSystem } from 'node:dns/promises';
@@ -146,7 +146,7 @@ function usable(addresses: LookupAddress[]): LookupAddress[] {
   return ipv4.length > 0 ? ipv4 : addresses;
 }
 
-/** This process's. */
+/** The one instance of this process, so that all connections share what it knows. */
 export const names = new Names();
 
 /** For node:net and all that is built on it: the option `lookup`. */
