@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { percentile } from './measure.js';
+import { percentile } from '../harness/measure.js';
 import { startRedis, startWorker } from './servers.js';
 
 const PER_S = 100;

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Request } from 'autocannon';
 import { digestOf } from '../src/access/api-key.js';
-import { median } from './measure.js';
+import { median } from '../harness/measure.js';
 import { folder, startRedis, startWorker } from './servers.js';
 import { emptyQueues, stage } from './stages.js';
 import { deal, sends, takeIds } from './traffic.js';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BATCH_CONNECTIONS, measureBatches } from './batches.js';
 import { compareCycles, type Contender } from './cycle.js';
-import { residentMb } from './measure.js';
+import { residentMb } from '../harness/measure.js';
 import { waitingMessagesMb } from './memory.js';
 import { measureIsolation } from './isolation.js';
 import { measureReplicated } from './replicated.js';

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { digestOf } from '../src/access/api-key.js';
 import { INPUTS } from './isolation-inputs.js';
 import type { Input } from './isolation-inputs.js';
-import { MB, percentile, residentMb } from './measure.js';
+import { MB, percentile, residentMb } from '../harness/measure.js';
 import { folder, startRedis, startWorker } from './servers.js';
 import type { HttpServer, RedisServer } from './servers.js';
 

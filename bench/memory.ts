@@ -1,9 +1,10 @@
 // What waiting messages take in Redis: the worker SENDs one to each address, as a pattern, and copies of its entry
 // with other ids and payloads fill the queues.
 import { drive } from './drive.js';
-import { MB, redisUsedMemory } from './measure.js';
+import { MB, redisUsedMemory } from '../harness/measure.js';
+import { payloadOf } from '../harness/requests.js';
 import type { HttpServer, RedisServer } from './servers.js';
-import { CONNECTIONS, USUAL, deal, payloadOf, sends, takeIds } from './traffic.js';
+import { CONNECTIONS, USUAL, deal, sends, takeIds } from './traffic.js';
 
 const PIPELINE = 5_000;
 

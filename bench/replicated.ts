@@ -1,6 +1,6 @@
 // What durability and the Cluster cost the worker: SEND at `quorum` beside `primary`, and redis+cluster beside one Redis.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { median } from './measure.js';
+import { median } from '../harness/measure.js';
 import { startRedis, startWorker } from './servers.js';
 import type { HttpServer, RedisServer } from './servers.js';
 import { stage, type Sample } from './stages.js';

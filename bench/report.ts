@@ -5,7 +5,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { BATCH } from './batches.js';
 import type { CycleCost } from './cycle.js';
-import { percentile } from './measure.js';
+import { percentile } from '../harness/measure.js';
 import type { Pair, ReplicatedResults } from './replicated.js';
 import { STAGES, type Sample, type Stage } from './stages.js';
 import type { WaitingResults } from './waiting.js';

@@ -2,7 +2,7 @@
 import type { Request } from 'autocannon';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { drive, type Driven } from './drive.js';
-import { cpuMicros, redisUsage } from './measure.js';
+import { cpuMicros, redisUsage } from '../harness/measure.js';
 import type { HttpServer, RedisServer } from './servers.js';
 import { ADDRESSES, FIRST_ADDRESS, deal, frees, receives, received, sends, takeIds } from './traffic.js';
 

@@ -1,5 +1,6 @@
 // What the clients say: requests for 100 addresses, every message different, dealt out to the connections.
 import type { Request } from 'autocannon';
+import { payloadOf } from '../harness/requests.js';
 
 export const CONNECTIONS = 64;
 export const ADDRESSES = 100;
@@ -8,7 +9,6 @@ export const FIRST_ADDRESS = 1000;
 export const EVEN_SHARE = 1600;
 
 const BROKER = 5000;
-const FILLER = Array.from({ length: 4096 }, (_, i) => ((i * 7919) % 36).toString(36)).join('');
 
 /** To whom, and how much. */
 export interface Load {
@@ -34,11 +34,6 @@ export function takeIds(count: number): number {
   const first = lastId + 1;
   lastId += count;
   return first;
-}
-
-export function payloadOf(id: number, length = USUAL.payloadLength): string {
-  const from = id % 3989;
-  return `${id} ${FILLER.slice(from, from + length)}`.padEnd(length, FILLER).slice(0, length);
 }
 
 export function sends(count: number, firstId: number, load = USUAL): Request[] {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuMicros, percentile, residentMb } from './measure.js';
+import { cpuMicros, percentile, residentMb } from '../harness/measure.js';
 import { startWorker } from './servers.js';
 import type { HttpServer, RedisServer } from './servers.js';
 import { emptyQueues, stage } from './stages.js';

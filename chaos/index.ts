@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startClusterStack, startSentinelStack } from '../harness/stacks.js';
 import type { Stack } from '../harness/stacks.js';
-import { NO_CLOCK, clockLibrary } from './clock.js';
+import { NO_CLOCK, clockLibrary } from '../harness/clock.js';
 import type { Fault } from './fault.js';
 import { FAULTS } from './faults.js';
 import { LEVELS } from './history.js';

@@ -1,6 +1,6 @@
 // A scenario as a row of load/results.ts: what it costs a broker, for those who measure.
 import type { Redis } from 'ioredis';
-import { cpuMicros, redisUsage } from '../bench/measure.js';
+import { cpuMicros, redisUsage } from '../harness/measure.js';
 import type { Cost } from './results.js';
 import { runVariant } from './run.js';
 import type { Result, Usage, Watch } from './run.js';

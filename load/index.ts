@@ -1,5 +1,5 @@
 // npm run load -- --url http://… --scenario NAME: options → scenarios, one after another → a table of each, and whether all was well.
-import { residentMb } from '../bench/measure.js';
+import { residentMb } from '../harness/measure.js';
 import { LoadError, checkBroker } from './deployment.js';
 import { driftOf } from './drift.js';
 import type { SoakSample } from './drift.js';

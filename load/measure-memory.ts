@@ -1,6 +1,6 @@
 // npm run load:measure -- memory: what a waiting message takes in Redis.
 import { waitingMessagesMb } from '../bench/memory.js';
-import { MB } from '../bench/measure.js';
+import { MB } from '../harness/measure.js';
 import { startRedis, startWorker } from '../bench/servers.js';
 import { USUAL } from '../bench/traffic.js';
 import { PROGRAM, REDIS_CONF, type Measure } from './measuring.js';

@@ -1,5 +1,5 @@
 // What a user would pick instead of aizumi, and the floor, in one run on one machine: the part `peers` of the results.
-import { median } from '../bench/measure.js';
+import { median } from '../harness/measure.js';
 import * as aizumi from './peers/aizumi.js';
 import * as beanstalkd from './peers/beanstalkd.js';
 import * as jetstream from './peers/jetstream.js';

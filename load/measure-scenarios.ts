@@ -1,5 +1,5 @@
 // npm run load:measure -- scenarios connections halfLoad soak: what the scenarios cost one worker and one Redis of its own.
-import { MB, median, redisUsedMemory, residentMb } from '../bench/measure.js';
+import { MB, median, redisUsedMemory, residentMb } from '../harness/measure.js';
 import { startRedis, startWorker } from '../bench/servers.js';
 import type { HttpServer, RedisServer } from '../bench/servers.js';
 import { stage } from '../bench/stages.js';

@@ -3,9 +3,9 @@
 import type { Request } from 'autocannon';
 import { Agent, request as httpRequest } from 'node:http';
 import type { Driven } from '../bench/drive.js';
-import { percentile } from '../bench/measure.js';
+import { percentile } from '../harness/measure.js';
 import type { Driver } from '../bench/stages.js';
-import { createPacer } from './pace.js';
+import { createPacer } from '../harness/pace.js';
 
 /** @returns in place of bench/drive.ts's: `perSecond` requests over as many connections as there are lists */
 export function paced(perSecond: number): Driver {

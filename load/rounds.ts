@@ -1,6 +1,6 @@
 // Variants of a deployment in turns, round by round, so that noise hits all of them alike: SEND, RECV, FREE through each.
 import { drive } from '../bench/drive.js';
-import { median } from '../bench/measure.js';
+import { median } from '../harness/measure.js';
 import type { HttpServer, RedisServer } from '../bench/servers.js';
 import { stage, type Sample } from '../bench/stages.js';
 import { deal, frees, received, receives, sends, takeIds, type Load } from '../bench/traffic.js';

@@ -8,7 +8,7 @@ import { addressAt, sendMany } from './exchange.js';
 import type { Run } from './exchange.js';
 import { createLedger } from './ledger.js';
 import type { Verdict } from './ledger.js';
-import { createPacer } from './pace.js';
+import { createPacer } from '../harness/pace.js';
 import { startSampling } from './samples.js';
 import type { OnSample } from './samples.js';
 import type { LoadOptions, Scenario, Variant } from './scenario.js';

@@ -1,5 +1,5 @@
 // What every system under measurement is held to: each message that was sent is received once, unchanged, from its queue.
-import { payloadOf } from '../../bench/traffic.js';
+import { payloadOf } from '../../harness/requests.js';
 
 export const QUEUES = 100;
 

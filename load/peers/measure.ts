@@ -1,5 +1,5 @@
 // One measurement of one system at one durability: started, warmed up, measured, checked and stopped.
-import { cpuMicros, percentile } from '../../bench/measure.js';
+import { cpuMicros, percentile } from '../../harness/measure.js';
 import { takeIds } from '../../bench/traffic.js';
 import { check, messages, type Message } from './check.js';
 import { LANES, timed, type Durability, type Running, type System } from './system.js';

@@ -1,5 +1,5 @@
 // The section on the soak: whether memory or latency drifts when it runs for long.
-import { percentile } from '../../bench/measure.js';
+import { percentile } from '../../harness/measure.js';
 import type { Rows } from '../results.js';
 import { lines } from './charts.js';
 import { millis, times, whole } from './format.js';
