@@ -1,7 +1,7 @@
 // A soak's samples, and what of them drifts: the last quarter beside the second, for the first is still warming up.
 import type { Sample } from './samples.js';
 
-export type SoakSample = Sample & { workerMb?: number; redisMb?: number };
+export type SoakSample = Sample & { workerMb?: number | undefined; redisMb?: number | undefined };
 
 export interface Drift {
   /** Where the two quarters begin. */
