@@ -1,13 +1,12 @@
 // npm run load -- --url http://… --scenario NAME: options → scenarios, one after another → a table of each, and whether all was well.
 import { cpuMicros, residentMb } from '../harness/measure.js';
 import { LoadError, checkBroker } from './deployment.js';
-import { driftOf } from './drift.js';
-import type { SoakSample } from './drift.js';
+import { driftOf, sampleOf } from './drift.js';
+import type { Sample } from './drift.js';
 import { parseCommand } from './options.js';
 import type { Command } from './options.js';
 import { createProgress } from './progress.js';
 import { runVariant } from './run.js';
-import { sampleOf } from './samples.js';
 import type { Scenario, Variant } from './scenario.js';
 import { asJson, faults, nameOf, table } from './table.js';
 
@@ -60,7 +59,7 @@ async function runOne(
   say: (text: string) => void,
 ): Promise<{ json: object; isBroken: boolean }> {
   const name = nameOf({ scenario: scenario.name, variant: variant.name });
-  const samples: SoakSample[] = [];
+  const samples: Sample[] = [];
   const result = await runVariant(deployment, scenario, variant, options, {
     isStopped: () => isStopped,
     progress: (part, fraction, tally) => progress.show(part === '' ? name : `${name}, ${part}`, fraction, tally),

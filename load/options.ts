@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { LoadError } from './deployment.js';
 import type { Deployment } from './deployment.js';
 import type { LoadOptions, Scenario } from './scenario.js';
-import { SCENARIOS } from './scenarios/index.js';
+import { SCENARIOS } from './scenarios.js';
 
 export interface Command {
   deployment: Deployment;
