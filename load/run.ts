@@ -167,7 +167,7 @@ function fillers(run: Run, waiting: number): Conversation[] {
       yield* sendMany(run, addressAt(run, batches++), messages);
     }
   }
-  return Array.from({ length: FILLERS }, fill);
+  return Array.from({ length: Math.min(FILLERS, Math.ceil(waiting / FILL_BATCH)) }, fill);
 }
 
 function* marking(conversation: Conversation, onEnd: () => void): Conversation {
