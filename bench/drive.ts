@@ -1,7 +1,7 @@
 // Sends prepared requests over as many connections as there are lists with autocannon, checks every answer and times them.
 // autocannon runs in this process: the servers and Redis are others, so only their CPU time is counted.
 import autocannon, { type Request } from 'autocannon';
-import { percentile } from './measure.js';
+import { percentile } from '../harness/measure.js';
 
 export interface Driven {
   bodies: string[];

@@ -3,7 +3,7 @@
 // JOIN_WRITES=1 joins its writes to Redis as the worker does, which makes it cheaper still.
 import http from 'node:http';
 import { Redis } from 'ioredis';
-import { joinWrites } from '../dist/redis/join-writes.js'; // npm run build makes it
+import { joinWrites } from '../dist/redis/connect/join-writes.js'; // npm run build makes it
 
 const redis = new Redis(process.env.REDIS_URL);
 if (process.env.JOIN_WRITES === '1') redis.on('connect', () => joinWrites(redis.stream));

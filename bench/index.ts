@@ -1,159 +1,102 @@
-// npm run bench [-- --quick] [--markdown] [--replicated] [--worker dist/index.js]: what a request costs, in CPU time, beside the
-// least that a Node broker could cost (bench/floor.mjs) and beside native Redis commands (bench/native.mjs). --replicated: only
-// what durability and a Cluster cost. `npm run bench -- isolation`: what one client does to another, see isolation.ts.
+// npm run bench [-- PART… | report] [--quick] [--markdown] [--replicated] [--worker dist/index.js]
+// What aizumi costs, in CPU time beside the least that a Node broker could cost (bench/floor.mjs) and beside native Redis commands
+// (bench/native.mjs). Without a part: the tables of docs/benchmarks.md that take a few minutes. A part that is named is also
+// kept in bench/results.json; `report` prints all that is kept. `isolation` has options of its own: see isolation.ts.
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { BATCH_CONNECTIONS, measureBatches } from './batches.js';
-import { compareCycles, type Contender } from './cycle.js';
-import { residentMb } from './measure.js';
-import { waitingMessagesMb } from './memory.js';
-import { measureIsolation } from './isolation.js';
-import { measureReplicated } from './replicated.js';
-import { machineLines, replicatedReport, report, type Results } from './report.js';
-import { folder, startPeer, startRedis, startWorker } from './servers.js';
-import { round } from './stages.js';
-import { EVEN_SHARE } from './traffic.js';
-import { measureWaiting } from './waiting.js';
+import { guarded } from './guarded.js';
+import { isolation } from './isolation.js';
+import { memory, resident } from './memory.js';
+import { peers } from './peers/index.js';
+import { replicated } from './replicated.js';
+import { batches, costs, cycle } from './requests.js';
+import { keep, provenance, readResults, report, tableOf, type Options, type Row } from './results.js';
+import { connections, scaling } from './scaling.js';
+import { halfLoad, scenarios, soak } from './scenarios.js';
+import { underTest } from './servers.js';
+import { waiting } from './waiting.js';
 
-const repository = dirname(dirname(fileURLToPath(import.meta.url)));
-const REDIS_CONF = join(repository, 'src/redis/redis.conf');
+type Measure = (options: Options) => Promise<Row[]>;
 
-/** Requests per stage, and cycles, per round. */
-const FULL = { rounds: 5, count: 15 * EVEN_SHARE, cycles: 6 * EVEN_SHARE, waiting: 1_000_000, withinMinutes: 12 };
-const QUICK = { rounds: 2, count: 5 * EVEN_SHARE, cycles: 2 * EVEN_SHARE, waiting: 200_000, withinMinutes: 4 };
+/** With the heading of each. */
+const TABLES: Record<string, [string, Measure]> = {
+  costs: ['HTTP: one worker beside the floor, µs per request', costs],
+  batches: ['Batches: SENDs, a hundred in one body; p50 and p99 are those of the whole body', batches],
+  cycle: ['Redis: process CPU of one cycle SEND + RECV + FREE', cycle],
+  waiting: ['10,000 waiting receivers, each at an address of its own, through one worker', waiting],
+  replicated: ['Durability and Cluster: SEND through two workers in turns', replicated],
+  resident: ['Memory', resident],
+};
+const PARTS: Record<string, [string, Measure]> = {
+  ...TABLES,
+  scaling: ['What a request costs as there is more of everything', scaling],
+  memory: ['Redis memory of a waiting message', memory],
+  peers: ['What a user might pick instead', peers],
+  scenarios: ['Scenarios of npm run load', scenarios],
+  connections: ['Throughput and latency over connections', connections],
+  halfLoad: ['Latency at a share of the saturation rate', halfLoad],
+  soak: ['Ten minutes of the full cycle', soak],
+  guarded: ['What keys, metrics and limits cost a SEND', guarded],
+};
 
-/** Requests per stage that are not counted: V8 compiles what runs often. */
-const WARM_UP = 4 * EVEN_SHARE;
+const { values, positionals } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    markdown: { type: 'boolean', default: false },
+    replicated: { type: 'boolean', default: false },
+    worker: { type: 'string', default: underTest.program },
+    seconds: { type: 'string', default: '20' },
+    quiet: { type: 'string', default: '5' },
+    only: { type: 'string', default: '' },
+    together: { type: 'boolean', default: false },
+  },
+  allowPositionals: true,
+});
 
-type Size = typeof FULL;
+/** Progress goes to standard error, so that standard output is the result alone. */
+const say = (text: string): void => console.error(`… ${text}`);
 
-const say = (text: string): void => console.error(`… ${text}`); // progress, so that stdout is the result alone
-
-async function measureHttp(program: string, size: Size): Promise<Pick<Results, 'rounds'> & { aizumi: Contender }> {
-  const redis = await startRedis('redis-shipped', REDIS_CONF);
-  const floor = await startPeer('floor', redis, false);
-  const floorJoined = await startPeer('floor', redis, true);
-  const worker = await startWorker(program, redis);
-  const servers = { redis, floor, floorJoined, worker };
-  say('warming up');
-  await round(servers, WARM_UP);
-  const rounds = [];
-  for (let r = 1; r <= size.rounds; r++) {
-    say(`SEND, RECV, FREE beside the floor: round ${r} of ${size.rounds}`);
-    rounds.push(await round(servers, size.count));
-  }
-  await Promise.all([floor.stop(), floorJoined.stop()]);
-  return { rounds, aizumi: { server: worker, redis } };
-}
-
-async function measureCycles(aizumi: Contender, size: Size): Promise<Results['cycles']> {
-  say('complete cycles beside native commands on a stock Redis');
-  const plain = await native('redis-stock', false);
-  const joined = await native('redis-stock-joined', true);
-  const costs = await compareCycles([aizumi, plain, joined], size.rounds, size.cycles);
-  for (const { server, redis } of [plain, joined]) {
-    await server.stop();
-    await redis.stop();
-  }
-  return { aizumi: costs[0]!, plain: costs[1]!, joined: costs[2]! };
-}
-
-async function native(name: string, joinWrites: boolean): Promise<Contender> {
-  const redis = await startRedis(name, undefined);
-  return { redis, server: await startPeer('native', redis, joinWrites) };
-}
-
-async function measureMemory(program: string, size: Size): Promise<number> {
-  say(`${size.waiting} waiting messages`);
-  const redis = await startRedis('redis-memory', REDIS_CONF, ['--appendonly', 'no']); // the file takes no memory
-  const worker = await startWorker(program, redis);
-  const waitingMb = await waitingMessagesMb(redis, worker, size.waiting);
-  await worker.stop();
-  await redis.stop();
-  return waitingMb;
-}
+const print = (heading: string, rows: Row[]): void =>
+  console.log(`${values.markdown ? '### ' : ''}${heading}\n\n${tableOf(rows, values.markdown)}\n`);
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: {
-      quick: { type: 'boolean', default: false },
-      markdown: { type: 'boolean', default: false },
-      replicated: { type: 'boolean', default: false },
-      worker: { type: 'string', default: join(repository, 'dist/index.js') },
-      seconds: { type: 'string', default: '20' },
-      quiet: { type: 'string', default: '5' },
-      only: { type: 'string', default: '' },
-      together: { type: 'boolean', default: false },
-    },
-    allowPositionals: true,
-  });
-  const program = resolve(values.worker);
-  if (!existsSync(program)) throw new Error(`${program} is not there: npm run build makes it`);
-  if (positionals[0] === 'isolation') {
-    const table = await measureIsolation({
-      program,
-      conf: REDIS_CONF,
-      seconds: Number(values.seconds),
-      quietSeconds: Number(values.quiet),
-      only: values.only.split(',').filter(Boolean),
-      together: values.together,
-      say,
-    });
-    console.log([...machineLines(repository, program, folder), '', table].join('\n'));
+  const [first] = positionals;
+  if (first === 'report') {
+    console.log(report(readResults()));
     return;
   }
-  const size = values.quick ? QUICK : FULL;
-  setTimeout(
-    () => fail(new Error(`not done within ${size.withinMinutes} minutes`)),
-    size.withinMinutes * 60_000,
-  ).unref();
-
-  if (values.replicated) {
-    console.log(
-      replicatedReport(await measureReplicated(program, REDIS_CONF, size.rounds, size.count), values.markdown),
+  underTest.program = resolve(values.worker);
+  if (!existsSync(underTest.program)) throw new Error(`${underTest.program} is not there: npm run build makes it`);
+  const { machine, commit } = provenance();
+  console.log(`${machine}; commit ${commit}\n`);
+  if (first === 'isolation') {
+    const { together } = values;
+    const only = values.only.split(',').filter(Boolean);
+    print(
+      'Isolation',
+      await isolation({ seconds: Number(values.seconds), quietSeconds: Number(values.quiet), only, together, say }),
     );
     return;
   }
-  const machine = machineLines(repository, program, folder);
-  const { rounds, aizumi } = await measureHttp(program, size);
-  const cycles = await measureCycles(aizumi, size);
-  const worker = residentMb(aizumi.server.pid);
-  say('SENDs, a hundred in one body');
-  const batches = [];
-  for (const connections of BATCH_CONNECTIONS)
-    batches.push({
-      connections,
-      samples: await measureBatches(aizumi.server, aizumi.redis, size.rounds, 4 * size.count, connections),
-    });
-  const workerAfterBatches = residentMb(aizumi.server.pid);
-  say('10,000 waiting receivers');
-  const waiters = await measureWaiting(program, aizumi.redis, size.rounds, size.count);
-  await aizumi.server.stop();
-  await aizumi.redis.stop();
-  const waitingMb = await measureMemory(program, size);
-  say('SEND at quorum, and through a Cluster');
-  const replicated = await measureReplicated(program, REDIS_CONF, size.rounds, size.count);
-  const results: Results = {
-    count: size.count,
-    rounds,
-    batches,
-    cyclesPerRound: size.cycles,
-    cycles,
-    waiters,
-    waiting: size.waiting,
-    waitingMb,
-    replicated,
-    worker,
-    workerAfterBatches,
-  };
-  console.log(report(results, machine, values.markdown));
+  const named = values.replicated ? ['replicated'] : positionals;
+  const unknown = named.filter((name) => !(name in PARTS));
+  const known = Object.keys(PARTS).join(', ');
+  if (unknown.length > 0)
+    throw new Error(`no such part: ${unknown.join(', ')}. There are: report, isolation, ${known}`);
+  for (const name of named.length > 0 ? named : Object.keys(TABLES)) {
+    const [heading, measure] = PARTS[name]!;
+    const rows = await measure({ quick: values.quick, say: (text) => say(`${name}: ${text}`) });
+    print(heading, rows);
+    const command = `npm run bench -- ${name}${values.quick ? ' --quick' : ''}`;
+    if (positionals.length > 0) keep(name, { at: new Date().toISOString(), command, commit, machine, rows });
+  }
 }
 
-function fail(error: unknown): never {
-  console.error(error instanceof Error ? error.message : error);
-  process.exit(1);
-}
-
-main().then(() => process.exit(0), fail);
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  },
+);

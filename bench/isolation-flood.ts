@@ -1,30 +1,20 @@
 // The process of the client that floods, so that its work does not delay the one that is measured.
-// Arguments: the input's name, the broker's URL, its key, `prepare` or `flood`. Ends when it is told to, or when it is prepared.
-import { Agent, request } from 'node:http';
+// Arguments: the input's name, the broker's URL, its key, `prepare` or `flood`. Ends when it is prepared, or with its parent.
 import { constants, setPriority } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import { INPUTS } from './isolation-inputs.js';
-import type { Attacker } from './isolation-inputs.js';
+import { httpClient } from '../harness/http-client.js';
+import { INPUTS, type Attacker } from './isolation-inputs.js';
 
 const [name, url = '', key = '', what] = process.argv.slice(2);
-const agent = new Agent({ keepAlive: true });
+const client = httpClient(url);
 
 const attacker: Attacker = {
   url,
   key,
   ask: (body, as = key) =>
-    new Promise((done) => {
-      const headers = { 'content-type': 'application/json', authorization: `Bearer ${as}` };
-      const sent = request(url, { method: 'POST', agent, headers }, (response) => {
-        const parts: Buffer[] = [];
-        response
-          .on('data', (part: Buffer) => parts.push(part))
-          .once('error', () => done({ status: 0, text: '' }))
-          .once('end', () => done({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
-      });
-      sent.once('error', () => done({ status: 0, text: '' }));
-      sent.end(typeof body === 'string' ? body : JSON.stringify(body));
-    }),
+    client
+      .ask('POST', '/', typeof body === 'string' ? body : JSON.stringify(body), { authorization: `Bearer ${as}` })
+      .catch(() => ({ status: 0, text: '' })),
 };
 
 const input = INPUTS.find((one) => one.name === name);

@@ -5,34 +5,30 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { digestOf } from '../src/access/api-key.js';
-import { INPUTS } from './isolation-inputs.js';
-import type { Input } from './isolation-inputs.js';
-import { MB, percentile, residentMb } from './measure.js';
-import { folder, startRedis, startWorker } from './servers.js';
-import type { HttpServer, RedisServer } from './servers.js';
+import { httpClient, type HttpClient } from '../harness/http-client.js';
+import { MB, percentile, residentMb } from '../harness/measure.js';
+import { freeRequest, recvRequest, sendRequest } from '../harness/requests.js';
+import { GOALS } from './goals.js';
+import { INPUTS, type Input } from './isolation-inputs.js';
+import type { Row } from './results.js';
+import { folder, startRedis, startWorker, type HttpServer, type RedisServer } from './servers.js';
 
 /** Cycles of SEND, RECV, FREE a second. */
 const PER_S = 200;
 const ADDRESS = 2;
 const CONNECTIONS = 64;
-/** An answer that takes longer is a failure. */
+/** A reply that takes longer is a failure. */
 const TIMEOUT_MS = 10_000;
-/** The goal: the larger of these. */
-const MOST_TIMES = 3;
-const MOST_MS = 50;
 /** As docker-compose.yml has it. */
 const REDIS_MEMORY = '256mb';
 const SHARES = { AIZUMI_MAX_QUEUE_BYTES: '134217728', AIZUMI_MAX_CLIENT_BYTES: '67108864' };
 const KEYS = { victim: 'aizumi_victim', flood: 'aizumi_flood' };
 
 interface Options {
-  program: string;
-  conf: string;
   seconds: number;
   quietSeconds: number;
   /** The beginnings of the inputs' names; empty: all. */
@@ -47,42 +43,27 @@ interface Times {
   failures: Record<string, number>;
 }
 
-interface Row {
-  input: Pick<Input, 'name' | 'says' | 'env'>;
-  quiet: Times;
-  flooded: Times;
-  died: boolean;
-  workerMb: number;
-  redisMb: number;
-}
-
-/** @returns a table, markdown */
-export async function measureIsolation(options: Options): Promise<string> {
+/** A row for each input. */
+export async function isolation(options: Options): Promise<Row[]> {
   const isAsked = ({ name }: Input): boolean =>
     options.only.length === 0 || options.only.some((start) => name.startsWith(start));
-  const rows: Row[] = [];
   const asked = INPUTS.filter(isAsked);
   const parts = asked.filter(({ env }) => env === undefined);
-  const all: Row['input'] = { name: 'together', says: `${parts.length} of these at once` };
-  for (const input of options.together ? [all] : asked) {
-    rows.push(await measure(input, options.together ? parts : [input as Input], options));
-    options.say(lineOf(rows.at(-1) as Row));
-  }
-  return [HEAD, ...rows.map(lineOf)].join('\n');
+  const rows: Row[] = [];
+  if (options.together) rows.push(await measure('together', `${parts.length} of these at once`, parts, options));
+  else for (const input of asked) rows.push(await measure(input.name, input.says, [input], options));
+  return rows;
 }
 
-async function measure(input: Row['input'], parts: readonly Input[], options: Options): Promise<Row> {
-  const { program, conf, seconds, quietSeconds, say } = options;
-  say(`${input.name}: ${input.says}`);
-  const name = input.name.replaceAll(' ', '-');
-  const redis = await startRedis(name, conf, ['--maxmemory', REDIS_MEMORY]);
+async function measure(name: string, says: string, parts: readonly Input[], options: Options): Promise<Row> {
+  const { seconds, quietSeconds, say } = options;
+  say(`${name}: ${says}`);
+  const redis = await startRedis(['--maxmemory', REDIS_MEMORY]);
   const fate = { died: false };
-  const worker = await startWorker(
-    program,
-    redis,
-    { AIZUMI_API_KEYS_FILE: keysFile(), ...SHARES, ...input.env },
-    () => (fate.died = true),
-  );
+  const worker = await startWorker(redis, {
+    settings: { AIZUMI_API_KEYS_FILE: keysFile(), ...SHARES, ...parts[0]?.env },
+    onDeath: () => (fate.died = true),
+  });
   const child = ({ name: part }: Input, what: string) =>
     fork(fileURLToPath(new URL('./isolation-flood.ts', import.meta.url)), [part, worker.url, KEYS.flood, what]);
   for (const part of parts) if (part.prepare) await once(child(part, 'prepare'), 'exit');
@@ -96,7 +77,21 @@ async function measure(input: Row['input'], parts: readonly Input[], options: Op
   const { workerMb, redisMb } = memory.stop();
   if (!fate.died) await worker.stop();
   await redis.stop();
-  return { input, quiet, flooded, died: fate.died, workerMb, redisMb };
+  const [before, beside] = [percentile(quiet.ms, 0.99), percentile(flooded.ms, 0.99)];
+  const failures = Object.values(flooded.failures).reduce((sum, count) => sum + count, 0);
+  const reasons = Object.entries(flooded.failures).map(([reason, count]) => `${count} ${reason}`);
+  const { times, ms } = GOALS.besideFlood;
+  const isMet = failures === 0 && beside <= Math.max(times * before, ms);
+  return {
+    input: name,
+    '': says,
+    'victim’s failures': `${failures} of ${flooded.ms.length}${failures > 0 ? ` (${reasons.join(', ')})` : ''}`,
+    'p99 ms': beside,
+    'quiet p99 ms': before,
+    'worker’s peak MB': Math.round(workerMb),
+    'Redis’s peak MB': Math.round(redisMb),
+    goal: fate.died ? 'THE WORKER DIED' : isMet ? 'met' : 'MISSED',
+  };
 }
 
 function keysFile(): string {
@@ -113,31 +108,33 @@ function keysFile(): string {
 
 /** Begins a cycle when it is due, whether those before have ended or not. */
 async function victim(url: string, seconds: number, isOver: () => boolean): Promise<Times> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
+  const headers = { authorization: `Bearer ${KEYS.victim}` };
+  const client = httpClient(url, { connections: CONNECTIONS, timeoutMs: TIMEOUT_MS, headers });
   const times: Times = { ms: [], failures: {} };
   const cycles: Promise<void>[] = [];
   const startMs = performance.now();
   for (let n = 0; n < seconds * PER_S && !isOver(); n++) {
     const dueMs = startMs + (n * 1_000) / PER_S;
     if (dueMs > performance.now()) await sleep(dueMs - performance.now());
-    cycles.push(cycle(url, agent, n, times));
+    cycles.push(cycle(client, n, times));
   }
   await Promise.all(cycles);
-  agent.destroy();
+  client.close();
   return times;
 }
 
-async function cycle(url: string, agent: Agent, id: number, times: Times): Promise<void> {
-  const about = { saddr: ADDRESS, daddr: ADDRESS };
-  await timed(url, agent, { msg_type: 1, ...about, id, payload: 'x'.repeat(100) }, times);
-  const got = await timed(url, agent, { msg_type: 3, ...about }, times);
-  if (got !== undefined) await timed(url, agent, { msg_type: 5, ...about, id: got.id }, times);
+async function cycle(client: HttpClient, id: number, times: Times): Promise<void> {
+  await timed(client, sendRequest(ADDRESS, id, 'x'.repeat(100), ADDRESS), times);
+  const got = await timed(client, recvRequest(ADDRESS), times);
+  if (got?.id !== undefined) await timed(client, freeRequest(ADDRESS, got.id), times);
 }
 
 /** @returns the reply; undefined: it was a failure */
-async function timed(url: string, agent: Agent, body: object, times: Times): Promise<{ id?: number } | undefined> {
+async function timed(client: HttpClient, body: object, times: Times): Promise<{ id?: number } | undefined> {
   const startMs = performance.now();
-  const { status, text } = await post(url, agent, JSON.stringify(body));
+  const { status, text } = await client
+    .ask('POST', '/', JSON.stringify(body))
+    .catch((error: unknown) => ({ status: 0, text: (error as Error).name === 'AbortError' ? 'timeout' : 'broken' }));
   times.ms.push(performance.now() - startMs);
   if (status === 200) return JSON.parse(text) as { id?: number };
   const why = /"reason":"(\w+)"/.exec(text)?.[1] ?? text;
@@ -145,65 +142,26 @@ async function timed(url: string, agent: Agent, body: object, times: Times): Pro
   return undefined;
 }
 
-const post = (url: string, agent: Agent, body: string): Promise<{ status: number; text: string }> =>
-  new Promise((done) => {
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${KEYS.victim}` };
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const sent = request(url, { method: 'POST', agent, headers, signal }, (response) => {
-      let text = '';
-      response
-        .setEncoding('utf8')
-        .on('data', (part: string) => (text += part))
-        .once('error', () => done({ status: 0, text: 'broken' }))
-        .once('end', () => done({ status: response.statusCode ?? 0, text }));
-    });
-    sent.once('error', ({ name }) => done({ status: 0, text: name === 'AbortError' ? 'timeout' : 'broken' }));
-    sent.end(body);
-  });
-
-/** Peaks, MB; the worker's since it started, Redis's as it tells from time to time. */
+/** Peaks, MB; the worker's since it started, Redis's as it reports from time to time. */
 function watchMemory(worker: HttpServer, redis: RedisServer): { stop(): { workerMb: number; redisMb: number } } {
   let [workerMb, redisMb] = [NaN, NaN];
-  const look = (): void => {
+  const poll = (): void => {
     try {
       workerMb = residentMb(worker.pid).peak;
     } catch {
-      // it has died: what was seen last counts
+      // it has died: the last reading counts
     }
     redis.client.info('memory').then(
       (info) => (redisMb = Number(/^used_memory_peak:(\d+)/m.exec(info)?.[1]) / MB),
       () => undefined,
     );
   };
-  look();
-  const timer = setInterval(look, 200);
+  poll();
+  const timer = setInterval(poll, 200);
   return {
     stop() {
       clearInterval(timer);
       return { workerMb, redisMb };
     },
   };
-}
-
-const HEAD = [
-  '| input | | victim’s failures | p99 | quiet p99 | worker’s peak | Redis’s peak | goal |',
-  '|---|---|---:|---:|---:|---:|---:|---|',
-].join('\n');
-
-function lineOf({ input, quiet, flooded, died, workerMb, redisMb }: Row): string {
-  const [before, beside] = [percentile(quiet.ms, 0.99), percentile(flooded.ms, 0.99)];
-  const failures = Object.values(flooded.failures).reduce((sum, count) => sum + count, 0);
-  const reasons = Object.entries(flooded.failures).map(([reason, count]) => `${count} ${reason}`);
-  const isMet = failures === 0 && !died && beside <= Math.max(MOST_TIMES * before, MOST_MS);
-  const cells = [
-    input.name,
-    input.says,
-    `${failures} of ${flooded.ms.length}${failures > 0 ? ` (${reasons.join(', ')})` : ''}`,
-    `${beside.toFixed(1)} ms`,
-    `${before.toFixed(1)} ms`,
-    `${workerMb.toFixed(0)} MB`,
-    `${redisMb.toFixed(0)} MB`,
-    died ? '**the worker died**' : isMet ? 'met' : '**missed**',
-  ];
-  return `| ${cells.join(' | ')} |`;
 }

@@ -1,26 +1,73 @@
-// What waiting messages take in Redis: the worker SENDs one to each address, as a pattern, and copies of its entry
-// with other ids and payloads fill the queues.
+// What waiting messages take in Redis: the worker SENDs one to each address, as a pattern, and copies of its entry with other ids and
+// payloads fill the queues. And what the worker takes.
+import { MB, redisUsedMemory, residentMb } from '../harness/measure.js';
+import { payloadOf } from '../harness/requests.js';
 import { drive } from './drive.js';
-import { MB, redisUsedMemory } from './measure.js';
-import type { HttpServer, RedisServer } from './servers.js';
-import { CONNECTIONS, USUAL, deal, payloadOf, sends, takeIds } from './traffic.js';
+import { GOALS, atMost } from './goals.js';
+import { sendBatches, sendReceiveFree, sizeOf } from './requests.js';
+import type { MemoryRow, Options, Row } from './results.js';
+import { NO_AOF, startRedis, startWorker, stopAll, type HttpServer, type RedisServer } from './servers.js';
+import { stage } from './stages.js';
+import { CONNECTIONS, USUAL, deal, sends, takeIds, type Load } from './traffic.js';
 
+const PAYLOADS = [100, 1_000, 10_000];
+const QUEUES = [1, 100, 10_000];
+const MILLION = 1_000_000;
 const PIPELINE = 5_000;
 
-/** MB that `count` waiting messages take in a Redis that the worker has just begun to use. */
-export async function waitingMessagesMb(
-  redis: RedisServer,
-  worker: HttpServer,
-  count: number,
-  load = USUAL,
-): Promise<number> {
+/** What a waiting message takes, over lengths of payload and numbers of queues. */
+export async function memory({ quick, say }: Options): Promise<(MemoryRow & Row)[]> {
+  const messages = quick ? 20_000 : 100_000;
+  const rows: (MemoryRow & Row)[] = [];
+  for (const payloadBytes of PAYLOADS)
+    for (const queues of QUEUES) {
+      say(`${messages} messages of ${payloadBytes} bytes in ${queues} queues`);
+      const addresses = Array.from({ length: queues }, (_, i) => USUAL.addresses[0]! + i);
+      const bytes = await waitingBytes(messages, { addresses, payloadLength: payloadBytes });
+      rows.push({ payloadBytes, messages, bytesPerMessage: bytes / messages, queues });
+    }
+  return rows;
+}
+
+/** The goals: a million waiting messages, and the worker after the traffic of the other parts. */
+export async function resident(options: Options): Promise<Row[]> {
+  const { rounds, count } = sizeOf(options);
+  const waiting = options.quick ? MILLION / 5 : MILLION;
+  options.say(`${waiting} waiting messages`);
+  const waitingMb = ((await waitingBytes(waiting, USUAL)) / MB / waiting) * MILLION;
+  options.say('memory of the worker');
+  const redis = await startRedis();
+  const worker = await startWorker(redis);
+  for (let round = 0; round <= rounds; round++)
+    await sendReceiveFree((requests) => stage(worker, redis, deal(requests)), count);
+  const { now, peak } = residentMb(worker.pid);
+  await sendBatches(worker, redis, 4 * count);
+  const afterBatches = residentMb(worker.pid).peak;
+  await stopAll(worker, redis);
+  return [
+    {
+      what: '1,000,000 waiting messages of 100 bytes in 100 queues, Redis used_memory',
+      MB: waitingMb,
+      ...atMost(waitingMb, GOALS.waitingMb),
+    },
+    { what: 'worker resident, peak since start', MB: peak, ...atMost(peak, GOALS.workerMb) },
+    { what: 'worker resident, at the end', MB: now },
+    { what: 'worker resident, peak with batches of 100 over 64 connections', MB: afterBatches },
+  ];
+}
+
+async function waitingBytes(count: number, load: Load): Promise<number> {
+  const redis = await startRedis(NO_AOF);
+  const worker = await startWorker(redis);
   const before = await redisUsedMemory(redis.client);
   await fillQueues(redis, worker, count, load);
-  return ((await redisUsedMemory(redis.client)) - before) / MB;
+  const bytes = (await redisUsedMemory(redis.client)) - before;
+  await stopAll(worker, redis);
+  return bytes;
 }
 
 /** Leaves `count` messages waiting. @returns the first one's id */
-export async function fillQueues(redis: RedisServer, worker: HttpServer, count: number, load = USUAL): Promise<number> {
+export async function fillQueues(redis: RedisServer, worker: HttpServer, count: number, load: Load): Promise<number> {
   const { addresses, payloadLength } = load;
   const firstId = takeIds(count);
   const sample = sends(addresses.length, firstId, load);

@@ -3,7 +3,7 @@
 // and FREE gives it back, as a client of plain streams would. JOIN_WRITES=1: writes to Redis joined as the worker does.
 import http from 'node:http';
 import { Redis } from 'ioredis';
-import { joinWrites } from '../dist/redis/join-writes.js'; // npm run build makes it
+import { joinWrites } from '../dist/redis/connect/join-writes.js'; // npm run build makes it
 
 const GROUP = 'receivers';
 const CONSUMER = 'c';

@@ -1,133 +1,119 @@
-// What durability and the Cluster cost the worker: SEND at `quorum` beside `primary`, and redis+cluster beside one Redis.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { median } from './measure.js';
-import { startRedis, startWorker } from './servers.js';
-import type { HttpServer, RedisServer } from './servers.js';
-import { stage, type Sample } from './stages.js';
-import { CONNECTIONS, deal, sends, takeIds } from './traffic.js';
+// What durability and a Cluster cost the worker: SEND at `quorum` beside `primary`, and through a Cluster beside one Redis. Two
+// workers take turns.
+import { median } from '../harness/measure.js';
+import { GOALS, atLeast, atMost, type Judged } from './goals.js';
+import { sizeOf } from './requests.js';
+import type { Options, Row } from './results.js';
+import { ready, startRedis, startWorker, stopAll, type HttpServer, type RedisServer } from './servers.js';
+import { best, inRounds, sendStage, type Sample } from './stages.js';
+import { CONNECTIONS } from './traffic.js';
 
-/** SEND through two workers in turns, so that noise hits both alike; the better round of each. */
-export interface Pair {
-  base: Sample;
-  other: Sample;
-}
+const SLOTS = 16_384;
 
-export interface ReplicatedResults {
-  /** `primary` and `quorum`, primary + 2 replicas, fsync always on all; 64 connections. */
-  quorum: Pair;
-  /** The same at 1 connection. */
-  quorumAlone: Pair;
-  /** The same two when one of the replicas is dead. */
-  quorumMissing: Pair;
-  quorumMissingAlone: Pair;
-  /** One Redis and a Cluster of three primaries. */
-  cluster: Pair;
-}
+type Pair = [base: Sample, other: Sample];
+type Verdict = [against: string, Judged];
 
-const READY_WITHIN_MS = 20_000;
-
-export async function measureReplicated(
-  program: string,
-  conf: string,
-  rounds: number,
-  count: number,
-): Promise<ReplicatedResults> {
-  const primary = await startRedis('replicated-primary', conf);
-  const { host, port } = primary.client.options;
-  const replicas = await Promise.all(
-    ['replica-1', 'replica-2'].map((name) => startRedis(name, conf, ['--replicaof', String(host), String(port)])),
-  );
-  await until(
+export async function replicated(options: Options): Promise<Row[]> {
+  options.say('SEND at quorum, and through a Cluster');
+  const primary = await startRedis();
+  const replicaOf = ['--replicaof', '127.0.0.1', String(primary.port)];
+  const replicas = [await startRedis(replicaOf), await startRedis(replicaOf)] as const;
+  await ready(
     'both replicas are in sync',
     async () => (await primary.client.info('replication')).match(/state=online/g)?.length === 2,
   );
-  const base = await startWorker(program, primary);
-  const other = await startWorker(program, primary, { AIZUMI_DURABILITY: 'quorum' });
-  const quorum = await compare(primary, base, other, rounds, count, CONNECTIONS);
-  const quorumAlone = await compare(primary, base, other, rounds, Math.round(count / 10), 1);
-  await replicas[1]!.stop();
-  const quorumMissing = await compare(primary, base, other, rounds, count, CONNECTIONS);
-  const quorumMissingAlone = await compare(primary, base, other, rounds, Math.round(count / 10), 1);
-  for (const server of [base, other, replicas[0]!, primary]) await server.stop();
-  return {
-    quorum,
-    quorumAlone,
-    quorumMissing,
-    quorumMissingAlone,
-    cluster: await measureCluster(program, conf, rounds, count),
+  const base = await startWorker(primary);
+  const other = await startWorker(primary, { settings: { AIZUMI_DURABILITY: 'quorum' } });
+  const rows: Row[] = [];
+  const measure = async (name: string, goals: typeof GOALS.quorum | typeof GOALS.quorumMissing): Promise<void> => {
+    const many = await compare(primary, [base, other], options, CONNECTIONS);
+    const [cpu, rate] = [cpuRatio(many), many[1].perSecond / many[0].perSecond];
+    rows.push(rowOf(`primary${name}`, many[0]));
+    rows.push(rowOf(`quorum${name}`, many[1], [`CPU × ${cpu.toFixed(2)}`, atMost(cpu, goals.cpu)]));
+    rows.push({
+      what: '',
+      'against the row above': `per second × ${rate.toFixed(2)}`,
+      ...atLeast(rate, goals.throughput),
+    });
+    const alone = await compare(primary, [base, other], options, 1);
+    const later = alone[1].p50 - alone[0].p50;
+    rows.push(rowOf(`primary${name}, 1 connection`, alone[0]));
+    const verdict: Verdict = [`p50 + ${later.toFixed(2)} ms`, atMost(later, goals.delayMs)];
+    rows.push(rowOf(`quorum${name}, 1 connection`, alone[1], verdict));
   };
+  await measure('', GOALS.quorum);
+  await replicas[1].stop();
+  await measure(', one replica dead', GOALS.quorumMissing);
+  await stopAll(base, other, replicas[0], primary);
+  return [...rows, ...(await besideCluster(options))];
 }
 
-async function measureCluster(program: string, conf: string, rounds: number, count: number): Promise<Pair> {
-  const single = await startRedis('beside-cluster', conf);
-  const { nodes, url } = await startCluster(conf);
-  const base = await startWorker(program, single);
-  const other = await startWorker(program, single, { AIZUMI_REDIS_URL: url });
-  const pair = await compare(single, base, other, rounds, count, CONNECTIONS);
-  for (const server of [base, other, ...nodes, single]) await server.stop();
-  return pair;
+async function besideCluster(options: Options): Promise<Row[]> {
+  const single = await startRedis();
+  const { nodes, url } = await startCluster();
+  const base = await startWorker(single);
+  const other = await startWorker(single, { settings: { AIZUMI_REDIS_URL: url } });
+  const pair = await compare(single, [base, other], options, CONNECTIONS);
+  await stopAll(base, other, ...nodes, single);
+  const cpu = cpuRatio(pair);
+  return [
+    rowOf('one Redis', pair[0]),
+    rowOf('Cluster', pair[1], [`CPU × ${cpu.toFixed(2)}`, atMost(cpu, GOALS.cluster)]),
+  ];
 }
 
 /** Three primaries, the slots in equal parts in their order. @returns with the url for AIZUMI_REDIS_URL */
-export async function startCluster(conf: string, args: string[] = []): Promise<{ nodes: RedisServer[]; url: string }> {
-  const nodes = await Promise.all(
-    [0, 1, 2].map((i) =>
-      startRedis(`cluster-${i}`, conf, ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', ...args]),
-    ),
-  );
-  await join(nodes);
-  const hosts = nodes.map(({ client }) => `${client.options.host}:${client.options.port}`).join(',');
-  return { nodes, url: `redis+cluster://${hosts}` };
-}
-
-async function join(nodes: RedisServer[]): Promise<void> {
-  const share = Math.ceil(16_384 / nodes.length);
+export async function startCluster(args: string[] = []): Promise<{ nodes: RedisServer[]; url: string }> {
+  const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', ...args];
+  const nodes = [await startRedis(settings), await startRedis(settings), await startRedis(settings)];
+  const share = Math.ceil(SLOTS / nodes.length);
   for (const [i, { client }] of nodes.entries()) {
-    await client.cluster('ADDSLOTSRANGE', i * share, Math.min(16_383, (i + 1) * share - 1));
+    await client.cluster('ADDSLOTSRANGE', i * share, Math.min(SLOTS, (i + 1) * share) - 1);
     await client.cluster('SET-CONFIG-EPOCH', i + 1);
   }
-  const { host, port } = nodes[0]!.client.options;
-  for (const { client } of nodes.slice(1)) await client.cluster('MEET', String(host), Number(port));
-  await until('the Cluster is complete', async () => {
+  for (const { client } of nodes.slice(1)) await client.cluster('MEET', '127.0.0.1', nodes[0]!.port);
+  await ready('the Cluster is complete', async () => {
     const states = await Promise.all(nodes.map(({ client }) => client.cluster('INFO')));
     return states.every((info) => info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3'));
   });
+  return { nodes, url: `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}` };
 }
 
+/** The best round for CPU; medians for the rest. */
 async function compare(
   redis: RedisServer,
-  base: HttpServer,
-  other: HttpServer,
-  rounds: number,
-  count: number,
+  servers: [HttpServer, HttpServer],
+  options: Options,
   connections: number,
 ): Promise<Pair> {
-  const samples: Pair[] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const send = (server: HttpServer): Promise<Sample> =>
-      stage(server, redis, connections === 1 ? [sends(count, takeIds(count))] : deal(sends(count, takeIds(count))));
-    samples.push({ base: await send(base), other: await send(other) });
-  }
-  samples.shift(); // warm-up
-  const best = (which: keyof Pair): Sample => {
-    const all = samples.map((pair) => pair[which]);
-    const middle = (field: keyof Sample): number => median(all.map((sample) => sample[field]));
+  const { rounds, count } = sizeOf(options);
+  const sent = connections === 1 ? count / 10 : count;
+  const all = await inRounds(rounds, async (): Promise<Pair> => {
+    const base = await sendStage(servers[0], redis, sent, connections);
+    return [base, await sendStage(servers[1], redis, sent, connections)];
+  });
+  return [0, 1].map((which): Sample => {
+    const samples = all.map((pair) => pair[which]!);
+    const middle = (field: keyof Sample): number => median(samples.map((sample) => sample[field]));
+    const [workerMicros, redisMicros] = [best(samples, 'workerMicros'), best(samples, 'redisMicros')];
     return {
-      serverMicros: Math.min(...all.map(({ serverMicros }) => serverMicros)),
-      redisMicros: Math.min(...all.map(({ redisMicros }) => redisMicros)),
+      workerMicros,
+      redisMicros,
       perSecond: middle('perSecond'),
       p50: middle('p50'),
       p99: middle('p99'),
       forks: 0,
     };
-  };
-  return { base: best('base'), other: best('other') };
+  }) as Pair;
 }
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + READY_WITHIN_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${READY_WITHIN_MS} ms: ${what}`);
-    await sleep(50);
-  }
-}
+const cpuRatio = ([base, other]: Pair): number => other.workerMicros / base.workerMicros;
+
+const rowOf = (what: string, { workerMicros, perSecond, p50, p99 }: Sample, verdict?: Verdict): Row => ({
+  what,
+  workerMicros,
+  perSecond,
+  p50,
+  p99,
+  ...(verdict && { 'against the row above': verdict[0], ...verdict[1] }),
+});

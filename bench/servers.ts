@@ -1,22 +1,29 @@
-// The processes under measurement: Redis, the worker, and the servers it is compared with. All on 127.0.0.1, all
-// children of the benchmark, ended by their own handles however the benchmark ends.
-import { spawn, type ChildProcess } from 'node:child_process';
+// The processes under measurement: Redis, the worker, and the programs it is compared with. All on 127.0.0.1, all children of
+// the benchmark, ended with it however it ends.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import { freePort, startRedisServer } from '../harness/redis-server.js';
 import { ADDRESSES, FIRST_ADDRESS } from './traffic.js';
+
+export const REPOSITORY = fileURLToPath(new URL('../', import.meta.url));
+/** Without an append-only file: it takes no memory, and no fsync. */
+export const NO_AOF = ['--appendonly', 'no'];
+/** A stock Redis instead of the settings that aizumi ships. */
+export const STOCK = '';
 
 const READY_WITHIN_MS = 15_000;
 const STOP_WITHIN_MS = 3_000;
 /** Exit code after Ctrl+C. */
 const INTERRUPTED = 130;
 
-/** Redis's data and the children's logs; removed at the end, kept when a child failed. */
+/** Logs and data of the programs; kept when one of them failed. */
 export const folder = mkdtempSync(join(tmpdir(), 'aizumi-bench-'));
 
 export interface HttpServer {
@@ -28,109 +35,92 @@ export interface HttpServer {
 export interface RedisServer {
   pid: number;
   url: string;
+  port: number;
   /** The benchmark's own connection, for INFO and for filling. */
   client: Redis;
   stop(): Promise<void>;
 }
 
+export interface WorkerOptions {
+  /** AIZUMI_* settings. */
+  settings?: Record<string, string>;
+  /** What runs instead of dist/index.js; a shell script may start it in a cgroup. */
+  program?: string;
+  /** Called when it ends by itself; without it that ends the benchmark. */
+  onDeath?: () => void;
+}
+
 const running = new Set<ChildProcess>();
+/** The worker that is measured; --worker names another. */
+export const underTest = { program: join(REPOSITORY, 'dist/index.js') };
 
 process.on('exit', (code) => {
   for (const child of running) child.kill('SIGKILL');
-  if (code === 0 || code === INTERRUPTED || readdirSync(folder).length === 0)
-    rmSync(folder, { recursive: true, force: true });
-  else console.error(`the children's logs are in ${folder}`);
+  if (code === 0 || code === INTERRUPTED) rmSync(folder, { recursive: true, force: true });
+  else console.error(`the programs' logs are in ${folder}`);
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(INTERRUPTED));
+process.on('SIGINT', () => process.exit(INTERRUPTED));
 
-/** @param args further redis-server arguments; `conf`, when given, comes before them */
-export async function startRedis(name: string, conf: string | undefined, args: string[] = []): Promise<RedisServer> {
-  const port = await freePort();
-  const dir = join(folder, name);
-  mkdirSync(dir);
-  const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--daemonize', 'no'];
-  const child = start(name, 'redis-server', [...(conf ? [conf] : []), ...own, ...args], process.env);
-  const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 50, maxRetriesPerRequest: null });
-  client.on('error', () => undefined); // refused until it is up; if it never is, `ready` says so
-  await ready(name, async () => Boolean(await client.ping()));
+/** @param conf undefined: the settings that aizumi ships */
+export async function startRedis(args: string[] = [], conf?: string): Promise<RedisServer> {
+  const server = await startRedisServer({ args, ...(conf !== undefined && { conf }) });
+  const client = new Redis(server.port, '127.0.0.1');
+  client.on('error', () => undefined); // the command fails with it
   return {
-    pid: pidOf(child),
-    url: `redis://127.0.0.1:${port}`,
+    pid: server.pid,
+    url: server.url,
+    port: server.port,
     client,
     async stop() {
       client.disconnect();
-      await end(child, 'SIGKILL'); // nothing here is worth saving
+      await server.stop();
     },
   };
 }
 
-/** @param onDeath when it ends by itself; without it that ends the benchmark */
-export async function startWorker(
-  program: string,
-  redis: RedisServer,
-  settings: Record<string, string> = {},
-  onDeath?: () => void,
-): Promise<HttpServer> {
+export async function startWorker(redis: RedisServer, options: WorkerOptions = {}): Promise<HttpServer> {
+  const { settings, program = underTest.program, onDeath } = options;
   const port = await freePort();
-  const env = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
-  const all = {
-    ...Object.fromEntries(env),
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
+  const env = {
+    ...Object.fromEntries(inherited),
     AIZUMI_REDIS_URL: redis.url,
     AIZUMI_PORT: String(port),
     AIZUMI_WORKERS: '1',
     ...settings,
     NODE_ENV: 'production',
   };
-  return startHttp(
-    'worker',
-    port,
-    '/readyz',
-    [program],
-    all,
-    onDeath,
-    program.endsWith('.sh') ? 'sh' : process.execPath,
-  );
+  const command = program.endsWith('.sh') ? 'sh' : process.execPath;
+  const child = start('worker', command, [program], env, onDeath);
+  return listening('worker', child, port, '/readyz');
 }
 
-/** floor.mjs or native.mjs. */
+/** floor.mjs or native.mjs. @param joinWrites whether it writes to Redis once per turn of its event loop, as the worker does */
 export async function startPeer(
   name: 'floor' | 'native',
   redis: RedisServer,
   joinWrites: boolean,
 ): Promise<HttpServer> {
   const port = await freePort();
-  return startHttp(
-    joinWrites ? `${name}-joined` : name,
-    port,
-    '/',
-    [fileURLToPath(new URL(`./${name}.mjs`, import.meta.url))],
-    {
-      ...process.env,
-      REDIS_URL: redis.url,
-      PORT: String(port),
-      JOIN_WRITES: joinWrites ? '1' : '0',
-      FIRST_ADDRESS: String(FIRST_ADDRESS),
-      ADDRESSES: String(ADDRESSES),
-      NODE_ENV: 'production',
-    },
-  );
+  const child = start(name, process.execPath, [fileURLToPath(new URL(`./${name}.mjs`, import.meta.url))], {
+    ...process.env,
+    REDIS_URL: redis.url,
+    PORT: String(port),
+    JOIN_WRITES: joinWrites ? '1' : '0',
+    FIRST_ADDRESS: String(FIRST_ADDRESS),
+    ADDRESSES: String(ADDRESSES),
+    NODE_ENV: 'production',
+  });
+  return listening(name, child, port, '/');
 }
 
-async function startHttp(
-  name: string,
-  port: number,
-  probe: string,
-  args: string[],
-  env: NodeJS.ProcessEnv,
-  onDeath?: () => void,
-  command = process.execPath,
-): Promise<HttpServer> {
-  const child = start(name, command, args, env, onDeath);
+async function listening(name: string, child: ChildProcess, port: number, probe: string): Promise<HttpServer> {
   const url = `http://127.0.0.1:${port}`;
   await ready(name, async () => (await fetch(url + probe)).ok);
-  return { pid: pidOf(child), url, stop: () => end(child, 'SIGTERM') };
+  return { pid: child.pid!, url, stop: () => end(child) };
 }
 
+/** Starts any program in the folder of logs. */
 export function start(
   name: string,
   command: string,
@@ -156,34 +146,25 @@ export function start(
   return child;
 }
 
-export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   running.delete(child);
   const exited = once(child, 'exit');
   const late = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
-  child.kill(signal);
+  child.kill('SIGTERM');
   await exited;
   clearTimeout(late);
 }
 
-export async function ready(name: string, probe: () => Promise<boolean>, withinMs = READY_WITHIN_MS): Promise<void> {
+/** Resolves when `probe` returns true; until then it may also throw. */
+export async function ready(what: string, probe: () => Promise<boolean>, withinMs = READY_WITHIN_MS): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (performance.now() < deadline) {
     if (await probe().catch(() => false)) return;
     await sleep(50);
   }
-  throw new Error(`${name} was not ready within ${withinMs} ms`);
+  throw new Error(`not within ${withinMs} ms: ${what}`);
 }
 
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-export function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error('the child has no pid');
-  return child.pid;
+export async function stopAll(...servers: { stop(): Promise<void> }[]): Promise<void> {
+  for (const server of servers) await server.stop();
 }

@@ -1,52 +1,23 @@
-// SEND, RECV and FREE one after another, in rounds that begin with the floor, so that noise hits all of them alike.
+// A stage: prepared requests through one server, with what it and Redis used for each. Stages of several servers take turns, round
+// by round, so that noise hits all of them alike.
 import type { Request } from 'autocannon';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuMicros, median, redisUsage } from '../harness/measure.js';
 import { drive, type Driven } from './drive.js';
-import { cpuMicros, redisUsage } from './measure.js';
+import type { Cost, Ratios } from './results.js';
 import type { HttpServer, RedisServer } from './servers.js';
-import { ADDRESSES, FIRST_ADDRESS, deal, frees, receives, received, sends, takeIds } from './traffic.js';
+import { ADDRESSES, FIRST_ADDRESS, deal, sends, takeIds } from './traffic.js';
 
 /** What one stage of one round cost, per request. */
-export interface Sample {
-  serverMicros: number;
-  redisMicros: number;
-  perSecond: number;
-  p50: number;
-  p99: number;
+export interface Sample extends Cost {
   /** Children that Redis forked meanwhile (AOF rewrite, RDB); their CPU time is not counted. */
   forks: number;
 }
 
-export const STAGES = ['floor', 'floor, writes joined', 'SEND', 'RECV', 'FREE'] as const;
-export type Stage = (typeof STAGES)[number];
-
-/** Milliseconds between stages, for what a stage leaves behind: closing sockets, collecting garbage. */
+/** Between stages, for what a stage leaves behind: sockets that close, garbage. */
 const PAUSE_MS = 200;
 
-export interface Servers {
-  redis: RedisServer;
-  floor: HttpServer;
-  floorJoined: HttpServer;
-  worker: HttpServer;
-}
-
-/** One round: every stage once, `count` requests each. Leaves all queues empty. */
-export async function round(
-  { redis, floor, floorJoined, worker }: Servers,
-  count: number,
-): Promise<Record<Stage, Sample>> {
-  const floorSample = await stage(floor, redis, deal(sends(count, takeIds(count))));
-  await forgetFloor(redis);
-  const joinedSample = await stage(floorJoined, redis, deal(sends(count, takeIds(count))));
-  await forgetFloor(redis);
-  const firstId = takeIds(count);
-  const send = await stage(worker, redis, deal(sends(count, firstId)));
-  const recv = await stage(worker, redis, deal(receives(count)));
-  const free = await stage(worker, redis, deal(frees(received(recv.bodies, firstId))));
-  return { floor: floorSample, 'floor, writes joined': joinedSample, SEND: send, RECV: recv, FREE: free };
-}
-
-/** As {@link drive}; one that connects before it sends says when it has. */
+/** As {@link drive}; one that connects before it sends reports when it has. */
 export type Driver = (
   url: string,
   requests: Request[][],
@@ -66,7 +37,7 @@ export async function stage(
   driver: Driver = drive,
 ): Promise<Sample & Driven> {
   await sleep(PAUSE_MS);
-  const usage = (): ReturnType<typeof redisUsage> => usageOfAll([redis].flat());
+  const usage = (): Promise<Usage> => usageOfAll([redis].flat());
   const redisBefore = await usage();
   let before = cpuMicros(server.pid);
   let after = before;
@@ -81,23 +52,68 @@ export async function stage(
   const { micros, forks } = await redisAfter;
   return {
     ...driven,
-    serverMicros: (after - before) / perUnit,
+    workerMicros: (after - before) / perUnit,
     redisMicros: (micros - redisBefore.micros) / perUnit,
     forks: forks - redisBefore.forks,
   };
 }
 
-async function usageOfAll(servers: RedisServer[]): ReturnType<typeof redisUsage> {
+type Usage = Awaited<ReturnType<typeof redisUsage>>;
+
+async function usageOfAll(servers: RedisServer[]): Promise<Usage> {
   const all = await Promise.all(servers.map(({ client }) => redisUsage(client)));
-  const sum = (field: 'micros' | 'forks'): number => all.reduce((total, one) => total + one[field], 0);
+  const sum = (field: keyof Usage): number => all.reduce((total, one) => total + one[field], 0);
   return { micros: sum('micros'), forks: sum('forks') };
 }
 
-/** Of what SENDs alone have left in the usual addresses. */
-export async function emptyQueues(redis: RedisServer): Promise<void> {
-  for (let i = 0; i < ADDRESSES; i++) await redis.client.xtrim(`aizumi:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+/** `count` SENDs to the usual addresses, which are emptied afterwards. */
+export async function sendStage(
+  server: HttpServer,
+  redis: RedisServer,
+  count: number,
+  connections?: number,
+): Promise<Sample> {
+  const sample = await stage(server, redis, deal(sends(count, takeIds(count)), connections));
+  await emptyQueues(redis);
+  return sample;
 }
 
-async function forgetFloor(redis: RedisServer): Promise<void> {
-  await redis.client.del(...Array.from({ length: ADDRESSES }, (_, i) => `floor:{${FIRST_ADDRESS + i}}:queue`));
+/** Of what SENDs alone have left at the usual addresses. */
+export async function emptyQueues({ client }: RedisServer): Promise<void> {
+  for (let i = 0; i < ADDRESSES; i++)
+    for (const owner of ['aizumi', 'floor']) await client.xtrim(`${owner}:{${FIRST_ADDRESS + i}}:queue`, 'MAXLEN', 0);
+}
+
+/** Runs `one` so many times, after one that is not counted: V8 compiles what runs often. */
+export async function inRounds<T>(rounds: number, one: (round: number) => Promise<T>): Promise<T[]> {
+  await one(0);
+  const all: T[] = [];
+  for (let round = 1; round <= rounds; round++) all.push(await one(round));
+  return all;
+}
+
+/** Medians. */
+export function costOf(samples: Sample[]): Cost {
+  const of = (field: keyof Cost): number => median(samples.map((sample) => sample[field]));
+  return {
+    workerMicros: of('workerMicros'),
+    redisMicros: of('redisMicros'),
+    perSecond: of('perSecond'),
+    p50: of('p50'),
+    p99: of('p99'),
+  };
+}
+
+/** The cheapest round: noise only ever adds. */
+export const best = (samples: Sample[], field: 'workerMicros' | 'redisMicros'): number =>
+  Math.min(...samples.map((sample) => sample[field]));
+
+/** @param base of the same rounds */
+export function ratios(samples: Sample[], base: Sample[]): Ratios {
+  const ratio = (of: (sample: Sample) => number): number => median(samples.map((one, i) => of(one) / of(base[i]!)));
+  return {
+    worker: ratio((sample) => sample.workerMicros),
+    redis: ratio((sample) => sample.redisMicros),
+    both: ratio((sample) => sample.workerMicros + sample.redisMicros),
+  };
 }

@@ -1,14 +1,12 @@
-// What the clients say: requests for 100 addresses, every message different, dealt out to the connections.
+// The traffic: requests for 100 addresses, every message different, dealt out to the connections.
 import type { Request } from 'autocannon';
+import { freeRequest, payloadOf, recvRequest, sendRequest } from '../harness/requests.js';
 
 export const CONNECTIONS = 64;
 export const ADDRESSES = 100;
 export const FIRST_ADDRESS = 1000;
 /** Counts of requests are multiples of this: every connection and every address gets the same number. */
 export const EVEN_SHARE = 1600;
-
-const BROKER = 5000;
-const FILLER = Array.from({ length: 4096 }, (_, i) => ((i * 7919) % 36).toString(36)).join('');
 
 /** To whom, and how much. */
 export interface Load {
@@ -36,21 +34,16 @@ export function takeIds(count: number): number {
   return first;
 }
 
-export function payloadOf(id: number, length = USUAL.payloadLength): string {
-  const from = id % 3989;
-  return `${id} ${FILLER.slice(from, from + length)}`.padEnd(length, FILLER).slice(0, length);
-}
-
 export function sends(count: number, firstId: number, load = USUAL): Request[] {
   return range(count, (i) => send(addressOf(i, load), firstId + i, load.payloadLength));
 }
 
 export function receives(count: number, load = USUAL): Request[] {
-  return range(count, (i) => receive(addressOf(i, load)));
+  return range(count, (i) => post(recvRequest(addressOf(i, load))));
 }
 
 export function frees(held: Held[]): Request[] {
-  return held.map(({ daddr, id }) => post({ msg_type: 'MSG_FREE_REQ', saddr: daddr, daddr: BROKER, id }));
+  return held.map(({ daddr, id }) => post(freeRequest(daddr, id)));
 }
 
 /** Deals requests out like cards, so that at any moment the connections are at different addresses. */
@@ -65,7 +58,7 @@ export function cycles(count: number, firstId: number, connections = CONNECTIONS
 }
 
 /**
- * Checks that the answers to RECV are messages that were sent, each exactly once, and unchanged.
+ * Checks that the replies to RECV are messages that were sent, each exactly once, and unchanged.
  * @param sent how many there are to receive, from `firstId` on
  */
 export function received(bodies: string[], firstId: number, load = USUAL, sent = bodies.length): Held[] {
@@ -74,18 +67,18 @@ export function received(bodies: string[], firstId: number, load = USUAL, sent =
     const { daddr, id, payload } = JSON.parse(body) as Held & { payload: unknown };
     const known = id >= firstId && id < firstId + sent && !seen.has(id);
     if (!known || payload !== payloadOf(id, load.payloadLength))
-      throw new Error(`RECV answered what was not sent, or twice: ${body}`);
+      throw new Error(`RECV returned what was not sent, or twice: ${body}`);
     seen.add(id);
     return { daddr, id };
   });
 }
 
 function cycle(address: number, id: number): Request[] {
-  let got: unknown; // the message's id, or the entry's id where native.mjs answers
+  let got: any; // the message's id, or the entry's id where native.mjs answers
   return [
     send(address, id),
     {
-      ...receive(address),
+      ...post(recvRequest(address)),
       onResponse: (_status, body) => {
         got = (JSON.parse(body) as { id?: unknown }).id;
       },
@@ -93,18 +86,14 @@ function cycle(address: number, id: number): Request[] {
     {
       setupRequest: (request) => ({
         ...request,
-        ...post({ msg_type: 'MSG_FREE_REQ', saddr: address, daddr: BROKER, id: got }),
+        ...post(freeRequest(address, got)),
       }),
     },
   ];
 }
 
 function send(daddr: number, id: number, length?: number): Request {
-  return post({ msg_type: 'MSG_SEND_REQ', saddr: 1 + (id % CONNECTIONS), daddr, id, payload: payloadOf(id, length) });
-}
-
-function receive(saddr: number): Request {
-  return post({ msg_type: 'MSG_RECV_REQ', saddr, daddr: BROKER });
+  return post(sendRequest(daddr, id, payloadOf(id, length), 1 + (id % CONNECTIONS)));
 }
 
 const post = (body: object): Request => ({ method: 'POST', body: JSON.stringify(body) });

@@ -1,24 +1,16 @@
-// What 10,000 waiting receivers cost: the worker and Redis while nothing happens, a SEND to others meanwhile, and how soon one
-// of them has its message.
+// What 10,000 waiting receivers cost: the worker and Redis while nothing happens, a SEND to others meanwhile, and how soon one of them
+// has its message.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuMicros, percentile, residentMb } from './measure.js';
-import { startWorker } from './servers.js';
+import { cpuMicros, percentile, residentMb } from '../harness/measure.js';
+import { GOALS, atMost } from './goals.js';
+import { sizeOf } from './requests.js';
+import type { Options, Row } from './results.js';
+import { startRedis, startWorker, stopAll } from './servers.js';
 import type { HttpServer, RedisServer } from './servers.js';
-import { emptyQueues, stage } from './stages.js';
-import { deal, sends, takeIds } from './traffic.js';
-
-export interface WaitingResults {
-  waiters: number;
-  /** While nothing happens; Redis's commands and CPU include what it does without waiters. */
-  idle: { without: Idle; with: Idle };
-  /** From SEND, through another worker, to the waiter's reply, both as the clients see them, ms. */
-  wakeMs: { p50: number; p99: number };
-  /** To other addresses, through another worker than the waiters'. */
-  send: { without: Send; with: Send };
-}
+import { sendStage } from './stages.js';
 
 interface Send {
   workerMicros: number;
@@ -27,7 +19,7 @@ interface Send {
 }
 
 interface Idle {
-  workerMicrosPerSecond: number;
+  workerMsPerSecond: number;
   redisCommandsPerSecond: number;
   residentMb: number;
 }
@@ -40,41 +32,43 @@ const IDLE_MS = 5_000;
 const WAKES = 400;
 const SETTLE_MS = 4_000;
 
-export async function measureWaiting(
-  program: string,
-  redis: RedisServer,
-  rounds: number,
-  count: number,
-): Promise<WaitingResults> {
-  const waitersWorker = await startWorker(program, redis);
-  const sendersWorker = await startWorker(program, redis);
-  const send = (): Promise<Send> => measureSend(sendersWorker, redis, count);
-  await send(); // V8 compiles
+/** The senders and those who wait use different workers. */
+export async function waiting(options: Options): Promise<Row[]> {
+  options.say(`${WAITERS} waiting receivers`);
+  const { rounds, count } = sizeOf(options);
+  const redis = await startRedis();
+  const [waitersWorker, sendersWorker] = [await startWorker(redis), await startWorker(redis)];
+  const sendBest = async (): Promise<Send> => {
+    const all: Send[] = [];
+    for (let r = 0; r <= rounds; r++) all.push(await measureSend(sendersWorker, redis, count));
+    const least = (field: keyof Send): number => Math.min(...all.map((send) => send[field]));
+    return { workerMicros: least('workerMicros'), xaddMicros: least('xaddMicros') };
+  };
+  const sendWithout = await sendBest();
   const idleWithout = await measureIdle(waitersWorker, redis);
-  const without: Send[] = [];
-  for (let r = 0; r < rounds; r++) without.push(await send());
-
   const waiters = await startWaiters(waitersWorker.url);
   await sleep(SETTLE_MS);
   const idleWith = await measureIdle(waitersWorker, redis);
   const wakes = await measureWakes(waiters, sendersWorker.url);
-  const meanwhile: Send[] = [];
-  for (let r = 0; r < rounds; r++) meanwhile.push(await send());
-
+  const sendWith = await sendBest();
   waiters.forEach((waiter) => waiter.socket.destroy());
-  await Promise.all([waitersWorker.stop(), sendersWorker.stop()]);
-  return {
-    waiters: WAITERS,
-    idle: { without: idleWithout, with: idleWith },
-    wakeMs: { p50: percentile(wakes, 0.5), p99: percentile(wakes, 0.99) },
-    send: { without: cheapest(without), with: cheapest(meanwhile) },
-  };
+  await stopAll(waitersWorker, sendersWorker, redis);
+  const both = (what: string, without: number, withThem: number): Row => ({
+    what,
+    'without waiters': without,
+    'with them': withThem,
+  });
+  const [p50, p99] = [percentile(wakes, 0.5), percentile(wakes, 0.99)];
+  return [
+    both('idle: worker CPU, ms/s', idleWithout.workerMsPerSecond, idleWith.workerMsPerSecond),
+    both('idle: Redis commands/s', idleWithout.redisCommandsPerSecond, idleWith.redisCommandsPerSecond),
+    both('worker resident, MB', idleWithout.residentMb, idleWith.residentMb),
+    { what: 'woken by a SEND, p50 ms', 'with them': p50, ...atMost(p50, GOALS.wakeMs) },
+    { what: 'woken by a SEND, p99 ms', 'with them': p99 },
+    both('SEND to others: worker µs/request', sendWithout.workerMicros, sendWith.workerMicros),
+    both("SEND to others: µs/XADD, by Redis's own count", sendWithout.xaddMicros, sendWith.xaddMicros),
+  ];
 }
-
-const cheapest = (sends: Send[]): Send => ({
-  workerMicros: Math.min(...sends.map(({ workerMicros }) => workerMicros)),
-  xaddMicros: Math.min(...sends.map(({ xaddMicros }) => xaddMicros)),
-});
 
 async function measureSend(worker: HttpServer, redis: RedisServer, count: number): Promise<Send> {
   const xadd = async (): Promise<{ calls: number; micros: number }> => {
@@ -83,10 +77,9 @@ async function measureSend(worker: HttpServer, redis: RedisServer, count: number
     return { calls: Number(calls), micros: Number(micros) };
   };
   const before = await xadd();
-  const { serverMicros } = await stage(worker, redis, deal(sends(count, takeIds(count))));
+  const { workerMicros } = await sendStage(worker, redis, count);
   const after = await xadd();
-  await emptyQueues(redis);
-  return { workerMicros: serverMicros, xaddMicros: (after.micros - before.micros) / (after.calls - before.calls) };
+  return { workerMicros, xaddMicros: (after.micros - before.micros) / (after.calls - before.calls) };
 }
 
 async function measureIdle(worker: HttpServer, redis: RedisServer): Promise<Idle> {
@@ -97,7 +90,7 @@ async function measureIdle(worker: HttpServer, redis: RedisServer): Promise<Idle
   const [commandsAfter, microsAfter] = [await commands(), cpuMicros(worker.pid)];
   const perSecond = (amount: number): number => amount / (IDLE_MS / 1_000);
   return {
-    workerMicrosPerSecond: perSecond(microsAfter - microsBefore),
+    workerMsPerSecond: perSecond(microsAfter - microsBefore) / 1_000,
     redisCommandsPerSecond: perSecond(commandsAfter - commandsBefore - 1), // less our own INFO
     residentMb: residentMb(worker.pid).now,
   };

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { httpRequest, openConnection } from '../harness/connection.js';
 import { recvRequest } from '../harness/requests.js';
 import type { History } from './history.js';
-import type { Random } from './random.js';
+import type { Random } from '../harness/random.js';
 
 export interface BreakOff {
   urls: readonly string[];

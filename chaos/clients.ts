@@ -4,10 +4,11 @@ import { openClient } from '../harness/keep-alive-client.js';
 import type { KeepAliveClient, Outcome } from '../harness/keep-alive-client.js';
 import { freeRequest, gbyeRequest, recvRequest, sendRequest, statRequest } from '../harness/requests.js';
 import { until } from '../harness/until.js';
-import { answerOfReply } from './answer.js';
+import { answerOfReply } from '../harness/answer.js';
+import type { Answer } from '../harness/answer.js';
 import { breakOff, repeatable } from './break-off.js';
-import type { Answer, History, Level } from './history.js';
-import type { Random } from './random.js';
+import type { History, Level } from './history.js';
+import type { Random } from '../harness/random.js';
 
 export interface LoadOptions {
   /** Of the workers. */

@@ -1,7 +1,7 @@
 // What a fault is, and whom it strikes.
 import type { Stack } from '../harness/stacks.js';
 import type { FaultWindow } from './history.js';
-import type { Random } from './random.js';
+import type { Random } from '../harness/random.js';
 import type { ChaosWorker } from './workers.js';
 
 export interface Victims {

@@ -8,7 +8,7 @@ import { until } from '../harness/until.js';
 import { failedOver, replicasOf } from './elections.js';
 import type { Fault, Victims } from './fault.js';
 import { PLANNED, RESETS } from './planned.js';
-import type { Random } from './random.js';
+import type { Random } from '../harness/random.js';
 import { SLOT_MOVES } from './slot-moves.js';
 
 const FAILOVER_MS = 10_000;

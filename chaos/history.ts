@@ -1,10 +1,8 @@
 // What the clients of a run saw and nothing else: the checker decides by it alone. All times: performance.now(), ms.
+import type { Answer } from '../harness/answer.js';
 
 export type Level = 'primary' | 'quorum' | 'all';
 export const LEVELS: readonly Level[] = ['primary', 'quorum', 'all'];
-
-/** Refused: certainly not done. Unknown: no answer, or one that says so. */
-export type Answer = 'done' | 'refused' | 'unknown';
 
 interface Request {
   askedMs: number;

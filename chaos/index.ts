@@ -9,18 +9,16 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startClusterStack, startSentinelStack } from '../harness/stacks.js';
 import type { Stack } from '../harness/stacks.js';
-import { NO_CLOCK, clockLibrary } from './clock.js';
+import { NO_CLOCK, clockLibrary } from '../harness/clock.js';
 import type { Fault } from './fault.js';
 import { FAULTS } from './faults.js';
 import { LEVELS } from './history.js';
 import type { Level } from './history.js';
-import { header, rows, violations } from './report.js';
-import { roundOf, serverOf } from './round.js';
-import type { Round } from './round.js';
+import { roundOf, serverOf, tables, violations } from './report.js';
+import type { Round } from './report.js';
 import { runScenario, workersFor } from './run.js';
 import type { Result } from './run.js';
 import { SCENARIOS } from './scenarios.js';
-import { markdown, summary } from './table.js';
 import type { ChaosWorker } from './workers.js';
 
 const clock = clockLibrary();
@@ -154,14 +152,13 @@ async function runStack(name: string, scenarios: readonly string[], levels: read
         }
         const found = violations(result);
         broken += found.length;
-        if (isRound) {
-          const figures = roundOf({ stack: name, server: await serverOf(stack) }, result);
-          rounds.push(figures);
-          if (values.out !== undefined) appendFileSync(values.out, `${JSON.stringify(figures)}\n`);
-          console.log(
-            `${name} ${scenario} seed ${figures.seed}: ${figures.seconds} s, silence ${figures.silenceMs} ms`,
-          );
-        } else console.log(rows(name, result));
+        const figures = roundOf({ stack: name, server: await serverOf(stack) }, result);
+        rounds.push(figures);
+        if (values.out !== undefined) appendFileSync(values.out, `${JSON.stringify(figures)}\n`);
+        const silences = result.resumptions.map(({ fault, silenceMs }) => `${fault} ${Math.round(silenceMs)} ms`);
+        console.log(
+          `${name} ${scenario} seed ${figures.seed}: ${figures.seconds} s; silence after each fault: ${silences.join(', ')}`,
+        );
         tell(name, result, found);
         // servers whose clock was set back are not what they were (docs/durability.md)
         if (needs === 'clock') await stage.clear();
@@ -183,10 +180,9 @@ const unasked = short ? ['none', 'short'] : all.filter((name) => name !== 'short
 const scenarios = values.scenario === undefined ? unasked : all;
 
 console.log(`seed ${seed}; the same faults again: npm run chaos -- --seed ${seed}`);
-if (!isRound) console.log(header());
 let broken = 0;
 for (const stack of stacks) broken += await runStack(stack, scenarios, levels);
-if (rounds.length > 0) console.log(`\n${values.markdown ? markdown(rounds) : summary(rounds)}\n`);
+if (rounds.length > 0) console.log(`\n${tables(rounds, values.markdown)}\n`);
 if (gaps > 0) console.log(`${gaps} scenarios were not run`);
 console.log(broken === 0 ? 'every promise was kept' : `${broken} promises were broken`);
 process.exit(broken === 0 ? 0 : 1);

@@ -9,8 +9,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Round } from './round.js';
-import { markdown, summary } from './table.js';
+import { tables } from './report.js';
+import type { Round } from './report.js';
 
 const INDEX = fileURLToPath(new URL('./index.ts', import.meta.url));
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -107,5 +107,5 @@ if (!values.print) {
   };
   await Promise.all(Array.from({ length: Number(values.jobs) }, work));
 }
-console.log(`${summary(roundsSoFar())}\n\n${markdown(roundsSoFar())}`);
+console.log(tables(roundsSoFar(), true));
 process.exit(broken.length === 0 ? 0 : 1);

@@ -4,7 +4,7 @@
 // A row for docs/durability.md at the end. Exits with 1 when a promise was broken.
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { median } from '../bench/measure.js';
+import { median } from '../harness/measure.js';
 import { PASSWORD, startScriptedStack } from '../harness/scripted-stack.js';
 import type { ScriptedStack } from '../harness/scripted-stack.js';
 import { check, longestSilence } from './checker.js';
@@ -12,7 +12,7 @@ import type { Verdict } from './checker.js';
 import { startLoad } from './clients.js';
 import { LEVELS, emptyHistory } from './history.js';
 import type { FaultWindow, History } from './history.js';
-import { seeded } from './random.js';
+import { seeded } from '../harness/random.js';
 import { violations } from './report.js';
 import { startWorkers } from './workers.js';
 import type { ChaosWorker } from './workers.js';

@@ -10,7 +10,7 @@ import type { Fault, Victims } from './fault.js';
 import { FAULTS } from './faults.js';
 import { emptyHistory } from './history.js';
 import type { FaultWindow, History, Level } from './history.js';
-import { seeded } from './random.js';
+import { seeded } from '../harness/random.js';
 import { SCENARIOS } from './scenarios.js';
 import { startWorkers } from './workers.js';
 import type { ChaosWorker } from './workers.js';

@@ -19,7 +19,7 @@ export interface TestServerOptions {
   port?: number;
   /** On a unix socket in its folder instead of a loopback port. */
   unix?: boolean;
-  /** A library that makes setClock() work, built from chaos/clock.c: preloaded into the server. */
+  /** A library that makes setClock() work, built from harness/clock.c: preloaded into the server. */
   clock?: string | undefined;
 }
 

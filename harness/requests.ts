@@ -16,3 +16,11 @@ export const freeRequest = (saddr: number, id: number): object => ({
 export const heloRequest = (saddr: number): object => ({ msg_type: 'MSG_HELO_REQ', saddr, daddr: 5000 });
 export const statRequest = (saddr: number): object => ({ msg_type: 'MSG_STAT_REQ', saddr, daddr: 5000 });
 export const gbyeRequest = (saddr: number): object => ({ msg_type: 'MSG_GBYE_REQ', saddr, daddr: 5000 });
+
+const FILLER = Array.from({ length: 4096 }, (_, i) => ((i * 7919) % 36).toString(36)).join('');
+
+/** A text of `length` characters that differs from message to message. */
+export function payloadOf(id: number, length = 100): string {
+  const from = id % 3989;
+  return `${id} ${FILLER.slice(from, from + length)}`.padEnd(length, FILLER).slice(0, length);
+}

@@ -3,7 +3,7 @@
 // where the last one ended, and connects anew without a pause. So the two methods that do this are replaced, on the client alone.
 import type { Client } from 'autocannon';
 import type { Conversation, Heard } from './conversation.js';
-import type { Pacer } from './pace.js';
+import type { Pacer } from '../harness/pace.js';
 
 /** What lib/httpClient.js of autocannon 9 has, and its types do not tell. */
 interface Internals {

@@ -1,14 +1,42 @@
-// A soak's samples, and what of them drifts: the last quarter beside the second, for the first is still warming up.
-import type { Sample } from './samples.js';
+// A soak's samples, an interval at a time, and how they drift: the last quarter beside the second, for the first is still warming up.
+import { latencyMs } from './tally.js';
+import type { Row, Tally } from './tally.js';
 
-export type SoakSample = Sample & { workerMb?: number; redisMb?: number };
+export interface Sample {
+  atSecond: number;
+  perSecond: number;
+  p50: number;
+  p99: number;
+  workerMb?: number | undefined;
+  redisMb?: number | undefined;
+}
+
+/** @param interval what came in the `seconds` before `atSecond` */
+export type OnSample = (interval: Row, atSecond: number, seconds: number) => void;
+
+export function startSampling(tally: Tally, everyS: number, onSample: OnSample): NodeJS.Timeout {
+  const startMs = performance.now();
+  let lastS = 0;
+  return setInterval(() => {
+    const atSecond = (performance.now() - startMs) / 1000;
+    onSample(tally.takeInterval(), atSecond, atSecond - lastS);
+    lastS = atSecond;
+  }, everyS * 1000);
+}
+
+export const sampleOf = (interval: Row, atSecond: number, seconds: number): Sample => ({
+  atSecond,
+  perSecond: interval.requests / seconds,
+  p50: latencyMs(interval, 50),
+  p99: latencyMs(interval, 99),
+});
 
 export interface Drift {
   /** Where the two quarters begin. */
   firstS: number;
   lastS: number;
   of: { name: string; from: number; to: number; unit: string }[];
-  samples: SoakSample[];
+  samples: Sample[];
 }
 
 const FEWEST = 4;
@@ -21,7 +49,7 @@ const FIGURES = [
 ] as const;
 
 /** Undefined where there are too few samples to say. */
-export function driftOf(samples: SoakSample[]): Drift | undefined {
+export function driftOf(samples: Sample[]): Drift | undefined {
   if (samples.length < FEWEST) return undefined;
   const quarter = samples.length >> 2;
   const [first, last] = [samples.slice(quarter, 2 * quarter), samples.slice(-quarter)];
@@ -29,7 +57,7 @@ export function driftOf(samples: SoakSample[]): Drift | undefined {
     const [from, to] = [first, last].map((some) => mean(some.map((sample) => sample[key])));
     return from === undefined || to === undefined ? [] : [{ name, from, to, unit }];
   });
-  const startOf = (some: SoakSample[]): number => Math.round(some[0]!.atSecond);
+  const startOf = (some: Sample[]): number => Math.round(some[0]!.atSecond);
   return { firstS: startOf(first), lastS: startOf(last), of, samples };
 }
 

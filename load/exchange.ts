@@ -1,6 +1,6 @@
 // One request and its answer: asked, checked to the letter, counted in the tally and entered in the ledger.
-import { answerOfReply } from '../chaos/answer.js';
-import type { Answer } from '../chaos/history.js';
+import { answerOfReply } from '../harness/answer.js';
+import type { Answer } from '../harness/answer.js';
 import { freeRequest, recvRequest, sendRequest } from '../harness/requests.js';
 import { ask } from './conversation.js';
 import type { Conversation, Heard } from './conversation.js';

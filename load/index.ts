@@ -1,13 +1,12 @@
 // npm run load -- --url http://… --scenario NAME: options → scenarios, one after another → a table of each, and whether all was well.
-import { residentMb } from '../bench/measure.js';
+import { cpuMicros, residentMb } from '../harness/measure.js';
 import { LoadError, checkBroker } from './deployment.js';
-import { driftOf } from './drift.js';
-import type { SoakSample } from './drift.js';
+import { driftOf, sampleOf } from './drift.js';
+import type { Sample } from './drift.js';
 import { parseCommand } from './options.js';
 import type { Command } from './options.js';
 import { createProgress } from './progress.js';
 import { runVariant } from './run.js';
-import { sampleOf } from './samples.js';
 import type { Scenario, Variant } from './scenario.js';
 import { asJson, faults, nameOf, table } from './table.js';
 
@@ -54,18 +53,26 @@ async function main(): Promise<number> {
 }
 
 async function runOne(
-  { deployment, options, workerPid }: Command,
+  { deployment, options, workerPid, redisPid }: Command,
   scenario: Scenario,
   variant: Variant,
   say: (text: string) => void,
 ): Promise<{ json: object; isBroken: boolean }> {
   const name = nameOf({ scenario: scenario.name, variant: variant.name });
-  const samples: SoakSample[] = [];
+  const samples: Sample[] = [];
   const result = await runVariant(deployment, scenario, variant, options, {
     isStopped: () => isStopped,
     progress: (part, fraction, tally) => progress.show(part === '' ? name : `${name}, ${part}`, fraction, tally),
     sample: (interval, atSecond, seconds) =>
-      samples.push({ ...sampleOf(interval, atSecond, seconds), ...memoryOf(workerPid) }),
+      samples.push({
+        ...sampleOf(interval, atSecond, seconds),
+        workerMb: ofProcess(workerPid, memory),
+        redisMb: ofProcess(redisPid, memory),
+      }),
+    usage: () => ({
+      workerMicros: ofProcess(workerPid, cpuMicros) ?? 0,
+      redisMicros: ofProcess(redisPid, cpuMicros) ?? 0,
+    }),
   }).finally(() => progress.clear());
   const drift = driftOf(samples);
   const found = faults(result);
@@ -78,13 +85,14 @@ async function runOne(
   return { json: asJson(result, drift), isBroken: found.length > 0 };
 }
 
-/** Nothing where the process is not here, or not any more. */
-function memoryOf(pid: number | undefined): { workerMb?: number } {
-  if (pid === undefined) return {};
+const memory = (pid: number): number => residentMb(pid).now;
+
+/** Undefined where the process is not here, or not any more. */
+function ofProcess(pid: number | undefined, figure: (pid: number) => number): number | undefined {
   try {
-    return { workerMb: residentMb(pid).now };
+    return pid === undefined ? undefined : figure(pid);
   } catch {
-    return {};
+    return undefined;
   }
 }
 

@@ -1,8 +1,8 @@
 // What became of every message of a run: sent = received + left, nothing lost, nothing doubled, nothing changed. The definitions are those of
 // chaos/checker.ts, for millions of messages: a message is a byte of flags, not an object for each request (test/unit/ledger.test.ts
 // compares the two).
-import { payloadOf } from '../bench/traffic.js';
-import type { Answer } from '../chaos/history.js';
+import { payloadOf } from '../harness/requests.js';
+import type { Answer } from '../harness/answer.js';
 
 export interface Message {
   id: number;

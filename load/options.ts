@@ -3,13 +3,14 @@ import { parseArgs } from 'node:util';
 import { LoadError } from './deployment.js';
 import type { Deployment } from './deployment.js';
 import type { LoadOptions, Scenario } from './scenario.js';
-import { SCENARIOS } from './scenarios/index.js';
+import { SCENARIOS } from './scenarios.js';
 
 export interface Command {
   deployment: Deployment;
   scenarios: readonly Scenario[];
   options: LoadOptions;
   workerPid?: number | undefined;
+  redisPid?: number | undefined;
   json: boolean;
 }
 
@@ -29,7 +30,8 @@ Exits with 1 when a message was lost, doubled or changed, or an answer was wrong
   --timeout S          no answer for so long is none (10)
   --first-address N    the run's own addresses from here on (random)
   --api-key KEY        sent as Authorization: Bearer KEY (AIZUMI_LOAD_API_KEY)
-  --worker-pid PID     of a broker on this machine: its memory is among a soak's figures
+  --worker-pid PID     of a broker on this machine: its CPU and memory are among the figures
+  --redis-pid PID      of its Redis, likewise
   --keep               what is left stays in the queues, counted by STAT
   --json               the results as JSON, for programs
   --list               the scenarios
@@ -72,6 +74,7 @@ export function parseCommand(args: string[], env: NodeJS.ProcessEnv): Command | 
       keep: values.keep,
     },
     workerPid: number('worker-pid', 1),
+    redisPid: number('redis-pid', 1),
     json: values.json,
   };
 }
@@ -80,7 +83,14 @@ function parse(args: string[]) {
   try {
     const options = {
       ...{ url: TEXT, scenario: TEXT, duration: TEXT, connections: TEXT, rate: TEXT, waiting: TEXT, sample: TEXT },
-      ...{ 'warm-up': TEXT, timeout: TEXT, 'first-address': TEXT, 'api-key': TEXT, 'worker-pid': TEXT },
+      ...{
+        'warm-up': TEXT,
+        timeout: TEXT,
+        'first-address': TEXT,
+        'api-key': TEXT,
+        'worker-pid': TEXT,
+        'redis-pid': TEXT,
+      },
       ...{ keep: FLAG, json: FLAG, list: FLAG, help: FLAG },
     };
     return parseArgs({ args, options }).values;

@@ -8,9 +8,9 @@ import { addressAt, sendMany } from './exchange.js';
 import type { Run } from './exchange.js';
 import { createLedger } from './ledger.js';
 import type { Verdict } from './ledger.js';
-import { createPacer } from './pace.js';
-import { startSampling } from './samples.js';
-import type { OnSample } from './samples.js';
+import { createPacer } from '../harness/pace.js';
+import { startSampling } from './drift.js';
+import type { OnSample } from './drift.js';
 import type { LoadOptions, Scenario, Variant } from './scenario.js';
 import { settle } from './settle.js';
 import { createTally } from './tally.js';
@@ -26,7 +26,7 @@ export interface Usage {
 export interface Watch {
   /** `fraction` of the part that is named, 0 … 1. */
   progress?(part: string, fraction: number, tally: Tally): void;
-  usage?(): Promise<Usage>;
+  usage?(): Usage;
   sample?: OnSample;
   isStopped?(): boolean;
 }
@@ -92,20 +92,19 @@ export async function runVariant(
     endMs = startMs + durationS * 1000;
     const tally = createTally();
     const timers = [follow('', () => (performance.now() - startMs) / (durationS * 1000), run)];
-    const startClock = async (): Promise<Usage | undefined> => {
+    const startClock = (): Usage | undefined => {
       run.tally = tally;
       if (variant.samples && watch.sample)
         timers.push(startSampling(tally, options.sampleS ?? durationS / 60, watch.sample));
       return watch.usage?.();
     };
     const started = warmUpMs > 0 ? sleep(warmUpMs).then(startClock) : startClock();
-    if (warmUpMs === 0) await started;
     const pacer = options.rate === undefined ? undefined : createPacer(options.rate);
     if (pacer) timers.push(setTimeout(() => pacer.stop(), endMs - performance.now()));
     try {
       const marked = talks.map((talk) => marking(talk, () => (lastMs = performance.now())));
       await drive(url, marked, { ...leading, pacer });
-      const [before, after] = [await started, await watch.usage?.()];
+      const [before, after] = [await started, watch.usage?.()];
       return { tally, seconds: (lastMs - startMs) / 1000, usage: before && after && difference(before, after) };
     } finally {
       pacer?.stop();
@@ -168,7 +167,7 @@ function fillers(run: Run, waiting: number): Conversation[] {
       yield* sendMany(run, addressAt(run, batches++), messages);
     }
   }
-  return Array.from({ length: FILLERS }, fill);
+  return Array.from({ length: Math.min(FILLERS, Math.ceil(waiting / FILL_BATCH)) }, fill);
 }
 
 function* marking(conversation: Conversation, onEnd: () => void): Conversation {

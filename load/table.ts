@@ -1,4 +1,5 @@
 // A result → the closing table for people, its like for programs, and what of it is wrong.
+import { textTable } from '../harness/table.js';
 import type { Drift } from './drift.js';
 import type { Result } from './run.js';
 import { latencyMs, total } from './tally.js';
@@ -49,7 +50,7 @@ export function table(result: Result, drift?: Drift): string {
   const lines = [COLUMNS, ...rows.map(([type, row]) => cells(type, row, seconds))];
   const failures = [...tally.rows].flatMap(([type, row]) => reasons(type, row));
   const later = [...beside.rows].flatMap(([type, row]) => reasons(`before or after the timed part: ${type}`, row));
-  return [...aligned(lines), ...failures, ...later, ledgerLine(result), ...(drift ? driftLines(drift) : [])].join('\n');
+  return [textTable(lines), ...failures, ...later, ledgerLine(result), ...(drift ? driftLines(drift) : [])].join('\n');
 }
 
 /** For programs: one object per variant. */
@@ -104,13 +105,6 @@ function cells(type: string, row: Row, seconds: number): string[] {
   const counts = row.requests === 0 ? ['', '', ''] : [int(row.requests), perSecond(row.requests), messages];
   const ends = row.requests === 0 ? ['', ''] : [int(row.empty), int(total(row.failures))];
   return [type, ...counts, latency(50), latency(90), latency(99), latency(100), ...ends];
-}
-
-function aligned(table: string[][]): string[] {
-  const widths = COLUMNS.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-  return table.map((row) =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '),
-  );
 }
 
 const int = (count: number): string => count.toLocaleString('en');

@@ -4,7 +4,7 @@ import { check, longestSilence } from '../../chaos/checker.js';
 import { startLoad } from '../../chaos/clients.js';
 import { emptyHistory } from '../../chaos/history.js';
 import type { FaultWindow, History } from '../../chaos/history.js';
-import { seeded } from '../../chaos/random.js';
+import { seeded } from '../../harness/random.js';
 import { violations } from '../../chaos/report.js';
 import type { Result } from '../../chaos/run.js';
 import { LEASE_MS, url } from './stack.js';

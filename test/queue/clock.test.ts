@@ -1,7 +1,7 @@
 // Redis's clock jumps: docs/durability.md, "When Redis's clock jumps".
 import { expect } from 'chai';
 import { pino } from 'pino';
-import { NO_CLOCK, clockLibrary } from '../../chaos/clock.js';
+import { NO_CLOCK, clockLibrary } from '../../harness/clock.js';
 import { drop } from '../../src/queue/drop.js';
 import { free } from '../../src/queue/free.js';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { clockLibrary } from '../../chaos/clock.js';
+import { clockLibrary } from '../../harness/clock.js';
 import { BrokerError } from '../../src/errors.js';
 import { free } from '../../src/queue/free.js';
 import { send } from '../../src/queue/send.js';

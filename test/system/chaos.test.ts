@@ -1,7 +1,7 @@
 // The short version of `npm run chaos`: a Sentinel stack, messages at `all`, in peace, over jumps of Redis's clock and under
 // several faults; messages at `quorum` and `all` over fail-overs of a primary that lives.
 import { expect } from 'chai';
-import { NO_CLOCK, clockLibrary } from '../../chaos/clock.js';
+import { NO_CLOCK, clockLibrary } from '../../harness/clock.js';
 import { violations } from '../../chaos/report.js';
 import { runScenario, workersFor } from '../../chaos/run.js';
 import { SCENARIOS } from '../../chaos/scenarios.js';

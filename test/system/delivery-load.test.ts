@@ -2,7 +2,7 @@
 // forgotten. Nothing is lost, nothing comes after it was freed, nothing early, and never two leases on one message.
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
-import { seeded } from '../../chaos/random.js';
+import { seeded } from '../../harness/random.js';
 import { openClient } from '../../harness/keep-alive-client.js';
 import type { KeepAliveClient } from '../../harness/keep-alive-client.js';
 import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';

@@ -11,7 +11,7 @@ import type { Command } from '../../load/options.js';
 import { runVariant } from '../../load/run.js';
 import type { Result } from '../../load/run.js';
 import type { LoadOptions } from '../../load/scenario.js';
-import { SCENARIOS } from '../../load/scenarios/index.js';
+import { SCENARIOS } from '../../load/scenarios.js';
 import { faults } from '../../load/table.js';
 import { total } from '../../load/tally.js';
 import { startBroker } from '../../harness/broker.js';

@@ -1,9 +1,8 @@
 // The comparison with other systems measures only what did all the work: its checker, and the systems that need no Debian package.
 import { expect } from 'chai';
-import { check, messages, type Message } from '../../load/peers/check.js';
-import { measure } from '../../load/peers/measure.js';
-import { SYSTEMS } from '../../load/measure-peers.js';
-import type { Running, System } from '../../load/peers/system.js';
+import { SYSTEMS, measure } from '../../bench/peers/index.js';
+import { check, messages } from '../../bench/peers/system.js';
+import type { Message, Running, System } from '../../bench/peers/system.js';
 
 const SIZE = { count: 200, warmUp: 100, alone: 100 };
 

@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { check, longestSilence } from '../../chaos/checker.js';
 import type { Verdict } from '../../chaos/checker.js';
 import { emptyHistory } from '../../chaos/history.js';
-import type { Answer, FaultWindow, History, Level } from '../../chaos/history.js';
+import type { FaultWindow, History, Level } from '../../chaos/history.js';
+import type { Answer } from '../../harness/answer.js';
 
 const LEASE_MS = 1_000;
 const QUEUE = 100;

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { check } from '../../chaos/checker.js';
 import { emptyHistory } from '../../chaos/history.js';
-import type { Answer } from '../../chaos/history.js';
+import type { Answer } from '../../harness/answer.js';
 import { createLedger } from '../../load/ledger.js';
 import type { Ledger } from '../../load/ledger.js';
 

@@ -1,6 +1,6 @@
 // load's pacer: requests fall due evenly.
 import { expect } from 'chai';
-import { createPacer } from '../../load/pace.js';
+import { createPacer } from '../../harness/pace.js';
 import { until } from '../../harness/until.js';
 
 describe("load's pacer", () => {

@@ -1,0 +1,12 @@
+// The outcome of a request as its client knows it; chaos and load both count by these three words.
+
+/** refused: certainly not done. unknown: there was no reply, or the reply says that the outcome is unknown. */
+export type Answer = 'done' | 'refused' | 'unknown';
+
+/** @param error the reply's `error`; undefined where the reply did not come from aizumi */
+export function answerOfReply(status: number, error: { reason: string; outcome?: string } | undefined): Answer {
+  if (status === 200) return 'done';
+  if (error === undefined || error.reason === 'not_durable' || error.outcome === 'unknown' || status === 500)
+    return 'unknown';
+  return 'refused';
+}
