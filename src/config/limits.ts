@@ -60,6 +60,12 @@ export const BATCH_ELEMENT_BYTES = 2_048;
 export const WAITING_RECV_BYTES = 1_024;
 /** A byte of a received message counts so many times: its text from Redis, and the reply's. */
 export const REPLY_COPIES = 2;
+/**
+ * Replies of one client that are being made or sent, bytes. More brings no throughput, and a heap of a GB of them delays everybody
+ * else: beside 100 connections that
+ * read nothing of replies of 4 MB (docs/limits.md, B4) p99 was 6.9 s without this bound, 1.8 s with it, on a busy machine.
+ */
+export const MAX_CLIENT_REPLY_BYTES = 134_217_728;
 /** A message to be received from a queue whose sizes are not known yet. */
 export const UNKNOWN_MESSAGE_BYTES = 4_096;
 /** A queue in the reply to GET /queues. */

@@ -107,9 +107,7 @@ describe('the log', function () {
         // a connection may be with the worker that is killed
         const refused = (): Promise<unknown> => broker.post('no JSON', { connection: 'close' }).catch(() => undefined);
         for (let i = 0; i < 12; i++) await refused();
-        return new Set(
-          broker.log.slice(from).flatMap(({ msg, pid }) => (msg === 'request refused' ? [pid] : [])),
-        );
+        return new Set(broker.log.slice(from).flatMap(({ msg, pid }) => (msg === 'request refused' ? [pid] : [])));
       };
       const allTell = async (): Promise<boolean> => {
         const telling = await tell();
@@ -124,8 +122,8 @@ describe('the log', function () {
       }
       broker.signal('SIGUSR2');
       await until('none does', async () => (await tell()).size === 0, 10_000);
-      expect(broker.lines('level is debug now')).to.have.length(1);
-      expect(broker.lines('level is info now')).to.have.length(1);
+      expect(broker.lines('the log level is now debug')).to.have.length(1);
+      expect(broker.lines('the log level is now info')).to.have.length(1);
       expect(broker.exitCode).to.equal(undefined);
     });
 });

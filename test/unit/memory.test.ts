@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { pino } from 'pino';
+import { MAX_CLIENT_REPLY_BYTES } from '../../src/config/limits.js';
 import { BrokerError } from '../../src/errors.js';
 import { Memory } from '../../src/http/limits/memory.js';
 
@@ -39,6 +40,16 @@ describe('http/memory', () => {
       message:
         'what this worker holds for its clients is over 1000 bytes (AIZUMI_MAX_BYTES_IN_FLIGHT): nothing was done, try again',
     });
+  });
+
+  it('bounds the replies to one client, however much memory there is', () => {
+    memory = new Memory(10 * MAX_CLIENT_REPLY_BYTES, pino({ level: 'silent' }));
+    memory.of('a').take('replies', MAX_CLIENT_REPLY_BYTES);
+    expect(() => memory.of('a').take('replies', 1)).to.throw(/^your replies that are under way take 134217728 bytes/);
+    memory.of('a').take('requests', 1);
+    memory.of('b').take('replies', 1);
+    memory.of('a').give('replies', 1);
+    memory.of('a').take('replies', 1);
   });
 
   it('counts what a client takes for several requests together, and forgets clients that have given all back', () => {

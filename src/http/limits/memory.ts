@@ -1,7 +1,7 @@
 // One account of the memory that a worker uses for its clients: connections, unanswered requests, replies until the socket has
 // taken them, and waiting RECVs. Over its limit, requests are refused before anything is done for them.
 import type { Logger } from 'pino';
-import { RETRY_AFTER_S } from '../../config/limits.js';
+import { MAX_CLIENT_REPLY_BYTES, RETRY_AFTER_S } from '../../config/limits.js';
 import { BrokerError } from '../../errors.js';
 
 /**
@@ -57,11 +57,10 @@ export class Memory {
   /** To be called by accounts. @throws BrokerError overloaded */
   refuse(what: string): never {
     this.#report();
-    throw new BrokerError(
-      'overloaded',
-      `${what} ${this.limit} bytes (AIZUMI_MAX_BYTES_IN_FLIGHT): nothing was done, try again`,
-      { outcome: 'not_done', retryAfterS: RETRY_AFTER_S },
-    );
+    throw new BrokerError('overloaded', `${what}: nothing was done, try again`, {
+      outcome: 'not_done',
+      retryAfterS: RETRY_AFTER_S,
+    });
   }
 
   #report(): void {
@@ -71,7 +70,7 @@ export class Memory {
     this.#loggedAtMs = nowMs;
     this.log.warn(
       { limitBytes: this.limit, takenBytes: this.#taken, refused: this.#refused },
-      'memory for clients is full: requests are answered 503 (AIZUMI_MAX_BYTES_IN_FLIGHT)',
+      'memory for clients, or for the replies of one, is full: requests are answered 503 (AIZUMI_MAX_BYTES_IN_FLIGHT)',
     );
     this.#refused = 0;
   }
@@ -84,6 +83,7 @@ export class Memory {
  */
 export class Account {
   #taken = 0;
+  #replies = 0;
 
   constructor(
     private readonly memory: Memory,
@@ -92,13 +92,14 @@ export class Account {
 
   /** @throws BrokerError overloaded, when there is no room for `bytes` more: nothing was taken */
   take(use: MemoryUse, bytes: number): void {
-    this.check(bytes);
+    this.check(bytes, use);
     this.force(use, bytes);
   }
 
   /** Counts memory that is already in use. */
   force(use: MemoryUse, bytes: number): void {
     this.#taken += bytes;
+    if (use === 'replies') this.#replies += bytes;
     this.memory.count(this, use, bytes);
   }
 
@@ -107,11 +108,16 @@ export class Account {
   }
 
   /** @throws BrokerError overloaded, when there is no room for `bytes` more */
-  check(bytes: number): void {
-    const { free } = this.memory;
+  check(bytes: number, use?: MemoryUse): void {
+    const { free, limit } = this.memory;
+    if (use === 'replies' && this.#replies + bytes > MAX_CLIENT_REPLY_BYTES)
+      this.memory.refuse(
+        `your replies that are under way take ${MAX_CLIENT_REPLY_BYTES} bytes, the most for one client`,
+      );
     if (this.#taken + bytes <= free) return;
-    if (bytes > free) this.memory.refuse('what this worker holds for its clients is over');
-    this.memory.refuse('what this worker holds for you is more than it has left for others, of');
+    const most = `${limit} bytes (AIZUMI_MAX_BYTES_IN_FLIGHT)`;
+    if (bytes > free) this.memory.refuse(`what this worker holds for its clients is over ${most}`);
+    this.memory.refuse(`what this worker holds for you is more than it has left for others, of ${most}`);
   }
 
   get taken(): number {

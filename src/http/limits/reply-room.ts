@@ -71,7 +71,7 @@ export class ReplyRoom implements Room {
     if (count === 1 && largest <= LIGHT_BYTES) return { ofReply, ofMemory: 0, bytes };
     const ofMemory = Math.min(mostOf(count, largest) * REPLY_COPIES, this.account.mostAtOnce);
     try {
-      this.account.check(ofMemory);
+      this.account.check(ofMemory, 'replies');
     } catch (error) {
       this.#budget?.settle(ofReply, 0);
       throw error;
