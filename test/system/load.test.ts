@@ -92,7 +92,7 @@ describe('npm run load', function () {
       [
         'duplicates messages',
         tampering('MSG_SEND_REQ', async (request, forward) => (await forward(request), forward(request))),
-        'came twice',
+        'were delivered twice',
       ],
       [
         'changes messages before storing them',
@@ -107,7 +107,11 @@ describe('npm run load', function () {
         }),
         'were changed',
       ],
-      ['does not free what it says it has freed', tampering('MSG_FREE_REQ', () => ack('MSG_FREE_ACK')), 'came twice'],
+      [
+        'does not free what it says it has freed',
+        tampering('MSG_FREE_REQ', () => ack('MSG_FREE_ACK')),
+        'were delivered twice',
+      ],
       [
         'frees messages too early',
         tampering('MSG_RECV_REQ', async (request, forward) => {
@@ -124,7 +128,7 @@ describe('npm run load', function () {
           await forward(request);
           return failure(503, { reason: 'unavailable', outcome: 'not_done' });
         }),
-        'came that nobody had sent',
+        'were delivered that were never sent',
       ],
       [
         'violates the protocol in its replies',
@@ -132,7 +136,7 @@ describe('npm run load', function () {
           await forward(request);
           return answer(200, { msg_type: 'MSG_SEND_ACK' });
         }),
-        'an answer 200 that says',
+        'a reply 200 with',
       ],
       ['fails', tampering('MSG_SEND_REQ', () => failure(500, { reason: 'internal' })), '500 internal'],
     ];
@@ -149,7 +153,7 @@ describe('npm run load', function () {
         if (request.msg_type === 'MSG_RECV_REQ' && given?.status === 200) last = given;
         return given;
       };
-      expect(faults(await runThrough(remembering)).join('\n')).to.match(/came twice|were changed/);
+      expect(faults(await runThrough(remembering)).join('\n')).to.match(/were delivered twice|were changed/);
     });
 
     it('loses messages between a run with --keep and the next run', async () => {
@@ -289,7 +293,7 @@ describe('npm run load', function () {
     const cases: [string[], string][] = [
       [['--scenario', 'cycle'], 'start a broker (npm start), then name it'],
       [['--scenario', 'cycle', '--url', nobody], `${nobody} does not answer (ECONNREFUSED)`],
-      [['--scenario', 'cycle', '--url', somebody], 'is no aizumi'],
+      [['--scenario', 'cycle', '--url', somebody], 'is not aizumi'],
       [['--scenario', 'cycel', '--url', nobody], '--scenario is all, or one of send, receive'],
       [['--scenario', 'cycle', '--url', nobody, '--connections', 'many'], '--connections many must be a whole number'],
     ];
