@@ -30,7 +30,7 @@ import { dataFormatFault } from './redis/connect/data-format.js';
 import { Invalidations } from './redis/connect/invalidations.js';
 import { accessOf } from './redis/connect/login.js';
 import { missingRights } from './redis/connect/rights.js';
-import { within } from './timing/timeout.js';
+import { withTimeout } from './timing/timeout.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -176,7 +176,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       memory: () => memory,
       keyUses: () => gate.lastUses(),
       redisAnswers: async () =>
-        (await within(
+        (await withTimeout(
           SCRAPE_PING_MS,
           ping(redis).then(() => true),
         )) ?? false,

@@ -1,7 +1,7 @@
 // How the queues are, in metrics: the same whichever worker is asked. The label `address` has a bounded number of values at a time.
 import { Gauge, Registry } from 'prom-client';
 import type { TopQueues, TopQueuesReport } from '../../queue/top-queues.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import type { Samples } from './worker-metrics.js';
 
 /** Redis is not asked more often, however many scrape. */
@@ -19,7 +19,7 @@ export function createQueueMetrics(topQueues: TopQueues): () => Promise<Samples>
     const nowMs = performance.now();
     if (last === undefined || nowMs - askedMs > FRESH_MS) {
       askedMs = nowMs;
-      last = within(PATIENCE_MS, topQueues.round());
+      last = withTimeout(PATIENCE_MS, topQueues.round());
     }
     const report = await last;
     registry.resetMetrics();

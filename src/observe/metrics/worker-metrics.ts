@@ -1,7 +1,7 @@
 // What a scrape reads of one worker: what was counted, and how it is at that moment. docs/operations.md has each metric.
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
-import { nodeInWords } from '../../names/authority.js';
+import { formatNode } from '../../names/authority.js';
 import type { Memory } from '../../http/limits/memory.js';
 import type { Observer } from '../observer.js';
 import type { Replication } from '../../redis/replication/replication.js';
@@ -105,7 +105,7 @@ function addSources(registry: Registry, sources: Sources): void {
   const ofPrimaries = (name: string, help: string, aggregator: 'min' | 'max', what: keyof Replication): Gauge =>
     gauge(name, help, aggregator, ['primary'], (nodes) => {
       nodes.reset();
-      for (const [primary, numbers] of replication()) nodes.set({ primary: nodeInWords(primary) }, numbers[what]);
+      for (const [primary, numbers] of replication()) nodes.set({ primary: formatNode(primary) }, numbers[what]);
     });
   ofPrimaries('aizumi_replicas_in_sync', 'Replicas that are connected and keep up', 'min', 'inSync');
   ofPrimaries('aizumi_replication_nodes', 'A primary and its replicas, also those that are gone', 'max', 'nodes');

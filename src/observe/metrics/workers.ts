@@ -2,7 +2,7 @@
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import type { ReadMetrics, Reading, Samples } from './worker-metrics.js';
 
 /** For a worker that has not answered by then, its last answer counts. */
@@ -70,7 +70,7 @@ export function createWorkersMetrics(): ReadMetrics {
     const question: Question = { aizumiMetrics: ++questions, queues };
     const answered = new Promise<Reading>((resolve) => waiting.set(question.aizumiMetrics, resolve));
     worker.send(question, () => undefined); // one that dies just now is not asked
-    const reading = await within(PATIENCE_MS, answered);
+    const reading = await withTimeout(PATIENCE_MS, answered);
     waiting.delete(question.aizumiMetrics);
     return reading;
   };

@@ -17,7 +17,7 @@ import type { BrokerError } from '../../errors.js';
 import { lookUp } from '../../names/host-names.js';
 import { traceparentOf } from '../tracing.js';
 import type { Traces } from '../tracing.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import { traceRedis } from './redis-spans.js';
 
 export interface TracesOptions {
@@ -73,7 +73,7 @@ export function startTraces({ url, ratio, version, log }: TracesOptions): Traces
     },
     async stop() {
       stopRedis();
-      await within(STOP_MS, provider.shutdown());
+      await withTimeout(STOP_MS, provider.shutdown());
     },
   };
 }

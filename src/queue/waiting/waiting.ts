@@ -185,14 +185,14 @@ export class Waiting {
     if (session === undefined) return { found: await recv(this.queues, address, options, how), isTracked: false };
     const { keyPrefix: prefix } = this.queues.settings;
     const keys = [queueKey, leasesKey, delayedKey, backedKey].map((name) => name(prefix, address));
-    // of the last slice, which found no more messages
+    // the value of the last slice counts, which found no more messages
     let isTracked = false;
     const read: RecvManner['read'] = async (slice) => {
-      const looked = await this.invalidations.look(keys as [string, ...string[]], (redis) =>
+      const reading = await this.invalidations.trackedRead(keys as [string, ...string[]], (redis) =>
         slice(redis as Queues['redis']),
       );
-      ({ isTold: isTracked } = looked);
-      return looked.found;
+      ({ isTracked } = reading);
+      return reading.found;
     };
     return { found: await recv(this.queues, address, options, { ...how, read }), isTracked };
   }
