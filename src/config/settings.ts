@@ -1,11 +1,14 @@
-// Every AIZUMI_* variable: what it means, its unit, its default and what it may be.
+// The table of all AIZUMI_* variables: meaning, unit, default and accepted values.
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import Joi from 'joi';
 import { parseRedisAddress } from './redis-url.js';
 
-/** Effective settings, by variable without AIZUMI_. Times are milliseconds, sizes bytes, unless the name says otherwise. undefined: not set. */
+/**
+ * The effective settings, under the names of their variables without AIZUMI_. Times are milliseconds and sizes bytes unless the
+ * name has another unit. undefined: not set.
+ */
 export interface Settings {
   HOST: string;
   PORT: number;
@@ -63,9 +66,9 @@ export interface Settings {
   TRACES_RATIO: number;
 }
 
-/** A setting's row in the table. The compiler names what a row lacks, and a row that is missing. */
+/** A setting's row in the table. The compiler names a missing row, and what a row lacks. */
 interface Row<Name extends keyof Settings> {
-  /** Its value where the variable is not set. */
+  /** The value if the variable is not set. */
   readonly default: Settings[Name] | (() => Settings[Name]);
   /** Its meaning in docs/settings.md; the test of documents compares them. */
   readonly says: string;
@@ -73,12 +76,12 @@ interface Row<Name extends keyof Settings> {
 
 interface NumberRow<Name extends keyof Settings> extends Row<Name> {
   readonly range: readonly [min: number, max: number];
-  /** What may be given; without it an integer in the range. */
+  /** The accepted values; by default integers in the range. */
   readonly accepts?: (inRange: Joi.NumberSchema) => Joi.Schema;
 }
 
 interface OtherRow<Name extends keyof Settings> extends Row<Name> {
-  /** What may be given, and what is made of it. */
+  /** The accepted values, and their conversion. */
   readonly accepts: Joi.Schema;
 }
 
@@ -91,10 +94,10 @@ const MAX_ADDRESS = 0xffff_ffff;
 const MAX_VISIBILITY_TIMEOUT_MS = 43_200_000;
 /** Redis refuses a bulk string over 512 MiB (proto-max-bulk-len); V8's longest string is just under that. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
-/** More than any worker does. */
+/** More than any worker can serve. */
 const MAX_PER_S = 1_000_000;
 
-/** Absolute, so that it does not matter when the process's folder changes. */
+/** An absolute path, so that a change of the process's folder does not matter. */
 const file = Joi.string().custom((path: string) => resolve(path));
 
 export const SETTINGS: SettingsTable = {
@@ -243,7 +246,7 @@ export const SETTINGS: SettingsTable = {
     range: [1, Infinity],
     says: 'messages in a queue: waiting, leased and delayed',
   },
-  // a queue of one message takes 5 KB: less would be no limit but an end
+  // a queue of one message takes 5 KB: a much smaller limit would refuse every SEND
   MAX_QUEUE_BYTES: {
     default: 1_073_741_824,
     range: [65_536, Infinity],
@@ -261,7 +264,7 @@ export const SETTINGS: SettingsTable = {
   },
   MAX_BODY_BYTES: { default: 1_048_576, range: [1024, MAX_BODY_BYTES], says: 'largest request body' },
   MAX_BATCH: { default: 1_000, range: [1, 100_000], says: 'requests in one body' },
-  // 16 of the largest messages; in pieces, joined and on its way a reply takes four times as much for a moment
+  // 16 of the largest messages; while it is joined and sent, a reply takes up to four times its size for a moment
   MAX_REPLY_BYTES: {
     default: 16_777_216,
     range: [65_536, MAX_BODY_BYTES],
@@ -273,7 +276,7 @@ export const SETTINGS: SettingsTable = {
     says: "memory that clients may make a worker hold ([limits](limits.md)); not set: 0.4 of the smaller of V8's heap limit and the container's memory",
   },
   MAX_WAITING_RECVS: { default: 20_000, range: [1, Infinity], says: 'waiters (RECVs with `wait_ms`) of a worker' },
-  // without credentials a client is a machine: all behind a balancer are one
+  // without credentials a client is an IP address, so all clients behind a balancer count as one
   MAX_CLIENT_WAITING_RECVS: { default: 10_000, range: [1, Infinity], says: 'waiters of one client at a worker' },
   // as many as a batch holds
   MAX_CONNECTION_WAITING_RECVS: { default: 1_000, range: [1, Infinity], says: 'waiters on one connection' },
@@ -327,7 +330,7 @@ export const SETTINGS: SettingsTable = {
   },
 };
 
-/** The schema of a variable: what its row says. */
+/** The Joi schema of a variable, from its row. */
 export function schemaOf(name: keyof Settings): Joi.Schema {
   const row: NumberRow<keyof Settings> | OtherRow<keyof Settings> = SETTINGS[name];
   const schema = 'range' in row ? numberOf(row) : row.accepts;
@@ -342,7 +345,7 @@ function numberOf({
   return accepts(max === Infinity ? atLeast : atLeast.max(max));
 }
 
-/** It is logged at the start: no secrets in it. */
+/** The URL is logged at the start, so it must not hold secrets. */
 function checkTracesUrl(value: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
@@ -357,7 +360,7 @@ function checkRedisUrl(value: string): string {
   return value;
 }
 
-/** Its name; absolute. What must be in it is checked where it is used. */
+/** The absolute path of a file that can be read. Its contents are checked where they are used. */
 function readableFile(): Joi.StringSchema {
   return Joi.string().custom((file: string) => {
     readFileSync(file);
