@@ -114,7 +114,7 @@ export class Waiting {
     if (this.#waiters.get(address) === waiters) this.#waiters.delete(address);
   }
 
-  /** @param key one that was read and has changed; undefined: all may have */
+  /** @param key a key that was read and has changed; undefined: any of them may have */
   #wake(key: string | undefined): void {
     if (key === undefined) {
       for (const waiters of this.#waiters.values()) waiters.session = undefined;
@@ -162,7 +162,7 @@ export class Waiting {
       waiters.isBegun = messages.length === 0 && againMs === 0;
       if (messages.length > 0) {
         waiters.answer(first, messages);
-        waiters.isDirty = true; // it has changed the queue itself, and Redis does not report that
+        waiters.isDirty = true; // the poll itself has changed the queue, which Redis does not report
       } else if (againMs === 0) {
         waiters.isDirty = true;
         if (first.isOverdue(POLL_PATIENCE_MS)) waiters.refuse(first, tooMuchHasEnded());
