@@ -1,5 +1,5 @@
 // Everything of node:http, node:net, node:tls and node:cluster that aizumi uses and that Node does not document.
-// test/unit/private-api.test.ts has a test for each entry, which fails where a new version of Node no longer has it.
+// test/unit/private-api.test.ts has a test for each entry, which fails if a new version of Node no longer has it.
 import type { Worker } from 'node:cluster';
 import type { Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
