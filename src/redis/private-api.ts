@@ -11,7 +11,7 @@
 import { Command } from 'ioredis';
 import type { AbstractConnector, Cluster, Redis, RedisOptions } from 'ioredis';
 
-/** The socket, from the event `connect` on; undefined before the first connection, whatever its type says. */
+/** The socket, from the event `connect` on; undefined before the first connection, although its type does not allow that. */
 export const socketOf = (redis: Redis): Redis['stream'] => redis.stream;
 
 /** Commands that were written to the socket and have no reply yet. */

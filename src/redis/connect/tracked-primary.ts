@@ -48,7 +48,7 @@ export class TrackedPrimary {
       this.#session = undefined;
     });
     this.reader.on('close', () => (this.#session = undefined));
-    // the worker's main connection goes to the same Redis and logs its loss and return
+    // the worker's main connection leads to the same Redis and logs its loss and return
     for (const redis of [this.reader, this.#listener]) redis.on('error', () => undefined);
     this.#beat = setInterval(() => this.#attempt(this.#check()), BEAT_MS).unref();
   }

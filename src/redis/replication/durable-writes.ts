@@ -150,7 +150,7 @@ export class DurableWrites {
     const options = { connectionName: 'aizumi-durable', socketTimeout: timeoutMs };
     const address = this.#address;
     const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
-    // the worker's main connection goes to the same Redis and logs its loss and return
+    // the worker's main connection leads to the same Redis and logs its loss and return
     redis.on('error', () => undefined);
     watchCommands(redis, this.options.observer?.connections.durable);
     return evaluatePlainly(redis, scripts);
