@@ -143,7 +143,7 @@ export const SCRIPT_COST = 8;
 export const STAT_COST = 64;
 /** Bytes of a payload that cost as much as an XADD of a small one. */
 export const BYTES_PER_COST = 4_096;
-/** Cost that one client may have under way; a dearer request goes alone. 1,024 XADDs or 128 scripts take 2 to 6 ms. */
+/** Cost that one client may have under way; a more expensive request is sent alone. 1,024 XADDs or 128 scripts take 2 to 6 ms. */
 export const MAX_COST_UNDER_WAY = 1_024;
 /** The same for writes that wait for replicas: one WAIT confirms them all, and takes as long as many of them. */
 export const MAX_DURABLE_COST_UNDER_WAY = 4_096;

@@ -119,7 +119,7 @@ function rateLimited(what: string, waitMs: number, setting: 'CLIENT' | 'ADDRESS'
   );
 }
 
-/** The client for which a request counts: the owner of its credentials, or without any the machine that it comes from. */
+/** The client to which a request is charged: the owner of its credentials, or without any the machine that sent it. */
 export const nameOf = (access: Access, socket: Pick<Socket, 'remoteAddress'>): string =>
   access === ANYTHING ? clientOf(socket) : `key ${access.name}`;
 

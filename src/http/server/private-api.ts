@@ -36,7 +36,7 @@ export interface Handle {
 }
 
 interface HandOver {
-  /** The worker is being sent `connection`; the number comes back with its answer. */
+  /** Called when `connection` is sent to the worker, whose answer has the same number. */
   onGiven(seq: number, connection: Handle): void;
   /** The worker has taken the connection, or has not. Called after node:cluster has dealt with the answer. */
   onAnswered(seq: number, isAccepted: boolean): void;

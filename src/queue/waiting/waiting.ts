@@ -14,7 +14,7 @@ import type { Asker } from '../turns.js';
 
 /** The client of a RECV that waits. */
 export interface Caller extends Asker {
-  /** Calls back, once, when the client goes away; at once if it has gone already. */
+  /** Calls back, once, when the client disconnects; at once if it has disconnected already. */
   onLeave(leave: () => void): void;
 }
 
