@@ -234,7 +234,7 @@ describe('the embedded Redis server', function () {
     const message = await refusal(start());
     expect(message)
       .to.include('Bad file format reading the append only file')
-      .and.to.include('put back a copy of the folder');
+      .and.to.include('restore a backup of the folder');
     await writeFile(aof, whole);
     expect(await messages(await start())).to.deep.equal(['one']);
   });
