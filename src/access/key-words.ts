@@ -1,5 +1,4 @@
-// Formats entries of AIZUMI_API_KEYS_FILE for people and programs, without digests: they do not reveal a key, but nobody needs
-// them.
+// Formats entries of AIZUMI_API_KEYS_FILE for people and programs. It omits the digests: they reveal no key, but nobody needs them.
 import { isExpired } from './keys-file.js';
 import type { Entry } from './keys-file.js';
 import { ACTIONS } from './permissions.js';

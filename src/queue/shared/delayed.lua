@@ -1,9 +1,7 @@
--- The bytes that the members of `delayed` take in Redis are counted in `counts` (delayed_bytes, delayed_count) as members are
--- added and removed. A script that stops half-way leaves a count that differs from the number of members; then measure.lua counts
--- again.
+-- Counts in `counts` (delayed_bytes, delayed_count) the bytes that the members of `delayed` take in Redis. A script that stops
+-- half-way leaves a count that differs from the number of members; then measure.lua counts again.
 
--- Returns the bytes that a member takes: its text, in the steps in which jemalloc allocates, and 94 for its place in the sorted
--- set.
+-- Returns the bytes that a member takes: its text, in jemalloc's allocation steps, and 94 for its place in the sorted set.
 local function weigh(member)
   local _, exponent = math.frexp(#member + 4)
   local step = math.max(16, 2 ^ (exponent - 3))

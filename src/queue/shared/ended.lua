@@ -1,5 +1,4 @@
--- How a message that was sent with dedup is remembered after its end: in one of two hashes, which even and odd windows of time
--- use.
+-- How a message that was sent with dedup is remembered after its end: in one hash for even windows of time, or one for odd ones.
 
 -- Remembers the digest under the message's field of `seen`, until the window after the one in which the message ended is over. To
 -- be called before the message is deleted, so that a script that stops in between has not forgotten it.

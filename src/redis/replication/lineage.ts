@@ -39,9 +39,8 @@ export async function askWhetherCaughtUp(redis: Redis, key: string | undefined):
 
 /**
  * Writes the lineage into the key once all replicas have caught up on it.
- * @param redis leads to the primary whose INFO replication is `info`; if it has failed over since, the key it then writes names
- *   no
- *   lineage of the new primary
+ * @param redis leads to the primary whose INFO replication is `info`. After a fail-over in between, this writes the key at the new
+ *   primary, of which it then names no lineage
  * @param nodes the primary and its replicas, dead ones included
  */
 export async function noteCaughtUp(redis: RedisClient, key: string, info: string, nodes: number): Promise<void> {
