@@ -135,8 +135,8 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     undos,
   });
   /**
-   * @throws Error if aizumi must not use this Redis: rights are missing, or the data has a newer format. A Redis that is away
-   * passes
+   * Passes while Redis is away.
+   * @throws Error if aizumi must not use this Redis: rights are missing, or the data has a newer format
    */
   const checkRedis = async (): Promise<void> => {
     const missing = await missingRights(redis, QUEUE_SCRIPTS, config.keyPrefix).catch(() => []);

@@ -10,8 +10,7 @@ const SHARE = 0.4;
 
 /** @param workers processes that share the container's memory */
 export function defaultMemoryBytes(workers: number): number {
-  // libuv reads memory.max of cgroup v2 or memory.limit_in_bytes of v1; without a limit it returns 0, or more than the machine
-  // has
+  // libuv reads memory.max of cgroup v2 or memory.limit_in_bytes of v1; without a limit it returns 0, or more than totalmem()
   const constrained = process.constrainedMemory();
   const container = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
   return Math.floor(SHARE * Math.min(getHeapStatistics().heap_size_limit, container / workers));

@@ -1,5 +1,4 @@
-// Parses AIZUMI_REDIS_URL into the addresses and the deployment shape of Redis. config/ validates with it, redis/ connects with
-// it.
+// Parses AIZUMI_REDIS_URL into the addresses and the deployment shape of Redis, for its validation and for redis/.
 
 export interface Host {
   host: string;

@@ -50,8 +50,7 @@ async function askBoth(name: string, { families, servers }: DnsOptions): Promise
 }
 
 /**
- * Of several errors the first that may be temporary, or else the last: that the name does not exist is certain only if all say
- * so.
+ * Of several errors the first that may be temporary, or else the last: a name certainly does not exist only if all agree.
  */
 const mostTelling = (errors: NodeJS.ErrnoException[]): NodeJS.ErrnoException =>
   errors.find(({ code }) => code !== 'ENOTFOUND' && code !== 'ENODATA') ?? (errors.at(-1) as NodeJS.ErrnoException);

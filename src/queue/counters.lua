@@ -2,8 +2,8 @@
 -- Reads a queue's counters, which only grow, and their last sample, from which GET /queues computes rates.
 --
 -- XINFO STREAM copies the first and the last message, which takes 1.4 ms each if they have 1 MB, so XINFO GROUPS is called first.
--- The entries that the group has read and those it has still to read are all that were ever added, unless some were deleted
--- unread.
+-- Unless some were deleted unread, the entries that the group has read and those it has still to read are all that were ever
+-- added.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms

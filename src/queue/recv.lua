@@ -360,8 +360,7 @@ while (new and new[next_new])
 end
 
 -- The repair: if nothing was found, and otherwise at random in one call of a hundred, this checks whether more entries are
--- pending than are in `leases` and `backed`. If so, a script has stopped half-way, and entries that are in neither get an ended
--- lease.
+-- pending than are in `leases` and `backed`. If so, a script has stopped half-way, and entries in neither get an ended lease.
 if not wrote and not needed and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00') then
   local pending = redis.pcall('XPENDING', queue, 'receivers')[1]
   local missing = pending and pending - redis.call('ZCARD', leases) - redis.call('ZCARD', backed) or 0

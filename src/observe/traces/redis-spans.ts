@@ -1,5 +1,4 @@
-// Makes a span per Redis round trip: ioredis publishes its commands on a diagnostics channel, which costs nothing without
-// subscribers.
+// Makes a span per Redis round trip, from ioredis's diagnostics channel, which costs nothing while traces are off.
 import { tracingChannel } from 'node:diagnostics_channel';
 import { SpanKind, SpanStatusCode, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { Span, Tracer } from '@opentelemetry/api';
