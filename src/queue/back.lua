@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Returns a message that the receiver holds to its queue, to be redelivered now or later: the earliest delivery with this id, or
--- the delivery that a receipt names.
+-- Puts a message that the receiver holds back into its queue, to be redelivered now or later: the earliest delivery with this
+-- id, or the delivery that a receipt names.
 --
 -- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases  zset: delivery → when its lease ends, ms; 0: it has ended
