@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Puts the messages that a leaving receiver holds back into the queue, a part at a time, and removes the queue's keys when nothing
--- is left. Messages that were sent or returned with a delay stay as they are: those in `backed` have an entry in the stream, so the
--- queue is not empty.
+-- Puts the messages that a leaving receiver holds back into the queue, a part at a time, and removes the queue's keys when
+-- nothing is left. Messages that were sent or returned with a delay stay as they are: those in `backed` have an entry in the
+-- stream, so the queue is not empty.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases   zset: delivery → when its lease ends, ms; 0: it has ended
