@@ -167,9 +167,9 @@ describe('docs/settings.md', () => {
         return [name, read, what];
       },
     );
-    const expected = Object.entries(SETTINGS).map(([name, { says }]) => {
+    const expected = Object.entries(SETTINGS).map(([name, { meaning }]) => {
       const variable = `AIZUMI_${name}`;
-      return [variable, defaults[propertyOf(variable)], says];
+      return [variable, defaults[propertyOf(variable)], meaning];
     });
     expect(documented).to.deep.equal(expected);
   });
