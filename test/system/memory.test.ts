@@ -24,6 +24,9 @@ const CONTAINER_BYTES = 512 * 1024 * 1024;
 /** How long a flood continues after it has arrived. */
 const FLOOD_MS = 3_000;
 
+/** No room in the worker's memory; on a busy machine Redis may also be silent for so long that the connection is given up. */
+const OTHERWISE = ['503 not_done', '503 unknown'];
+
 describe('system/memory', function () {
   this.timeout(120_000);
   let broker: BrokerProcess;
@@ -65,8 +68,8 @@ describe('system/memory', function () {
     const codes = (json as unknown as { code: number; error?: { outcome: string } }[]).map(
       ({ code, error }) => `${code} ${error?.outcome ?? ''}`,
     );
-    // on a busy machine Redis may take so long that the worker gives up the connection
-    expect([...new Set(codes)].filter((code) => code !== '503 unknown')).to.have.members(['200 ', '503 not_done']);
+    expect(codes).to.include('503 not_done');
+    expect([...new Set(codes)].filter((code) => !OTHERWISE.includes(code))).to.deep.equal(['200 ']);
   });
 
   it('a worker survives 20 such bodies at once from clients that do not read the replies', async () => {
@@ -152,8 +155,8 @@ describe('system/memory: many RECVs of one large message at once, through a work
         return `${status} ${(json.error as { outcome: string } | undefined)?.outcome ?? ''}`;
       }),
     );
-    // RECVs for which the worker has no memory are refused without effect
-    expect(new Set(['503 not_done', ...codes])).to.deep.equal(new Set(['503 not_done', '200 ']));
+    expect(codes).to.include('200 ');
+    expect([...new Set(codes)].filter((code) => !OTHERWISE.includes(code))).to.deep.equal(['200 ']);
     const peak = (await memory('used_memory_peak')) - before;
     console.log(`      Redis had ${Math.round(peak / 1e6)} MB more for a moment`);
     expect(peak).to.be.below(50_000_000);

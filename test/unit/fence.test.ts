@@ -33,7 +33,7 @@ describe('the fence: a batch that not all replicas have confirmed', () => {
   });
 
   it('is not acknowledged if the node that took it is a replica itself', () =>
-    expect(verdict([follower], SENTINELS, node('replica', NOW, BEFORE))).to.match(/no primary any more/));
+    expect(verdict([follower], SENTINELS, node('replica', NOW, BEFORE))).to.match(/no longer the primary/));
 
   it('is not acknowledged if a replica was promoted, whatever the Sentinels report', () => {
     expect(verdict([follower, node('primary', AFTER, NOW)])).to.match(/promoted/);
@@ -61,7 +61,7 @@ describe('the fence: a batch that not all replicas have confirmed', () => {
   });
 
   it('is not acknowledged if a node answers without its role', () =>
-    expect(verdict([follower, 'unclear'])).to.match(/does not say/));
+    expect(verdict([follower, 'unclear'])).to.match(/does not report its role/));
 
   it('is not acknowledged if one Sentinel casts doubt', () =>
     expect(verdict([follower, follower], [VOUCHES, VOUCHES, { doubt: 'a fail-over is under way' }])).to.equal(
