@@ -1,5 +1,5 @@
-// Receivers whose connection breaks behind a RECV, and who ask again with the same attempt_id, often through another worker.
-// What the first connection would have answered is never read: only what the repetition answers was told to anybody.
+// Receivers whose connection breaks after a RECV, and who repeat it with the same attempt_id, often through another worker. The
+// reply on the first connection is never read: only the reply to the repetition counts as received.
 import { setTimeout as pause } from 'node:timers/promises';
 import { httpRequest, openConnection } from '../harness/connection.js';
 import { recvRequest } from '../harness/requests.js';
@@ -9,20 +9,20 @@ import type { Random } from '../harness/random.js';
 export interface BreakOff {
   urls: readonly string[];
   queue: number;
-  /** Unlike any other of the run. */
+  /** Unique in the run. */
   attemptId: string;
   random: Random;
   history: History;
 }
 
-/** Nobody sends to this address: who receives from it waits. */
+/** No message is sent to this address, so a RECV from it waits. */
 const EMPTY = 99;
 const WAIT_MS = 8_000;
-/** So long after it was asked, the connection is reset, or the repetition is on its way. */
+/** Time after the request at which the connection is reset, or the repetition is sent. */
 const BREAK_MS = 8;
 const REPEAT_MS = 40;
 
-/** @returns the RECV that may be a repetition */
+/** @returns the RECV, which may have been repeated */
 export const repeatable = (queue: number, attemptId: string): object => ({
   ...recvRequest(queue),
   attempt_id: attemptId,
@@ -30,8 +30,8 @@ export const repeatable = (queue: number, attemptId: string): object => ({
 });
 
 /**
- * Asks on a connection of its own, and breaks it before the answer is read: alone and soon; or in a batch, or on a pipelined
- * connection, whose answers a RECV of an empty queue holds up, and then only behind the repetition.
+ * Sends a RECV on a connection of its own, and breaks it before the reply is read: a single RECV, soon; or one in a batch or a
+ * pipeline whose replies are delayed by a RECV from an empty queue, and then only after the repetition.
  * @param askAgain the repetition
  */
 export async function breakOff<T>(
@@ -45,7 +45,7 @@ export async function breakOff<T>(
   const worker = random.between(0, urls.length - 1);
   const breakMs = random.between(0, BREAK_MS);
   const repeatMs = random.between(0, REPEAT_MS);
-  // a worker that is just being restarted refuses it: then only the repetition asks
+  // a worker that is being restarted refuses the connection: then only the repetition counts
   const connection = await openConnection(urls[worker]!).catch(() => undefined);
   const askedMs = performance.now();
   for (const body of bodies[way]!) connection?.write(httpRequest(JSON.stringify(body)));

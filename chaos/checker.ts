@@ -1,4 +1,4 @@
-// Pure: what clients saw → what was broken of the promises. The definitions are those of Jepsen's queue checkers:
+// Pure: history of the clients → broken promises. The definitions are those of Jepsen's queue checkers:
 // A attempted, K acknowledged, D delivered; lost = K − D, unexpected = D − A.
 import { LEVELS, groupBy, overlaps } from './history.js';
 import type { Attempt, Delivery, FaultWindow, History, Level } from './history.js';
@@ -8,7 +8,7 @@ import { repeats, takenBack } from './repeats.js';
 export interface LevelCounts {
   attempted: number;
   acknowledged: number;
-  /** Neither acknowledged nor certainly refused, by the end of all their attempts. */
+  /** Neither acknowledged nor certainly refused after all their attempts. */
   unknown: number;
   /** Acknowledged and never delivered. */
   lost: number[];
@@ -17,28 +17,28 @@ export interface LevelCounts {
 export interface Verdict {
   levels: Record<Level, LevelCounts>;
   delivered: number;
-  /** Delivered and never sent, or with another payload. */
+  /** Delivered but never sent, or with another payload. */
   unexpected: number[];
-  /** Delivered although every attempt was answered with "not done". */
+  /** Delivered although every attempt was answered "not done". */
   denied: number[];
   /** Delivered again after a FREE was acknowledged. */
   duplicates: number[];
-  /** Delivered again while the lease of the delivery before was alive. */
+  /** Delivered again during the lease of the previous delivery. */
   twoLeases: number[];
-  /** A FREE by receipt was refused as `lease_lost` although that lease was alive. */
+  /** A FREE by receipt was refused as `lease_lost` during its lease. */
   takenBack: number[];
   /** First delivered after a message that was sent later. */
   outOfOrder: number[];
-  /** The same three, excused: by a fail-over in between, for neither leases nor frees wait for replicas; by Redis's clock. */
+  /** The same three where a fail-over (leases and FREEs do not wait for replicas) or a jump of Redis's clock excuses them. */
   excused: number;
   /** Requests that took longer than {@link SLOW_MS}. */
   slow: number;
   strange: string[];
 }
 
-/** By far more than any answer may take here: AIZUMI_DURABILITY_TIMEOUT_MS is 1 s, 2 s in docker-compose.yml; but the machine is busy. */
+/** Far above the limit for a reply (AIZUMI_DURABILITY_TIMEOUT_MS: 1 s, 2 s in docker-compose.yml): the machine is busy. */
 export const SLOW_MS = 6_000;
-/** @param history of a run that was drained: what was not delivered by now never will be */
+/** @param history of a drained run: what was not delivered by now never will be */
 export function check(history: History): Verdict {
   const { attempts, receives, faults } = history;
   const deliveries = receives.filter((receive): receive is Delivery => receive.message !== undefined);
@@ -79,14 +79,14 @@ function countLevel(level: Level, sends: Map<number, Attempt[]>, seen: Map<numbe
   return counts;
 }
 
-/** A worker that was stopped or killed answers nobody: that is not counted. */
+/** Does not count requests to a worker that was stopped or killed. */
 const isSlow = ({ askedMs, answeredMs }: { askedMs: number; answeredMs: number }, faults: FaultWindow[]): boolean =>
   answeredMs - askedMs > SLOW_MS &&
   !faults.some((fault) => fault.kind === 'worker' && overlaps(fault, askedMs, answeredMs));
 
 /**
- * The longest time that some queue had no acknowledged SEND in, of those that were asked after `fromMs`: how long the
- * service was away after a fault.
+ * The longest time without an acknowledged SEND to some queue, among requests after `fromMs`: how long service was
+ * interrupted by a fault.
  */
 export function longestSilence(attempts: Attempt[], fromMs: number, toMs: number): number {
   const silences = [...groupBy(attempts, ({ queue }) => queue).values()].map((ofQueue) => {

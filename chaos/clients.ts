@@ -1,4 +1,4 @@
-// Senders and receivers over HTTP that record what they ask and what they are told.
+// Senders and receivers over HTTP that record their requests and replies.
 import { setTimeout as pause } from 'node:timers/promises';
 import { openClient } from '../harness/keep-alive-client.js';
 import type { KeepAliveClient, Outcome } from '../harness/keep-alive-client.js';
@@ -11,51 +11,51 @@ import type { History, Level } from './history.js';
 import type { Random } from '../harness/random.js';
 
 export interface LoadOptions {
-  /** Of the workers. */
+  /** URLs of the workers. */
   urls: readonly string[];
   /** Addresses of receivers. */
   queues: readonly number[];
-  /** Addresses whose receivers come only to drain them: what a fail-over takes from them cannot have been delivered before. */
+  /** Addresses received from only at the end, so that a message lost in a fail-over cannot have been delivered before. */
   stored: readonly number[];
   levels: readonly Level[];
   random: Random;
-  /** Senders send only now and then, and those of a worker of its own, that nobody else asks, not before wake(). */
+  /** Senders send rarely; those of the worker at `url`, which gets no other requests, send only after wake(). */
   idle?: { url: string } | undefined;
-  /** Some receivers' connections break, and they ask again. */
+  /** The connections of some receivers break, and these repeat their RECVs. */
   breaksOff?: boolean;
-  /** Ids count from here; default: 1. */
+  /** The first id; default: 1. */
   firstMessage?: number;
 }
 
 export interface Load {
-  /** Has the senders send that are silent until then, for a while. */
+  /** Makes the silent senders send for a while. */
   wake: () => void;
-  /** Resolves when every client has its last answer. */
+  /** Resolves when every client has its last reply. */
   stop(): Promise<void>;
-  /** Every receiver says GBYE, when the leases that end in time have ended. */
+  /** Sends GBYE for every receiver, after the leases that end in time have ended. */
   leave(): Promise<void>;
-  /** Receives and frees until all queues are empty. @throws Error when they are not in time */
+  /** Receives and frees until all queues are empty. @throws Error if this takes longer */
   drain(withinMs: number): Promise<void>;
 }
 
-/** A client gives up on a request then; more than the checker allows, so that a hanging one is seen. */
+/** Timeout of a request: more than the checker allows, so that it reports a hanging request. */
 const TIMEOUT_MS = 8_000;
 const SENDERS = 12;
 const RECEIVERS_PER_QUEUE = 2;
-/** About what a sender pauses between two messages. */
+/** Mean pause of a sender between two messages. */
 const SEND_EVERY_MS = 25;
-/** Tries of a message sent with `dedup`, while the answer is "unknown". */
+/** Attempts for a message sent with `dedup` while the outcome is "unknown". */
 const TRIES = 5;
-/** With `idle`: senders, and about what they pause; senders that are silent until they are woken, then send for so long. */
+/** With `idle`: number and mean pause of the rare senders; number of the silent senders, and how long they send after wake(). */
 const IDLE_SENDERS = 6;
 const IDLE_EVERY_MS = 500;
 const SILENT_SENDERS = 8;
 const AWAKE_MS = 1_500;
-/** Of each queue, with `breaksOff`; about how long they hold a message: less than a lease. */
+/** With `breaksOff`: receivers per queue whose connections break, and how long they hold a message: less than a lease. */
 const BREAKERS_PER_QUEUE = 3;
 const HOLD_MS = 400;
 const LEAVE_MS = 5_000;
-/** Of a hundred messages, so many are received and not freed. */
+/** Percentage of messages that are received and not freed. */
 const FORGOTTEN = 3;
 
 const payloadOf = (message: number): object => ({ message, text: `the payload of ${message}` });
@@ -172,7 +172,7 @@ export function startLoad(options: LoadOptions, history: History): Load {
       const client = newClient();
       for (const queue of all) {
         await until(
-          `${queue} has left`,
+          `GBYE for ${queue} is done`,
           async () => (await client.ask(gbyeRequest(queue))).answer === 'done',
           LEAVE_MS,
         );
@@ -188,7 +188,7 @@ export function startLoad(options: LoadOptions, history: History): Load {
   };
 }
 
-/** Whether STAT says that nothing waits and nothing is held; null: there is no such queue. */
+/** Whether STAT reports neither waiting nor leased messages; null: the queue does not exist. */
 const isEmpty = (queue: { waiting: number; leased: number } | null | undefined): boolean =>
   queue === null || (queue !== undefined && queue.waiting + queue.leased === 0);
 
@@ -209,7 +209,7 @@ interface Client {
   close(): void;
 }
 
-/** Asks one worker until that fails to answer, then the next: as behind a load balancer. */
+/** Sends to one worker until it fails to reply, then to the next, as behind a load balancer. */
 function createClient(urls: readonly string[], firstWorker: number, history: History): Client {
   const connections: KeepAliveClient[] = urls.map((url) => openClient(url, TIMEOUT_MS));
   let worker = firstWorker;

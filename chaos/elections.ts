@@ -1,4 +1,4 @@
-// Who leads: waiting until somebody else does, and helping a stack back to where it was between rounds.
+// Waits until another node is promoted, and restores a stack between rounds.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { ask, infoField } from '../harness/ask.js';
@@ -8,7 +8,7 @@ import { until } from '../harness/until.js';
 const FAILOVER_MS = 10_000;
 const ROLE_EVERY_MS = 5;
 
-/** Resolves when the deployment names another primary than `from`, and that one agrees. */
+/** Resolves when the deployment names a primary other than `from`, and that node has this role. */
 export const failedOver = (stack: Stack, from: StackNode, withinMs = FAILOVER_MS): Promise<unknown> =>
   until(
     'another node is the primary',
@@ -26,7 +26,7 @@ export async function replicasOf({ nodes }: Stack, primary: StackNode): Promise<
 }
 
 /**
- * Begins to watch the roles of `replicas`, each on a connection of its own.
+ * Starts to poll the roles of `replicas`, each on a connection of its own.
  * @returns resolves within milliseconds of the promotion of one of them
  */
 export async function watchPromotion(replicas: StackNode[]): Promise<() => Promise<StackNode>> {
@@ -50,8 +50,8 @@ export async function watchPromotion(replicas: StackNode[]): Promise<() => Promi
 }
 
 /**
- * Makes every node follow the present primary. The Sentinels would do the same, to an old primary 8 s after its return:
- * rounds would take twice as long. Only for when nothing is sent.
+ * Makes every node follow the current primary. The Sentinels would do so 8 s after the return of an old primary, and rounds
+ * would take twice as long. Only to be used while nothing is sent.
  */
 export async function makeFollow(stack: Stack): Promise<void> {
   if (stack.sentinels.length === 0) return;

@@ -1,4 +1,4 @@
-// What a fault is, and whom it strikes.
+// The type of a fault, and what it acts on.
 import type { Stack } from '../harness/stacks.js';
 import type { FaultWindow } from './history.js';
 import type { Random } from '../harness/random.js';
@@ -8,18 +8,18 @@ export interface Victims {
   stack: Stack;
   workers: readonly ChaosWorker[];
   random: Random;
-  /** Addresses that are sent to. */
+  /** Addresses that messages are sent to. */
   queues: readonly number[];
-  /** Has the senders that were silent until now send for a while: see LoadOptions' `idle`. */
+  /** Makes the silent senders send for a while: see `idle` of LoadOptions. */
   wake: () => void;
 }
 
 export interface Fault {
   kind: FaultWindow['kind'];
-  /** More nodes die than the deployment is made for: no time is promised, only that nothing confirmed is lost. */
+  /** More nodes fail than the deployment tolerates: only confirmed messages are guaranteed, not when service resumes. */
   majorityDies?: true;
-  /** @returns why it cannot be done on this stack, with the servers that it has; undefined when it can */
+  /** @returns why the fault is not possible on this stack and its servers; undefined if it is */
   unknown?(stack: Stack): Promise<string | undefined>;
-  /** @param window of this fault, for one that turns out to be of another kind */
+  /** @param window of this fault, whose kind may turn out to be another */
   strike(victims: Victims, window: FaultWindow): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// What can go wrong. Each fault ends with everything running again; what it does by chance, the seed repeats.
+// The table of faults. After each, everything runs again; its random choices are repeated by the seed.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TestServer } from '../harness/redis-server.js';
 import { ask } from '../harness/ask.js';
@@ -12,12 +12,12 @@ import type { Random } from '../harness/random.js';
 import { SLOT_MOVES } from './slot-moves.js';
 
 const FAILOVER_MS = 10_000;
-/** A node is away for this long at least, where its absence is the fault. */
+/** Minimum downtime of a node whose absence is the fault. */
 const AWAY_MS = [1_000, 2_000] as const;
 
 const away = (random: Random): Promise<void> => pause(random.between(...AWAY_MS));
 
-/** Whether no Sentinel, or no node of a Cluster, holds a node for gone. */
+/** Whether no Sentinel, or no node of a Cluster, regards any node as down. */
 async function isCalm({ sentinels, nodes }: Stack): Promise<boolean> {
   if (sentinels.length === 0) {
     const views = await Promise.all(nodes.map(({ port }) => ask(port, 'CLUSTER', 'NODES').catch(() => 'fail')));
@@ -40,10 +40,10 @@ async function stop(victim: { pause(): void; resume(): void }, random: Random): 
 }
 
 const HOUR_MS = 3_600_000;
-/** Clocks that differ by less are the same here. */
+/** Clocks that differ by less than this count as equal. */
 const CLOCK_MS = 60_000;
 
-/** Resolves when the nodes tell the new time. @param aheadMs of the machine's clock */
+/** Resolves when the nodes report the new time. @param aheadMs relative to the machine's clock */
 async function setClock(nodes: StackNode[], aheadMs: number): Promise<void> {
   nodes.forEach((node) => node.setClock(aheadMs));
   const isSet = async (node: StackNode): Promise<boolean> => Math.abs((await aheadOf(node)) - aheadMs) < CLOCK_MS;
@@ -58,7 +58,7 @@ const isAhead = async (node: StackNode): Promise<boolean> => (await aheadOf(node
 const everyNode = ({ stack }: Victims, ...command: [string, ...string[]]): Promise<unknown> =>
   Promise.all(stack.nodes.map(({ port }) => ask(port, ...command).catch(() => undefined)));
 
-/** Does it again and again for two seconds. */
+/** Repeats the action for two seconds. */
 async function again(what: () => Promise<unknown>, random: Random): Promise<void> {
   const endMs = performance.now() + 2_000;
   while (performance.now() < endMs) {
@@ -86,7 +86,7 @@ export const FAULTS = {
       const primary = await victims.stack.primary();
       await primary.kill9();
       await failedOver(victims.stack, primary);
-      // in a Cluster of 3 + 3 a quorum is both nodes of a shard: it must come back for the service to go on
+      // in a Cluster of 3 + 3, a quorum is both nodes of a shard: the primary must come back before service can resume
       await primary.restart();
     },
   },
@@ -96,7 +96,7 @@ export const FAULTS = {
       const primary = await victims.stack.primary();
       primary.pause();
       await failedOver(victims.stack, primary).finally(() => primary.resume());
-      await pause(500); // it has to be told that it is no primary any more
+      await pause(500); // it has to learn that it was replaced
     },
   },
   'primary kill -9, back during the fail-over': {
@@ -115,7 +115,7 @@ export const FAULTS = {
     async strike(victims) {
       const primary = await victims.stack.primary();
       const replicas = victims.stack.nodes.filter((node) => node !== primary);
-      // what the primary sends them waits in their sockets, and is gone with them: on one machine the only long way
+      // data sent to them stays in their sockets and is lost with them: the only way to simulate a slow network on one machine
       replicas.forEach((replica) => replica.pause());
       await pause(800);
       await Promise.all([primary, ...replicas].map((node) => node.kill9()));
@@ -131,8 +131,8 @@ export const FAULTS = {
       await primary.kill9();
       await primary.restart();
       await pause(2_000);
-      // Sentinels reconnect once a second, and so may find it gone for longer than it was
-      await until('nobody thinks of a fail-over', () => isCalm(stack), FAILOVER_MS);
+      // Sentinels reconnect once a second, so they may count a longer downtime than there was
+      await until('no node is regarded as down', () => isCalm(stack), FAILOVER_MS);
       if ((await stack.primary()) !== primary) window.kind = 'failover';
     },
   },
@@ -142,7 +142,7 @@ export const FAULTS = {
     async strike(victims) {
       const replica = await victims.stack.replica();
       const restarted = await victims.stack.primary();
-      // as one that has run for longer than this test
+      // gives it the offset of a primary that has run for longer than this test
       await ask(restarted.port, 'EVAL', "redis.call('SET', 'age', string.rep('x', 4e6)) redis.call('DEL', 'age')", 0);
       await pause(500);
       replica.pause();
@@ -151,7 +151,7 @@ export const FAULTS = {
       await pause(3_000);
       const primary = await victims.stack.primary();
       replica.resume();
-      await pause(100); // so that it can be elected, and has no copy yet
+      await pause(100); // enough to make it electable, too short for a full copy
       await primary.kill9();
       await failedOver(victims.stack, primary);
       await primary.restart();
@@ -165,7 +165,7 @@ export const FAULTS = {
       const replicas = await replicasOf(stack, primary);
       for (const replica of random.next() < 0.5 ? replicas : replicas.toReversed()) {
         await kill(replica, random);
-        // under load no moment need come in which its report is the primary's offset, which is what whole() asks for
+        // whole() requires equal offsets, which may never be observed under load
         await replicasHaveAll(primary.port, replicas.length);
       }
     },
@@ -193,7 +193,7 @@ export const FAULTS = {
     strike: async ({ stack }) => setClock([await stack.primary()], -HOUR_MS),
   },
   'replica clocks +1 h': {
-    kind: 'other', // nothing is counted by them until one of them leads
+    kind: 'other', // the clock of a replica has no effect until it is promoted
     strike: async ({ stack }) => setClock(await replicasOf(stack, await stack.primary()), HOUR_MS),
   },
   'replica clocks -1 h': {

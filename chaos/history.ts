@@ -1,4 +1,4 @@
-// What the clients of a run saw and nothing else: the checker decides by it alone. All times: performance.now(), ms.
+// What the clients of a run observed, on which alone the checker decides. All times are performance.now(), in ms.
 import type { Answer } from '../harness/answer.js';
 
 export type Level = 'primary' | 'quorum' | 'all';
@@ -11,7 +11,7 @@ interface Request {
   worker: number;
 }
 
-/** One SEND. A message that is sent again with `dedup` has several. */
+/** One SEND. A message that is repeated with `dedup` has several. */
 export interface Attempt extends Request {
   /** No two messages of a run have the same id. */
   message: number;
@@ -20,17 +20,17 @@ export interface Attempt extends Request {
   answer: Answer;
 }
 
-/** One RECV; refused: nothing waited, or not done. */
+/** One RECV; `refused` if the queue was empty, or the RECV not done. */
 export interface Receive extends Request {
   queue: number;
   answer: Answer;
-  /** What was delivered. */
+  /** The delivered message. */
   message?: number;
   /** Whether the payload is the one that was sent. */
   intact?: boolean;
-  /** The name of the delivery. */
+  /** The receipt of the delivery. */
   receipt?: string;
-  /** When it was first asked for, in an attempt whose answer was not read: its lease may be as old as that. */
+  /** Time of the first attempt, whose reply was not read: the lease may have begun then. */
   sinceMs?: number;
 }
 
@@ -47,14 +47,14 @@ export interface Free extends Request {
   leaseLost?: boolean;
 }
 
-/** From the fault to the moment when its direct effects are over. */
+/** From the fault until its direct effects have ended. */
 export interface FaultWindow {
   name: string;
   fromMs: number;
   toMs: number;
   /**
-   * failover: what replicas did not have yet is gone, leases and frees too. worker: requests to workers may hang.
-   * ahead, back: Redis's clock jumped; ahead ends leases, and either way the memory of ended messages may be passed over.
+   * failover: writes that replicas did not have are lost, including leases and FREEs. worker: requests to workers may hang.
+   * ahead, back: Redis's clock jumped; ahead ends leases, and in both cases deduplication may fail for ended messages.
    */
   kind: 'failover' | 'worker' | 'ahead' | 'back' | 'other';
 }
@@ -65,7 +65,7 @@ export interface History {
   receives: Receive[];
   frees: Free[];
   faults: FaultWindow[];
-  /** Answers that no client should ever get: 500, 400, … */
+  /** Replies that no client should ever get: 500, 400, … */
   strange: string[];
 }
 

@@ -1,8 +1,8 @@
 // npm run chaos -- [--seed N] [--stack sentinel|cluster] [--level primary|quorum|all] [--scenario NAME] [--short]
 //                  [--rounds N [--markdown] [--out FILE]]
-// Breaks real processes under load and decides whether what was promised was kept. Without options: everything, on
-// both stacks, each message at a level by chance. Exits with 1 when a promise was broken.
-// --rounds repeats each scenario with the next seeds on one stack and adds up; --out appends a line of JSON per round.
+// Makes real processes fail under load and checks whether all promises were kept. Without options: all scenarios, on
+// both stacks, each message at a random level. Exits with 1 if a promise was broken.
+// --rounds repeats each scenario on one stack with the next seeds and sums up; --out appends a line of JSON per round.
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ import type { ChaosWorker } from './workers.js';
 const clock = clockLibrary();
 const STACKS: Readonly<Record<string, (replicasEach: number) => Promise<Stack>>> = {
   sentinel: () => startSentinelStack({ clock }),
-  // a replica that moved would leave its shard with fewer for all rounds to come
+  // a replica that migrated would be missing from its shard in all later rounds
   cluster: (replicasEach) => startClusterStack({ clock, replicasEach, migration: replicasEach === 1 }),
 };
 
@@ -43,12 +43,12 @@ const {
   },
 });
 
-/** A stack that is not whole by then is replaced: it was waited for at the end of the run before. */
+/** A stack that is not complete by then is replaced: the previous run has already waited for it. */
 const WHOLE_MS = 2_000;
 /** More than a round sends. */
 const ROUND_MESSAGES = 100_000;
 
-/** What an option asks for: one of `all`, or all of them. @throws Error that names them */
+/** The values that an option selects: one of `all`, or all of them. @throws Error that lists them */
 function chosen<T extends string>(option: string, value: string | undefined, all: readonly T[]): readonly T[] {
   if (value === undefined) return all;
   if (!all.includes(value as T)) throw new Error(`--${option} is one of ${all.join(', ')}`);
@@ -61,7 +61,7 @@ const isWhole = (stack: Stack): Promise<boolean> =>
     () => false,
   );
 
-/** A stack that stays until one is wanted that it is not. */
+/** A stack that is reused until a different one is needed. */
 class Stage {
   #stack: Stack | undefined;
   #shape = '';
@@ -78,7 +78,7 @@ class Stage {
     return (this.#stack = await STACKS[this.name]!(replicasEach));
   }
 
-  /** Those of a scenario, over all its rounds; new ones for each where one of them must have sent nothing. */
+  /** The workers of a scenario for all its rounds; new ones for each round where one of them must not have sent anything. */
   async workers(scenario: string): Promise<ChaosWorker[]> {
     if (this.#workersOf !== scenario || SCENARIOS[scenario]!.idle) {
       await this.#dismiss();
@@ -101,7 +101,7 @@ class Stage {
   }
 }
 
-/** Why a scenario cannot be run here; undefined when it can. */
+/** Why a scenario cannot be run here; undefined if it can. */
 async function gapOf(scenario: string, stack: Stack): Promise<string | undefined> {
   const { faults, needs } = SCENARIOS[scenario]!;
   if (needs === 'clock' && clock === undefined) return NO_CLOCK;
@@ -112,7 +112,7 @@ async function gapOf(scenario: string, stack: Stack): Promise<string | undefined
   return undefined;
 }
 
-/** @returns what was broken; prints it and keeps the run's history */
+/** Prints broken promises and stores the run's history. @returns their number */
 function tell(name: string, { scenario, seed, history }: Result, found: readonly string[]): void {
   for (const violation of found) console.log(`  BROKEN: ${violation}`);
   if (found.length === 0) return;
@@ -160,7 +160,7 @@ async function runStack(name: string, scenarios: readonly string[], levels: read
           `${name} ${scenario} seed ${figures.seed}: ${figures.seconds} s; silence after each fault: ${silences.join(', ')}`,
         );
         tell(name, result, found);
-        // servers whose clock was set back are not what they were (docs/durability.md)
+        // servers whose clock was set back do not behave like new ones (docs/durability.md)
         if (needs === 'clock') await stage.clear();
       }
     }
@@ -179,7 +179,7 @@ const all = chosen('scenario', values.scenario, Object.keys(SCENARIOS));
 const unasked = short ? ['none', 'short'] : all.filter((name) => name !== 'short'); // it is a part of mix
 const scenarios = values.scenario === undefined ? unasked : all;
 
-console.log(`seed ${seed}; the same faults again: npm run chaos -- --seed ${seed}`);
+console.log(`seed ${seed}; to repeat the same faults: npm run chaos -- --seed ${seed}`);
 let broken = 0;
 for (const stack of stacks) broken += await runStack(stack, scenarios, levels);
 if (rounds.length > 0) console.log(`\n${tables(rounds, values.markdown)}\n`);

@@ -1,8 +1,8 @@
 // npx tsx chaos/matrix.ts [--rounds 20] [--out FILE] [--jobs 2] [--seed N] [--stack NAME] [--group NAME] [--print]
 // The table of docs/durability.md: stall-and-resume, every planned fail-over and the Sentinel reset, on each server of
-// AIZUMI_CHAOS_SERVERS (paths, separated by blanks; default: the redis-server and valkey-server that are found), with Sentinels and as
-// a Cluster. Each round is a line of FILE as soon as it is over, so that what was interrupted leaves what it had; --print
-// only shows what FILE has. A run whose FILE exists goes on in it.
+// AIZUMI_CHAOS_SERVERS (paths separated by spaces; default: the installed redis-server and valkey-server), with Sentinels and as
+// a Cluster. Each round is appended to FILE as soon as it ends, so that an interrupted run keeps its results; --print
+// only prints the table of FILE. A run whose FILE exists continues it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import type { Round } from './report.js';
 const INDEX = fileURLToPath(new URL('./index.ts', import.meta.url));
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** The rounds of a group are shared out among its ways, so that each way of a planned fail-over has some. */
+/** The rounds of a group are distributed among its scenarios, so that each kind of planned fail-over has some. */
 const GROUPS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   stall: {
     sentinel: ['stall-and-resume', 'stall-and-resume-idle'],
@@ -66,7 +66,7 @@ function jobs(): Job[] {
       for (const [stack, scenarios] of Object.entries(stacks)) {
         if (values.stack !== undefined && values.stack !== stack) continue;
         const rounds = Math.ceil(Number(values.rounds) / scenarios.length);
-        // a group's ways have different seeds, one server's and another's the same
+        // the scenarios of a group have different seeds, which are the same for each server
         for (const [i, scenario] of scenarios.entries())
           found.push({ server, stack, scenario, rounds, seed: Number(values.seed) + i * rounds });
       }

@@ -1,10 +1,10 @@
-// FIFO per queue, of first deliveries.
+// Checks FIFO order of first deliveries per queue.
 import { groupBy, overlaps } from './history.js';
 import type { Attempt, Delivery, FaultWindow, Receive } from './history.js';
 
 /**
- * Messages first delivered, for certain, after one of the same queue whose first attempt came after their acknowledgement.
- * A RECV whose answer was lost may have been the true first delivery of one message: each excuses one.
+ * Messages that were certainly first delivered after a message of the same queue that was sent after their acknowledgement.
+ * A RECV whose reply was lost may have been the real first delivery of a message, so each such RECV excuses one.
  */
 export function outOfOrder(
   sends: Map<number, Attempt[]>,

@@ -1,7 +1,7 @@
 // npx tsx chaos/planned-stops.ts [--rounds 20] [--seed N]
-// The primary's node is told to stop under load, as by an orchestrator (SIGTERM to deploy/init.sh), and comes back. Nothing that was
-// acknowledged at any level may be lost, and no request refused or left unclear: the primary hands over first.
-// A row for docs/durability.md at the end. Exits with 1 when a promise was broken.
+// Stops the primary's node under load as an orchestrator does (SIGTERM to deploy/init.sh), and restarts it. No message that was
+// acknowledged at any level may be lost, and no request refused or left with an unknown outcome: the primary hands over first.
+// Prints a row for docs/durability.md at the end. Exits with 1 if a promise was broken.
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { median } from '../harness/measure.js';
@@ -21,9 +21,9 @@ const LEASE_MS = 2_000;
 const CALM_MS = 1_500;
 const DRAIN_MS = 30_000;
 const WHOLE_MS = 60_000;
-/** As k8s/overlays/production has it. */
+/** As in k8s/overlays/production. */
 const DURABILITY_TIMEOUT_MS = 3_000;
-/** Received from all the time; left alone until the end of the round. */
+/** Addresses that are received from throughout; addresses that are received from only at the end of the round. */
 const [QUEUES, STORED] = [[100, 101], [102]];
 
 const { values } = parseArgs({
@@ -75,7 +75,7 @@ async function round(stack: ScriptedStack, workers: readonly ChaosWorker[], numb
   };
 }
 
-/** A RECV that found nothing is refused as well: it is not counted. */
+/** Does not count RECVs, since one from an empty queue counts as refused as well. */
 function answersOf({ attempts, frees }: History): { refused: number; unknown: number } {
   const requests = [...attempts, ...frees];
   const count = (kind: string): number => requests.filter(({ answer }) => answer === kind).length;

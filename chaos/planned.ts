@@ -1,4 +1,4 @@
-// Fail-overs of a primary that is well: one that stalls until it is replaced, and each way in which an operator can ask for one.
+// Fail-overs of a live primary: one that hangs until it is replaced, and each way in which an operator can request one.
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask, infoField } from '../harness/ask.js';
 import type { Stack, StackNode } from '../harness/stacks.js';
@@ -9,11 +9,11 @@ import type { Fault, Victims } from './fault.js';
 const NAME = 'mymaster';
 /** Sentinels refuse a fail-over (INPROG, NOGOODSLAVE) shortly after another one. */
 const ACCEPTED_MS = 10_000;
-/** Where Sentinels have to notice by themselves, it takes down-after and two periods of INFO before they begin. */
+/** Sentinels that have to notice a failure themselves begin after down-after and two INFO periods. */
 const NOTICED_MS = 20_000;
 
 /**
- * Asks for a fail-over again and again until the servers agree to it, and waits for it. Who was silent wakes at the promotion.
+ * Requests a fail-over until the servers accept it, and waits for it. Silent senders are woken at the promotion.
  * @param command sends the request to a replica, a Sentinel or the primary
  */
 async function failOver(
@@ -22,7 +22,7 @@ async function failOver(
   withinMs?: number,
 ): Promise<void> {
   const primary = await stack.primary();
-  const replicas = await until('a replica follows', async () => {
+  const replicas = await until('the primary has a replica', async () => {
     const found = await replicasOf(stack, primary);
     return found.length > 0 && found;
   });
@@ -77,7 +77,7 @@ export const PLANNED = {
   },
   'SENTINEL FAILOVER': { kind: 'failover', unknown: needsSentinels, strike: bySentinel() },
   'SENTINEL FAILOVER COORDINATED': {
-    kind: 'other', // nothing is thrown away: neither leases nor frees
+    kind: 'other', // no write is lost, including leases and FREEs
     async unknown(stack) {
       const missing = await needsSentinels(stack);
       if (missing !== undefined) return missing;
@@ -101,14 +101,14 @@ export const PLANNED = {
   'CLUSTER FAILOVER TAKEOVER': { kind: 'failover', unknown: needsCluster, strike: byReplica('TAKEOVER') },
 } satisfies Record<string, Fault>;
 
-/** Longer than a replica may be silent (AIZUMI_REPLICA_MAX_LAG_MS, 3 s) before it does not count as in sync. */
+/** Longer than AIZUMI_REPLICA_MAX_LAG_MS (3 s), after which a hung replica no longer counts as in sync. */
 const HUNG_MS = 3_600;
 const RESET_EVERY_MS = 100;
 
 const resetSentinels = ({ sentinels }: Stack): Promise<unknown> =>
   Promise.all(sentinels.map(({ port }) => ask(port, 'SENTINEL', 'RESET', NAME)));
 
-/** Hangs the replicas at a moment when all of them have the same. */
+/** Makes the replicas hang at a moment when all of them have the same data. */
 async function hangInStep(primary: StackNode, replicas: StackNode[]): Promise<void> {
   await ask(primary.port, 'CLIENT', 'PAUSE', 1_000, 'WRITE');
   const isInStep = async (): Promise<boolean> => {
@@ -116,15 +116,15 @@ async function hangInStep(primary: StackNode, replicas: StackNode[]): Promise<vo
     const theirs = await Promise.all(replicas.map(({ port }) => infoField(port, 'replication', 'slave_repl_offset')));
     return theirs.every((each) => each === offset);
   };
-  await until('the replicas have all that is written', isInStep);
+  await until('the replicas are in sync', isInStep);
   replicas.forEach((replica) => replica.pause());
   await ask(primary.port, 'CLIENT', 'UNPAUSE');
 }
 
 export const RESETS = {
   /**
-   * Whatever is acknowledged at `quorum` or `all` while the replicas hang is on the primary alone. All three nodes die then: what the
-   * primary sent is in the sockets of the replicas, and gone with them. The primary is the last to come back.
+   * Messages acknowledged at `quorum` or `all` while the replicas hang would only be on the primary. Then all nodes die: data
+   * from the primary is in the sockets of the replicas, and lost with them. The primary is the last to come back.
    */
   'SENTINEL RESET, replicas hung': {
     kind: 'failover',
@@ -139,7 +139,7 @@ export const RESETS = {
           await worker.restart();
         }),
       );
-      // a Sentinel finds the replicas again within its period of INFO: the workers are to ask it before that
+      // a Sentinel finds the replicas again within its INFO period: the workers are meant to ask it before that
       const isRestarted = (): Promise<boolean> =>
         Promise.race([restarting.then(() => true), pause(RESET_EVERY_MS, false)]);
       do await resetSentinels(stack);

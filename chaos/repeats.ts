@@ -1,11 +1,11 @@
-// Deliveries of what was freed, and of what somebody else holds.
+// Finds deliveries of messages that were freed, or that another receiver holds.
 import { groupBy, overlaps } from './history.js';
 import type { Attempt, Delivery, FaultWindow, History } from './history.js';
 
-/** Redis's clock counts whole milliseconds; it and this process's clock are of one machine. */
+/** Tolerance: Redis's clock counts whole milliseconds; it is the clock of this machine. */
 const TOLERANCE_MS = 5;
 
-/** A lease begins between question and answer, so it lives at least until this. */
+/** A lease begins between request and reply, so it lasts at least until this time. */
 const leasedUntil = ({ sinceMs, askedMs }: Delivery, leaseMs: number): number =>
   (sinceMs ?? askedMs) + leaseMs - TOLERANCE_MS;
 
@@ -13,8 +13,8 @@ const during = (faults: FaultWindow[], kinds: FaultWindow['kind'][], fromMs: num
   faults.some((fault) => kinds.includes(fault.kind) && overlaps(fault, fromMs, toMs));
 
 /**
- * Messages that somebody was told of and that were taken from him: his FREE was refused although his lease was alive, and
- * nobody else of his address had freed them by their ids.
+ * Messages that were delivered and then taken back: the FREE was refused during the lease, and no other client of the address
+ * had freed them by id.
  */
 export function takenBack({ frees, faults, leaseMs }: History, seen: Map<number, Delivery[]>): number[] {
   return frees.flatMap((free) => {
@@ -28,7 +28,7 @@ export function takenBack({ frees, faults, leaseMs }: History, seen: Map<number,
   });
 }
 
-/** Deliveries after the first one that neither the end of a lease nor a fault explains. */
+/** Redeliveries that neither the end of a lease nor a fault explains. */
 export function repeats(
   { frees, faults, leaseMs }: History,
   sends: Map<number, Attempt[]>,
@@ -50,7 +50,7 @@ export function repeats(
       const isExcused =
         during(faults, ['failover'], (freeBefore ?? before).askedMs, later.answeredMs) ||
         (freeBefore
-          ? // sent, freed, forgotten, sent again
+          ? // sent, freed, no longer deduplicated, sent again
             during(faults, ['ahead', 'back'], sentFirst, sentLast) && (sends.get(message)?.length ?? 0) > 1
           : during(faults, ['ahead'], before.askedMs, later.answeredMs));
       if (isExcused) found.excused += 1;

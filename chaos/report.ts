@@ -1,4 +1,4 @@
-// Results → what of them breaks a promise, and tables: a row per scenario and level, for people at the terminal and for
+// Results → broken promises and tables with a row per scenario and level, for the terminal and for
 // docs/durability.md.
 import { execFileSync } from 'node:child_process';
 import { ask } from '../harness/ask.js';
@@ -8,11 +8,11 @@ import { LEVELS, groupBy } from './history.js';
 import type { Level } from './history.js';
 import type { Result } from './run.js';
 
-/** Service must be back this long after the cause of a fail-over, with down-after 1000 ms. */
+/** Service must resume within this time of the cause of a fail-over, with down-after 1000 ms. */
 const RESUME_MS = 5_000;
 const NAMES = ['attempted', 'acked', 'unknown', 'lost', 'unexp.', '2 leases', 'order', '500', 'silence, ms'];
 
-/** Each broken promise in one line; none in a good run. What was late in a round, where nothing is calm, is only counted. */
+/** One line for each broken promise. Late recovery is only counted in a round, which has no calm time between faults. */
 export function violations({ verdict, resumptions, errors, isRound = false }: Result): string[] {
   const failedOver = resumptions.some(({ kind }) => kind === 'failover');
   const found: string[] = [];
@@ -28,7 +28,7 @@ export function violations({ verdict, resumptions, errors, isRound = false }: Re
   none('delivered though answered "not done"', verdict.denied);
   none('duplicates', verdict.duplicates);
   none('under two leases at once', verdict.twoLeases);
-  none('taken back from a receiver that was told of them', verdict.takenBack);
+  none('delivered, then taken back during the lease', verdict.takenBack);
   none('out of order', verdict.outOfOrder);
   if (verdict.slow > 0) found.push(`${verdict.slow} requests hung`);
   for (const { fault, silenceMs, isPromised } of resumptions) {
@@ -39,14 +39,14 @@ export function violations({ verdict, resumptions, errors, isRound = false }: Re
   return [...found, ...[...strange].map(([text, all]) => `${all.length} x ${text}`)];
 }
 
-/** `primary` promises crash and restart of the same node, nothing over a fail-over. */
+/** `primary` promises that messages survive a crash and restart of the same node, but not a fail-over. */
 const keeps = (level: Level, failedOver: boolean): boolean => level !== 'primary' || !failedOver;
 
 /** The figures of a run, without its history. */
 export interface Round {
   at: string;
   commit: string;
-  /** Redis 7.0.15 */
+  /** For example Redis 7.0.15. */
   server: string;
   stack: string;
   scenario: string;
@@ -54,13 +54,13 @@ export interface Round {
   seconds: number;
   levels: Record<Level, { attempted: number; acknowledged: number; unknown: number; lost: number }>;
   unexpected: number;
-  /** Under two live leases, or taken back from somebody who was told of it. */
+  /** Under two leases at once, or taken back during the lease. */
   twoLeases: number;
   outOfOrder: number;
   duplicates: number;
-  /** Answers with status 500. */
+  /** Replies with status 500. */
   internal: number;
-  /** The longest time in which some queue had no acknowledged SEND after a fault; 0 where none is looked at. */
+  /** The longest time without an acknowledged SEND to some queue after a fault; 0 if not measured. */
   silenceMs: number;
   broken: string[];
 }
@@ -88,7 +88,7 @@ export function roundOf({ stack, server }: { stack: string; server: string }, re
   };
 }
 
-/** The tree that is tested; `-dirty` when it is not what was committed. */
+/** The commit under test, with `-dirty` if there are uncommitted changes. */
 function commit(): string {
   try {
     return execFileSync('git', ['describe', '--always', '--dirty', '--exclude', '*'], { encoding: 'utf8' }).trim();
@@ -97,7 +97,7 @@ function commit(): string {
   }
 }
 
-/** Redis 7.0.15, or Valkey 9.1.2. */
+/** The server as in `Redis 7.0.15` or `Valkey 9.1.2`. */
 export async function serverOf({ nodes }: Stack): Promise<string> {
   const info = String(await ask(nodes[0]!.port, 'INFO', 'server'));
   const [, name = 'redis', version = '?'] =
@@ -108,7 +108,7 @@ export async function serverOf({ nodes }: Stack): Promise<string> {
 const sum = <T>(items: readonly T[], figure: (item: T) => number): number =>
   items.reduce((total, item) => total + figure(item), 0);
 
-/** The first row of a scenario has the figures of all its levels together. */
+/** The first row of a scenario has the figures that its levels share. */
 function rowsOf(rounds: readonly Round[]): Cell[][] {
   return [...groupBy(rounds, ({ scenario }) => scenario)].flatMap(([scenario, same]) => {
     const whole = [
@@ -139,7 +139,7 @@ const perDeployment = (rounds: readonly Round[]): [string, Round[]][] => [
   ...groupBy(rounds, ({ server, stack }) => `${server}, ${stack === 'cluster' ? 'Cluster' : 'Sentinels'}`),
 ];
 
-/** A table for each deployment, with where it comes from. */
+/** A table for each deployment, with its commit, time and seeds. */
 export function tables(rounds: readonly Round[], isMarkdown: boolean): string {
   const print = isMarkdown ? markdownTable : textTable;
   return perDeployment(rounds)

@@ -1,4 +1,4 @@
-// One scenario on one stack: start, break, heal, drain, check.
+// Runs one scenario on one stack: start, fault, recovery, drain, check.
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask } from '../harness/ask.js';
 import type { Stack } from '../harness/stacks.js';
@@ -18,53 +18,53 @@ import type { ChaosWorker } from './workers.js';
 export interface RunOptions {
   scenario: string;
   seed: number;
-  /** Each message is sent at one of them, by chance. */
+  /** Each message is sent at one of these, chosen at random. */
   levels: readonly Level[];
-  /** Leaves out calm times and does not wait until a node that came back has a replica's place again, about 10 s. */
+  /** Skips the calm times, and does not wait (about 10 s) until a returned node is a replica again. */
   short?: boolean;
-  /** One of many on this stack: as short, and the stack is whole again afterwards because it is helped. */
+  /** One of many rounds on this stack: short, too, but the stack is actively restored afterwards. */
   isRound?: boolean;
-  /** That run already, and go on to run; default: new ones for this run. */
+  /** Running workers that are kept; default: new ones for this run. */
   workers?: readonly ChaosWorker[] | undefined;
-  /** Ids of messages begin here, for workers that have had some. */
+  /** First id of the messages, for workers that have handled earlier ones. */
   firstMessage?: number;
 }
 
 export interface Resumption {
   fault: string;
   kind: FaultWindow['kind'];
-  /** The longest time that a queue was without an acknowledged SEND. */
+  /** The longest time without an acknowledged SEND to a queue. */
   silenceMs: number;
-  /** Whether service should have come back in time. */
+  /** Whether service was required to resume in time. */
   isPromised: boolean;
 }
 
 export interface Result extends RunOptions {
-  /** What the verdict is about. */
+  /** The history that the verdict is about. */
   history: History;
   verdict: Verdict;
   resumptions: Resumption[];
-  /** What the workers' logs tell of bugs. */
+  /** Signs of bugs in the workers' logs. */
   errors: string[];
   seconds: number;
 }
 
 const LEASE_MS = 2_000;
 const WORKERS = 2;
-/** Of a third of the slots: received from all the time; left alone until the end. */
+/** Addresses per third of the slots: received from throughout, and received from only at the end. */
 const QUEUES = { queues: 2, stored: 1 };
 const WARM_UP_MS = 1_500;
 const ROUND_WARM_UP_MS = 700;
-/** After each fault: long enough to see whether the service comes back. */
+/** Pause after each fault, long enough to see whether service resumes. */
 const CALM_MS = 3_000;
 const SHORT_CALM_MS = 1_500;
-/** For so long a Sentinel may name the old primary after another was elected: they tell each other every 2 s. */
+/** How long a Sentinel may still name the old primary after an election: they inform each other every 2 s. */
 const HELLO_MS = 2_500;
 const HEAL_MS = 30_000;
 const ROUND_HEAL_MS = 15_000;
 const DRAIN_MS = 30_000;
 
-/** @param stack whole; whole again afterwards, unless the run is a short one */
+/** @param stack is complete before, and complete again afterwards unless the run is short */
 export async function runScenario(stack: Stack, options: RunOptions): Promise<Result> {
   const startMs = performance.now();
   const { seed, levels, isRound = false, firstMessage = 1 } = options;
@@ -79,7 +79,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
   const urls = workers.map(({ url }) => url);
   const idle = scenario.idle && { url: urls.pop()! };
   const { queues, stored } = await queuesOn(stack);
-  // the schedule has a stream of its own: how often clients draw depends on timing
+  // the schedule has a random sequence of its own, because how often clients draw numbers depends on timing
   const load = startLoad(
     { urls, queues, stored, levels, random: seeded(seed + 1), idle, breaksOff, firstMessage },
     history,
@@ -99,7 +99,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
     await load.stop();
     if (isRound) {
       await makeFollow(stack);
-      // what is not whole is not used for the next round, but this one is judged
+      // an incomplete stack is not used for the next round, but this round is still checked
       await stack.whole(ROUND_HEAL_MS).catch((error: unknown) => console.log(`  ${String(error)}`));
     } else if (!short) await stack.whole(HEAL_MS);
     if (leave) await load.leave();
@@ -107,7 +107,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
     const resumptions: Resumption[] = history.faults.map((fault, i) => ({
       fault: fault.name,
       kind: fault.kind,
-      // idle senders see little of the service
+      // idle senders send too rarely to measure the interruption
       isPromised: !scenario.idle && (FAULTS[fault.name as keyof typeof FAULTS] as Fault).majorityDies !== true,
       silenceMs: longestSilence(history.attempts, fault.fromMs, history.faults[i + 1]?.fromMs ?? endMs),
     }));
@@ -121,7 +121,7 @@ export async function runScenario(stack: Stack, options: RunOptions): Promise<Re
   }
 }
 
-/** The workers of a scenario; whoever starts them stops them. */
+/** Starts the workers of a scenario; the caller stops them. */
 export function workersFor({ url }: Stack, name: string): Promise<ChaosWorker[]> {
   const { jumpingClocks = false, idle = false } = SCENARIOS[name]!;
   return startWorkers(idle ? WORKERS + 1 : WORKERS, { redisUrl: url, leaseMs: LEASE_MS, jumpingClocks });
@@ -129,12 +129,12 @@ export function workersFor({ url }: Stack, name: string): Promise<ChaosWorker[]>
 
 const errorsOf = (workers: readonly ChaosWorker[]): string[] => workers.flatMap((worker) => worker.errors());
 
-/** Addresses: in a Cluster, some in each third of the slots. */
+/** Chooses addresses: in a Cluster, some in each third of the slots. */
 async function queuesOn({ nodes }: Stack): Promise<{ queues: number[]; stored: number[] }> {
   const found = { queues: [] as number[], stored: [] as number[] };
   const thirds = [0, 1, 2].map(() => ({ ...QUEUES }));
   for (let address = 100; thirds.some((left) => left.queues + left.stored > 0); address++) {
-    // a Redis that is in no Cluster refuses the question
+    // a Redis outside of a Cluster refuses this command
     const slot = await ask(nodes[0]!.port, 'CLUSTER', 'KEYSLOT', String(address)).catch(() => undefined);
     const left = thirds[slot === undefined ? address % 3 : Math.floor((Number(slot) * 3) / 16_384)]!;
     const kind = left.queues > 0 ? 'queues' : 'stored';

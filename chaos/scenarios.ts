@@ -1,19 +1,19 @@
-// Which faults a run has, one after the other.
+// The table of scenarios: the faults of each, in order.
 import type { FAULTS } from './faults.js';
 
 export interface Scenario {
   faults: readonly (keyof typeof FAULTS)[];
-  /** Takes Sentinels; takes a Cluster; takes Redis nodes whose clock can be set. */
+  /** Needs Sentinels, a Cluster, or Redis nodes whose clock can be set. */
   needs?: 'sentinel' | 'cluster' | 'clock';
-  /** The workers' clocks jump all the time. */
+  /** The workers' clocks keep jumping. */
   jumpingClocks?: true;
-  /** Replicas of each primary of a Cluster; default: 1. With one, whoever leads has been the only one that could confirm. */
+  /** Replicas per primary of a Cluster; default: 1. A single replica has confirmed every write before it is promoted. */
   replicasEach?: 2;
-  /** Senders are idle, one worker is silent until a replica leads: see LoadOptions. */
+  /** Senders are idle, and one worker gets no requests until a replica is promoted: see LoadOptions. */
   idle?: true;
-  /** Some receivers' connections break, and they ask again. */
+  /** The connections of some receivers break, and these repeat their RECVs. */
   breaksOff?: true;
-  /** Leases may end an hour late: the receivers leave (GBYE) before the queues are drained. */
+  /** Leases may end an hour late, so all receivers send GBYE before the queues are drained. */
   leave?: true;
 }
 

@@ -1,20 +1,20 @@
-// Slots of a Cluster that move under load. Nobody is killed right behind: MIGRATE voids what the target's replicas have not got yet.
+// Moves of Cluster slots under load. No node is killed right after one, since MIGRATE does not wait for the target's replicas.
 import { setTimeout as pause } from 'node:timers/promises';
 import { beginMove, endMove, moveKeys, moveSlot, moveToAndFro, ownerOf, slotOf } from '../harness/slots.js';
 import type { SlotMove } from '../harness/slots.js';
 import type { StackNode } from '../harness/stacks.js';
 import type { Fault, Victims } from './fault.js';
 
-/** Between two steps of a move, so that requests fall into each state of the slot. */
+/** Pause between two steps of a move, so that requests meet each state of the slot. */
 const STEP_MS = [0, 60] as const;
 const TO_AND_FRO_MS = 3_000;
 
-/** A queue's key is hashed by the address in braces, as this one is. */
+/** Has the same slot as the queue's keys, which are hashed by the address in braces. */
 const keyOf = (queue: number): string => `{${queue}}`;
 
 interface Queues {
   primaries: StackNode[];
-  /** The slot of each queue and who has it. */
+  /** The slot of each queue and its owner. */
   slots: { slot: number; owner: StackNode }[];
 }
 
@@ -29,7 +29,7 @@ async function slotsOf({ stack: { nodes }, queues }: Victims): Promise<Queues> {
 }
 
 export const SLOT_MOVES = {
-  /** As a reshard does: the slots of every queue go to another primary, key by key. */
+  /** Moves the slots of every queue to another primary, key by key, as a reshard does. */
   'slots moved': {
     kind: 'other',
     async strike(victims) {
@@ -39,7 +39,7 @@ export const SLOT_MOVES = {
         const move: SlotMove = { slot, from: owner, to };
         await beginMove(move);
         await pause(victims.random.between(...STEP_MS));
-        await moveKeys(move, 2); // one by one with pauses: some keys of a queue are here and some there
+        await moveKeys(move, 2); // a few at a time, with pauses, so that the keys of a queue are on both nodes
         await pause(victims.random.between(...STEP_MS));
         await moveKeys(move);
         await pause(victims.random.between(...STEP_MS));

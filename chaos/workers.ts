@@ -1,4 +1,4 @@
-// Worker processes, each on a port that it keeps over its deaths.
+// Worker processes, each on a port that it keeps when it is restarted.
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { spawnBroker } from '../harness/process.js';
@@ -13,7 +13,7 @@ export interface ChaosWorker {
   pause(): void;
   resume(): void;
   stop(): Promise<void>;
-  /** What its log and standard error tell of bugs. */
+  /** Signs of bugs in its log and standard error. */
   errors(): string[];
 }
 
@@ -22,9 +22,9 @@ const CLOCK_JUMP = fileURLToPath(new URL('./clock-jump.mjs', import.meta.url));
 export interface WorkersOptions {
   redisUrl: string;
   leaseMs: number;
-  /** Preloads a module into every worker that shifts its clock by hours every second. */
+  /** Preloads a module into every worker that makes its clock jump by hours every second. */
   jumpingClocks?: boolean;
-  /** AIZUMI_DURABILITY_TIMEOUT_MS; default: the broker's. */
+  /** AIZUMI_DURABILITY_TIMEOUT_MS; default: that of the broker. */
   durabilityTimeoutMs?: number;
 }
 

@@ -1,10 +1,10 @@
-// One command to one Redis process, on a connection for it alone: an answer soon, or an error.
+// Sends one command to one Redis process on a connection of its own, with a short timeout.
 import { Redis } from 'ioredis';
 import { patient } from './patience.js';
 
 const ASK_MS = patient(200);
 
-/** @throws Error when nothing listens there, or it hangs, or it refuses */
+/** @throws Error if the server does not listen, hangs, or refuses the command */
 export async function ask(port: number, command: string, ...args: (string | number)[]): Promise<unknown> {
   const redis = new Redis({
     host: '127.0.0.1',
@@ -24,7 +24,7 @@ export async function ask(port: number, command: string, ...args: (string | numb
   }
 }
 
-/** A field of INFO; undefined when it is not there or there is no answer. */
+/** A field of INFO; undefined if there is none, or no reply. */
 export async function infoField(port: number, section: string, field: string): Promise<string | undefined> {
   const info = String(await ask(port, 'INFO', section).catch(() => ''));
   return new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(info)?.[1];

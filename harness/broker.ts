@@ -18,15 +18,15 @@ export interface Reply {
 export interface TestBroker {
   readonly url: string;
   readonly config: Config;
-  /** POSTs a request: an object is sent as JSON, a string as it is. */
+  /** POSTs a request: an object as JSON, a string unchanged. */
   post(request: unknown, headers?: Record<string, string>): Promise<Reply>;
   stop(): Promise<void>;
 }
 
-/** A broker that runs elsewhere, with the defaults: the tests that look at replies alone can be run against it. */
+/** A broker that runs elsewhere with default settings: tests that only check replies can use it. */
 const ELSEWHERE = process.env.AIZUMI_TEST_BROKER;
 
-/** @param env AIZUMI_* settings beyond the defaults; AIZUMI_REDIS_URL is the shared Redis unless given */
+/** @param env AIZUMI_* settings besides the defaults; AIZUMI_REDIS_URL is the shared Redis unless given */
 export async function startBroker(env: Record<string, string> = {}): Promise<TestBroker> {
   const config = loadConfig({
     AIZUMI_PORT: '0',
@@ -50,7 +50,7 @@ export async function startBroker(env: Record<string, string> = {}): Promise<Tes
   return { url, config, post: (request, headers) => post(url, request, headers), stop: () => worker.stop() };
 }
 
-/** A second worker on the same keys. @param env more settings of its own */
+/** A second worker on the same keys. @param env settings of its own */
 export const startBeside = ({ config }: TestBroker, env: Record<string, string> = {}): Promise<TestBroker> =>
   startBroker({ AIZUMI_KEY_PREFIX: config.keyPrefix, ...env });
 

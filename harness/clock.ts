@@ -1,4 +1,4 @@
-// The library that lets a Redis's clock jump, built when it is first wanted.
+// The library that lets the clock of a Redis jump, built when it is first needed.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ const SOURCE = fileURLToPath(new URL('./clock.c', import.meta.url));
 /** Why a scenario was left out, where {@link clockLibrary} returns undefined. */
 export const NO_CLOCK = "a Redis's clock can jump only on Linux with a C compiler (apt-get install gcc libc6-dev)";
 
-/** For TestServerOptions' `clock`; undefined where it cannot be had. @throws Error when there is a compiler and it fails */
+/** For `clock` of TestServerOptions; undefined if it cannot be built here. @throws Error if there is a compiler and it fails */
 export function clockLibrary(): string | undefined {
   if (process.platform !== 'linux') return undefined;
   const dir = mkdtempSync(join(tmpdir(), 'aizumi-clock-'));

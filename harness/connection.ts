@@ -1,4 +1,4 @@
-// One TCP connection to a broker, byte by byte: for what fetch would not send, and to see which connection answers.
+// One TCP connection to a broker, byte by byte: for requests that fetch would not send, and to know which connection replies.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -15,13 +15,13 @@ export interface Connection {
   write(bytes: string | Uint8Array): void;
   /** Half-closes: sends no more, still reads. */
   end(): void;
-  /** Goes away at once. */
+  /** Closes the connection at once. */
   destroy(): void;
-  /** Goes away as a crashed client does: with a reset. */
+  /** Resets the connection, as a crashed client does. */
   reset(): void;
   /** The next reply, 100 Continue included. @param to the method that it answers: a reply to HEAD has no body */
   reply(withinMs?: number, to?: string): Promise<RawReply>;
-  /** Resolves when the broker has closed the connection; returns what came after the replies that were read. */
+  /** Resolves when the broker has closed the connection; returns the bytes after the replies that were read. */
   closed(withinMs?: number): Promise<string>;
   readonly isOpen: boolean;
 }
@@ -34,7 +34,7 @@ export async function openConnection(url: string): Promise<Connection> {
   let received = Buffer.alloc(0);
   let ended = false;
   socket.on('data', (bytes: Buffer) => (received = Buffer.concat([received, bytes])));
-  socket.on('error', () => (ended = true)); // a reset is an end too
+  socket.on('error', () => (ended = true)); // a reset ends the connection too
   socket.on('end', () => {
     ended = true;
     socket.end();
@@ -79,7 +79,7 @@ function parse(received: Buffer, to: string): { reply: RawReply; bytes: number }
   };
 }
 
-/** An HTTP request's bytes. A header given as undefined is left out. */
+/** The bytes of an HTTP request. A header given as undefined is omitted. */
 export function httpRequest(
   body: string | Uint8Array,
   {

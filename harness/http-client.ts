@@ -1,4 +1,4 @@
-// A client over kept connections for those who measure: any status is a reply, a broken connection rejects.
+// A client with keep-alive connections for measurements: any status is a reply, a broken connection rejects.
 import { Agent, request as httpRequest } from 'node:http';
 
 export interface HttpReply {
@@ -12,18 +12,18 @@ export interface HttpClient {
 }
 
 export interface HttpClientOptions {
-  /** Connections at most; default: one for each request under way. */
+  /** Maximum number of connections; default: one for each request in progress. */
   connections?: number;
   headers?: Record<string, string>;
   /** The address to connect from: on Linux all of 127.0.0.0/8 is this machine. */
   localAddress?: string;
-  /** A request that takes longer rejects with an AbortError; default: it may take for ever. */
+  /** A request that takes longer rejects with an AbortError; default: no limit. */
   timeoutMs?: number;
 }
 
 export function httpClient(url: string, options: HttpClientOptions = {}): HttpClient {
   const { connections = Infinity, headers, localAddress, timeoutMs } = options;
-  // the connection that was used longest ago is next, so that all workers behind them get the same
+  // the least recently used connection is next, so that the load is the same for all workers behind them
   const agent = new Agent({ keepAlive: true, maxSockets: connections, scheduling: 'fifo', localAddress });
   const base = url.replace(/\/$/, '');
   return {
@@ -51,7 +51,7 @@ export function httpClient(url: string, options: HttpClientOptions = {}): HttpCl
   };
 }
 
-/** The text of a 2xx reply. @throws Error where it is another */
+/** The text of a 2xx reply. @throws Error for any other status */
 export function okText({ status, text }: HttpReply): string {
   if (status >= 200 && status < 300) return text;
   throw new Error(`HTTP ${status} ${text.slice(0, 300)}`);

@@ -1,11 +1,11 @@
-// A client with one connection that it keeps, and which tells apart what can happen to a request on it.
+// A client with one keep-alive connection that distinguishes what can happen to a request on it.
 import { Agent, request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { testKey } from './test-key.js';
 
 /**
- * - `refused`: nothing was sent, for nobody listens
- * - `broken`: sent, or about to be, on a connection that then broke; `reused`: one that had served a request before
+ * - `refused`: nothing was sent, since the connection was refused
+ * - `broken`: the connection broke before the reply; `reused`: it had carried an earlier request
  */
 export type Outcome =
   | { kind: 'replied'; status: number; json: Record<string, any>; connection: string | undefined }
@@ -17,7 +17,7 @@ export interface KeepAliveClient {
   close(): void;
 }
 
-/** @param timeoutMs silence for this long breaks the request; default: none */
+/** @param timeoutMs a request without any data for this long counts as broken; default: no limit */
 export function openClient(url: string, timeoutMs?: number): KeepAliveClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {

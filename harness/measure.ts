@@ -1,9 +1,9 @@
-// What a process cost: CPU time and memory from the operating system, Redis's from INFO.
+// The cost of a process: CPU time and memory from the operating system, and those of Redis from INFO.
 //
 // Linux: the first number of /proc/PID/task/*/schedstat is a thread's CPU time, user and system, in ns, exact.
-// (/proc/PID/stat counts in 10 ms, and its split into user and system is a tick-based estimate; a process cannot
-// be asked for its own process.cpuUsage() without code in it.) Elsewhere `ps` has to do: 10 ms on macOS.
-// A process counts with its descendants, so that a worker behind node:cluster is measured with its primary.
+// (/proc/PID/stat counts in units of 10 ms, and its split into user and system is an estimate by ticks; a process cannot
+// report its own process.cpuUsage() without code in it.) Elsewhere `ps` is used, with units of 10 ms on macOS.
+// A process is measured with its descendants, and so a node:cluster primary with its workers.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import type { Redis } from 'ioredis';

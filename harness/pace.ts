@@ -1,17 +1,17 @@
-// An open loop: requests fall due at an even rate, whether or not the answers before have come. (autocannon's own `overallRate` lets every
-// connection spend its share at the start of each second, as fast as it can: bursts at full load, and then silence.)
+// An open loop: requests are due at an even rate, whether or not earlier replies have arrived. (With autocannon's rate, a
+// connection sends its share at the start of each second as fast as it can: bursts at full load, then silence.)
 
-/** Whose turn it is gets the time at which its request was due: a late turn counts as latency. */
+/** Called with the time at which the request was due, so that a late turn counts as latency. */
 export type Turn = (dueMs: number) => void;
 
 export interface Pacer {
   /** Calls back when the next request is due: at once, if one is overdue because no connection was free. */
   enter(turn: Turn): void;
-  /** Lets everybody through from now on. */
+  /** Lets all requests through from now on. */
   stop(): void;
 }
 
-/** What timers can do: what falls due within a millisecond leaves together. */
+/** The resolution of timers: requests due within the same millisecond are sent together. */
 const TICK_MS = 1;
 
 export function createPacer(perSecond: number): Pacer {

@@ -1,7 +1,7 @@
-// Tests ask whether something happens; how fast it does is for benchmarks. But what should take a second must not take for ever.
+// Tests check whether something happens; benchmarks measure how fast. Still, tests need time limits, which depend on the machine.
 
-/** How many times slower than it should be this machine may be. With 1, on a quiet machine, the times that are promised are seen. */
+/** By what factor this machine may be too slow. With 1, on a quiet machine, tests check the documented times. */
 const PATIENCE = Number(process.env.AIZUMI_TEST_PATIENCE ?? 5);
 
-/** @param ms what something takes at most where nothing else runs */
+/** @param ms the limit on a quiet machine */
 export const patient = (ms: number): number => ms * PATIENCE;

@@ -1,4 +1,4 @@
-// A broker as its user runs it: a process of its own, with its log; for tests that kill, stop and misconfigure it.
+// A broker as a user runs it: a process of its own, with its log; for tests that kill, stop and misconfigure it.
 import { execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -20,25 +20,25 @@ export interface BrokerProcess {
   readonly url: string;
   /** The log, of all its processes. */
   readonly log: readonly LogLine[];
-  /** All that it wrote, standard output and error together, as it came. */
+  /** Its standard output and standard error together, in order. */
   readonly output: string;
-  /** Its standard error alone. */
+  /** Its standard error only. */
   readonly stderr: string;
-  /** Undefined while it runs; null when a signal ended it. */
+  /** Undefined while it runs; null if a signal ended it. */
   readonly exitCode: number | null | undefined;
-  /** Resolves with the exit code when it is gone and all that it wrote has been read. */
+  /** Resolves with the exit code when it has ended and its output has been read. */
   readonly exited: Promise<number | null>;
-  /** Resolves with its start line; rejects with what it wrote when it ends before. */
+  /** Resolves with its start line; rejects with its output if it ends before. */
   started(): Promise<LogLine>;
   post(request: unknown, headers?: Record<string, string>): Promise<Reply>;
-  /** Lines whose message has `part` in it. */
+  /** Lines whose message contains `part`. */
   lines(part: string): LogLine[];
-  /** Its forked workers that run now. */
+  /** Its forked workers that are running. */
   workerPids(): number[];
   signal(signal: NodeJS.Signals): void;
-  /** To it and all its children in one go, as Ctrl+C in a terminal does. */
+  /** Signals it and all its children at once, as Ctrl+C in a terminal does. */
   signalGroup(signal: NodeJS.Signals): void;
-  /** Ends it as a crash does; resolves when it is gone. Its embedded Redis lives on. */
+  /** Ends it like a crash; resolves when it has ended. Its embedded Redis keeps running. */
   kill9(): Promise<void>;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
@@ -52,7 +52,7 @@ interface RunningProcess {
 
 const START_MS = 20_000;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** The broker under test, from `ROOT`. Another one can be put in its place, to see tests fail. */
+/** The broker under test, from `ROOT`. It can be replaced by another one, to see tests fail. */
 const PROGRAM = process.env.AIZUMI_TEST_PROGRAM ?? 'src/index.ts';
 
 const running = new Set<BrokerProcess>();
@@ -60,8 +60,8 @@ const dataDirs = new Set<string>();
 process.on('exit', endAllProcesses);
 
 /**
- * Starts a broker with these settings on a free port and nothing of this process's own AIZUMI_* settings.
- * @param through a command that ends by running the one after it in its place
+ * Starts a broker on a free port with these settings, without the AIZUMI_* settings of this process.
+ * @param through a command that finally replaces itself with the command given as its arguments
  */
 export function spawnBroker(env: Record<string, string>, through: string[] = []): BrokerProcess {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
@@ -87,7 +87,7 @@ export function spawnBroker(env: Record<string, string>, through: string[] = [])
     stderr += text.toString();
   });
   const exited = new Promise<number | null>((resolve) => {
-    // 'close' waits for the output, which an orphan can hold open: 'exit' must do then
+    // 'close' waits for the end of the output, which an orphan can keep open: then 'exit' has to be enough
     child.once('exit', (code) => {
       exitCode = code;
       setTimeout(() => resolve(code), 1000).unref();
@@ -147,27 +147,27 @@ export function spawnBroker(env: Record<string, string>, through: string[] = [])
   return broker;
 }
 
-/** The same, once it has started. */
+/** As spawnBroker, but resolves once it has started. */
 export async function startBrokerProcess(env: Record<string, string>): Promise<BrokerProcess> {
   const broker = spawnBroker(env);
   await broker.started();
   return broker;
 }
 
-/** Redis servers that run on this data folder, their own children included; its path must be like no other. */
+/** Process ids of Redis servers on this data folder, including their children; its path must be unique. */
 export function redisPidsOn(dataDir: string): number[] {
   return processes()
     .filter(({ command }) => /(redis|valkey)/.test(command) && !command.includes(PROGRAM) && command.includes(dataDir))
     .map(({ pid }) => pid);
 }
 
-/** Ends whatever tests started here and did not end themselves. */
+/** Ends all processes that tests started here and did not end themselves. */
 export function endAllProcesses(): void {
   for (const broker of running) {
     try {
       broker.signalGroup('SIGKILL');
     } catch {
-      // it went by itself just now
+      // it has just ended by itself
     }
   }
   for (const dataDir of dataDirs) for (const pid of redisPidsOn(dataDir)) process.kill(pid, 'SIGKILL');

@@ -1,4 +1,4 @@
-// Random numbers that a seed repeats.
+// Random numbers that are repeatable by a seed.
 
 export interface Random {
   /** From 0 to below 1. */

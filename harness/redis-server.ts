@@ -1,4 +1,4 @@
-// A plain Redis server for tests, with the redis.conf that aizumi ships, in a temporary folder; gone when the tests are.
+// A plain Redis server for tests, with the redis.conf that aizumi ships, in a temporary folder; removed when the tests end.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,13 +11,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export interface TestServerOptions {
-  /** More settings, as arguments: ['--maxmemory', '10mb']. They win over redis.conf. */
+  /** More settings, as arguments: ['--maxmemory', '10mb']. They override redis.conf. */
   args?: string[];
   /** A configuration of its own, which the server may rewrite, instead of the shipped one. */
   conf?: string;
   /** Loopback port; default: a free one. */
   port?: number;
-  /** On a unix socket in its folder instead of a loopback port. */
+  /** Listens on a unix socket in its folder instead of a loopback port. */
   unix?: boolean;
   /** A library that makes setClock() work, built from harness/clock.c: preloaded into the server. */
   clock?: string | undefined;
@@ -28,39 +28,39 @@ export interface TestServer {
   readonly url: string;
   /** 0 with `unix`. */
   readonly port: number;
-  /** Of the process that runs now, or ran last. */
+  /** Id of the current or last process. */
   readonly pid: number;
-  /** Its data; kept over restart(), removed by stop(). */
+  /** Its data; kept by restart(), removed by stop(). */
   readonly dir: string;
   /** Ends it, whatever state it is in, and removes its folder. */
   stop(): Promise<void>;
-  /** Ends it as a crash does; resolves when it is gone. */
+  /** Ends it like a crash; resolves when it has ended. */
   kill9(): Promise<void>;
-  /** Hangs it: the kernel still accepts connections for it and nothing is answered. */
+  /** Makes it hang: the kernel still accepts connections for it, and no command is answered. */
   pause(): void;
   resume(): void;
-  /** Its wall clock is so far ahead of the machine's from now on, ms; over restarts too. Needs the option `clock`. */
+  /** Sets its wall clock ahead of the machine's by this many ms, also after restarts. Needs the option `clock`. */
   setClock(aheadMs: number): void;
-  /** Starts it again on the same address with its data, or `empty`; after a clean stop if it still runs. */
+  /** Restarts it on the same address, with its data or `empty`; after a clean stop if it still runs. */
   restart(options?: { empty?: boolean }): Promise<void>;
 }
 
 const READY_MS = 10_000;
-/** A server's fork notices that it is gone, or has finished, within this time. */
+/** A fork of a server ends within this time, because it has finished or noticed that the server has ended. */
 const FORK_MS = 5_000;
 const SHIPPED_CONF = fileURLToPath(new URL('../src/redis/redis.conf', import.meta.url));
-/** What a server keeps its data in: the append-only files and a snapshot. */
+/** The files with a server's data: the append-only files and a snapshot. */
 const DATA = ['appendonlydir', 'dump.rdb'];
 
 /** The server program under test. */
 export const testServerProgram = process.env.AIZUMI_TEST_REDIS_SERVER ?? 'redis-server';
 
-/** One per server that was not stopped: ends its process and removes its folder. */
+/** One for each server that was not stopped: ends its process and removes its folder. */
 const discards = new Set<() => void>();
 process.on('exit', () => {
   for (const discard of discards) discard();
 });
-// these end a process without its 'exit' event (SIGINT is mocha's)
+// these signals end a process without its 'exit' event (SIGINT is handled by mocha)
 for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
 /** Starts a server; resolves when it answers. */
@@ -75,12 +75,12 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
   const target = unix ? { path: socket } : { port, host: '127.0.0.1' };
   const clockFile = join(dir, 'clock');
   const clockEnv = options.clock === undefined ? {} : { LD_PRELOAD: options.clock, AIZUMI_CLOCK: clockFile };
-  // the allocator's own thread computes deadlines with the clock that is shifted and sleeps by the one that is not
+  // the allocator's background thread would compute deadlines with the shifted clock and sleep by the real one
   const clockArgs = options.clock === undefined ? [] : ['--jemalloc-bg-thread', 'no'];
   if (options.clock !== undefined) writeFileSync(clockFile, milliseconds(0));
   let child: ChildProcess;
   const discard = (): void => {
-    child.kill('SIGKILL'); // of a process that has ended it is nothing
+    child.kill('SIGKILL'); // without effect on a process that has ended
     rmSync(dir, { recursive: true, force: true });
   };
 
@@ -120,7 +120,7 @@ export async function startRedisServer(options: TestServerOptions = {}): Promise
 
   async function stop(): Promise<void> {
     await end('SIGKILL');
-    // a fork of it that writes a copy lives a moment longer, and puts files into the folder while it is removed
+    // a fork that writes a copy lives a moment longer, and may create files in the folder while it is removed
     const lastTryMs = Date.now() + FORK_MS;
     while (!isDiscarded(Date.now() > lastTryMs)) await delay(50);
     discards.delete(discard);
@@ -166,7 +166,7 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** A loopback port that nobody listens on. */
+/** A loopback port on which nothing listens. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -175,7 +175,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** True when it answers +PONG within a second: not while it loads its data. */
+/** True if it answers +PONG within a second, which it does not while it loads its data. */
 function answersPing(target: { path: string } | { port: number; host: string }): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(target);

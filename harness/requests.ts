@@ -1,4 +1,4 @@
-// The seed's requests, as the examples in it.
+// The requests of docs/specification.md, as in its examples.
 export const sendRequest = (daddr: number, id: number, payload: unknown = 'hello', saddr = 1): object => ({
   msg_type: 'MSG_SEND_REQ',
   saddr,
@@ -19,7 +19,7 @@ export const gbyeRequest = (saddr: number): object => ({ msg_type: 'MSG_GBYE_REQ
 
 const FILLER = Array.from({ length: 4096 }, (_, i) => ((i * 7919) % 36).toString(36)).join('');
 
-/** A text of `length` characters that differs from message to message. */
+/** A text of `length` characters that is different for each message. */
 export function payloadOf(id: number, length = 100): string {
   const from = id % 3989;
   return `${id} ${FILLER.slice(from, from + length)}`.padEnd(length, FILLER).slice(0, length);

@@ -1,5 +1,5 @@
-// Three nodes, each a Redis and a Sentinel, started by deploy/init.sh as processes, as in their containers. Each node has a
-// loopback address of its own, since the scripts count on the ports 6379 and 26379.
+// Three nodes, each a Redis and a Sentinel, started as processes by deploy/init.sh, as in their containers. Each node has a
+// loopback address of its own, since the scripts rely on the ports 6379 and 26379.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,14 +25,14 @@ import { until } from './until.js';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
-/** Under which the Sentinels know the primary. */
+/** The name of the primary in Sentinel. */
 const NAME = 'mymaster';
-/** Without one Redis reads its settings from a file, which Sentinel would have it rewrite. */
+/** Without a password, Redis would read its settings from a file, which Sentinel would make it rewrite. */
 export const PASSWORD = 'a-secret';
 const START_MS = 30_000;
 
 export interface ScriptResult {
-  /** null when a signal ended it. */
+  /** null if a signal ended it. */
   code: number | null;
   output: string;
 }
@@ -40,48 +40,48 @@ export interface ScriptResult {
 export type Program = 'redis' | 'sentinel';
 
 export interface ScriptedStackOptions {
-  /** The scripts are given names, as in Kubernetes, and look them up in `names` of this stack. */
+  /** The scripts get names, as in Kubernetes, and resolve them with the file `names` of this stack. */
   byName?: boolean;
-  /** Makes files in the folders of the Sentinels before they start. */
+  /** Creates files in the folders of the Sentinels before they start. */
   prepare?: (data: string, node: string) => void;
 }
 
 export interface ScriptedStack {
-  /** The nodes' addresses; with `byName` those that the names have now. */
+  /** The addresses of the nodes; with `byName` those to which the names resolve now. */
   readonly nodes: readonly string[];
-  /** The Services of these nodes are made anew: DNS has other addresses for them, and nothing listens at the old ones. */
+  /** Recreates the Services of these nodes: DNS has new addresses for them, and nothing listens at the old ones. */
   renew(nodes: readonly string[]): Promise<void>;
-  /** The same where nothing runs: each node has the address of its place in the list. Without one: other addresses for all. */
+  /** The same while nothing runs: node i gets address i of the list; without a list, all nodes get new addresses. */
   readdress(addresses?: readonly string[]): void;
-  /** Whether DNS gives no answer at all; with a node, none to it. */
+  /** Makes DNS answer no queries, or none from one node. */
   setSilent(silent: boolean, node?: string): void;
   /** Runs a script of deploy/ as on that node, as `docker compose exec` and `kubectl exec` do. */
   run(node: string, script: string, ...args: string[]): Promise<ScriptResult>;
   /** One command to a node's Redis, or to its Sentinel. */
   redis(node: string, command: string, ...args: (string | number)[]): Promise<unknown>;
   sentinel(node: string, command: string, ...args: (string | number)[]): Promise<unknown>;
-  /** What INFO replication says; {} when there is no answer. */
+  /** The fields of INFO replication; {} if there is no reply. */
   replication(node: string): Promise<Record<string, string>>;
   /** The node that most Sentinels name; undefined while they do not agree. */
   named(): Promise<string | undefined>;
-  /** Resolves with the primary when all follow it, are in step, may be elected, and all Sentinels know all of it. */
+  /** Resolves with the primary when all others follow it, are in sync and electable, and all Sentinels know this. */
   whole(withinMs?: number): Promise<string>;
-  /** A signal to a node's Redis or Sentinel, its init and what runs beside it. */
+  /** Signals a node's Redis or Sentinel, including its init and the processes beside it. */
   signal(node: string, program: Program, signal: NodeJS.Signals): void;
-  /** Tells it to stop, as an orchestrator does: a signal to PID 1. */
+  /** Stops it as an orchestrator does: SIGTERM to PID 1. */
   tell(node: string, program: Program, signal?: NodeJS.Signals): void;
-  /** The exit code of its init, once it has ended. */
+  /** Resolves with the exit code of its init once that has ended. */
   ended(node: string, program: Program): Promise<number | null>;
   log(node: string, program: Program): string;
-  /** The folder of its data. */
+  /** Its data folder. */
   folder(node: string, program: Program): string;
-  /** Starts one that has ended again, with its data. */
+  /** Restarts one that has ended, with its data. */
   restart(node: string, program?: Program): void;
-  /** After a test that failed half-way: whatever has ended is started again, and every replica may be elected. */
+  /** Cleans up after a failed test: restarts what has ended, and makes every replica electable. */
   recover(): Promise<void>;
-  /** The folder that stands for a node's claim: `redis` and `sentinel` are in it, as in Kubernetes. */
+  /** The folder in place of a node's volume: it contains `redis` and `sentinel`, as in Kubernetes. */
   claim(node: string): string;
-  /** What scripts run with on that node. */
+  /** The environment of scripts on that node. */
   env(node: string): NodeJS.ProcessEnv;
   stop(): void;
 }
@@ -92,8 +92,8 @@ process.on('exit', () => {
 });
 
 /**
- * What the scripts call, with these differences: 127.0.0.1 is LOCAL, an address that the node keeps; names are looked up in a file;
- * watch.sh looks more often.
+ * The programs that the scripts call, with these differences: 127.0.0.1 is LOCAL, a fixed address of the node; names are resolved
+ * with a file; watch.sh polls more often.
  */
 function standIns(folder: string): void {
   const server = testServerProgram.includes('/') ? resolve(testServerProgram) : testServerProgram;
@@ -106,20 +106,20 @@ function standIns(folder: string): void {
   const program = server.includes('/') ? server : find(server);
   const beside = ['valkey-cli', 'redis-cli'].map((name) => join(dirname(server), name)).find(existsSync);
   const programs = {
-    // the settings of a Redis come on standard input, since it has a password
+    // the settings of a Redis are passed on standard input, since it has a password
     'redis-server': [
       '#!/bin/bash',
-      // A Service leads to its node, whatever address the node believes to have.
+      // A Service leads to its node, whatever address the node itself uses.
       `address=$(sed -n "s/^$NODE //p" '${folder}/names')`,
-      ': "${address:=$SELF}"', // none of the nodes: a job that uses these programs
+      ': "${address:=$SELF}"', // not one of the nodes, but a job that uses these programs
       '[ "$LOCAL" = "$address" ] && LOCAL=',
       'set -- "${@//\\/etc\\/aizumi/$CONF}" --bind $LOCAL "$address"',
-      // without a process that would be a child of the server
+      // without leaving a process that would be a child of the server
       `[ "$1" = - ] && exec ${program} "$@" <<<"$(sed "s#/etc/aizumi#$CONF#")"`,
       `exec ${program} "$@"`,
     ].join('\n'),
     'redis-cli': `#!/bin/bash\nexec ${beside ?? find('redis-cli')} "\${@/#127.0.0.1/$LOCAL}"\n`,
-    // the applet that the scripts use, where there is no busybox
+    // replaces the applet that the scripts use, if there is no busybox
     busybox: '#!/bin/sh\nexec "$@"\n',
     nslookup: [
       '#!/bin/sh',
@@ -145,13 +145,13 @@ export async function startScriptedStack({
 }: ScriptedStackOptions = {}): Promise<ScriptedStack> {
   const folder = mkdtempSync(join(tmpdir(), 'aizumi-scripted-'));
   standIns(folder);
-  // a net of its own beside what else is tested on this machine
+  // a network that no other test on this machine uses
   const net = `127.${1 + Math.floor(Math.random() * 254)}.${Math.floor(Math.random() * 256)}`;
   let nodes: readonly string[] = [1, 2, 3].map((i) => `${net}.${i}`);
   let lastAddress = 3;
   const children = new Map<string, ChildProcess>();
   const known = byName ? NAMES : nodes;
-  /** Which of the nodes it is, whatever its address is now. */
+  /** The index of the node, whatever its address is now. */
   const key = (node: string, program: Program): string => `${program}-${nodes.indexOf(node)}`;
   const childOf = (node: string, program: Program): ChildProcess => children.get(key(node, program))!;
   const discard = (): void => {
@@ -190,7 +190,7 @@ export async function startScriptedStack({
     nodes = addresses;
     const text = addresses.map((address, i) => `${NAMES[i]} ${address}\n`).join('');
     writeFileSync(join(folder, 'names.new'), text);
-    renameSync(join(folder, 'names.new'), join(folder, 'names')); // whole at any moment
+    renameSync(join(folder, 'names.new'), join(folder, 'names')); // complete at any moment
   }
 
   const call = async (node: string, port: number, command: string, args: (string | number)[]): Promise<unknown> => {
@@ -252,7 +252,7 @@ export async function startScriptedStack({
       return nodes.find((node) => names.filter((name) => name === node).length > nodes.length / 2);
     },
     whole: (withinMs = START_MS) =>
-      until('the nodes are in step and all Sentinels agree', () => isWhole().catch(() => undefined), withinMs),
+      until('the nodes are in sync and all Sentinels agree', () => isWhole().catch(() => undefined), withinMs),
     signal: (node, program, signal) => killGroup(childOf(node, program), signal),
     tell: (node, program, signal = 'SIGTERM') => void childOf(node, program).kill(signal),
     async ended(node, program) {
@@ -326,7 +326,7 @@ export async function startScriptedStack({
   return stack;
 }
 
-/** A flat reply of names and values, as an object. */
+/** A flat reply of names and values → an object. */
 export function fieldsOf(reply: unknown): Record<string, string> {
   const flat = reply as string[];
   return Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1]!]] : [])));
@@ -336,6 +336,6 @@ function killGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid!, signal);
   } catch {
-    // all of it has ended
+    // the whole group has ended already
   }
 }

@@ -1,4 +1,4 @@
-// One Redis for all tests that do not harm it; each test uses keys of its own. Stopped by hooks.ts.
+// One Redis for all tests that do not damage it; each test uses keys of its own. Stopped by hooks.ts.
 import { startRedisServer } from './redis-server.js';
 import type { TestServer } from './redis-server.js';
 

@@ -1,4 +1,4 @@
-// Slots of a real Redis Cluster that move from one primary to another, one at a time, step by step as redis-cli does it.
+// Moves slots of a real Redis Cluster from one primary to another, one at a time, step by step as redis-cli does it.
 import { Redis } from 'ioredis';
 import { ask } from './ask.js';
 import type { StackNode } from './stacks.js';
@@ -15,11 +15,11 @@ export interface SlotMove {
   readonly to: StackNode;
 }
 
-/** The slot of `key`, by the node's own word. */
+/** The slot of `key`, computed by the node. */
 export const slotOf = async (port: number, key: string): Promise<number> =>
   Number(await ask(port, 'CLUSTER', 'KEYSLOT', key));
 
-/** The primary that has `slot`, as `port` sees it: host:port of the redirection or of CLUSTER SLOTS. */
+/** The owner of `slot` according to the node at `port`: host:port of the redirection or of CLUSTER SLOTS. */
 export async function ownerOf(nodes: readonly StackNode[], slot: number): Promise<StackNode> {
   for (const { port } of nodes) {
     const ranges = (await ask(port, 'CLUSTER', 'SLOTS').catch(() => [])) as [number, number, [string, number]][];
@@ -30,7 +30,7 @@ export async function ownerOf(nodes: readonly StackNode[], slot: number): Promis
   throw new Error(`no node knows who has slot ${slot}`);
 }
 
-/** From now on the source sends commands on keys it does not have to the target (ASK). No key has been moved. */
+/** Begins a move, without moving keys: the source now redirects commands on keys it does not have to the target (ASK). */
 export async function beginMove({ slot, from, to }: SlotMove): Promise<void> {
   const [source, target] = await Promise.all([from, to].map(({ port }) => ask(port, 'CLUSTER', 'MYID')));
   await ask(to.port, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', source as string);
@@ -43,7 +43,7 @@ export async function beginMove({ slot, from, to }: SlotMove): Promise<void> {
  * @returns how many were moved
  */
 export async function moveKeys({ slot, from, to }: SlotMove, most = Infinity): Promise<number> {
-  // MIGRATE may take longer than ask() waits
+  // MIGRATE may take longer than the timeout of ask()
   const source = new Redis({ host: '127.0.0.1', port: from.port, retryStrategy: () => null });
   source.on('error', () => undefined);
   let moved = 0;
@@ -61,24 +61,24 @@ export async function moveKeys({ slot, from, to }: SlotMove, most = Infinity): P
   return moved;
 }
 
-/** Moves these keys of a slot that is being moved, which must be there. */
+/** Moves these existing keys of a slot that is being moved. */
 export async function moveNamed({ from, to }: SlotMove, keys: readonly string[]): Promise<void> {
   await ask(from.port, 'MIGRATE', '127.0.0.1', to.port, '', 0, MIGRATE_MS, 'KEYS', ...keys);
 }
 
-/** Gives the slot to the target: the target hears of it first, so that at no time nobody takes the slot's commands. */
+/** Assigns the slot to the target: the target is told first, so that at any time one node accepts its commands. */
 export async function endMove({ slot, from, to }: SlotMove, primaries: readonly StackNode[] = []): Promise<void> {
   const target = (await ask(to.port, 'CLUSTER', 'MYID')) as string;
   const others = primaries.filter((node) => node !== from && node !== to);
   for (const { port } of [to, from, ...others]) await ask(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', target);
 }
 
-/** Takes a move back that has been begun; keys that have been moved already must be moved back first. */
+/** Cancels a move; keys that have been moved already must be moved back first. */
 export async function cancelMove({ slot, from, to }: SlotMove): Promise<void> {
   for (const { port } of [from, to]) await ask(port, 'CLUSTER', 'SETSLOT', slot, 'STABLE');
 }
 
-/** A whole move of one slot, keys and all. */
+/** Moves one slot completely, with its keys. */
 export async function moveSlot(move: SlotMove, primaries: readonly StackNode[] = []): Promise<void> {
   await beginMove(move);
   await moveKeys(move);
@@ -86,9 +86,9 @@ export async function moveSlot(move: SlotMove, primaries: readonly StackNode[] =
 }
 
 /**
- * Moves a slot there and back again until `isOver`, which is asked before each move.
- * @param pause between two steps, so that commands fall into each state of the slot
- * @returns how many moves there were; the slot may be with either
+ * Moves a slot to and fro until `isOver`, which is checked before each move.
+ * @param pause between two steps, so that commands meet each state of the slot
+ * @returns the number of moves; either node may own the slot
  */
 export async function moveToAndFro(
   { slot, from, to }: SlotMove,
@@ -109,8 +109,8 @@ export async function moveToAndFro(
 }
 
 /**
- * Resolves when the replicas of the primary at `port` have all that it has now, what MIGRATE has put there too: WAIT counts
- * only what its own connection wrote, and MIGRATE's writes were another's.
+ * Resolves when the replicas of the primary at `port` have all of its current data, including that from MIGRATE: WAIT counts
+ * only writes of its own connection, and those of MIGRATE came from another.
  */
 export async function replicasHaveAll(port: number, replicas: number, withinMs = 10_000): Promise<void> {
   const info = async (): Promise<string> => String(await ask(port, 'INFO', 'replication'));

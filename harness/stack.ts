@@ -1,4 +1,4 @@
-// What stacks of several Redis processes are made of.
+// Parts that stacks of several Redis processes have in common.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ask, infoField } from './ask.js';
@@ -10,7 +10,7 @@ export type Role = 'primary' | 'replica' | 'down';
 
 /** A Redis of a stack; its folder, process and faults are {@link TestServer}'s. */
 export interface StackNode extends TestServer {
-  /** What it says itself; 'down' when it says nothing. */
+  /** The role that it reports; 'down' if it does not answer. */
   role(): Promise<Role>;
 }
 
@@ -19,11 +19,11 @@ export interface Stack {
   readonly url: string;
   readonly nodes: StackNode[];
   readonly sentinels: readonly TestServer[];
-  /** The primary as the deployment sees it: by the word of most Sentinels; in a Cluster, of slot 0's shard. */
+  /** The current primary: the one that most Sentinels name; in a Cluster, that of slot 0's shard. */
   primary(): Promise<StackNode>;
-  /** A replica of that primary that answers. */
+  /** A replica of that primary that responds. */
   replica(): Promise<StackNode>;
-  /** Resolves when every process runs, every primary has all its replicas and they are in step. */
+  /** Resolves when every process runs, and every primary has all its replicas in sync. */
   whole(withinMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
@@ -55,7 +55,7 @@ export function createStack({ inShard, isWhole, ...shape }: Shape): Stack {
       throw new Error('no replica answers');
     },
     async whole(withinMs = 20_000) {
-      await until('the stack is whole', () => isWhole().catch(() => false), withinMs);
+      await until('the stack is complete', () => isWhole().catch(() => false), withinMs);
     },
     async stop() {
       await Promise.all([...shape.sentinels, ...shape.nodes].map((server) => server.stop()));
@@ -65,7 +65,7 @@ export function createStack({ inShard, isWhole, ...shape }: Shape): Stack {
 
 /** A Redis with the shipped settings. @param more lines for its redis.conf @param clock see TestServerOptions */
 export async function startNode(more = '', clock?: string): Promise<StackNode> {
-  // a file of its own: Sentinel has the server rewrite it, and so it knows its primary after a restart
+  // a file of its own: Sentinel makes the server rewrite it, so that it knows its primary after a restart
   const server = await startRedisServer({ conf: CONFS + more, clock });
   const roles: Record<string, Role> = { master: 'primary', slave: 'replica' };
   return Object.defineProperties(
@@ -76,7 +76,7 @@ export async function startNode(more = '', clock?: string): Promise<StackNode> {
   ) as StackNode;
 }
 
-/** Whether `count` replicas are connected to it and have all that it has. */
+/** Whether `count` replicas are connected and in sync. */
 export async function hasReplicas(node: TestServer, count: number): Promise<boolean> {
   const info = String(await ask(node.port, 'INFO', 'replication'));
   const offset = /^master_repl_offset:(\d+)/m.exec(info)?.[1];

@@ -1,4 +1,4 @@
-// The deployments that survive the loss of a node, as real processes: primary, replicas and Sentinels; a Redis Cluster.
+// Deployments that survive the loss of a node, as real processes: primary, replicas and Sentinels, or a Redis Cluster.
 import { ask, infoField } from './ask.js';
 import { freePort, startRedisServer } from './redis-server.js';
 import type { TestServer } from './redis-server.js';
@@ -19,7 +19,7 @@ export interface SentinelStackOptions {
 export interface ClusterStackOptions {
   primaries?: number;
   replicasEach?: number;
-  /** Whether a replica may move to a primary that has lost all of its own; default: as Redis has it, yes. */
+  /** Whether a replica may migrate to a primary that has lost all of its own; default, as in Redis: yes. */
   migration?: boolean;
   clock?: string | undefined;
 }
@@ -27,10 +27,10 @@ export interface ClusterStackOptions {
 const NAME = 'mymaster';
 const SLOTS = 16_384;
 const NODE_TIMEOUT_MS = 1_000;
-/** A fail-over that did not succeed is tried again after twice this time; Redis's default is three minutes. */
+/** A failed fail-over is retried after twice this time; Redis's default is three minutes. */
 const FAILOVER_TIMEOUT_MS = 2_000;
 
-/** Shorter than down-after, so that an election goes by offsets taken after the loss. */
+/** Shorter than down-after, so that an election compares offsets taken after the loss. */
 const INFO_PERIOD_MS = 500;
 
 /** One primary with its replicas, watched by Sentinels: nodes[0] is the primary at first. */
@@ -43,7 +43,7 @@ export async function startSentinelStack({
   const nodes: StackNode[] = [await startNode('', clock)];
   const [first] = nodes as [StackNode];
   for (let i = 0; i < replicas; i++) nodes.push(await startNode(`replicaof 127.0.0.1 ${first.port}\n`, clock));
-  await until('replicas are in step', () => hasReplicas(first, replicas), 10_000);
+  await until('the replicas are in sync', () => hasReplicas(first, replicas), 10_000);
 
   const quorum = Math.floor(count / 2) + 1;
   const conf = [
@@ -63,7 +63,7 @@ export async function startSentinelStack({
     const votes = nodes.map((node) => named.filter((address) => Number(address?.[1]) === node.port));
     return nodes.find((_, i) => votes[i]!.length >= quorum);
   };
-  // a Sentinel that has no time to answer now does so later
+  // a busy Sentinel may answer late, so this polls
   const primary = (): Promise<StackNode> => until('the Sentinels agree on a primary', agreedPrimary);
   const stack = createStack({
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`,
@@ -88,7 +88,7 @@ export async function startSentinelStack({
   return stack;
 }
 
-/** A Sentinel that asks for INFO as often as the shipped ones do, which no file can set: deploy/start-sentinel.sh. */
+/** A Sentinel that polls INFO as often as deployed ones (deploy/start-sentinel.sh), which no configuration file can set. */
 async function startSentinel(conf: string): Promise<TestServer> {
   const server = await startRedisServer({ conf, args: ['--sentinel'] });
   const setPeriod = (): Promise<unknown> => ask(server.port, 'SENTINEL', 'DEBUG', 'info-period', INFO_PERIOD_MS);
@@ -161,7 +161,7 @@ async function join(nodes: StackNode[], busPorts: number[], primaries: number): 
       await ask(node.port, 'CLUSTER', 'REPLICATE', leader);
       return true;
     };
-    // it must have heard of its primary first
+    // it must know its primary first
     if (i >= primaries) await until('a replica knows its primary', () => replicate().catch(() => false), 10_000);
   }
 }

@@ -1,4 +1,4 @@
-// Tables for a terminal and for a document. The first column is set to the left, the others to the right.
+// Tables for a terminal and for a document. The first column is aligned left, the others right.
 
 export type Cell = string | number | undefined;
 

@@ -1,11 +1,11 @@
-// One connection: autocannon's client, led by a conversation. autocannon 9 by itself asks again as soon as it has an answer, cuts off
-// what is under way when its time is over, gives the next answer to a request whose connection broke, reads it as if it went on
-// where the last one ended, and connects anew without a pause. So the two methods that do this are replaced, on the client alone.
+// One connection: autocannon's client, driven by a conversation. autocannon 9 itself sends the next request on each reply, cuts
+// off requests in progress at the end, takes the next reply for that of a request whose connection broke, parses it as the end of
+// the broken one, and reconnects without a pause. So the two methods that do this are replaced, on the instance only.
 import type { Client } from 'autocannon';
 import type { Conversation, Heard } from './conversation.js';
 import type { Pacer } from '../harness/pace.js';
 
-/** What lib/httpClient.js of autocannon 9 has, and its types do not tell. */
+/** Members of lib/httpClient.js of autocannon 9 that its types omit. */
 interface Internals {
   destroyed: boolean;
   parser: { reinitialize(type: 'RESPONSE'): void };
@@ -13,16 +13,16 @@ interface Internals {
   on(event: 'connError', listener: (error: NodeJS.ErrnoException) => void): void;
   destroy(): void;
   _connect(): void;
-  /** Called after each answer and each time when it connects. */
+  /** Called after each reply and on each connect. */
   _doRequest(): void;
 }
 
 export interface Leading {
   headers: Record<string, string>;
-  /** No answer for so long is none. */
+  /** A request without a reply for this long has failed. */
   timeoutMs: number;
   pacer?: Pacer | undefined;
-  /** Of the conversation itself: it threw. */
+  /** Called if the conversation throws. */
   onFailure: (error: unknown) => void;
 }
 
@@ -39,7 +39,7 @@ export function lead(client: Client, conversation: Conversation, leading: Leadin
   let heard = NOTHING_YET;
   let isAsking = false;
   let isOnline = false;
-  /** A timer or the pacer will go on, not the client. */
+  /** The conversation is resumed by a timer or the pacer, not by the client. */
   let isIdle = false;
   let isConnecting = false;
   let wasConnected = false;
@@ -48,7 +48,7 @@ export function lead(client: Client, conversation: Conversation, leading: Leadin
 
   const goOn = (dueMs: number): void => {
     isIdle = false;
-    if (!isOnline || inner.destroyed) return; // connecting goes on
+    if (!isOnline || inner.destroyed) return; // still connecting
     let step;
     try {
       step = conversation.next(heard);
@@ -87,7 +87,7 @@ export function lead(client: Client, conversation: Conversation, leading: Leadin
 
   inner.on('connError', (error) => (trouble = error));
   inner._connect = () => {
-    if (isConnecting) return; // a broken connection may be told twice
+    if (isConnecting) return; // a broken connection may be reported twice
     if (isAsking) lose();
     isOnline = false;
     isConnecting = true;

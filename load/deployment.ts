@@ -1,4 +1,4 @@
-// The broker under load, asked beside the load: whether it is there, whose addresses these are, what is left in its queues.
+// Requests to the broker besides the load: whether it responds, whether the addresses are free, what is left in their queues.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gbyeRequest, heloRequest, statRequest } from '../harness/requests.js';
 
@@ -12,25 +12,25 @@ export interface Addresses {
   count: number;
 }
 
-/** For people: what is wrong and what to do. */
+/** A message for the user: what is wrong and what to do. */
 export class LoadError extends Error {}
 
-/** Requests in one body: under the least AIZUMI_MAX_BATCH that anybody would set. */
+/** Requests in one body: below any AIZUMI_MAX_BATCH that is likely to be set. */
 const BATCH = 100;
 const TRIES = 5;
 const TIMEOUT_MS = 30_000;
-/** No lease ends within a run: a message that comes twice came twice. And what is given back never counts as dead. */
+/** No lease ends within a run, so every redelivery is a fault; and returned messages never become dead. */
 const SETTINGS = { visibility_timeout_ms: 600_000, max_deliveries: 1000 };
-/** Above the addresses that people choose. */
+/** Above the addresses that are usually chosen. */
 const RANDOM_FROM = 2 ** 31;
 const RANDOM_STEP = 20_000;
 
-/** @throws LoadError where nobody answers, or somebody else than aizumi */
+/** @throws LoadError if there is no reply, or not one from aizumi */
 export async function checkBroker(deployment: Deployment): Promise<string> {
   const [reply] = await ask(deployment, [statRequest(0)]);
   const version = reply.payload?.broker?.version;
   if (typeof version !== 'string')
-    throw new LoadError(`${deployment.url} is no aizumi: its answer to STAT was ${show(reply)}`);
+    throw new LoadError(`${deployment.url} is not aizumi: its reply to STAT was ${show(reply)}`);
   return version;
 }
 
@@ -38,28 +38,28 @@ export function randomAddress(): number {
   return RANDOM_FROM + RANDOM_STEP * Math.floor(Math.random() * ((RANDOM_FROM - RANDOM_STEP) / RANDOM_STEP));
 }
 
-/** Makes the queues, for this run alone. @throws LoadError where somebody else has one of them */
+/** Creates the queues of this run. @throws LoadError if one of them exists already */
 export async function claim(deployment: Deployment, addresses: Addresses): Promise<void> {
   const taken = (await queuesOf(deployment, addresses)).find(({ queue }) => queue !== null);
   if (taken) {
     const { address } = taken;
-    throw new LoadError(`address ${address} has a queue already: it may be somebody's. Choose another --first-address`);
+    throw new LoadError(`address ${address} already has a queue, which may be in use: choose another --first-address`);
   }
   await askEach(deployment, addresses, (address) => ({ ...heloRequest(address), settings: SETTINGS }));
 }
 
-/** For queues that stay: the leases and deliveries are the deployment's own again. */
+/** For queues that are kept: resets their settings for leases and deliveries to the deployment's. */
 export async function forgetSettings(deployment: Deployment, addresses: Addresses): Promise<void> {
   const none = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, null]));
   await askEach(deployment, addresses, (address) => ({ ...heloRequest(address), settings: none }));
 }
 
-/** What is held goes back to its queue; queues that are empty go. */
+/** Returns leased messages to their queues, and removes empty queues. */
 export async function leave(deployment: Deployment, addresses: Addresses): Promise<void> {
   await askEach(deployment, addresses, gbyeRequest);
 }
 
-/** What the queues hold, in any state. `queues`: that are there at all. */
+/** Messages in the queues, in any state. `queues`: how many of the queues exist. */
 export async function countLeft(
   deployment: Deployment,
   addresses: Addresses,
@@ -100,7 +100,7 @@ async function askEach(
   return replies;
 }
 
-/** @throws LoadError where one of them was not done, after some tries if it was not done for now */
+/** Retries requests that were not done temporarily. @throws LoadError if one of them fails for good */
 async function ask(deployment: Deployment, requests: object[]): Promise<any[]> {
   for (let tries = 1; ; tries++) {
     const replies = await post(deployment, requests);
@@ -122,7 +122,7 @@ async function post({ url, headers }: Deployment, requests: object[]): Promise<a
     return Array.isArray(json) ? json : [json];
   } catch (error) {
     const { name, message, cause } = error as Error & { cause?: { code?: string } };
-    if (name === 'SyntaxError') throw new LoadError(`${url} is no aizumi: it answers ${show(text)}`);
+    if (name === 'SyntaxError') throw new LoadError(`${url} is not aizumi: it replies ${show(text)}`);
     throw new LoadError(
       `${url} does not answer (${cause?.code ?? message}): start a broker (npm start), or name another with --url`,
     );

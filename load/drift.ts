@@ -1,4 +1,4 @@
-// A soak's samples, an interval at a time, and how they drift: the last quarter beside the second, for the first is still warming up.
+// The samples of a soak, one per interval, and their drift: the last quarter compared with the second, as the first is warm-up.
 import { latencyMs } from './tally.js';
 import type { Row, Tally } from './tally.js';
 
@@ -11,7 +11,7 @@ export interface Sample {
   redisMb?: number | undefined;
 }
 
-/** @param interval what came in the `seconds` before `atSecond` */
+/** @param interval the counts of the `seconds` before `atSecond` */
 export type OnSample = (interval: Row, atSecond: number, seconds: number) => void;
 
 export function startSampling(tally: Tally, everyS: number, onSample: OnSample): NodeJS.Timeout {
@@ -32,7 +32,7 @@ export const sampleOf = (interval: Row, atSecond: number, seconds: number): Samp
 });
 
 export interface Drift {
-  /** Where the two quarters begin. */
+  /** When the two quarters begin. */
   firstS: number;
   lastS: number;
   of: { name: string; from: number; to: number; unit: string }[];
@@ -48,7 +48,7 @@ const FIGURES = [
   ['Redis', 'redisMb', ' MB'],
 ] as const;
 
-/** Undefined where there are too few samples to say. */
+/** Undefined if there are too few samples. */
 export function driftOf(samples: Sample[]): Drift | undefined {
   if (samples.length < FEWEST) return undefined;
   const quarter = samples.length >> 2;

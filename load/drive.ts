@@ -1,12 +1,12 @@
-// Several conversations at once, a connection each, by autocannon.
+// Runs several conversations at once with autocannon, one connection each.
 import autocannon from 'autocannon';
 import { lead } from './connection.js';
 import type { Leading } from './connection.js';
 import type { Conversation } from './conversation.js';
 
-/** Conversations end by themselves; autocannon's own clock, s, must not end them before. */
+/** In seconds. Conversations end by themselves, so autocannon's own time limit must never be reached. */
 const NEVER_S = 1_000_000;
-/** How often autocannon looks whether all have ended, ms. */
+/** How often autocannon checks whether all have ended, in ms. */
 const LOOK_MS = 20;
 
 /**

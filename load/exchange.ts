@@ -1,4 +1,4 @@
-// One request and its answer: asked, checked to the letter, counted in the tally and entered in the ledger.
+// One request and its reply: sent, checked exactly, counted in the tally and entered in the ledger.
 import { answerOfReply } from '../harness/answer.js';
 import type { Answer } from '../harness/answer.js';
 import { freeRequest, recvRequest, sendRequest } from '../harness/requests.js';
@@ -11,7 +11,7 @@ import type { Tally } from './tally.js';
 export interface Run {
   ledger: Ledger;
   tally: Tally;
-  /** The run's own, all in a row. */
+  /** Consecutive addresses of this run. */
   addresses: { first: number; count: number };
   /** Whether there is time left. */
   goesOn(): boolean;
@@ -22,16 +22,16 @@ export interface Delivered {
   daddr: number;
 }
 
-/** Reasons with which a broker under load may refuse, or say that it does not know. */
+/** Reasons for which a broker under load may refuse, or report an unknown outcome. */
 const EXPECTED = ['queue_full', 'rate_limited', 'unavailable', 'not_durable', 'overloaded', 'draining'];
-/** A balancer's own words for the same. */
+/** Statuses with which a balancer reports the same. */
 const GATEWAY = [502, 503, 504];
 const SEND_REPLY = { code: 200, status: 'OK', msg_type: 'MSG_SEND_ACK' };
 const FREE_REPLY = { code: 200, status: 'OK', msg_type: 'MSG_FREE_ACK' };
 
 export const addressAt = ({ addresses }: Run, i: number): number => addresses.first + (i % addresses.count);
 
-/** @param fields further ones of the request */
+/** @param fields more fields of the request */
 export function* send(run: Run, daddr: number, fields: object = {}): Conversation<Answer> {
   const message = run.ledger.begin(daddr);
   const heard = yield* ask({ ...requestOf(message), ...fields });
@@ -41,7 +41,7 @@ export function* send(run: Run, daddr: number, fields: object = {}): Conversatio
   return answer;
 }
 
-/** @returns undefined where there was none */
+/** @returns undefined if there was no message */
 export function* receive(run: Run, address: number, fields: object = {}): Conversation<Delivered | undefined> {
   const heard = yield* ask({ ...recvRequest(address), ...fields });
   const { answer, json } = judge(run, 'RECV', heard);
@@ -61,7 +61,7 @@ export function* free(run: Run, { id, daddr }: Delivered): Conversation<Answer> 
   return answer;
 }
 
-/** So many SENDs in one body. */
+/** Several SENDs in one body. */
 export function* sendMany(run: Run, daddr: number, messages: number): Conversation {
   const type = `SEND × ${messages}`;
   const batch = Array.from({ length: messages }, () => run.ledger.begin(daddr));
@@ -72,7 +72,7 @@ export function* sendMany(run: Run, daddr: number, messages: number): Conversati
     return;
   }
   if (!Array.isArray(json) || json.length !== messages) {
-    strange(run, type, `a list of other length`);
+    strange(run, type, 'a list of another length');
     return;
   }
   for (const [i, reply] of json.entries()) {
@@ -84,7 +84,7 @@ export function* sendMany(run: Run, daddr: number, messages: number): Conversati
   run.tally.done(type, heard.ms, messages);
 }
 
-/** @returns undefined where nothing is known, [] where nothing is there */
+/** @returns undefined if the outcome is unknown, [] if the queue is empty */
 export function* receiveMany(run: Run, address: number, max: number): Conversation<Delivered[] | undefined> {
   const type = `RECV max ${max}`;
   const heard = yield* ask({ ...recvRequest(address), max });
@@ -99,7 +99,7 @@ export function* receiveMany(run: Run, address: number, max: number): Conversati
   return messages.map(({ id }) => ({ id, daddr: address }));
 }
 
-/** All of one address, in one FREE. */
+/** Frees several messages of one address with one FREE. */
 export function* freeMany(run: Run, address: number, held: Delivered[]): Conversation {
   const ids = held.map(({ id }) => id);
   const heard = yield* ask({ ...freeRequest(address, 0), id: undefined, ids });
@@ -111,7 +111,7 @@ export function* freeMany(run: Run, address: number, held: Delivered[]): Convers
 
 const requestOf = ({ id, saddr, daddr, payload }: Message): object => sendRequest(daddr, id, payload, saddr);
 
-/** What was heard, in the words of chaos; failures are counted, what is empty too. */
+/** The outcome, in the terms that chaos uses too; counts failures and empty queues. */
 function judge(run: Run, type: string, heard: Heard): { answer: Answer; json: any; reason: string } {
   if (heard.kind === 'lost') {
     run.tally.failed(type, heard.reason);
@@ -132,7 +132,7 @@ function judge(run: Run, type: string, heard: Heard): { answer: Answer; json: an
 
 function expectReply(run: Run, type: string, got: unknown, expected: object): boolean {
   if (JSON.stringify(got) === JSON.stringify(expected)) return true;
-  strange(run, type, `an answer 200 that says ${JSON.stringify(got).slice(0, 200)}`);
+  strange(run, type, `a reply 200 with ${JSON.stringify(got).slice(0, 200)}`);
   return false;
 }
 

@@ -1,4 +1,4 @@
-// npm run load -- --url http://… --scenario NAME: options → scenarios, one after another → a table of each, and whether all was well.
+// npm run load -- --url http://… --scenario NAME: options → scenarios, one after another → a table of each, and the verdict.
 import { cpuMicros, residentMb } from '../harness/measure.js';
 import { LoadError, checkBroker } from './deployment.js';
 import { driftOf, sampleOf } from './drift.js';
@@ -16,12 +16,12 @@ const NOT_RUN = 2;
 const INTERRUPTED = 130;
 
 let isStopped = false;
-/** The run that is under way ends as if its time were over, so that it leaves nothing behind; a second signal ends at once. */
+/** Ends the current run as if its time were up, so that it leaves nothing behind; a second signal ends the process at once. */
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     if (isStopped) process.exit(INTERRUPTED);
     isStopped = true;
-    console.error('\nending: what is left is drained first (again to leave it)');
+    console.error('\nending: remaining messages are drained first (interrupt again to leave them)');
   });
 }
 
@@ -48,7 +48,7 @@ async function main(): Promise<number> {
   }
   if (command.json) console.log(JSON.stringify({ url: command.deployment.url, version, results }, undefined, 1));
   if (isStopped) return INTERRUPTED;
-  say(broken === 0 ? '\nall was well' : `\n${broken} of ${results.length} runs FAILED`);
+  say(broken === 0 ? '\nno faults found' : `\n${broken} of ${results.length} runs FAILED`);
   return broken === 0 ? 0 : BROKEN;
 }
 
@@ -87,7 +87,7 @@ async function runOne(
 
 const memory = (pid: number): number => residentMb(pid).now;
 
-/** Undefined where the process is not here, or not any more. */
+/** Undefined if the process does not run on this machine, or has ended. */
 function ofProcess(pid: number | undefined, figure: (pid: number) => number): number | undefined {
   try {
     return pid === undefined ? undefined : figure(pid);

@@ -1,5 +1,5 @@
-// What became of every message of a run: sent = received + left, nothing lost, nothing doubled, nothing changed. The definitions are those of
-// chaos/checker.ts, for millions of messages: a message is a byte of flags, not an object for each request (test/unit/ledger.test.ts
+// Accounts for every message of a run: sent = received + left, none lost, duplicated or changed. The definitions are those of
+// chaos/checker.ts, for millions of messages: a byte of flags for each, not an object for each request (test/unit/ledger.test.ts
 // compares the two).
 import { payloadOf } from '../harness/requests.js';
 import type { Answer } from '../harness/answer.js';
@@ -16,38 +16,38 @@ export interface Verdict {
   acknowledged: number;
   /** Neither acknowledged nor certainly refused. */
   unknown: number;
-  /** Of the unknown, those that arrived. */
+  /** Unknown ones that arrived. */
   arrived: number;
   /** Acknowledged, and unknown ones that arrived. */
   sent: number;
-  /** Delivered, and not there any more at the end. */
+  /** Delivered, and gone at the end. */
   received: number;
-  /** There at the end. */
+  /** In the queues at the end. */
   left: number;
   /** Acknowledged and never delivered. */
   lost: number;
-  /** Delivered, never freed, and not there at the end. */
+  /** Delivered, never freed, but gone at the end. */
   vanished: number;
-  /** Delivered again after a FREE was acknowledged, or while somebody held it. */
+  /** Delivered again after a FREE was acknowledged, or while a receiver held it. */
   doubled: number;
-  /** Delivered with another payload, sender or receiver than were sent. */
+  /** Delivered with a payload, sender or receiver other than sent. */
   changed: number;
-  /** Delivered and never sent, or although the SEND was answered "not done". */
+  /** Delivered but never sent, or although the SEND was answered "not done". */
   unexpected: number;
-  /** Some of what is wrong, for people. */
+  /** Some of the faults, as text. */
   examples: string[];
 }
 
 export interface Ledger {
-  /** A new message, different from all others, to be sent to this address. */
+  /** A new, unique message to be sent to this address. */
   begin(daddr: number): Message;
   sent(id: number, answer: Answer): void;
-  /** @param found as a RECV of `address` was told */
+  /** @param found the message in a reply to a RECV of `address` */
   received(address: number, found: { id: unknown; saddr: unknown; daddr: unknown; payload: unknown }): void;
   freed(id: number, answer: Answer): void;
-  /** GBYE was said for all addresses: nobody holds anything, and what is delivered from now on was left. */
+  /** GBYE was sent for all addresses: no message is leased, and those delivered from now on count as left. */
   close(): void;
-  /** @param counted messages that the queues hold, where they were counted and not drained */
+  /** @param counted messages in the queues, if they were counted and not drained */
   verdict(counted?: number): Verdict;
 }
 
@@ -60,8 +60,8 @@ const LEFT = 128;
 const EXAMPLES = 10;
 
 /**
- * @param firstId of as many ids as there will be messages
- * @param payloadLength characters
+ * @param firstId of consecutive ids, one for each message
+ * @param payloadLength in characters
  */
 export function createLedger(
   firstId: number,
@@ -116,7 +116,7 @@ export function createLedger(
     freed(id, answer) {
       const i = id - firstId;
       if (i < 0 || i >= attempted || answer === 'refused') return;
-      // not known to be done, it is gone or held still: nobody else may have it
+      // a FREE with unknown outcome: the message is gone or still leased, so no receiver may get it
       flags[i] = answer === 'done' ? (flags[i]! & ~HELD) | FREED : flags[i]! | MAYBE_FREED;
     },
     close() {
@@ -173,7 +173,7 @@ export function createLedger(
   };
 }
 
-/** What counting alone can tell: between what must be there and what may be. */
+/** The check by counting alone: the number must be between what must be left and what may be. */
 function balance(
   counted: number,
   { sent, unknown, arrived, doubled }: Verdict,

@@ -1,4 +1,4 @@
-// The command line → what to run and how. A bad option is named.
+// Command line → what to run and how. An invalid option is named.
 import { parseArgs } from 'node:util';
 import { LoadError } from './deployment.js';
 import type { Deployment } from './deployment.js';
@@ -42,17 +42,17 @@ const FLAG = { type: 'boolean', default: false } as const;
 const MOST = Number.MAX_SAFE_INTEGER;
 const MOST_ADDRESS = 2 ** 32 - 1;
 
-/** What to say instead of running, for --help and --list. @throws LoadError that names what is wrong */
+/** The text to print instead of running, for --help and --list. @throws LoadError that names an invalid option */
 export function parseCommand(args: string[], env: NodeJS.ProcessEnv): Command | string {
   const values = parse(args);
   if (values.help) return HELP;
   if (values.list) return list();
   if (values.url === undefined)
     throw new LoadError(
-      'nothing is started here: start a broker (npm start), then name it: --url http://127.0.0.1:8080',
+      'load does not start a broker: start one (npm start), then name it: --url http://127.0.0.1:8080',
     );
   if (!URL.canParse(values.url) || !/^https?:$/.test(new URL(values.url).protocol))
-    throw new LoadError(`--url ${values.url} is no http:// or https:// address`);
+    throw new LoadError(`--url ${values.url} is not an http:// or https:// URL`);
   const number = (name: Exclude<keyof typeof values, 'help' | 'list' | 'json' | 'keep'>, least: number, most = MOST) =>
     asNumber(name, values[name], least, most);
   const key = values['api-key'] ?? env.AIZUMI_LOAD_API_KEY;

@@ -1,11 +1,11 @@
-// How a run gets on, on standard error: a bar on a terminal, else a line now and then.
+// Reports the progress of a run on standard error: a bar on a terminal, otherwise a line now and then.
 import { SingleBar } from 'cli-progress';
 import { latencyMs, total } from './tally.js';
 import type { Tally } from './tally.js';
 
 export interface Progress {
   show(name: string, fraction: number, tally: Tally): void;
-  /** The bar goes, so that other lines can come. */
+  /** Removes the bar, so that other lines can be printed. */
   clear(): void;
 }
 

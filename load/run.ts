@@ -1,4 +1,4 @@
-// One variant of a scenario, from its first address to its last: queues, messages that wait, the timed part, the end.
+// Runs one variant of a scenario: creates queues, fills them, runs the timed part, and drains them.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Conversation } from './conversation.js';
 import { claim, randomAddress } from './deployment.js';
@@ -16,15 +16,15 @@ import { settle } from './settle.js';
 import { createTally } from './tally.js';
 import type { Tally } from './tally.js';
 
-/** µs of CPU used so far, by processes that the one who watches knows. */
+/** CPU time used so far, in µs, by the processes that the observer knows. */
 export interface Usage {
   workerMicros: number;
   redisMicros: number;
 }
 
-/** Those who watch a run; each may be left out. */
+/** Optional observers of a run. */
 export interface Watch {
-  /** `fraction` of the part that is named, 0 … 1. */
+  /** `fraction` of the named part, 0 … 1. */
   progress?(part: string, fraction: number, tally: Tally): void;
   usage?(): Usage;
   sample?: OnSample;
@@ -33,7 +33,7 @@ export interface Watch {
 
 interface Timed {
   tally: Tally;
-  /** From the end of the warm-up to the last answer. */
+  /** From the end of the warm-up to the last reply. */
   seconds: number;
   usage?: Usage | undefined;
 }
@@ -45,24 +45,24 @@ export interface Result {
   connections: number;
   /** Why it was not run. */
   notRun?: string;
-  /** Of the timed part. */
+  /** Counts of the timed part. */
   seconds: number;
   tally: Tally;
-  /** Of filling and draining. */
+  /** Counts of filling and draining. */
   beside: Tally;
   verdict: Verdict;
-  /** Of the timed part. */
+  /** Counts of the timed part. */
   usage?: Usage;
 }
 
 const PAYLOAD_LENGTH = 100;
 const DURATION_S = 10;
 const PROGRESS_MS = 250;
-/** SENDs in one body, where messages are to wait. */
+/** SENDs in one body while queues are filled. */
 const FILL_BATCH = 100;
 const FILLERS = 16;
 
-/** @throws LoadError where the deployment does not do what a run needs */
+/** @throws LoadError if the deployment does not do what a run needs */
 export async function runVariant(
   deployment: Deployment,
   scenario: Scenario,
@@ -76,7 +76,7 @@ export async function runVariant(
   const connections = Math.max(options.connections, variant.leastConnections ?? 1);
   let endMs = 0;
   const goesOn = (): boolean => performance.now() < endMs && watch.isStopped?.() !== true;
-  /** What is said before and after the timed part. */
+  /** Counts of requests before and after the timed part. */
   const beside: Run = { ledger, tally: createTally(), addresses, goesOn };
   const run: Run = { ...beside };
   const { url, headers } = deployment;
@@ -141,7 +141,7 @@ export async function runVariant(
 
 const clamped = (fraction: number): number => Math.min(1, Math.max(0, fraction));
 
-/** Ten digits, like no run before. */
+/** Ten digits, different from earlier runs. */
 const firstId = (): number => 1e9 + Math.floor(Math.random() * 8e9);
 
 async function probe(

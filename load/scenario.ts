@@ -1,46 +1,46 @@
-// What a scenario is: variants of queues, of messages that wait, and of what connections say.
+// The type of a scenario: its variants of queues, of waiting messages, and of what connections do.
 import type { Conversation } from './conversation.js';
 import type { Run } from './exchange.js';
 
 export interface LoadOptions {
   connections: number;
-  /** Of the timed part; undefined: the scenario's own. */
+  /** Length of the timed part; undefined: the scenario's own. */
   durationS?: number | undefined;
-  /** Load like that of the timed part, before it, and not counted; 0 without. */
+  /** Length of the warm-up: the same load before the timed part, not measured; 0 for none. */
   warmUpS?: number | undefined;
-  /** Requests per second over all connections, an open loop; undefined: as fast as the answers come. */
+  /** Requests per second over all connections, as an open loop; undefined: as fast as the replies arrive. */
   rate?: number | undefined;
   timeoutS: number;
-  /** Of `backlog`: messages that wait. */
+  /** Waiting messages of the scenario `backlog`. */
   waiting: number;
   firstAddress?: number | undefined;
   keep: boolean;
-  /** Between a soak's samples. */
+  /** Time between the samples of a soak. */
   sampleS?: number | undefined;
 }
 
 export interface Variant {
-  /** '' where there is only one. */
+  /** '' if there is only one variant. */
   name: string;
   queues: number;
   leastConnections?: number;
-  /** Characters; 100 without. */
+  /** In characters; default: 100. */
   payloadLength?: number;
   durationS?: number;
-  /** Messages that wait before the clock starts; fewer where that takes longer than `waitingWithinS`. */
+  /** Messages to be sent before the timed part; fewer if that takes longer than `waitingWithinS`. */
   waiting?: number;
   waitingWithinS?: number;
   /** Whether the timed part is sampled. */
   samples?: boolean;
-  /** Why the deployment cannot do this, if it cannot. */
+  /** @returns why the deployment cannot run this, if it cannot */
   probe?(run: Run): Conversation<string | undefined>;
-  /** What one of the connections says. Called once for each, in order, before the clock starts. */
+  /** The conversation of one connection. Called once for each, in order, before the timed part. */
   talk(run: Run, connection: number): Conversation;
 }
 
 export interface Scenario {
   name: string;
-  /** One line for people. */
+  /** A description of one line. */
   summary: string;
   variants(options: LoadOptions): Variant[];
 }

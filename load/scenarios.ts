@@ -1,4 +1,4 @@
-// THE table of scenarios: what the connections of each say.
+// THE table of scenarios: what the connections of each do.
 import { pause } from './conversation.js';
 import type { Conversation } from './conversation.js';
 import { addressAt, free, freeMany, receive, receiveMany, send, sendMany } from './exchange.js';
@@ -9,30 +9,30 @@ type Talk = Variant['talk'];
 
 const QUEUES = 100;
 const BATCH = 100;
-/** More than one worker gives out in a second. */
+/** More than one worker delivers in a second. */
 const RECEIVED_PER_SECOND = 12_000;
-/** Prime, and so passes through all queues, each time at another distance from the other connections. */
+/** A prime number, so that it reaches all queues, each time at another distance from the other connections. */
 const STRIDE = 7919;
 const LEVELS = ['primary', 'quorum', 'all'];
 const PROBES = 3;
-/** A consumer makes two requests for a message, a producer one. */
+/** A consumer sends two requests per message, a producer one. */
 const PRODUCER_OF = 3;
 const EMPTY_PAUSE_MS = 5;
-/** What a slow consumer does with a message, and its producer before the next. */
+/** Pause of a slow consumer per message, and of its producer before the next one. */
 const WORK_MS = 10;
-/** A waiter asks again then, and checks whether there is time left. */
+/** wait_ms of a waiter, after which it checks whether there is time left. */
 const WAIT_MS = 1000;
-/** Before a SEND, at random, so that the receiver surely waits and pairs do not keep step. */
+/** Random pause before a SEND, so that the receiver is certainly waiting and pairs are not synchronized. */
 const PAUSE_MS = { least: 10, most: 30 };
 const SOAK_S = 600;
 
-/** Does `one` at one address after the other until time is up, each connection from another one on. */
+/** Runs `one` at one address after the other until time is up, each connection starting at a different one. */
 const atEach = (one: (run: Run, address: number) => Conversation<unknown>, stride = 1): Talk =>
   function* (run, connection) {
     for (let i = connection; run.goesOn(); i++) yield* one(run, addressAt(run, i * stride));
   };
 
-/** One message's way; of several connections at a queue one may receive what another has sent. */
+/** SEND, RECV and FREE; of several connections at a queue one may receive what another has sent. */
 function* cycle(run: Run, address: number): Conversation {
   yield* send(run, address);
   yield* receiveAndFree(run, address);
@@ -53,10 +53,10 @@ function* batch(run: Run, address: number): Conversation {
 }
 
 const cycles = atEach(cycle);
-/** The one variant of a scenario that has no other. */
+/** The variant of a scenario that has only one. */
 const only = (talk: Talk, more: Partial<Variant> = {}): Variant[] => [{ name: '', queues: QUEUES, talk, ...more }];
 
-/** Ends when a round of all queues has found nothing. */
+/** Ends when all queues were empty in one round. */
 const receiveAll: Talk = function* (run, connection) {
   for (let i = connection, empty = 0; run.goesOn() && empty < QUEUES; i++)
     empty = (yield* receiveAndFree(run, addressAt(run, i))) ? 0 : empty + 1;
@@ -78,7 +78,7 @@ const slowly: Talk = function* (run, connection) {
   }
 };
 
-/** The first may fail because the worker has just begun to ask how many replicas there are. */
+/** The first SEND may fail because the worker does not know yet how many replicas there are. */
 function* whyNot(run: Run, durability: string): Conversation<string | undefined> {
   for (let i = 0; i < PROBES; i++)
     if ((yield* send(run, addressAt(run, i), { durability })) === 'done') return undefined;
@@ -86,7 +86,7 @@ function* whyNot(run: Run, durability: string): Conversation<string | undefined>
   return `the deployment cannot give ${durability}: the replies to ${PROBES} SENDs were ${reasons}`;
 }
 
-/** Two connections: one waits with RECV, the other SENDs to it. */
+/** Pairs of connections: one waits with RECV, the other SENDs to it. */
 interface Pair {
   address: number;
   isWaiting: boolean;
@@ -127,7 +127,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'send', summary: 'SEND alone, to 100 queues', variants: () => only(atEach(send)) },
   {
     name: 'receive',
-    summary: 'RECV and FREE, of messages that wait in 100 queues; ends early when none is left',
+    summary: 'RECV and FREE of messages waiting in 100 queues; ends early when none is left',
     variants: ({ durationS = 10 }) =>
       only(receiveAll, { waiting: RECEIVED_PER_SECOND * durationS, waitingWithinS: durationS }),
   },
@@ -169,7 +169,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'durability',
-    summary: 'SEND at primary, quorum and all; a level that the deployment cannot give is not run',
+    summary: 'SEND at primary, quorum and all; levels that the deployment cannot provide are skipped',
     variants: () =>
       LEVELS.map((durability) => ({
         name: durability,

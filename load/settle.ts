@@ -1,4 +1,4 @@
-// The end of a run: everything that is left is taken out and checked, or counted, and nothing stays behind.
+// The end of a run: all remaining messages are received and checked, or counted, and nothing is left behind.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pause } from './conversation.js';
 import type { Conversation } from './conversation.js';
@@ -9,7 +9,7 @@ import { freeMany, receiveMany } from './exchange.js';
 import type { Run } from './exchange.js';
 import type { Verdict } from './ledger.js';
 
-/** Connections that drain. */
+/** Connections used for draining. */
 const DRAINERS = 16;
 const TAKE = 1000;
 const TRIES = 10;
@@ -18,8 +18,8 @@ const ROUND_MS = 1000;
 const TIMEOUT_MS = 30_000;
 
 /**
- * @param keep leaves what is left where it is, and counts it by STAT
- * @throws LoadError where the queues do not get empty
+ * @param keep leaves remaining messages in their queues, and counts them with STAT
+ * @throws LoadError if the queues do not become empty
  */
 export async function settle(run: Run, deployment: Deployment, keep: boolean): Promise<Verdict> {
   await leave(deployment, run.addresses);
@@ -28,7 +28,7 @@ export async function settle(run: Run, deployment: Deployment, keep: boolean): P
     await forgetSettings(deployment, run.addresses);
     return run.ledger.verdict((await countLeft(deployment, run.addresses)).messages);
   }
-  // more than once: an unknown SEND may still be under way
+  // repeated, because a SEND with unknown outcome may still be in progress
   for (let round = 1; ; round++) {
     await drain(run, deployment);
     await leave(deployment, run.addresses);
@@ -41,7 +41,7 @@ export async function settle(run: Run, deployment: Deployment, keep: boolean): P
 
 async function drain(run: Run, { url, headers }: Deployment): Promise<void> {
   const { first, count } = run.addresses;
-  // several at a queue where there are few
+  // several connections per queue if there are few queues
   const places = Array.from({ length: Math.max(count, DRAINERS) }, (_, i) => first + (i % count));
   const next = (): number | undefined => places.shift();
   const drainers = Array.from({ length: DRAINERS }, () => drainAll(run, next));

@@ -1,4 +1,4 @@
-// A result → the closing table for people, its like for programs, and what of it is wrong.
+// Result → the final table, the same as JSON, and the faults.
 import { textTable } from '../harness/table.js';
 import type { Drift } from './drift.js';
 import type { Result } from './run.js';
@@ -18,13 +18,13 @@ const COLUMNS = [
   'failures',
 ];
 
-/** Of all types: messages of the one are those of the other. */
+/** Row for all types together, without a count of messages: SENDs and RECVs are about the same ones. */
 const ALL = 'all';
 
 export const nameOf = ({ scenario, variant }: Pick<Result, 'scenario' | 'variant'>): string =>
   variant === '' ? scenario : `${scenario}, ${variant}`;
 
-/** What makes a run a failure, a line each; none in a good one. */
+/** The faults that make a run a failure, one line each. */
 export function faults({ notRun, tally, beside, verdict }: Result): string[] {
   const found: string[] = [];
   const say = (count: number, what: string): void => {
@@ -32,17 +32,17 @@ export function faults({ notRun, tally, beside, verdict }: Result): string[] {
   };
   say(verdict.lost, 'were lost');
   say(verdict.vanished, 'were delivered, not freed, and gone at the end');
-  say(verdict.doubled, 'came twice');
+  say(verdict.doubled, 'were delivered twice');
   say(verdict.changed, 'were changed');
-  say(verdict.unexpected, 'came that nobody had sent, or whose SEND was answered "not done"');
+  say(verdict.unexpected, 'were delivered that were never sent, or whose SEND was answered "not done"');
   found.push(...verdict.examples.map((example) => `  ${example}`));
   for (const strange of [tally.strange, beside.strange])
     found.push(...[...strange].map(([what, times]) => `${int(times)} x ${what}`));
-  if (notRun === undefined && tally.all.micros.count === 0) found.push('not one request was done');
+  if (notRun === undefined && tally.all.micros.count === 0) found.push('not a single request succeeded');
   return found;
 }
 
-/** For people. */
+/** The table as text. */
 export function table(result: Result, drift?: Drift): string {
   const { tally, beside, seconds, notRun } = result;
   if (notRun !== undefined) return `NOT RUN: ${notRun}`;
@@ -53,7 +53,7 @@ export function table(result: Result, drift?: Drift): string {
   return [textTable(lines), ...failures, ...later, ledgerLine(result), ...(drift ? driftLines(drift) : [])].join('\n');
 }
 
-/** For programs: one object per variant. */
+/** The result as JSON: one object per variant. */
 export function asJson(result: Result, drift?: Drift): object {
   const { tally, beside, verdict, seconds, ...rest } = result;
   const rowOf = (row: Row): object => ({

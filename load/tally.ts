@@ -2,12 +2,12 @@
 import { createHistogram } from 'node:perf_hooks';
 import type { RecordableHistogram } from 'node:perf_hooks';
 
-/** One type of request: SEND, RECV, … Latencies are those of answers 200. */
+/** One type of request: SEND, RECV, … Latencies are of replies 200 only. */
 export interface Row {
   requests: number;
-  /** SENDs, RECVs and FREEs in them: more than requests where they come in batches. */
+  /** Messages sent, received or freed: more than requests for batches. */
   messages: number;
-  /** RECVs that were told that there is nothing: no failure. */
+  /** RECVs from an empty queue, which are no failures. */
   empty: number;
   failures: Map<string, number>;
   micros: RecordableHistogram;
@@ -15,16 +15,16 @@ export interface Row {
 
 export interface Tally {
   readonly rows: ReadonlyMap<string, Row>;
-  /** Of all types together. */
+  /** All types together. */
   readonly all: Row;
-  /** What came since the last call, of all types together. */
+  /** The counts since the last call, for all types together. */
   takeInterval(): Row;
-  /** Answers that no client should ever get, by reason; of all types together. */
+  /** Replies that no client should ever get, by reason, for all types together. */
   readonly strange: Map<string, number>;
   done(type: string, ms: number, messages?: number): void;
   empty(type: string): void;
   failed(type: string, reason: string): void;
-  /** Measured beside the requests, and counted nowhere else. */
+  /** Latencies measured separately from requests, and counted nowhere else. */
   measured(type: string, ms: number): void;
 }
 
@@ -76,7 +76,7 @@ export const count = <K>(counts: Map<K, number>, key: K): void => void counts.se
 
 export const total = (counts: ReadonlyMap<unknown, number>): number => [...counts.values()].reduce((a, b) => a + b, 0);
 
-/** The latency that so many percent were not over, ms; 0 where there is none. */
+/** The latency percentile in ms; 0 if there is no sample. */
 export const latencyMs = ({ micros }: Row, percent: number): number =>
   micros.count === 0 ? 0 : (percent === 100 ? micros.max : micros.percentile(percent)) / 1000;
 

@@ -1,4 +1,4 @@
-// Manifests that say all that is there: applied again they change nothing, and nobody is warned.
+// Manifests are complete: applied again, they change nothing and cause no warning.
 import { applyOverlay } from './install.js';
 import type { Installed } from './install.js';
 import { call } from './kubectl.js';

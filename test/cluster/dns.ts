@@ -1,4 +1,4 @@
-// The cluster's DNS, taken away and given back. Gone in two ways: nobody answers, as when a node with a server died, or
+// Stops and restores the cluster's DNS, in two ways: queries are not answered, as after the loss of a node with a server, or
 // connections are refused, as when there is no server.
 import { setTimeout as pause } from 'node:timers/promises';
 import { until } from '../../harness/until.js';

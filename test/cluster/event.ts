@@ -1,4 +1,4 @@
-// One row of the table: something happens to a whole deployment under load, and what was acknowledged is looked for afterwards.
+// One row of the table: an event hits a complete deployment under load, and afterwards all acknowledged messages must be there.
 import { setTimeout as pause } from 'node:timers/promises';
 import { followLogs } from './follow-logs.js';
 import { count, countIn, drain, startLoad } from './load.js';

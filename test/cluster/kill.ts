@@ -1,4 +1,4 @@
-// Processes that are killed, as a lack of memory or a fault of theirs does it: nobody is told to stop.
+// Kills processes without warning, as a crash or the out-of-memory killer does.
 import { CLIENTS, killerOn } from './install.js';
 import { exec } from './kubectl.js';
 import type { Pod } from './pods.js';

@@ -1,4 +1,4 @@
-// SENDs from a pod while something happens, and what of them is there afterwards.
+// SENDs from a pod during an event, and the check of what is stored afterwards.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { until } from '../../harness/until.js';

@@ -1,4 +1,4 @@
-// Losses that nobody announced, of processes and of nodes.
+// Unplanned losses of processes and nodes.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Event } from './event.js';
 import { dnsPods } from './dns.js';

@@ -1,4 +1,4 @@
-// Where figures come from: a line below the table.
+// The origin of the figures: a line below the table.
 import { execFile } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { promisify } from 'node:util';

@@ -1,4 +1,4 @@
-// Pods, and waiting until all that is installed is whole.
+// Pods, and waiting until the whole installation is ready.
 import { until } from '../../harness/until.js';
 import { NAMESPACE, exec, get } from './kubectl.js';
 import type { Doc } from './kubectl.js';

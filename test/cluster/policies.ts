@@ -1,4 +1,4 @@
-// Who reaches the workers and Redis. Only where the cluster's network enforces NetworkPolicies, which a pod of our own tells.
+// Checks which pods can reach the workers and Redis, if the cluster enforces NetworkPolicies, which a pod of ours tests.
 import { until } from '../../harness/until.js';
 import { CLIENTS, STRANGERS, loadPod } from './install.js';
 import type { Installed } from './install.js';

@@ -1,4 +1,4 @@
-// Which pod is the primary, brought about.
+// Makes a chosen pod the primary.
 import { setTimeout as pause } from 'node:timers/promises';
 import { exec } from './kubectl.js';
 import { REDIS, pods, whole } from './pods.js';

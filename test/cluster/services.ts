@@ -1,4 +1,4 @@
-// Services of the Redis pods that somebody deletes and makes anew: each has another address afterwards, and all must find it.
+// Deletes and recreates the Services of the Redis pods: each then has a new address, which all clients must find.
 import { until } from '../../harness/until.js';
 import type { Event } from './event.js';
 import { applyOverlay } from './install.js';

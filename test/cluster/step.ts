@@ -1,4 +1,4 @@
-// What the program does one after the other: rows of the table, and checks that are kept or not.
+// The steps of the program, in order: rows of the table, and checks that pass or fail.
 import type { Row } from './event.js';
 import type { Installed } from './install.js';
 

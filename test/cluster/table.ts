@@ -1,4 +1,4 @@
-// Results → Markdown, and what of them breaks a promise.
+// Results → Markdown, and the broken promises.
 import { BOUNDS_MS } from './event.js';
 import type { Row } from './event.js';
 import { isRow } from './step.js';

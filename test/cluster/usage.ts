@@ -1,4 +1,4 @@
-// What workers and Redis use of CPU and memory at some rates of SENDs: what requests and limits are set from.
+// CPU and memory of workers and Redis at some rates of SENDs: the basis for resource requests and limits.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Installed } from './install.js';
 import { exec } from './kubectl.js';

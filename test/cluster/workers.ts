@@ -1,4 +1,4 @@
-// What happens to the workers.
+// Events that hit the workers.
 import type { Event } from './event.js';
 import { inAizumi } from './kubectl.js';
 import { WORKERS } from './pods.js';

@@ -1,4 +1,4 @@
-// docker-compose.yml for real: npm run test:compose. Each test leaves the stack whole for the next.
+// The real stack of docker-compose.yml: npm run test:compose. Each test leaves the stack complete for the next.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -22,7 +22,7 @@ import {
 import { startSteadyLoad } from './steady-load.js';
 import { watch } from './watched-load.js';
 
-/** The protocol tests that look at nothing but replies of a broker with the defaults. */
+/** The protocol tests that only check replies of a broker with default settings. */
 const OF_REPLIES =
   "seed's examples|as a number|fixed struct|comes back exactly|may stand|other fields|deliver in the order|waits, and one that somebody else holds";
 
@@ -58,7 +58,7 @@ describe('docker-compose', function () {
     expect(Number(/(\d+) passing/.exec(output)?.[1])).to.be.above(40);
   });
 
-  it('lets nobody in without a key, and has no key in its logs', async () => {
+  it('refuses requests without a key, and has no key in its logs', async () => {
     const key = process.env.AIZUMI_TEST_KEY!;
     expect(key).to.match(/^aizumi_[\w-]{43}$/);
     for (const authorization of ['', `Bearer ${key}x`]) {
@@ -69,7 +69,7 @@ describe('docker-compose', function () {
     expect(await compose('--profile', '*', 'logs', '--no-color')).not.to.include(key.slice(7));
   });
 
-  it('runs everything without root, without a writable root and within limits', async () => {
+  it('runs everything without root, with a read-only root file system and within limits', async () => {
     const ids = (await compose('ps', '--quiet')).split('\n');
     expect(ids).to.have.length(9);
     const facts = JSON.parse(await docker('inspect', ...ids)) as any[];
@@ -89,7 +89,7 @@ describe('docker-compose', function () {
     }
   });
 
-  it('lets nobody into Redis without a password, workers only with the rights that they need', async () => {
+  it('requires a password for Redis, and gives workers only the permissions that they need', async () => {
     const plain = ['exec', '--no-TTY', 'redis-1', 'redis-cli'];
     expect(await compose(...plain, 'PING')).to.contain('NOAUTH');
     const clients = await redis(await primary(), 'CLIENT', 'LIST');
@@ -107,7 +107,7 @@ describe('docker-compose', function () {
     }
   });
 
-  it('keeps Redis where only the workers reach it', async () => {
+  it('keeps Redis on a network that only the workers can reach', async () => {
     const networksOf = async (service: string): Promise<string[]> => {
       const format = '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}';
       return (await docker('inspect', '--format', format, await container(service))).trim().split(' ').sort();
@@ -145,24 +145,24 @@ describe('docker-compose', function () {
     expect(result.violations).to.deep.equal([]);
   });
 
-  it('loses nothing when the primary dies and the engine restarts it at once, nor when it comes back empty', async () => {
+  it('loses nothing when the primary dies and Docker restarts it at once, even if it comes back empty', async () => {
     const seen = { killed: '', emptied: '' };
     const result = await watch(
       [
         {
           name: 'primary restarted',
           kind: 'failover',
-          isPromised: false, // two things at once
+          isPromised: false, // two faults at once
           async strike() {
             seen.killed = await primary();
-            // not by `docker kill`, after which the engine does not restart it
+            // not with `docker kill`, after which Docker does not restart it
             await compose('exec', '-T', seen.killed, 'sh', '-c', 'kill -9 $(busybox pidof redis-server)');
           },
         },
         {
           name: 'primary emptied',
           kind: 'failover',
-          isPromised: false, // two things at once
+          isPromised: false, // two faults at once
           async strike() {
             await whole();
             seen.emptied = await primary();
@@ -180,7 +180,7 @@ describe('docker-compose', function () {
     expect(await redis(seen.emptied, 'ROLE')).to.match(/^slave\n/);
   });
 
-  it('hands over when the primary is told to stop: nothing is lost, and no Sentinel had to notice', async () => {
+  it('hands over when the primary is stopped: nothing is lost, and no Sentinel has to detect a failure', async () => {
     const told: string[] = [];
     const tellToStop = async (): Promise<void> => {
       const service = await primary();
@@ -204,7 +204,7 @@ describe('docker-compose', function () {
     expect(result.violations).to.deep.equal([]);
   });
 
-  it('keeps the messages over a stop and start of everything', async () => {
+  it('keeps the messages when everything is stopped and started', async () => {
     await post(url, sendRequest(12_000, 7, 'kept'));
     await compose('stop');
     await compose('up', '--detach', '--no-build', '--wait');
@@ -212,7 +212,7 @@ describe('docker-compose', function () {
     expect((await post(url, recvRequest(12_000))).json).to.include({ id: 7, payload: 'kept' });
   });
 
-  it('scales from 2 workers to 4 and back without an unclear answer', async () => {
+  it('scales from 2 workers to 4 and back without an unknown outcome', async () => {
     const scale = (to: number) => () =>
       compose('up', '--detach', '--no-build', '--no-recreate', '--scale', `aizumi=${to}`, 'aizumi');
     const { history, violations } = await watch(
@@ -227,7 +227,7 @@ describe('docker-compose', function () {
     expect(requests.filter(({ answer }) => answer === 'unknown')).to.deep.equal([]);
   });
 
-  it('fails no request of 500 a second while all workers are restarted, one after the other', async () => {
+  it('fails no request, of 500 a second, while all workers are restarted one after the other', async () => {
     const load = startSteadyLoad(url, 500, 14_000);
     await pause(1_000);
     for (const id of await containers('aizumi')) {

@@ -1,5 +1,5 @@
-// The blocks of README.md and docs/operations.md that use docker compose, run as they are printed, one after the other, in a
-// copy of the checkout: the reader's own, which a new version is put into and backups are made in.
+// Runs the blocks of README.md and docs/operations.md that use docker compose, as they are printed, one after the other, in a
+// copy of the checkout, which stands for the reader's own: upgrades and backups happen in it.
 import {
   appendFileSync,
   chmodSync,
@@ -36,18 +36,18 @@ import {
 } from './stack.js';
 import { startSteadyLoad } from './steady-load.js';
 
-/** Of these tests alone: an upgrade builds it anew. */
+/** An image for these tests only, since an upgrade builds it again. */
 const IMAGE = 'aizumi:test-documents';
 const BLOCK_MS = 400_000;
-/** What does not belong to a checkout. */
+/** Files that do not belong to a checkout. */
 const NOT_COPIED = new Set(['node_modules', '.git', 'dist', 'data', 'coverage']);
 
-describe('docker compose, as the documents have it', function () {
+describe('the docker compose commands in the documents', function () {
   this.timeout(600_000);
   let folder: string;
   const firstKey = (): string => process.env.AIZUMI_TEST_KEY!;
 
-  /** The port, and an ID that only the stack knows, are all that is replaced in the text; the project's name, net and image are in `env`. */
+  /** Runs a block. Only the port and an ID known to the stack are replaced; project, network and image are in `env`. */
   async function run(name: string, replace: Record<string, string> = {}): Promise<BlockResult> {
     if (['compose', 'drill'].includes(name)) replace = { 'localhost:8080': new URL(url).host };
     const env = { ...shellEnv, STACK_IMAGE: IMAGE };
@@ -58,7 +58,7 @@ describe('docker compose, as the documents have it', function () {
 
   const statusWith = async (key: string): Promise<number> =>
     (await post(url, sendRequest(9_998, 1), { authorization: `Bearer ${key}` })).status;
-  /** Whether both workers know it, who take turns. */
+  /** Whether both workers, which take turns, know the key. */
   const isKnown = async (key: string): Promise<boolean> =>
     (await Promise.all([1, 2, 3, 4].map(() => statusWith(key)))).every((status) => status === 200);
   const idAt = async (address: number): Promise<unknown> => (await post(url, recvRequest(address))).json.id;
@@ -68,7 +68,7 @@ describe('docker compose, as the documents have it', function () {
     await docker('tag', process.env.AIZUMI_TEST_IMAGE ?? 'aizumi:test', IMAGE);
     folder = mkdtempSync(join(tmpdir(), 'aizumi-documents-'));
     cpSync(ROOT, folder, { recursive: true, filter: (path) => path === ROOT || !NOT_COPIED.has(basename(path)) });
-    chmodSync(folder, 0o755); // the containers' users read it
+    chmodSync(folder, 0o755); // readable for the users of the containers
     // where the image came from elsewhere, only its layers make another one, without a network; they were built with this one
     const ofHost = '{ build: { network: host } }';
     if (process.env.AIZUMI_TEST_IMAGE !== undefined)
@@ -82,7 +82,7 @@ describe('docker compose, as the documents have it', function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('README.md starts the stack and shows its first key', async () => {
+  it('start the stack and print its first key (README.md)', async () => {
     const { stdout } = await run('compose-up');
     process.env.AIZUMI_TEST_KEY = stdout.split('\n').pop()!;
     expect(firstKey()).to.match(/^aizumi_[\w-]{43}$/);
@@ -90,7 +90,7 @@ describe('docker compose, as the documents have it', function () {
     await whole();
   });
 
-  it('starts it, sends with its key, scales it and takes it away, but not its messages', async () => {
+  it('start the stack, send with its key, scale it, and remove it without its messages', async () => {
     const { output } = await run('compose');
     expect(output).to.include('{"code":200,"status":"OK","msg_type":"MSG_SEND_ACK"}');
     expect(output).to.match(/aizumi-4 +(Started|Healthy)/);
@@ -100,7 +100,7 @@ describe('docker compose, as the documents have it', function () {
     expect(await idAt(100)).to.equal(1);
   });
 
-  it('hands over before a machine is worked on', async () => {
+  it('hand over before maintenance of a machine', async () => {
     const from = await primary();
     const { output } = await run('hand-over');
     if (from === 'redis-1') expect(output).to.match(/hand-over: \S+ leads, after \d+ ms without writes/);
@@ -109,7 +109,7 @@ describe('docker compose, as the documents have it', function () {
     await whole();
   });
 
-  it('drills a fail-over, whoever leads', async () => {
+  it('practise a fail-over, whichever node is primary', async () => {
     const from = await primary();
     const { output } = await run('drill');
     expect(output).to.include('"code":200').and.to.include('role:slave').and.to.include('master_link_status:up');
@@ -117,18 +117,18 @@ describe('docker compose, as the documents have it', function () {
     await whole();
   });
 
-  it('upgrades the workers by --scale, and no request fails', async () => {
+  it('upgrade the workers with --scale, and no request fails', async () => {
     const imageOf = async (id: string): Promise<string> => docker('inspect', '--format', '{{.Image}}', id);
     const old = await containers('aizumi');
     const [oldImage] = await Promise.all(old.map(imageOf));
     appendFileSync(join(folder, 'src/index.ts'), "\nprocess.stderr.write('a new version\\n');\n");
 
-    // a compiler beside it would be a load of its own on two cores: the block finds it built
+    // built beforehand, because a compiler would be an extra load on two cores
     const env = { ...shellEnv, STACK_IMAGE: IMAGE };
     const built = await runShell('docker compose build aizumi', { cwd: folder, env, timeoutMs: BLOCK_MS });
     expect(built.code, built.output).to.equal(0);
 
-    // a replica that is slow on a busy machine is not the upgrade's doing
+    // a replica that is slow on a busy machine is no fault of the upgrade
     const load = startSteadyLoad(url, 200, 14_000, { durability: 'primary' });
     await run('compose-upgrade');
     const { requests, seconds, failed } = await load.stop();
@@ -142,7 +142,7 @@ describe('docker compose, as the documents have it', function () {
   });
 
   let billing = '';
-  it('makes a key for a client while it runs', async () => {
+  it('create a key for a client in operation', async () => {
     billing = (await run('compose-key')).stdout;
     const statusAs = async (saddr: number): Promise<number> =>
       (await post(url, sendRequest(201, 1, 'x', saddr), { authorization: `Bearer ${billing}` })).status;
@@ -154,24 +154,24 @@ describe('docker compose, as the documents have it', function () {
     expect(await isKnown(firstKey())).to.equal(true);
   });
 
-  it('rotates a key: the next one is good at once, and the old one is refused when it is revoked', async () => {
+  it('rotate a key: the new one is accepted at once, and the old one is refused after it was revoked', async () => {
     const next = (await run('compose-key')).stdout;
     const [, old] = /\b([0-9a-f]{8,})\b/.exec((await run('compose-key-ids')).stdout)!;
     const statusAs = async (key: string): Promise<number> =>
       (await post(url, sendRequest(201, 1, 'x', 100), { authorization: `Bearer ${key}` })).status;
-    await until('both workers know the next one', async () =>
+    await until('both workers know the new key', async () =>
       (await Promise.all([1, 2, 3, 4].map(() => statusAs(next)))).every((status) => status === 200),
     );
     await run('compose-key-revoke', { '--id ID': `--id ${old}` });
-    await until('both workers refuse the old one', async () =>
+    await until('both workers refuse the old key', async () =>
       (await Promise.all([1, 2, 3, 4].map(() => statusAs(billing)))).every((status) => status === 401),
     );
     expect(await statusAs(next)).to.equal(200);
   });
 
-  it('backs up messages and keys, and restores both into new volumes', async () => {
+  it('back up messages and keys, and restore both into new volumes', async () => {
     for (const id of [1, 2]) await post(url, sendRequest(15_000, id));
-    await post(url, recvRequest(15_000)); // what is leased is in the backup too
+    await post(url, recvRequest(15_000)); // leased messages are in the backup too
     await run('backup');
     const [backup] = readdirSync(folder).filter((name) => name.startsWith('backup-'));
     expect(readdirSync(join(folder, backup!)).sort()).to.deep.equal(['keys.yaml', 'messages.rdb']);
@@ -184,15 +184,15 @@ describe('docker compose, as the documents have it', function () {
     await whole();
     expect(await isKnown(firstKey())).to.equal(true);
     const ids = [
-      await until('the first', () => idAt(15_000), 3 * LEASE_MS),
-      await until('the second', () => idAt(15_000), 3 * LEASE_MS),
+      await until('the first message is delivered', () => idAt(15_000), 3 * LEASE_MS),
+      await until('the second message is delivered', () => idAt(15_000), 3 * LEASE_MS),
     ];
     expect(ids.sort()).to.deep.equal([1, 2]);
     const { queue } = (await post(url, statRequest(15_000))).json.payload as { queue: Record<string, number> };
     expect(queue.waiting! + queue.leased!, 'without what was sent after the backup').to.equal(2);
   });
 
-  it('deletes nothing when the backup to restore is not whole', async () => {
+  it('delete nothing if the backup to restore is truncated', async () => {
     await runShell(
       'mkdir backup-9 && head -c 100 backup-2*/messages.rdb >backup-9/messages.rdb && cp backup-2*/keys.yaml backup-9',
       {
@@ -209,7 +209,7 @@ describe('docker compose, as the documents have it', function () {
     expect(await statusWith(firstKey())).to.equal(200);
   });
 
-  it('makes the passwords of Redis anew, and keeps messages and keys', async () => {
+  it('replace the passwords of Redis, and keep messages and keys', async () => {
     const passwords = async (): Promise<string> =>
       compose('exec', '--no-TTY', 'redis-1', 'cat', '/passwords/redis/password', '/passwords/aizumi/password');
     const old = await passwords();
@@ -223,7 +223,7 @@ describe('docker compose, as the documents have it', function () {
     expect(await idAt(16_000)).to.equal(5);
   });
 
-  it('elects a replica by hand when the disk of the last primary is lost and nobody may be elected', async () => {
+  it('promote a replica by hand after the disk of the last primary was lost and no node may be elected', async () => {
     await post(url, sendRequest(17_000, 6));
     if ((await primary()) === 'redis-2') {
       await compose('exec', '--no-TTY', 'redis-2', 'sh', '/opt/aizumi/hand-over.sh');
@@ -259,7 +259,7 @@ describe('docker compose, as the documents have it', function () {
     expect(await idAt(17_000)).to.equal(6);
   });
 
-  it('moves from one Redis to three with Sentinels', async () => {
+  it('move from a single Redis to three with Sentinels', async () => {
     await down();
     const env = { ...shellEnv, STACK_IMAGE: IMAGE };
     const single = await runShell(

@@ -1,5 +1,5 @@
-// The Redis of k8s/overlays/production for real, without a cluster: Docker runs the containers of the rendered StatefulSet.
-// Each pod is a network namespace with an address that stays, as its Service gives it, and a name that DNS knows.
+// The Redis of k8s/overlays/production without a cluster: Docker runs the containers of the rendered StatefulSet.
+// Each pod is a network namespace with a fixed address, like that of its Service, and a name in DNS.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const PASSWORD = 'a-secret';
 /** Of each kind. */
 const PROBES = 30;
 
-describe('k8s: the StatefulSet, by docker', function () {
+describe('k8s: the StatefulSet of Redis, run by Docker', function () {
   this.timeout(120_000);
   let containers: Doc[];
   let conf: string;
@@ -26,7 +26,7 @@ describe('k8s: the StatefulSet, by docker', function () {
     const docs = await render('production');
     containers = containersOf(ofKind(docs, 'StatefulSet')[0]!);
     conf = mkdtempSync(join(tmpdir(), 'aizumi-pods-'));
-    chmodSync(conf, 0o755); // the containers' user reads it
+    chmodSync(conf, 0o755); // readable for the user of the containers
     for (const { data } of ofKind(docs, 'ConfigMap'))
       for (const [file, text] of Object.entries(data as Record<string, string>)) writeFileSync(join(conf, file), text);
     await removeAll();
@@ -43,13 +43,13 @@ describe('k8s: the StatefulSet, by docker', function () {
       await removePod(pod);
       await docker('volume', 'rm', '--force', `aizumi-test-${pod}`);
     }
-    await docker('network', 'rm', NETWORK).catch(() => undefined); // there is none yet
+    await docker('network', 'rm', NETWORK).catch(() => undefined); // it may not exist
   }
 
   const removePod = (pod: string): Promise<string> =>
     docker('rm', '--force', `aizumi-test-${pod}`, ...containers.map((container) => nameOf(pod, container)));
 
-  /** Like the sandbox of a pod, and the containers in it. */
+  /** Starts a container like the sandbox of a pod, and the containers in it. */
   async function startPod(pod: string): Promise<void> {
     const sandbox = ['--network', NETWORK, '--ip', address(pod), '--network-alias', pod, '--entrypoint', 'sleep'];
     await docker('run', '--detach', '--init', '--name', `aizumi-test-${pod}`, ...sandbox, 'redis:8-alpine', '3600');
@@ -97,7 +97,7 @@ describe('k8s: the StatefulSet, by docker', function () {
   const ready = (pods: string[]): Promise<true> =>
     until(`${pods.join(', ')} are ready`, async () => (await Promise.all(pods.map(probe))).every(Boolean), 60_000);
 
-  it('fails over, with a password, and a pod that comes back is a replica', async () => {
+  it('fails over (with a password), and the restarted pod becomes a replica', async () => {
     await ready(PODS);
     expect(await Promise.all(PODS.map(role))).to.deep.equal(['master', 'slave', 'slave']);
     await until('a replica confirms', async () => {
@@ -107,7 +107,7 @@ describe('k8s: the StatefulSet, by docker', function () {
 
     await removePod('redis-0');
     const others = ['redis-1', 'redis-2'];
-    await until('another is the primary', async () => (await Promise.all(others.map(role))).includes('master'), 30_000);
+    await until('another pod is primary', async () => (await Promise.all(others.map(role))).includes('master'), 30_000);
 
     await startPod('redis-0');
     await ready(PODS);
@@ -116,7 +116,7 @@ describe('k8s: the StatefulSet, by docker', function () {
     expect((await cli('redis-0', 'ROLE')).split('\n')[1]).to.be.oneOf(others.map(address)); // not by its name
   });
 
-  it('hands over when the primary’s pod is told to stop', async () => {
+  it('hands over when the pod of the primary is stopped', async () => {
     await ready(PODS);
     const roles = await Promise.all(PODS.map(role));
     const old = PODS[roles.indexOf('master')]!;
@@ -132,14 +132,14 @@ describe('k8s: the StatefulSet, by docker', function () {
     expect(await role(old)).to.equal('slave');
   });
 
-  it('has no zombies after many probes, and no child that a server does not know', async () => {
+  it('has no zombies after many probes, and no child processes unknown to the server', async () => {
     const probes = ['startupProbe', 'livenessProbe', 'readinessProbe'];
     for (const container of containers) {
       const name = nameOf('redis-0', container);
       for (let i = 0; i < PROBES; i++)
         for (const kind of probes)
           if (container[kind]) await docker('exec', name, ...(container[kind].exec.command as string[]));
-      await until('what they left is reaped', async () => {
+      await until('orphaned processes are reaped', async () => {
         const zombies = await docker('exec', name, 'sh', '-c', 'grep -h "^State:.Z" /proc/[0-9]*/status | wc -l');
         return zombies === '0';
       });

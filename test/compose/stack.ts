@@ -1,4 +1,4 @@
-// The stack of docker-compose.yml, on whatever engine `docker` reaches.
+// The stack of docker-compose.yml, on the Docker engine that `docker` uses.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -8,10 +8,10 @@ const run = promisify(execFile);
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PORT = 18_080;
 export const LEASE_MS = 3_000;
-/** Of its own, so that a stack that is in use is not touched. */
+/** A project name of its own, so that a stack in use is not touched. */
 const PROJECT = 'aizumi-test';
 
-/** An image that is there already; not set: it is built. */
+/** An existing image; if not set, it is built. */
 const { AIZUMI_TEST_IMAGE } = process.env;
 
 const env = {
@@ -22,7 +22,7 @@ const env = {
   AIZUMI_VISIBILITY_TIMEOUT_MS: String(LEASE_MS),
 };
 
-/** Of docker compose, for blocks of the documents: they name no project and no port. */
+/** The environment of docker compose for blocks of the documents, which name no project and no port. */
 export const shellEnv = { ...env, COMPOSE_PROJECT_NAME: PROJECT };
 
 /** The balancer. */
@@ -35,13 +35,13 @@ export async function docker(...args: string[]): Promise<string> {
 
 export const compose = (...args: string[]): Promise<string> => docker('compose', '-p', PROJECT, ...args);
 
-/** Builds the image unless there is one, and takes down what a run that was ended has left. */
+/** Builds the image unless there is one, and removes what an interrupted run has left. */
 export async function build(): Promise<void> {
   await compose('--profile', '*', 'down', '--volumes', '--timeout', '1');
   if (AIZUMI_TEST_IMAGE === undefined) await compose('build', 'aizumi');
 }
 
-/** Starts everything; resolves when all of it is healthy. From then on the clients of these tests have the stack's first key. */
+/** Starts everything; resolves when all of it is healthy. The clients of these tests then use the stack's first key. */
 export async function up(...profile: string[]): Promise<void> {
   await compose(...profile, 'up', '--detach', '--no-build', '--wait');
   process.env.AIZUMI_TEST_KEY = await compose('run', '--rm', '--no-TTY', 'keys', 'cat', '/first-key/key');
@@ -51,7 +51,7 @@ export async function down(): Promise<void> {
   await compose('--profile', '*', 'down', '--volumes');
 }
 
-/** Ids of a service's containers that run. */
+/** Ids of the running containers of a service. */
 export async function containers(service: string): Promise<string[]> {
   return (await compose('ps', '--quiet', service)).split('\n').filter(Boolean);
 }
@@ -67,7 +67,7 @@ export async function healthy(id: string, withinMs = 30_000): Promise<void> {
 
 export const REDIS_NODES = ['redis-1', 'redis-2', 'redis-3'];
 
-/** One command to a Redis node or a Sentinel, by the client in its container. */
+/** Sends one command to a Redis node or a Sentinel with the client in its container. */
 export const redis = (service: string, ...args: string[]): Promise<string> => {
   const cli = service.startsWith('sentinel') ? ['redis-cli', '-p', '26379'] : ['sh', '/opt/aizumi/cli.sh'];
   return compose('exec', '--no-TTY', service, ...cli, ...args);
@@ -96,5 +96,5 @@ export async function whole(withinMs = 60_000): Promise<void> {
     );
     return others.every((info) => info.includes('master_link_status:up') && info.includes('slave_priority:100'));
   };
-  await until('the stack is whole', () => isWhole().catch(() => false), withinMs);
+  await until('the stack is complete', () => isWhole().catch(() => false), withinMs);
 }

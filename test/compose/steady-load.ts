@@ -1,19 +1,19 @@
-// Requests at a fixed rate, whatever the answers do: a SEND, its RECV and its FREE in turn on each connection.
+// Requests at a fixed rate, however fast the replies are: a SEND, its RECV and its FREE in turn on each connection.
 import { setTimeout as pause } from 'node:timers/promises';
 import { openClient } from '../../harness/keep-alive-client.js';
 import type { Outcome } from '../../harness/keep-alive-client.js';
 import { freeRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 
 export interface SteadyLoad {
-  /** Resolves with the count of requests and what became of those that were not answered 200. */
+  /** Resolves with the number of requests, and the outcomes of those that were not answered 200. */
   stop(): Promise<{ requests: number; seconds: number; failed: string[] }>;
 }
 
 const CONNECTIONS = 50;
 
 /**
- * @param firstQueue each connection has a queue of its own, from this one on
- * @param fields more of each SEND
+ * @param firstQueue the queue of the first connection; each has a queue of its own
+ * @param fields more fields of each SEND
  */
 export function startSteadyLoad(url: string, perSecond: number, firstQueue: number, fields: object = {}): SteadyLoad {
   const everyMs = (1_000 * CONNECTIONS) / perSecond;

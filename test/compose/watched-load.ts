@@ -12,9 +12,9 @@ import { LEASE_MS, url } from './stack.js';
 export interface Fault {
   name: string;
   kind: FaultWindow['kind'];
-  /** Whether the service is promised to be back in 5 s. */
+  /** Whether service is required to resume within 5 s. */
   isPromised?: boolean;
-  /** Load for so long after it; by default long enough to see a fail-over end. */
+  /** How long the load continues after the fault; by default until a fail-over has surely ended. */
   calmMs?: number;
   strike: () => Promise<unknown>;
 }
@@ -34,9 +34,9 @@ export interface Watched {
 }
 
 /**
- * Strikes under load, heals, drains and checks. Every SEND is at `all`, which no fail-over to a replica in sync loses.
- * @param options.first address of this run alone, as are the next two
- * @param options.heal resolves when the stack is whole again
+ * Causes a fault under load, waits for recovery, drains and checks. Every SEND is at `all`, which survives a fail-over to a
+ * replica in sync.\n * @param options.first an address that only this run uses, as well as the next two
+ * @param options.heal resolves when the stack is complete again
  */
 export async function watch(
   faults: Fault[],

@@ -1,4 +1,4 @@
-// Who gets in and who does not, on the wire.
+// Authentication and permissions over HTTP.
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -18,7 +18,7 @@ import { startRedisServer } from '../../harness/redis-server.js';
 import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 import { until } from '../../harness/until.js';
 
-/** What each request needs, in the words of docs/security.md, which a test compares with the table of message types. */
+/** The permissions of each request, as in docs/security.md, which a test compares with the table of message types. */
 const NEEDS: Readonly<Record<RequestName, readonly Action[]>> = {
   MSG_SEND_REQ: ['send', 'to'],
   MSG_RECV_REQ: ['receive'],
@@ -26,7 +26,7 @@ const NEEDS: Readonly<Record<RequestName, readonly Action[]>> = {
   MSG_PUSH_REQ: [],
   MSG_PUSH_ACK: [],
   MSG_HELO_REQ: ['receive'],
-  MSG_STAT_REQ: ['receive'], // or look: below
+  MSG_STAT_REQ: ['receive'], // or look, tested below
   MSG_GBYE_REQ: ['receive'],
   MSG_KEEP_REQ: ['receive'],
   MSG_BACK_REQ: ['receive'],
@@ -34,7 +34,7 @@ const NEEDS: Readonly<Record<RequestName, readonly Action[]>> = {
   MSG_MOVE_REQ: ['administer'],
   MSG_DROP_REQ: ['administer'],
 };
-/** Fields that a type needs beside the five. */
+/** Required fields of a type besides the five common ones. */
 const MORE: Readonly<Partial<Record<RequestName, object>>> = {
   MSG_KEEP_REQ: { visibility_timeout_ms: 1_000 },
   MSG_PEEK_REQ: { state: 'waiting' },
@@ -46,7 +46,7 @@ const requestOf = (name: RequestName): object => ({
   msg_type: name,
 });
 
-/** Everything, but of this action only `list`; and nothing that would do instead. */
+/** All permissions, except that this action is limited to `list` and no other permission stands in for it. */
 const allBut = (action: Action, list: (number | string)[]): Grants => ({
   ...ALL,
   ...(action === 'look' && { administer: [] }),
@@ -75,24 +75,24 @@ describe('http: access', () => {
     file.delete();
   });
 
-  describe('without credentials that are good', () => {
+  describe('a request without valid credentials', () => {
     const cases: Record<string, [authorization: string | undefined, message: string]> = {
-      none: [undefined, 'send Authorization: Bearer with an API key'],
+      'no credentials': [undefined, 'send Authorization: Bearer with an API key'],
       'an empty header': ['', 'Authorization must be Bearer and an API key'],
       'another scheme': ['Basic YTpi', 'Authorization must be Bearer and an API key'],
       'the scheme alone': ['Bearer ', 'Authorization must be Bearer and an API key'],
       'two keys': ['Bearer a b', 'Authorization must be Bearer and an API key'],
-      'a key of nobody': ['Bearer aizumi_x', 'this key is not known: it may have been withdrawn'],
-      'a token where there are no tokens': ['Bearer a.b.c', 'this key is not known: it may have been withdrawn'],
-      'a key that has expired': ['expired', 'this key expired at 2020-01-31T00:00:00.000Z: ask for a new one'],
+      'an unknown key': ['Bearer aizumi_x', 'this key is not known: it may have been withdrawn'],
+      'a token where tokens are not configured': ['Bearer a.b.c', 'this key is not known: it may have been withdrawn'],
+      'an expired key': ['expired', 'this key expired at 2020-01-31T00:00:00.000Z: ask for a new one'],
     };
     for (const [what, [authorization, message]] of Object.entries(cases))
-      it(`answers 401 to ${what}`, async () => {
+      it(`is answered 401: ${what}`, async () => {
         const expired = file.add(ALL, { expires: '2020-01-31' });
         await start();
         const value = authorization === 'expired' ? `Bearer ${expired}` : authorization;
         const connection = await openConnection(broker.url);
-        // the second shows that the connection is usable
+        // the second request shows that the connection is still usable
         for (const _ of [1, 2]) {
           connection.write(httpRequest(JSON.stringify(heloRequest(100)), { headers: { Authorization: value } }));
           const { status, headers, text } = await connection.reply();
@@ -107,7 +107,7 @@ describe('http: access', () => {
         connection.destroy();
       });
 
-    it('answers before it has read the body', async () => {
+    it('is answered before its body is read', async () => {
       await start();
       const connection = await openConnection(broker.url);
       const head = { headers: { 'Content-Length': '1000000', 'Content-Type': 'application/pdf' } };
@@ -116,7 +116,7 @@ describe('http: access', () => {
       connection.destroy();
     });
 
-    it('answers a batch with one 401, and does nothing of it', async () => {
+    it('is answered with a single 401 if it is a batch, of which nothing is done', async () => {
       const key = file.add(ALL);
       await start();
       const batch = [sendRequest(100, 1), sendRequest(100, 2)];
@@ -125,13 +125,13 @@ describe('http: access', () => {
       expect((await ask(key, recvRequest(100))).status).to.equal(404);
     });
 
-    it('shows no queue, and still answers probes', async () => {
+    it('reads no queue, but may call the probes', async () => {
       await start();
       for (const path of ['queues', 'queues/100']) expect((await get(path)).status, path).to.equal(401);
       for (const path of ['livez', 'readyz']) expect((await get(path)).status, path).to.equal(200);
     });
 
-    it('takes the scheme in any case', async () => {
+    it('is not one that writes the scheme in other letter case', async () => {
       const key = file.add(ALL);
       await start();
       for (const scheme of ['bearer', 'BEARER', 'Bearer '])
@@ -142,7 +142,7 @@ describe('http: access', () => {
   describe('each request', () => {
     for (const { request: name, reply } of MESSAGE_TYPES) {
       const needs = NEEDS[name];
-      it(`${name} needs ${needs.join(' and ') || 'nothing'}, and nothing else`, async () => {
+      it(`${name} needs ${needs.length ? `the permission ${needs.join(' and ')}` : 'no permission'}, and no other`, async () => {
         const only = file.add(
           Object.fromEntries(ACTIONS.map((action) => [action, needs.includes(action) ? ['*'] : []])),
         );
@@ -152,7 +152,7 @@ describe('http: access', () => {
         );
         await start();
         const allowed = await ask(only, requestOf(name));
-        expect(allowed.status, 'with what it needs').to.be.oneOf([200, 404, 501]);
+        expect(allowed.status, 'with the required permissions').to.be.oneOf([200, 404, 501]);
         for (const [action, key] of without) {
           const answer = await ask(key, requestOf(name));
           if (!needs.includes(action)) expect(answer.status, `without ${action}`).to.equal(allowed.status);
@@ -168,7 +168,7 @@ describe('http: access', () => {
       });
 
       for (const action of needs)
-        it(`${name} needs ${action} of the very address`, async () => {
+        it(`${name} needs the permission ${action} for exactly its address`, async () => {
           const address = action === 'to' ? 200 : 100;
           const near = file.add(allBut(action, [address - 1, `${address + 1}-4294967295`]));
           const exact = file.add({ ...ALL, [action]: [address] });
@@ -178,7 +178,7 @@ describe('http: access', () => {
         });
     }
 
-    it('is told what it needs', async () => {
+    it('that is refused names the missing permission', async () => {
       const key = file.add({ send: [100] });
       await start();
       const { text } = await ask(key, requestOf('MSG_RECV_REQ'));
@@ -192,7 +192,7 @@ describe('http: access', () => {
       });
     });
 
-    it('of a batch is allowed or refused by itself', async () => {
+    it('of a batch is allowed or refused on its own', async () => {
       const key = file.add({ send: ['*'], to: ['100-199'], receive: [150] });
       await start();
       const batch = [sendRequest(100, 1), sendRequest(200, 2), statRequest(150), statRequest(151)];
@@ -202,11 +202,11 @@ describe('http: access', () => {
     });
   });
 
-  describe('look', () => {
+  describe('the permission look', () => {
     const LOOKS = [statRequest(100), requestOf('MSG_PEEK_REQ')];
     const [receiver, administrator, looker] = [{ receive: [100] }, { administer: [100] }, { look: [100] }];
 
-    it('lets a key see how a queue is and what is in it, and change nothing', async () => {
+    it('lets a key read the state and the messages of a queue, and change nothing', async () => {
       const [key, all] = [file.add(looker), file.add(ALL)];
       await start();
       await ask(all, sendRequest(100, 1));
@@ -220,7 +220,7 @@ describe('http: access', () => {
       expect((await get('queues/101', key)).status).to.equal(403);
     });
 
-    it('is what administer gives too, and STAT is what receive gives', async () => {
+    it('is included in administer; receive includes only STAT', async () => {
       const [one, other] = [file.add(administrator), file.add(receiver)];
       await start();
       for (const request of LOOKS) expect((await ask(one, request)).status).to.equal(200);
@@ -230,7 +230,7 @@ describe('http: access', () => {
       expect((await get('queues/100', other)).status).to.equal(403);
     });
 
-    it('is told of as one of two ways to STAT', async () => {
+    it('is named in the refusal of STAT, as one of the two permissions that allow it', async () => {
       const key = file.add({ send: ['*'] });
       await start();
       expect((await ask(key, statRequest(100))).text).to.include(
@@ -238,7 +238,7 @@ describe('http: access', () => {
       );
     });
 
-    it('comes before the parameters of GET /queues', async () => {
+    it('is checked before the parameters of GET /queues', async () => {
       const key = file.add({ send: ['*'] });
       await start();
       expect((await get('queues?limit=x&other=1', key)).status).to.equal(403);
@@ -246,7 +246,7 @@ describe('http: access', () => {
   });
 
   describe('GET /queues', () => {
-    it('lists those that the key may look at, a page at a time', async () => {
+    it('lists the queues that the key may read, a page at a time', async () => {
       const all = file.add(ALL);
       const some = file.add({ look: ['100-199'], administer: [300] });
       const none = file.add(allBut('look', []));
@@ -261,7 +261,7 @@ describe('http: access', () => {
       expect((await get('queues', none)).status).to.equal(403);
     });
 
-    it('shows one that the key may look at, and tells of no other whether it is there', async () => {
+    it('shows a queue that the key may read, and does not reveal whether others exist', async () => {
       const key = file.add({ look: [100], receive: ['*'] });
       await start();
       for (const address of [100, 101]) await ask(key, heloRequest(address));
@@ -270,12 +270,12 @@ describe('http: access', () => {
     });
   });
 
-  it('refuses before it asks Redis: it does so too when there is none', async () => {
+  it('a refusal needs no Redis: it is the same while Redis is unreachable', async () => {
     const redis = await startRedisServer();
     const [good, poor] = [file.add(ALL), file.add({})];
     await start({ AIZUMI_REDIS_URL: redis.url });
     await redis.kill9();
-    await until('the broker knows that Redis is away', async () => !(await fetch(`${broker.url}readyz`)).ok);
+    await until('the broker reports Redis as unreachable', async () => !(await fetch(`${broker.url}readyz`)).ok);
     for (const { request: name } of MESSAGE_TYPES.filter(({ request }) => NEEDS[request].length > 0)) {
       expect((await broker.post(requestOf(name))).status, name).to.equal(401);
       expect((await ask(poor, requestOf(name))).status, name).to.equal(403);
@@ -288,7 +288,7 @@ describe('http: access', () => {
     await redis.stop();
   });
 
-  it('refuses without a word to Redis', async () => {
+  it('a refusal sends no command to Redis', async () => {
     const redis = await startRedisServer();
     const [good, poor] = [file.add(ALL), file.add({})];
     await start({ AIZUMI_REDIS_URL: redis.url });
@@ -307,7 +307,7 @@ describe('http: access', () => {
       );
       for (const path of ['queues', 'queues/100']) await get(path, poor);
       await ask(good, sendRequest(777, 1));
-      await until('what may be done is heard', () => heard.some((command) => command.includes('777')));
+      await until('the allowed request reaches Redis', () => heard.some((command) => command.includes('777')));
       const ofQueues = heard.filter((command) => command.includes(`${broker.config.keyPrefix}:`));
       expect(ofQueues.filter((command) => !/777|followed|:made key/.test(command))).to.deep.equal([]);
     } finally {
@@ -317,8 +317,8 @@ describe('http: access', () => {
     }
   });
 
-  describe('a file that changes', () => {
-    it('lets a new key in and an old one out, on connections that are open', async () => {
+  describe('a changed keys file', () => {
+    it('admits new keys and refuses removed ones, on open connections too', async () => {
       const old = file.add(ALL);
       await start();
       const client = openClient(broker.url, 5_000);
@@ -329,30 +329,30 @@ describe('http: access', () => {
       };
       expect(await status(old)).to.equal(200);
       const next = file.add(ALL);
-      await until('the new key is good', async () => (await status(next)) === 200);
+      await until('the new key is accepted', async () => (await status(next)) === 200);
       expect(await status(old), 'both, while clients change over').to.equal(200);
       file.remove(old);
-      await until('the old key is not', async () => (await status(old)) === 401);
+      await until('the old key is refused', async () => (await status(old)) === 401);
       expect(await status(next)).to.equal(200);
       client.close();
     });
 
-    it('counts for nothing while it is broken, or gone', async () => {
+    it('is ignored while it is malformed or missing', async () => {
       const key = file.add(ALL);
       await start();
       const other = file.add(ALL);
-      await until('the change is seen', async () => (await ask(other, heloRequest(1))).status === 200);
+      await until('the change takes effect', async () => (await ask(other, heloRequest(1))).status === 200);
       for (const make of [() => file.write('keys: ['), () => rmSync(file.path)]) {
         make();
-        // as long as a change that is good may take, and more
+        // longer than a valid change takes
         await pause(2_500);
         expect((await ask(key, heloRequest(1))).status).to.equal(200);
       }
       const last = file.add(ALL);
-      await until('a good one counts again', async () => (await ask(last, heloRequest(1))).status === 200);
+      await until('a valid file is loaded again', async () => (await ask(last, heloRequest(1))).status === 200);
     });
 
-    it('is seen where Kubernetes turns a link to it', async () => {
+    it('is noticed when Kubernetes swaps the symbolic link that leads to it', async () => {
       const [first, second] = [file.add(ALL), file.add(ALL)];
       const [one, two] = file.entries();
       for (const [name, entry] of [
@@ -371,12 +371,12 @@ describe('http: access', () => {
       expect((await ask(second, heloRequest(1))).status).to.equal(401);
       symlinkSync('..2', at('..new'));
       renameSync(at('..new'), at('..data'));
-      await until('the link is followed', async () => (await ask(second, heloRequest(1))).status === 200);
+      await until('the new link is read', async () => (await ask(second, heloRequest(1))).status === 200);
       expect((await ask(first, heloRequest(1))).status).to.equal(401);
     });
   });
 
-  it('turns a client out when its key expires, on a connection that is open', async () => {
+  it('an expired key is refused, on an open connection too', async () => {
     const key = file.add(ALL, { expires: new Date(Date.now() + 1_500).toISOString() });
     await start();
     const client = openClient(broker.url, 5_000);

@@ -1,4 +1,4 @@
-// The audit log: who has changed or ended what, and who was refused.
+// The audit log: who changed or deleted what, and who was refused.
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config/config.js';
@@ -45,7 +45,7 @@ describe('http: the audit log', function () {
     );
     url = `http://127.0.0.1:${worker.port}/`;
   }
-  /** Of the audit log, without what pino adds. */
+  /** Lines of the audit log, without the fields that pino adds. */
   const lines = (): Line[] =>
     text
       .split('\n')
@@ -72,7 +72,7 @@ describe('http: the audit log', function () {
 
   const by = { who: 'billing', from: '127.0.0.1', requestId: ID };
 
-  it('has a line of each MOVE, DROP and HELO with settings', async () => {
+  it('has a line for each MOVE, DROP and HELO with settings', async () => {
     const settings = { max_deliveries: 1, visibility_timeout_ms: 0 };
     for (const id of [1, 2]) await ask(sendRequest(100, id, SECRET));
     const headers = { 'x-request-id': ID };
@@ -90,7 +90,7 @@ describe('http: the audit log', function () {
     expect(text).not.to.include(SECRET);
   });
 
-  it('has a line of a GBYE that gave back messages, and of none that did not', async () => {
+  it('has a line for a GBYE that returned messages, and none for one that did not', async () => {
     for (const id of [1, 2, 3]) await ask(sendRequest(100, id));
     await ask(gbyeRequest(100));
     await ask({ ...recvRequest(100), max: 2 });
@@ -99,7 +99,7 @@ describe('http: the audit log', function () {
     expect(lines()).to.deep.equal([{ ...by, request: 'MSG_GBYE_REQ', address: 100, count: 2, msg: 'audit: done' }]);
   });
 
-  it('has no line of what everybody does all the time', async () => {
+  it('has no line for ordinary traffic or for invalid requests', async () => {
     await ask(sendRequest(100, 1));
     for (const request of [
       heloRequest(100),
@@ -112,7 +112,7 @@ describe('http: the audit log', function () {
     expect(lines()).to.deep.equal([]);
   });
 
-  it('names a request that has no name of its own, and tells its client', async () => {
+  it('generates a request id where the client sent none, and returns it in the reply', async () => {
     const { headers } = await ask(dropRequest(100));
     expect(headers.get('x-request-id')).to.match(/^[\da-f-]{36}$/);
     expect(lines().map(({ requestId }) => requestId)).to.deep.equal([headers.get('x-request-id')]);
@@ -120,7 +120,7 @@ describe('http: the audit log', function () {
     expect(lines().at(-1)!.requestId).to.equal(refused.headers.get('x-request-id'));
   });
 
-  it('has a line of each element of a batch, under one id', async () => {
+  it('has a line for each audited element of a batch, all with the same request id', async () => {
     const { headers } = await ask([dropRequest(100), statRequest(100), moveRequest(101), dropRequest(102)]);
     const some = lines();
     expect(some.map(({ request, address }) => [request, address])).to.have.deep.members([
@@ -138,7 +138,7 @@ describe('http: the audit log', function () {
     ]);
   });
 
-  it('has a line of each 401 and 403, and no credential', async () => {
+  it('has a line for each 401 and 403, and never contains a credential', async () => {
     const headers = { 'x-request-id': ID };
     const unknown = `${key}x`;
     await ask(sendRequest(100, 1, SECRET), unknown, headers);
@@ -158,20 +158,20 @@ describe('http: the audit log', function () {
     for (const secret of [SECRET, key.slice(7), poor.slice(7)]) expect(text).not.to.include(secret);
   });
 
-  it('has few lines of very many refusals, and says for how many they stand', async () => {
+  it('summarizes very many refusals in few lines that say how many they stand for', async () => {
     const many = 400;
     for (let i = 0; i < many; i += 50)
       await Promise.all(Array.from({ length: 50 }, (_, n) => ask(statRequest(100), `${key}${i + n}`)));
-    // one that another key is refused is not lost among them
+    // the refusal of another key is not lost among them
     await ask(statRequest(100), poor);
     expect(lines().filter(({ reason }) => reason === 'forbidden')).to.have.length(1);
     const guesses = (): Line[] => lines().filter(({ reason }) => reason === 'unauthenticated');
     const standsFor = (): number => guesses().reduce((sum, { repeated = 1 }) => sum + (repeated as number), 0);
-    await until('all are counted', () => standsFor() === many, 10_000);
+    await until('all refusals are counted', () => standsFor() === many, 10_000);
     expect(guesses()).to.have.length.below(40);
   });
 
-  it('names the machine where nobody is asked for credentials', async () => {
+  it('names the IP address of the client where no credentials are required', async () => {
     await worker.stop();
     await start({});
     await post(url, dropRequest(100));

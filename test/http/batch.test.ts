@@ -1,4 +1,4 @@
-// A body with several requests: one reply, in it the reply to each as if it had come alone.
+// A body with several requests gets one body with the replies, each as if its request had been sent alone.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { startBroker } from '../../harness/broker.js';
@@ -36,7 +36,7 @@ describe('http/batch', () => {
     address++;
   });
 
-  /** Ids of all that waits at the address, in the order in which it comes. */
+  /** Ids of all waiting messages of the address, in the order of their delivery. */
   async function idsAt(of: number, from = broker): Promise<number[]> {
     const ids: number[] = [];
     for (;;) {
@@ -70,7 +70,7 @@ describe('http/batch', () => {
       expect([reply.status, reply.text]).to.deep.equal([200, `[${SENT}]`]);
     });
 
-    it('is answered 207 when one of them was not done, which touches no other', async () => {
+    it('is answered 207 if a request failed, which does not affect the others', async () => {
       const reply = await broker.post([
         sendRequest(address, 1),
         { ...sendRequest(address, 2), saddr: 'x' },
@@ -86,7 +86,7 @@ describe('http/batch', () => {
       expect(await idsAt(address)).to.deep.equal([1, 4]);
     });
 
-    it('is answered in order when it is started in several parts, with what is no request in each', async () => {
+    it('is answered in order if it is processed in several parts that all contain invalid requests', async () => {
       const requests = Array.from({ length: 150 }, (_, id) => (id % 60 === 50 ? 'none' : sendRequest(address, id)));
       const reply = await broker.post(requests);
       expect(codes(reply)).to.deep.equal(requests.map((request) => (request === 'none' ? 400 : 200)));
@@ -95,7 +95,7 @@ describe('http/batch', () => {
         .and.to.not.include.members([50, 110]);
     });
 
-    it('has in it for each what the request alone is answered', async () => {
+    it('contains for each request the reply that it would get alone', async () => {
       const requests = [
         { ...sendRequest(address, 2), saddr: 'x', surprise: 1 },
         'MSG_SEND_REQ',
@@ -113,7 +113,7 @@ describe('http/batch', () => {
       expect((await broker.post(requests)).text).to.equal(`[${alone.join(',')}]`);
     });
 
-    it('keeps every payload to the letter', async () => {
+    it('keeps every payload byte for byte', async () => {
       const payloads = ['12345678901234567890', '{"a":1,"a":[2]}', '"],[{\\"payload\\":1}"', '[1.0 , -0]'];
       const sends = payloads.map(
         (payload, id) => `{"msg_type":1,"saddr":1,"daddr":${address},"id":${id},"payload": ${payload} }`,
@@ -131,7 +131,7 @@ describe('http/batch', () => {
       expect(await idsAt(address)).to.deep.equal(ids);
     });
 
-    it('is kept whatever they ask for, and whether there was a queue or not', async () => {
+    it('is kept whatever their options, with and without an existing queue', async () => {
       const options = fc.constantFrom({}, { dedup: true }, { durability: 'primary' }, { durability: 'quorum' });
       await fc.assert(
         fc.asyncProperty(fc.array(options, { minLength: 2, maxLength: 12 }), fc.boolean(), async (wishes, isThere) => {
@@ -145,7 +145,7 @@ describe('http/batch', () => {
       );
     });
 
-    it('is kept by SENDs to several queues at once', async () => {
+    it('is kept where SENDs to several queues are mixed', async () => {
       const receivers = [address, ++address, ++address];
       const requests = Array.from({ length: 90 }, (_, id) => sendRequest(receivers[id % 3]!, id));
       expect((await broker.post(requests)).status).to.equal(200);
@@ -168,7 +168,7 @@ describe('http/batch', () => {
         expect(reply.json).not.to.have.property('msg_type');
       });
 
-    it('leaves nothing behind', async () => {
+    it('stores nothing', async () => {
       const sends = Array.from({ length: 150 }, (_, id) => JSON.stringify(sendRequest(address, id)));
       await broker.post(`[${sends.join(',')},0]`);
       await broker.post(`[${sends.join(',')}`);
@@ -176,8 +176,8 @@ describe('http/batch', () => {
     });
   });
 
-  describe('headers', () => {
-    it('say when to come again if one of the replies would have', async () => {
+  describe('the headers of the reply', () => {
+    it('have Retry-After if one of the replies alone would have it', async () => {
       const full = await startBroker({ AIZUMI_MAX_QUEUE_LENGTH: '1' });
       try {
         await full.post(sendRequest(address, 1));
@@ -190,12 +190,12 @@ describe('http/batch', () => {
       }
     });
 
-    it('name the log line of what failed, and 503 is in the replies, when Redis is away', async () => {
+    it('have the request id of the logged failure while Redis is unreachable, and each reply is a 503', async () => {
       const redis = await startRedisServer();
       const alone = await startBroker({ AIZUMI_REDIS_URL: redis.url });
       try {
         await redis.kill9();
-        await until('the loss is known', async () => !(await fetch(`${alone.url}readyz`)).ok);
+        await until('Redis is reported as unreachable', async () => !(await fetch(`${alone.url}readyz`)).ok);
         const reply = await alone.post([sendRequest(1, 1), recvRequest(1), { msg_type: 7 }]);
         expect(reply.status).to.equal(207);
         expect(codes(reply)).to.deep.equal([503, 503, 501]);
@@ -207,7 +207,7 @@ describe('http/batch', () => {
     });
   });
 
-  it('does not keep other requests waiting for all batches that came before', async () => {
+  it('other requests do not wait until all earlier batches are done', async () => {
     const batch = JSON.stringify(Array.from({ length: 150 }, (_, id) => sendRequest(address, id)));
     let done = 0;
     const batches = Array.from({ length: 40 }, () => broker.post(batch).then(() => done++));

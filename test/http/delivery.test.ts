@@ -12,7 +12,7 @@ const keepRequest = (saddr: number, id: number, timeoutMs: number): object => ({
 });
 const backRequest = (saddr: number, id: number): object => ({ ...freeRequest(saddr, id), msg_type: 'MSG_BACK_REQ' });
 
-/** What "details" tells; as it stands in the reply's text. */
+/** The delivery details, as they stand in the text of the reply. */
 const DELIVERY = /"delivery":\{"receipt":"[\d:-]+","attempt":(\d+),"sent_at_ms":1\d{12},"lease_until_ms":1\d{12}\}/g;
 interface Delivery {
   receipt: string;
@@ -38,7 +38,7 @@ describe('http/delivery', () => {
     (await broker.post({ ...request, details: true })).json.delivery as Delivery;
 
   describe('RECV', () => {
-    it('with max replies with a list, each message as the seed has it', async () => {
+    it('with max is answered with a list, each message with the fields of a plain RECV', async () => {
       await broker.post(sendRequest(address, 1, 'a'));
       await broker.post(sendRequest(address, 2, { b: [1.5] }, 9));
       const { status, text } = await other.post({ ...recvRequest(address), max: 10 });
@@ -49,7 +49,7 @@ describe('http/delivery', () => {
       expect(status).to.equal(200);
     });
 
-    it('with max replies with a list of one, and with queue_empty when there is none', async () => {
+    it('with max is answered with a list of one message, and with queue_empty if there is none', async () => {
       await broker.post(sendRequest(address, 1, 'a'));
       const { json } = await broker.post({ ...recvRequest(address), max: 1 });
       expect(json.messages).to.deep.equal([{ saddr: 1, daddr: address, id: 1, payload: 'a' }]);
@@ -57,7 +57,7 @@ describe('http/delivery', () => {
       expect([empty.status, reasonOf(empty)]).to.deep.equal([404, 'queue_empty']);
     });
 
-    it('with details tells of each delivery, after what the seed has', async () => {
+    it('with details describes each delivery, after the fields of a plain RECV', async () => {
       for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
       const one = await broker.post({ ...recvRequest(address), details: true });
       expect(one.text.replace(DELIVERY, '…$1')).to.equal(
@@ -69,7 +69,7 @@ describe('http/delivery', () => {
       expect(without.status).to.equal(404);
     });
 
-    it('with details tells when the message was sent, and when the lease ends', async () => {
+    it('with details reports when the message was sent and when the lease ends', async () => {
       await broker.post(sendRequest(address, 1));
       const { sent_at_ms, lease_until_ms } = await deliveryOf({
         ...recvRequest(address),
@@ -78,7 +78,7 @@ describe('http/delivery', () => {
       expect(lease_until_ms - sent_at_ms).to.be.within(3_600_000, 3_660_000);
     });
 
-    it('with visibility_timeout_ms leases for so long', async () => {
+    it('with visibility_timeout_ms sets the length of the lease', async () => {
       await broker.post(sendRequest(address, 1));
       for (let i = 0; i < 3; i++) {
         const { json } = await broker.post({ ...recvRequest(address), visibility_timeout_ms: 0 });
@@ -88,13 +88,13 @@ describe('http/delivery', () => {
       expect((await broker.post(recvRequest(address))).status).to.equal(404);
     });
 
-    it('with an attempt_id that has no UTF-8 is refused', async () => {
+    it('with an attempt_id that cannot be written in UTF-8 is refused', async () => {
       for (const attempt_id of ['\ud800', 'a\udbffb'])
         expect((await other.post({ ...recvRequest(100), attempt_id })).status).to.equal(400);
       expect((await other.post({ ...recvRequest(4_000_000), attempt_id: '\u{1f600}' })).status).to.equal(404);
     });
 
-    it('with attempt_id can be repeated, through another worker too', async () => {
+    it('with attempt_id can be repeated, also through another worker', async () => {
       for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
       const request = { ...recvRequest(address), attempt_id: 'Aa-1', max: 2, details: true };
       const first = await broker.post(request);
@@ -109,20 +109,20 @@ describe('http/delivery', () => {
       expect((await broker.post({ ...sendRequest(address, 1), delay_ms: 500 })).text).to.equal(ack('MSG_SEND_ACK'));
       expect((await other.post(recvRequest(address))).status).to.equal(404);
       let message: Reply | undefined;
-      await until('it is due', async () => (message = await other.post(recvRequest(address))).status === 200);
+      await until('the message is due', async () => (message = await other.post(recvRequest(address))).status === 200);
       expect(message?.json).to.include({ id: 1, payload: 'hello' });
     });
 
-    it('with ttl_ms is not received when its time is over', async () => {
+    it('with ttl_ms is not received after it has expired', async () => {
       await broker.post({ ...sendRequest(address, 1), ttl_ms: 1 });
       await broker.post({ ...sendRequest(address, 2), ttl_ms: 31_536_000_000 });
-      await until('the first is over', async () => {
+      await until('the first has expired', async () => {
         const { json } = await broker.post({ ...recvRequest(address), visibility_timeout_ms: 0 });
         return json.id === 2;
       });
     });
 
-    it('takes all of its options at once', async () => {
+    it('accepts all of its options at once', async () => {
       const request = {
         ...sendRequest(address, 1),
         delay_ms: 604_800_000,
@@ -137,14 +137,14 @@ describe('http/delivery', () => {
       expect(stat.json.payload).to.have.nested.property('queue.delayed', 1);
     });
 
-    it('with delay_ms 0 is a plain one', async () => {
+    it('with delay_ms 0 is the same as without delay_ms', async () => {
       await broker.post({ ...sendRequest(address, 1), delay_ms: 0 });
       expect((await broker.post(recvRequest(address))).json).to.include({ id: 1 });
     });
   });
 
   describe('FREE', () => {
-    it('of ids tells how many are gone, and which were not held', async () => {
+    it('with ids reports how many were freed and which were not held', async () => {
       for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
       await broker.post({ ...recvRequest(address), max: 3 });
       const free = (ids: number[]): Promise<Reply> =>
@@ -156,7 +156,7 @@ describe('http/delivery', () => {
       expect([nothing.status, reasonOf(nothing)]).to.deep.equal([404, 'not_delivered']);
     });
 
-    it('of ids does not look at id, which clients built on a fixed struct send along', async () => {
+    it('with ids ignores id, which clients with a fixed struct always send', async () => {
       for (const id of [0, 1]) await broker.post(sendRequest(address, id));
       await broker.post({ ...recvRequest(address), max: 2 });
       await broker.post({ ...freeRequest(address, 0), ids: [1] });
@@ -164,7 +164,7 @@ describe('http/delivery', () => {
     });
   });
 
-  it('KEEP and BACK are answered with their names, and take their numbers', async () => {
+  it('KEEP and BACK are accepted by name and by number, and answered by name', async () => {
     await broker.post(sendRequest(address, 1));
     await broker.post(recvRequest(address));
     expect((await other.post(keepRequest(address, 1, 60_000))).text).to.equal(ack('MSG_KEEP_ACK'));
@@ -174,7 +174,7 @@ describe('http/delivery', () => {
     expect((await other.post({ ...backRequest(address, 1), msg_type: 17 })).text).to.equal(ack('MSG_BACK_ACK'));
   });
 
-  it('KEEP prolongs a lease, and ends it', async () => {
+  it('KEEP extends a lease, or ends it', async () => {
     await broker.post(sendRequest(address, 1));
     const request = { ...recvRequest(address), attempt_id: 'it tells of the lease' };
     const before = await deliveryOf(request);
@@ -187,7 +187,7 @@ describe('http/delivery', () => {
     expect((await broker.post(recvRequest(address))).json).to.include({ id: 1 });
   });
 
-  it('BACK gives back now or later, and says whether that was an attempt', async () => {
+  it('BACK returns a message at once or after a delay, and decides whether the delivery counts as an attempt', async () => {
     await broker.post(sendRequest(address, 1));
     const take = (): Promise<Delivery> => deliveryOf(recvRequest(address));
     expect((await take()).attempt).to.equal(1);
@@ -199,7 +199,7 @@ describe('http/delivery', () => {
     expect((await broker.post(recvRequest(address))).status).to.equal(404);
   });
 
-  it('a receipt is good for one delivery: of two workers who had the message only the last can end it', async () => {
+  it('a receipt is valid for one delivery: of two receivers that got the message only the later one can free it', async () => {
     await broker.post(sendRequest(address, 1));
     const first = await deliveryOf({ ...recvRequest(address), visibility_timeout_ms: 0 });
     const second = await deliveryOf(recvRequest(address));
@@ -211,13 +211,13 @@ describe('http/delivery', () => {
       expect((await other.post({ ...request, receipt: second.receipt })).status).to.equal(200);
   });
 
-  it('SEND with dedup and a short life adds again after the window, with another payload too', async () => {
+  it('SEND with dedup and a short ttl_ms adds a message again after the window, even with another payload', async () => {
     const shortMemory = await startBroker({ AIZUMI_DEDUP_WINDOW_MS: '1000' });
     try {
       const tick = (id: number, payload: string): object => ({ ...sendRequest(100, id, payload), dedup: true });
       for (const id of [1, 2]) await shortMemory.post({ ...tick(id, 'tick'), ttl_ms: 500 });
       const overAtMs = performance.now() + 500 + 2 * 1_000;
-      await until('what expired is forgotten', () => performance.now() > overAtMs);
+      await until('the deduplication window is over', () => performance.now() > overAtMs);
       expect((await shortMemory.post({ ...tick(1, 'tick'), ttl_ms: 3_600_000 })).status).to.equal(200);
       expect((await shortMemory.post(tick(2, 'tock'))).status).to.equal(200);
       expect((await shortMemory.post(recvRequest(100))).json).to.include({ id: 1, payload: 'tick' });

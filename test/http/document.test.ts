@@ -1,5 +1,5 @@
-// docs/protocol.md and README.md show commands and what they print. Here every one of them is run, against a real broker. A receipt
-// in a command is the one that the reply before it showed, as a reader would copy it.
+// Runs every command that docs/protocol.md and README.md show against a real broker, and compares the output. A receipt in a
+// command is replaced by that of the reply before it, as a reader would copy it.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -27,8 +27,8 @@ interface Stand {
 }
 
 /**
- * What a block's info string may name: ```console full-queue. Such a block has a broker of its own;
- * all others of a document share one, in their order.
+ * Set-ups that a block's info string can name, as in ```console full-queue. Such a block has a broker of its own;
+ * all other blocks of a document share one, in order.
  */
 const SET_UPS: Readonly<Record<string, () => Promise<Stand>>> = {
   '': () => withSettings({}),
@@ -53,7 +53,7 @@ const SET_UPS: Readonly<Record<string, () => Promise<Stand>>> = {
   async 'redis-away'() {
     const stand = await withOwnRedis({});
     await stand.redis.kill9();
-    await until('the broker knows that Redis is away', async () => !(await fetch(`${stand.broker.url}readyz`)).ok);
+    await until('the broker reports Redis as unreachable', async () => !(await fetch(`${stand.broker.url}readyz`)).ok);
     return stand;
   },
   async 'redis-hung'() {
@@ -88,10 +88,10 @@ async function withTwoReplicas() {
   const replicaOf = [...replicated, '--replicaof', '127.0.0.1', String(primary.port)];
   const replicas = await Promise.all([1, 2].map(() => startRedisServer({ args: replicaOf })));
   const raw = new Redis(primary.url);
-  await until('both replicas have the copy', async () => (await raw.wait(2, 100)) === 2, 10_000);
+  await until('both replicas are in sync', async () => (await raw.wait(2, 100)) === 2, 10_000);
   raw.disconnect();
   const broker = await startBroker({ AIZUMI_REDIS_URL: primary.url });
-  await until('replication is known', async () => (await broker.post(durableSend)).status === 200);
+  await until('the broker knows the replicas', async () => (await broker.post(durableSend)).status === 200);
   return {
     replicas,
     broker,
@@ -99,18 +99,18 @@ async function withTwoReplicas() {
   };
 }
 
-/** To an address of nobody's. */
+/** To an address that no example uses. */
 const durableSend = { ...sendRequest(4_294_967_295, 0), durability: 'all' };
 
-/** Reasons that no transcript can show, and what tests them instead. */
+/** Reasons that no transcript can show, with the test that covers each. */
 const NOT_SHOWN: Partial<Record<Reason, string>> = {
   request_timeout: 'takes the broker 10 s and more: http/hostile.test.ts',
-  draining: 'only a request that was under way when the stop began can get it: http/errors.test.ts',
-  rate_limited: 'needs settings that none of the documents has: http/limits.test.ts',
-  overloaded: 'the same',
+  draining: 'only requests in progress when the worker begins to stop get it: http/errors.test.ts',
+  rate_limited: 'needs settings that no document uses: http/limits.test.ts',
+  overloaded: 'needs settings that no document uses: http/limits.test.ts',
 };
 
-/** What may differ from one run to the next, or between versions of Node.js. */
+/** Parts of the output that differ between runs, or between versions of Node.js. */
 const MAY_DIFFER: [RegExp, string][] = [
   [/"(uptime_ms|oldest_ms|bytes)":[1-9]\d*/g, '"$1":…'],
   [/"version":"[^"]*"/g, '"version":"…"'],
@@ -119,13 +119,13 @@ const MAY_DIFFER: [RegExp, string][] = [
   [/"cursor":"[1-4]\.\d+\.[\d:-]+"/g, '"cursor":"…"'],
   [/^Date: .*$/gm, 'Date: …'],
   [/^X-Request-Id: [0-9a-f-]{36}$/gm, 'X-Request-Id: …'],
-  [/ \(line \d+ column \d+\)/g, ''], // in what JSON.parse says, since Node.js 22
+  [/ \(line \d+ column \d+\)/g, ''], // in messages of JSON.parse, since Node.js 22
 ];
 
 const comparable = (text: string): string =>
   MAY_DIFFER.reduce((result, [what, by]) => result.replace(what, by), text.replaceAll('\r', '')).trimEnd();
 
-/** What was printed in place of each receipt that a document shows. */
+/** Receipt shown in a document → the receipt that was printed instead. */
 const realReceipts = new Map<string, string>();
 const RECEIPT = /\d{16}:\d{13}-\d{10}/g;
 
@@ -138,13 +138,13 @@ const withRealReceipts = (command: string): string =>
   command.replace(RECEIPT, (receipt) => realReceipts.get(receipt) ?? receipt);
 
 interface Transcript {
-  /** Where it stands, for the test's name. */
+  /** Its line in the document, for the test's title. */
   line: number;
   command: string;
   output: string;
 }
 
-/** The transcripts of a block. Of its commands, those that talk to the broker and those that wait count. */
+/** The transcripts of a block. Only commands that call curl or sleep are run. */
 function transcriptsOf(text: string, firstLine: number): Transcript[] {
   const transcripts: Transcript[] = [];
   let transcript: Transcript | undefined;
@@ -160,7 +160,7 @@ function transcriptsOf(text: string, firstLine: number): Transcript[] {
   return transcripts;
 }
 
-/** Runs it as a shell would, the document's address replaced by the test's. */
+/** Runs the command in a shell, with the document's address replaced by that of the test's broker. */
 async function outputOf(command: string, { url }: TestBroker): Promise<string> {
   const here = command.replaceAll('localhost:8080', new URL(url).host);
   if (command.includes('curl ')) expect(here, 'the documents talk to localhost:8080').not.to.equal(command);
@@ -168,7 +168,7 @@ async function outputOf(command: string, { url }: TestBroker): Promise<string> {
   return stdout;
 }
 
-describe('what the documents show', () => {
+describe('the examples of the documents', () => {
   const shown = new Set<string>();
   let wereRun = 0;
 
@@ -214,16 +214,16 @@ describe('what the documents show', () => {
         });
     });
 
-  // suites of their own, because mocha runs a suite's own tests before the suites in it
-  describe('altogether', () => {
-    it('is run, every command of it', () => {
+  // A suite of its own, because mocha runs the tests of a suite before its nested suites.
+  describe('taken together', () => {
+    it('have all been run', () => {
       const commands = all.flatMap(({ text }) => text.match(/^\$ .*\bcurl .*$/gm) ?? []).length;
       const waits = all.flatMap(({ text }) => text.match(/^\$ sleep .*$/gm) ?? []).length;
       expect(commands).to.be.above(20);
       expect(wereRun).to.equal(commands + waits);
     });
 
-    it('has every reason for an error, but those that cannot be shown', () => {
+    it('show every error reason, except those that cannot be shown', () => {
       expect([...shown, ...Object.keys(NOT_SHOWN)].sort()).to.deep.equal(Object.keys(REASONS).sort());
     });
   });

@@ -28,7 +28,7 @@ const TYPES = [
 
 const UNKNOWN_TYPE = 'msg_type is not a request that this broker knows';
 
-/** What is said of a field with a wrong value, whatever is wrong with it. */
+/** The message for a field with a wrong value, whatever is wrong with it. */
 const notAnInteger = (field: string, max: number): string =>
   `${field} must be an integer from 0 to ${max}, a JSON number`;
 const NOT_AN_ADDRESS = (field: string): string => `{"field":"${field}","message":"${notAnInteger(field, 4294967295)}"}`;
@@ -41,7 +41,7 @@ interface Expected {
   details?: string;
 }
 
-/** The one shape of every error, key by key. */
+/** The text of an error reply, which has the same keys in the same order for every error. */
 function errorText({ reason, message, msgType, outcome, details = '[]' }: Expected): string {
   const code = REASONS[reason].status;
   return (
@@ -75,7 +75,7 @@ describe('http/errors', () => {
     await broker.stop();
   });
 
-  /** Sends what must change nothing; then nothing is stored or lost, and the same connection serves the next request. */
+  /** Sends a request that must change nothing in Redis and leave the connection usable. */
   async function exchange(request: Uint8Array, to = 'POST'): Promise<RawReply> {
     const before = await store.contents();
     connection.write(request);
@@ -96,7 +96,7 @@ describe('http/errors', () => {
     expect(status).to.equal(REASONS[expected.reason].status);
   }
 
-  it('have the status that the design gives them', () => {
+  it('each reason has the status that the specification and docs/design.md give it', () => {
     const statuses = Object.entries(REASONS).map(([reason, { status }]) => [reason, status]);
     expect(Object.fromEntries(statuses)).to.deep.equal({
       invalid_json: 400,
@@ -154,7 +154,7 @@ describe('http/errors', () => {
         expect(msg_type).to.equal(undefined);
       });
 
-    it('is told how it is not JSON', async () =>
+    it('is refused with the reason why it is not JSON', async () =>
       expectError(await refusedBody('{"msg_type":'), {
         reason: 'invalid_json',
         message: 'the body is not valid JSON: Unexpected end of JSON input',
@@ -167,7 +167,7 @@ describe('http/errors', () => {
       '\ufeff\ufeff{',
       '\ufeffx',
     ])
-      it(`is told of its byte order mark: ${JSON.stringify(body)}`, async () =>
+      it(`is refused with a message about its byte order mark: ${JSON.stringify(body)}`, async () =>
         expectError(await refusedBody(body), {
           reason: 'invalid_json',
           message: 'the body starts with a byte order mark: send UTF-8 without it',
@@ -221,7 +221,7 @@ describe('http/errors', () => {
     ];
     const notEvenNames = [null, true, [], ['MSG_SEND_REQ'], {}, 'toString', '__proto__', 'constructor'];
     for (const type of [...notTypes, ...notEvenNames])
-      it(`is unknown: ${JSON.stringify(type)}`, async () =>
+      it(`is refused as unknown: ${JSON.stringify(type)}`, async () =>
         expectError(await refusedBody({ msg_type: type, saddr: 1, daddr: 100, id: 1, payload: 1 }), {
           reason: 'unknown_msg_type',
           message: `${UNKNOWN_TYPE}: use ${TYPES}`,
@@ -232,14 +232,14 @@ describe('http/errors', () => {
       ['missing', 'invalid_request', 'msg_type is required', '{"saddr":"1","daddr":-1,"ttl":5}'],
       ['unknown', 'unknown_msg_type', UNKNOWN_TYPE, '{"msg_type":2,"saddr":"1","daddr":-1,"ttl":5}'],
     ] as const)
-      it(`that is ${what} is told along with what is wrong with saddr and daddr`, async () =>
+      it(`that is ${what} is reported together with the faults of saddr and daddr`, async () =>
         expectError(await refusedBody(body), {
           reason,
           message: `${fault}: use ${TYPES}`,
           details: `[{"field":"msg_type","message":"${fault}"},${NOT_AN_ADDRESS('saddr')},${NOT_AN_ADDRESS('daddr')}]`,
         }));
 
-    it('that is unknown is told along with the fields that are missing', async () =>
+    it('that is unknown is reported together with the missing fields', async () =>
       expectError(await refusedBody('{"msg_type":"MSG_SEND"}'), {
         reason: 'unknown_msg_type',
         message: `${UNKNOWN_TYPE}: use ${TYPES}`,
@@ -287,7 +287,7 @@ describe('http/errors', () => {
     for (const [type, request] of Object.entries(requests))
       for (const [field, { max, values }] of Object.entries(wrongValues))
         if (field !== 'id' || field in request)
-          it(`is told what it must be, whatever is wrong with it: ${field} of ${type}_REQ`, async () => {
+          it(`with a wrong value is refused with what is allowed: ${field} of ${type}_REQ`, async () => {
             const fault = notAnInteger(field, max);
             for (const value of values)
               expectError(await refusedBody(withField(request, field, value)), {
@@ -301,7 +301,7 @@ describe('http/errors', () => {
     for (const [field, { max }] of Object.entries(wrongValues))
       for (const value of ['-0.5', '-1.5', '4294967295.5'])
         if (Number(value) < 0 || Number(value) > max)
-          it(`is told what it must be once, though it is wrong twice: ${field} ${value}`, async () => {
+          it(`that breaks two rules is reported once: ${field} ${value}`, async () => {
             const fault = notAnInteger(field, max);
             expectError(await refusedBody(withField(requests.MSG_FREE!, field, value)), {
               reason: 'invalid_request',
@@ -311,7 +311,7 @@ describe('http/errors', () => {
             });
           });
 
-    it('is told that it is missing, and all others with it', async () =>
+    it('that is missing is reported, together with all other missing fields', async () =>
       expectError(await refusedBody('{"msg_type":"MSG_SEND_REQ"}'), {
         reason: 'invalid_request',
         msgType: 'MSG_SEND_ACK',
@@ -346,7 +346,7 @@ describe('http/errors', () => {
     });
 
     for (const [type, request] of Object.entries(requests))
-      it(`that ${type}_REQ does not have is refused by its name`, async () => {
+      it(`that ${type}_REQ does not have is refused, and named`, async () => {
         for (const name of [
           'paylod',
           'SADDR',
@@ -368,7 +368,7 @@ describe('http/errors', () => {
         }
       });
 
-    it('is told along with every other fault of the request', async () => {
+    it('with a fault is reported together with every other fault of the request', async () => {
       const body = '{"msg_type":"MSG_SEND_REQ","saddr":"1","daddr":-1,"payload":1,"ttl":5,"__proto__":{},"toString":0}';
       const faults = [
         ['saddr', notAnInteger('saddr', 4294967295)],
@@ -386,10 +386,10 @@ describe('http/errors', () => {
       });
     });
 
-    it('with an empty name is refused by its name', async () => {
+    it('with an empty name is refused, and named', async () => {
       const { error } = parsed(await refusedBody('{"msg_type":3,"saddr":7,"daddr":1,"":1}'));
       expect(error.details.map(({ field }) => field)).to.deep.equal(['']);
-      expect(error.message).not.to.include('value'); // Joi's own word for a nameless thing
+      expect(error.message).not.to.include('value'); // Joi's label for a field without a name
     });
   });
 
@@ -397,7 +397,7 @@ describe('http/errors', () => {
     const nowhere = ['/send', '/index.html', '//', '/%00', '/%zz', '/livez/x', '/__proto__'];
     const almostProbes = ['/livez/', '/LIVEZ', '/Livez', '//livez', '/%6Civez', '/readyz/', '/READYZ'];
     for (const path of [...nowhere, ...almostProbes, 'http://host/send', 'http://host//', 'http://host/livez/'])
-      it(`that is not there is not_found: ${path}`, async () => {
+      it(`that does not exist is not_found: ${path}`, async () => {
         for (const method of ['GET', 'POST'])
           expectError(await exchange(httpRequest('{}', { path, method })), {
             reason: 'not_found',
@@ -407,14 +407,14 @@ describe('http/errors', () => {
       });
 
     for (const path of ['http://[bad/', 'http://xn--/'])
-      it(`in absolute form with a host that cannot be is the client's fault: ${path}`, async () => {
+      it(`in absolute form with an invalid host is refused as the client's error: ${path}`, async () => {
         for (const method of ['GET', 'POST']) {
           const { status } = await exchange(httpRequest('{}', { path, method }));
           expect(status).to.be.within(400, 499);
         }
       });
 
-    it('in absolute form is found by its path', async () => {
+    it('in absolute form is served, whatever its scheme and host', async () => {
       for (const host of ['http://host', 'HTTP://host:8080', 'https://host', 'http://[::1]']) {
         const refused = await exchange(httpRequest('{}', { path: `${host}/`, method: 'PUT' }));
         expectError(refused, { reason: 'method_not_allowed', message: 'use POST' });
@@ -509,7 +509,7 @@ describe('http/errors', () => {
     });
   });
 
-  describe('a valid request that cannot be done', () => {
+  describe('a valid request that cannot be carried out', () => {
     it('RECV of a queue without messages is queue_empty', async () =>
       expectError(await refusedBody(recvRequest(7)), {
         reason: 'queue_empty',
@@ -530,7 +530,7 @@ describe('http/errors', () => {
       KEEP: { msg_type: 'MSG_KEEP_REQ', saddr: 7, daddr: 5000, id: 1, visibility_timeout_ms: 1 },
       BACK: { msg_type: 'MSG_BACK_REQ', saddr: 7, daddr: 5000, id: 1 },
     }))
-      it(`${type} with the receipt of a delivery that is over is lease_lost`, async () =>
+      it(`${type} with the receipt of an ended lease is lease_lost`, async () =>
         expectError(await refusedBody({ ...request, receipt: '1795386797039340:1795386796899-0000000000' }), {
           reason: 'lease_lost',
           msgType: `MSG_${type}_ACK`,
@@ -582,7 +582,7 @@ describe('http/errors', () => {
     const first = { ...sendRequest(100, 77, 'once'), dedup: true };
     before(() => broker.post(first));
 
-    it('is id_conflict when the id was sent before with another payload', async () =>
+    it('is id_conflict if the id was sent before with another payload', async () =>
       expectError(await refusedBody({ ...first, payload: 'twice' }), {
         reason: 'id_conflict',
         msgType: 'MSG_SEND_ACK',
@@ -637,7 +637,7 @@ describe('http/errors', () => {
 
     for (const [type, { request, options }] of Object.entries(requests)) {
       for (const [field, { bad, fault }] of Object.entries(options))
-        it(`is told what it must be: ${field} of ${type}_REQ`, async () => {
+        it(`with a wrong value is refused with what is allowed: ${field} of ${type}_REQ`, async () => {
           const message = `${field} ${fault}`;
           for (const value of bad)
             expectError(await refusedBody({ ...request, [field]: value }), {
@@ -648,7 +648,7 @@ describe('http/errors', () => {
             });
         });
 
-      it(`of another request is refused by its name: ${type}_REQ`, async () => {
+      it(`of another message type is refused, and named: ${type}_REQ`, async () => {
         for (const field of allOptions)
           if (!(field in options)) {
             const message = `${field} is not a field of this request`;
@@ -662,7 +662,7 @@ describe('http/errors', () => {
       });
     }
 
-    it('in a list is told by its place: ids of MSG_FREE_REQ', async () => {
+    it('that is a list is refused with the indexes of its wrong elements: ids of MSG_FREE_REQ', async () => {
       const { error } = parsed(
         await refusedBody({ msg_type: 'MSG_FREE_REQ', saddr: 7, daddr: 1, ids: [1, '2', 3, -4] }),
       );
@@ -672,7 +672,7 @@ describe('http/errors', () => {
       ]);
     });
 
-    it('that excludes another is told so: ids and receipt of MSG_FREE_REQ', async () => {
+    it('that excludes another is refused beside it: ids and receipt of MSG_FREE_REQ', async () => {
       const message = 'receipt is of one delivery: it cannot be used with ids';
       const body = { msg_type: 'MSG_FREE_REQ', saddr: 7, daddr: 1, ids: [1], receipt: 'x' };
       const { error } = parsed(await refusedBody(body));
@@ -680,7 +680,7 @@ describe('http/errors', () => {
     });
   });
 
-  describe('a broker in trouble', () => {
+  describe('a broker that fails', () => {
     const REQUESTS: Record<string, object> = {
       MSG_SEND_ACK: sendRequest(100, 1),
       MSG_RECV_ACK: recvRequest(100),
@@ -692,12 +692,12 @@ describe('http/errors', () => {
       MSG_BACK_ACK: { msg_type: 'MSG_BACK_REQ', saddr: 100, daddr: 5000, id: 1 },
     };
 
-    it('answers unavailable with Retry-After and the outcome while Redis is away, and never counts it done', async () => {
+    it('answers unavailable with Retry-After and the outcome while Redis is down, and counts nothing as done', async () => {
       const redis = await startRedisServer();
       const orphan = await startBroker({ AIZUMI_REDIS_URL: redis.url });
       try {
         await redis.kill9();
-        await until('the loss is noticed', async () =>
+        await until('Redis is reported as unreachable', async () =>
           (await orphan.post(recvRequest(100))).text.includes('"not_done"'),
         );
         for (const [msgType, request] of Object.entries(REQUESTS)) {
@@ -724,7 +724,7 @@ describe('http/errors', () => {
       }
     });
 
-    it('answers internal, with an id to find it in the log, when its data is not its own', async () => {
+    it('answers internal, with the request id of the log line, when foreign data stands at its keys', async () => {
       const confused = await startBroker();
       const itsStore = openStore(confused.config);
       try {
@@ -750,14 +750,14 @@ describe('http/errors', () => {
       }
     });
 
-    it('answers its last requests while it stops, /readyz with draining, and closes the connections', async () => {
+    it('answers requests in progress while it stops, /readyz with draining, and closes the connections', async () => {
       const leaving = await startBroker();
       const [sender, probe] = await Promise.all([openConnection(leaving.url), openConnection(leaving.url)]);
       const send = httpRequest(JSON.stringify(sendRequest(100, 1)));
       const ready = httpRequest('', { method: 'GET', path: '/readyz' });
       sender.write(send.subarray(0, -5));
       probe.write(ready.subarray(0, -5));
-      await until('both are under way', async () => (await leaving.post(statRequest(100))).status === 200);
+      await until('both requests are in progress', async () => (await leaving.post(statRequest(100))).status === 200);
       const stopped = leaving.stop();
       probe.write(ready.subarray(-5));
       const { status, text, headers } = await probe.reply();

@@ -1,4 +1,4 @@
-// Requests with more faults than anybody reads: what they cost and what is told of them.
+// Requests with very many faults: validation stops early, and the reply stays short.
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
@@ -37,7 +37,7 @@ describe('http: a request with very many faults', () => {
   });
   const ask = (key: string, request: unknown): Promise<Reply> => broker.post(request, bearer(key));
 
-  it('is told that it may not, and nothing of its faults, where it may not', async () => {
+  it('is only answered 403 without permission, and its faults are not reported', async () => {
     const requests = [
       free(Array<string>(MANY).fill('')),
       { ...free([1]), ...unknownFields(MANY) },
@@ -53,17 +53,17 @@ describe('http: a request with very many faults', () => {
     expect((JSON.parse(batch.text) as { code: number }[]).map(({ code }) => code)).to.deep.equal(Array(20).fill(403));
   });
 
-  it('is told first that its address is none: nobody could say whether it may', async () => {
+  it('is answered 400 before 403 if its address is invalid, since no permission can be checked', async () => {
     for (const saddr of ['100', -1, 2 ** 32, null]) {
       const answer = await ask(none, { ...statRequest(100), saddr });
       expect(answer.status, String(saddr)).to.equal(400);
       expect(errorOf(answer).details.map(({ field }) => field)).to.deep.equal(['saddr']);
     }
-    // of the address that decides about it alone
+    // only the address that the permission is about counts
     expect((await ask(none, { ...statRequest(100), daddr: 'x' })).status).to.equal(403);
   });
 
-  it('is told of a list that is too long by its length alone', async () => {
+  it('gets one fault for a list that is too long, whatever is in the list', async () => {
     for (const id of ['', 1]) {
       const answer = await ask(good, free(Array(MANY).fill(id)));
       expect([answer.status, errorOf(answer).details]).to.deep.equal([
@@ -73,14 +73,14 @@ describe('http: a request with very many faults', () => {
     }
   });
 
-  it('is told of 20 elements of a list, by their places, and how many more there are', async () => {
+  it('gets the indexes of the first 20 wrong elements of a list, and the number of the others', async () => {
     const ids = Array.from({ length: 1_000 }, (_, i) => (i % 2 === 0 ? i : ''));
     const { message, details } = errorOf(await ask(good, free(ids)));
     expect(details.map(({ field }) => field)).to.deep.equal(Array.from({ length: 20 }, (_, i) => `ids.${2 * i + 1}`));
     expect(message).to.match(/a JSON number; and 480 more$/);
   });
 
-  it('is told of 20 fields that there are not, and how many more there are', async () => {
+  it('gets the names of the first 20 unknown fields, and the number of the others', async () => {
     const { message, details } = errorOf(await ask(good, { ...free([1]), ...unknownFields(MANY) }));
     expect(details.map(({ field }) => field)).to.deep.equal(Array.from({ length: 20 }, (_, i) => `a${i}`));
     expect(message).to.match(/a19 is not a field of this request; and 99,980 more$/);
@@ -92,16 +92,16 @@ describe('http: a request with very many faults', () => {
     expect(errorOf(nested).message).to.match(/; and 99,980 more$/);
   });
 
-  it('is told of 20 in all, of several kinds', async () => {
+  it('gets at most 20 faults in all, of whatever kinds', async () => {
     const { message, details } = errorOf(
       await ask(good, { ...free(Array(30).fill('')), receipt: 1, ...unknownFields(30) }),
     );
     expect(details).to.have.length(20);
-    // 30 ids and 30 fields, a receipt that is none and stands beside ids
+    // 30 ids, 30 fields, and a receipt that is invalid and excluded by ids
     expect(message).to.match(/; and 4[12] more$/);
   });
 
-  it('does not get a long name back', async () => {
+  it('does not get a very long field name back', async () => {
     const answer = await ask(good, { ...statRequest(100), ['x'.repeat(1_000_000)]: 1 });
     expect(answer.status).to.equal(400);
     expect(answer.text).to.have.length.below(1_000);

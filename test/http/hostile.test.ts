@@ -36,12 +36,12 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
   let config: Config;
   let worker: Worker;
   let url: string;
-  /** The same keys, for what is asked besides. */
+  /** A broker over the same keys, for requests beside those under test. */
   let plain: TestBroker;
   let certificates: Certificates;
   let store: Store;
   let connection: Connection;
-  /** Lines of the worker's log, and warnings of the process, each after the test that brought it about. */
+  /** Lines of the worker's log and warnings of the process, each prefixed with the title of the test that caused it. */
   const complaints: string[] = [];
   let test = 'before all';
   const onWarning = (warning: Error): void => void complaints.push(`${test}: ${warning.message}`);
@@ -79,7 +79,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
     await expectServedOn(other);
     other.destroy();
     connection.destroy();
-    // a SEND whose client has left may still be under way, in up to three steps; what is asked after each comes behind it
+    // A SEND of a disconnected client may still be in progress, with up to three commands; each STAT here waits for one of them.
     for (let step = 0; step < 3; step++) expect((await plain.post(statRequest(1))).status).to.equal(200);
     const keys = await store.keys();
     if (keys.length > 0) await store.raw.del(...keys.map((name) => store.key(name)));
@@ -105,7 +105,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
   }
 
   describe('a body that is too large', () => {
-    it('is refused by its Content-Length before it is sent, and the connection serves on after it', async () => {
+    it('is refused by its Content-Length before it is sent, and the connection stays usable', async () => {
       const body = sendText(JSON.stringify('x'.repeat(LIMIT)));
       const request = httpRequest(body);
       const head = request.length - body.length;
@@ -117,7 +117,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect(await store.keys()).to.deep.equal([]);
     });
 
-    it('is refused while it is read when its length is not told, and the connection serves on after it', async () => {
+    it('is refused while it is read if it has no Content-Length, and the connection stays usable', async () => {
       connection.write(httpRequest('', { headers: CHUNKED }));
       connection.write(chunk(sendText('"').slice(0, -1)));
       for (let kib = 0; kib < LIMIT / 1024; kib++) connection.write(chunk('x'.repeat(1024)));
@@ -128,7 +128,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect(await store.keys()).to.deep.equal([]);
     });
 
-    it('is refused in one byte over the limit, and taken at the limit', async () => {
+    it('is refused at one byte over the limit, and accepted at the limit', async () => {
       const fill = LIMIT - sendText('""').length;
       connection.write(httpRequest(sendText(JSON.stringify('x'.repeat(fill + 1)))));
       expect((await connection.reply()).status).to.equal(413);
@@ -151,7 +151,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect((await connection.reply()).status).to.equal(413);
     });
 
-    it('is refused on every path and with every method that would read it, or not read at all', async () => {
+    it('is refused on every path and method that reads it, and otherwise not read at all', async () => {
       for (const [path, status] of [
         ['/livez', 405],
         ['/nowhere', 404],
@@ -163,7 +163,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
     });
   });
 
-  describe('a body that is nested deep', () => {
+  describe('a deeply nested body', () => {
     const around = (levels: number, [open, close]: [string, string], inner = ''): string =>
       open.repeat(levels) + inner + close.repeat(levels);
 
@@ -171,7 +171,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       ['[', ']'],
       ['{"a":', '}'],
     ] as [string, string][]) {
-      it(`is taken at 64 levels of ${brackets.join('')}, its own object counted`, async () => {
+      it(`is accepted at 64 levels of ${brackets.join('')}, including its own object`, async () => {
         const payload = around(63, brackets, '1');
         connection.write(httpRequest(sendText(payload)));
         expect((await connection.reply()).text).to.equal(SENT);
@@ -189,7 +189,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       });
     }
 
-    it('is refused in a batch for itself, at 100,000 levels', async () => {
+    it('is refused at 100,000 levels in a batch, without the other requests of the batch', async () => {
       connection.write(httpRequest(`[${around(100_000, ['[', ']'], '1')},${STAT_TEXT}]`));
       const { status, text } = await connection.reply();
       expect(status).to.equal(207);
@@ -197,24 +197,24 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       await expectRefusedBody('['.repeat(100_000), 'invalid_json');
     });
 
-    it('is not seen in strings', async () => {
+    it('is one with brackets outside of strings: those in strings do not count', async () => {
       connection.write(httpRequest(sendText(JSON.stringify('[{"'.repeat(100)))));
       expect((await connection.reply()).text).to.equal(SENT);
     });
 
-    it('is not seen in width', async () => {
+    it('is not one with many arrays beside each other', async () => {
       connection.write(httpRequest(sendText(`[${Array(50_000).fill('[]').join(',')}]`)));
       expect((await connection.reply()).text).to.equal(SENT);
     });
 
-    it('is refused as not JSON when it is brackets that close', async () => {
+    it('is refused as invalid JSON if it consists of closing brackets only', async () => {
       await expectRefusedBody(']'.repeat(100_000), 'invalid_json');
       await expectRefusedBody('"'.repeat(100_001), 'invalid_json');
       await expectRefusedBody('\\'.repeat(100_000), 'invalid_json');
     });
   });
 
-  describe('a body of odd bytes', () => {
+  describe('a body with unusual bytes', () => {
     const inString = (...bytes: number[]): Buffer => {
       const [before = '', after = ''] = sendText('"?"').split('?');
       return Buffer.concat([Buffer.from(before), Buffer.from(bytes), Buffer.from(after)]);
@@ -232,7 +232,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       'UTF-16': Buffer.from(sendText('1'), 'utf16le').fill(0xd8, 1, 2),
     };
     for (const [what, body] of Object.entries(notUtf8))
-      it(`is refused when it is not UTF-8: ${what}`, async () => {
+      it(`is refused if it is not UTF-8: ${what}`, async () => {
         const { text } = await expectRefusedBody(body, 'invalid_json');
         expect(text).to.equal(
           '{"code":400,"status":"Bad Request","error":{"reason":"invalid_json","message":"the body is not valid UTF-8","details":[]}}',
@@ -249,21 +249,21 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       'a no-break space around the payload': Buffer.from(sendText('\u00a01')),
     };
     for (const [what, body] of Object.entries(notJson))
-      it(`is refused when it is not JSON: ${what}`, () => expectRefusedBody(body, 'invalid_json'));
+      it(`is refused if it is not JSON: ${what}`, () => expectRefusedBody(body, 'invalid_json'));
 
-    it('is refused when it starts with a byte order mark, and told so', async () => {
+    it('is refused with a message of its own if it starts with a byte order mark', async () => {
       const { text } = await expectRefusedBody(`\ufeff${sendText('1')}`, 'invalid_json');
       expect(text).to.equal(
         '{"code":400,"status":"Bad Request","error":{"reason":"invalid_json","message":"the body starts with a byte order mark: send UTF-8 without it","details":[]}}',
       );
     });
 
-    it('is refused as JSON when a byte order mark stands elsewhere', async () => {
+    it('is refused as invalid JSON if a byte order mark stands elsewhere', async () => {
       const { text } = await expectRefusedBody(` \ufeff${sendText('1')}`, 'invalid_json');
       expect(text).to.match(/"message":"the body is not valid JSON: [^"]/);
     });
 
-    it('is refused wherever it is cut', async () => {
+    it('is refused wherever it is truncated', async () => {
       const whole = sendText('{"a":["\\u00e9",1.5e3,true,null,"\\\\"]}');
       for (let length = 0; length < whole.length; length++) {
         connection.write(httpRequest(whole.slice(0, length)));
@@ -273,7 +273,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect(await store.keys()).to.deep.equal([]);
     });
 
-    it('arrives whole when it comes byte by byte, in the middle of characters', async () => {
+    it('is read correctly if it arrives byte by byte, split within characters', async () => {
       const request = httpRequest(sendText('"こんにちは😀"'));
       for (const byte of request) {
         connection.write(Uint8Array.of(byte));
@@ -284,7 +284,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
     });
   });
 
-  describe('what is not proper HTTP', () => {
+  describe('invalid HTTP', () => {
     const error = (code: number, status: string, reason: string, message: string): string =>
       `{"code":${code},"status":"${status}","error":{"reason":"${reason}","message":"${message}","details":[]}}`;
 
@@ -305,7 +305,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       'a chunk without a size': `POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n`,
     };
     for (const [what, bytes] of Object.entries(garbage))
-      it(`is answered 400 in the shape of every error, and the connection closed: ${what}`, async () => {
+      it(`is answered 400 in the format of every error, and the connection is closed: ${what}`, async () => {
         connection.write(bytes);
         const { status, text, headers } = await connection.reply();
         expect(text).to.match(
@@ -321,7 +321,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       'no Host': { Host: undefined },
       'an expectation that nobody can meet': { Expect: 'a-miracle' },
     }))
-      it(`is answered as if it were, when nothing depends on it: ${what}`, async () => {
+      it(`is tolerated where it is harmless: ${what}`, async () => {
         connection.write(httpRequest(sendText('1'), { headers }));
         const { status, text, headers: answered } = await connection.reply();
         expect([status, text]).to.deep.equal([200, SENT]);
@@ -344,7 +344,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       'a long path': httpRequest(sendText('1'), { path: `/?${'x'.repeat(20_000)}` }),
     };
     for (const [what, request] of Object.entries(large))
-      it(`is answered 431 when its headers are too large: ${what}`, async () => {
+      it(`is answered 431 if its headers are too large: ${what}`, async () => {
         connection.write(request);
         const { status, text } = await connection.reply();
         expect([status, text]).to.deep.equal([431, TOO_LARGE_HEAD]);
@@ -359,7 +359,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       'a request with large headers': httpRequest('{}', { headers: { 'X-Long': 'x'.repeat(20_000) } }),
     };
     for (const [what, bytes] of Object.entries(afterwards)) {
-      it(`does not take the answer from the valid request before it: ${what}`, async () => {
+      it(`does not cost the valid request before it its reply: ${what}`, async () => {
         connection.write(Buffer.concat([httpRequest(sendText('1')), Buffer.from(bytes as string)]));
         const first = await connection.reply();
         await until('the message was stored', async () => (await waiting()) === 1);
@@ -368,7 +368,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
         expect(await connection.closed()).to.equal('');
       });
 
-      it(`does not take the answers from several valid requests before it: ${what}`, async () => {
+      it(`does not cost several valid requests before it their replies: ${what}`, async () => {
         const sends = Array.from({ length: 5 }, () => httpRequest(sendText('1')));
         connection.write(Buffer.concat([...sends, Buffer.from(bytes as string)]));
         for (const _ of sends) expect((await connection.reply()).text).to.equal(SENT);
@@ -378,7 +378,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       });
     }
 
-    it('does not take the answer from the valid request before it, whatever that one expected', async () => {
+    it('does not cost the valid request before it its reply, even if that one has an unknown Expect header', async () => {
       connection.write(Buffer.concat([httpRequest(sendText('1'), { headers: { Expect: 'a-miracle' } }), Buffer.of(0)]));
       const first = await connection.reply();
       await until('the message was stored', async () => (await waiting()) === 1);
@@ -388,8 +388,8 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
     });
   });
 
-  describe('unusual but proper HTTP', () => {
-    it('pipelined requests are answered in their order, and sent in their order', async () => {
+  describe('unusual but valid HTTP', () => {
+    it('pipelined requests are carried out and answered in order', async () => {
       const ids = Array.from({ length: 50 }, (_, id) => id);
       const sends = ids.map((id) => httpRequest(JSON.stringify(sendRequest(100, id))));
       const receives = ids.map(() => httpRequest(JSON.stringify(recvRequest(100))));
@@ -404,20 +404,20 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
     });
 
     for (const path of ['http://host/', 'http://host', 'http://host:8080/?x=1', 'HTTP://HOST/', 'http://[::1]/'])
-      it(`a path in absolute form, as for a proxy, is served: ${path}`, async () => {
+      it(`a path in absolute form, as sent to a proxy, is served: ${path}`, async () => {
         connection.write(httpRequest(sendText('1'), { path }));
         const { status, text } = await connection.reply();
         expect([status, text]).to.deep.equal([200, SENT]);
         expect(await waiting()).to.equal(1);
       });
 
-    it('20 RECVs that wait, pipelined, are answered, and nothing is said of it', async () => {
+    it('20 pipelined RECVs with wait_ms are answered, and nothing is logged', async () => {
       const recv = JSON.stringify({ ...recvRequest(100), wait_ms: 300 });
       connection.write(Buffer.concat(Array.from({ length: 20 }, () => httpRequest(recv))));
       for (let n = 0; n < 20; n++) expect(reasonOf(await connection.reply())).to.equal('queue_empty');
     });
 
-    it('pipelined requests of all sorts, refused ones among them, are answered in their order', async () => {
+    it('pipelined requests of all kinds, refused ones included, are answered in order', async () => {
       connection.write(
         Buffer.concat([
           httpRequest(sendText('1')),
@@ -434,15 +434,15 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect(await waiting()).to.equal(2);
     });
 
-    it('a client that half-closes after its request still gets the answer', async () => {
+    it('a client that half-closes after its request still gets the reply', async () => {
       connection.write(httpRequest(sendText('1')));
       connection.end();
-      // over TLS it has gone
+      // over TLS a half-close counts as a disconnect
       if (scheme === 'http') expect((await connection.reply()).text).to.equal(SENT);
       expect(await connection.closed()).to.equal('');
     });
 
-    it('a client that half-closes amid its headers or its body is told so, and nothing is stored', async () => {
+    it('a client that half-closes within its headers or body gets an error, and nothing is stored', async () => {
       for (const cut of [20, -5]) {
         const one = await openConnection(url);
         one.write(httpRequest(sendText('1')).subarray(0, cut));
@@ -454,7 +454,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect(await store.keys()).to.deep.equal([]);
     });
 
-    it('Expect: 100-continue is told to continue, then answered', async () => {
+    it('Expect: 100-continue is answered 100, then with the reply', async () => {
       const body = sendText('"hello"');
       const request = httpRequest(body, { headers: { Expect: '100-continue' } });
       connection.write(request.subarray(0, request.length - body.length));
@@ -463,14 +463,14 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect((await connection.reply()).text).to.equal(SENT);
     });
 
-    it('Expect: 100-continue of a body over the limit is answered 413 without it', async () => {
+    it('Expect: 100-continue for a body over the limit is answered 413 without reading the body', async () => {
       connection.write(httpRequest('', { headers: { Expect: '100-continue', 'Content-Length': String(LIMIT + 1) } }));
       let reply = await connection.reply();
       if (reply.status === 100) reply = await connection.reply(); // Node's server always says so first
       expect([reply.status, reply.text]).to.deep.equal([413, TOO_LARGE]);
     });
 
-    it('HTTP/1.0 is answered, and the connection closed', async () => {
+    it('HTTP/1.0 is answered, and the connection is closed', async () => {
       const body = sendText('1');
       connection.write(
         `POST / HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
@@ -481,31 +481,31 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect(await connection.closed()).to.equal('');
     });
 
-    it('Connection: close is answered, and the connection closed', async () => {
+    it('Connection: close is answered, and the connection is closed', async () => {
       connection.write(httpRequest(sendText('1'), { headers: { Connection: 'close' } }));
       expect((await connection.reply()).text).to.equal(SENT);
       expect(await connection.closed()).to.equal('');
     });
 
-    it('an Upgrade that is not offered is passed over', async () => {
+    it('an Upgrade header is ignored', async () => {
       connection.write(
         httpRequest(sendText('1'), { headers: { Connection: 'Upgrade, HTTP2-Settings', Upgrade: 'h2c' } }),
       );
       expect((await connection.reply()).text).to.equal(SENT);
     });
 
-    it('an idle connection is kept for 65 s, and the client is told', async () => {
+    it('an idle connection is kept for 65 s, which the reply announces', async () => {
       connection.write(STAT);
       expect((await connection.reply()).headers).to.include({ connection: 'keep-alive', 'keep-alive': 'timeout=65' });
     });
   });
 
   describe('a client that disconnects', () => {
-    /** TCP sockets of this process, the worker's side included. */
+    /** Number of TCP sockets of this process, including the worker's side of each connection. */
     const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
 
     for (const leave of ['destroy', 'reset'] as const)
-      it(`amid its headers or its body leaves nothing behind: ${leave}`, async () => {
+      it(`within its headers or body leaves nothing behind: ${leave}`, async () => {
         const before = sockets();
         const request = httpRequest(sendText(JSON.stringify('x'.repeat(100_000))));
         for (const cut of [0, 1, 20, 150, 50_000, request.length - 1]) {
@@ -514,12 +514,12 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
           await expectServed(); // by now the worker has read it
           client[leave]();
         }
-        await until('their sockets are gone', () => sockets() <= before);
+        await until('the sockets are closed', () => sockets() <= before);
         expect(await store.keys()).to.deep.equal([]);
       });
 
     for (const leave of ['destroy', 'reset'] as const)
-      it(`after its request, without waiting for the answer, has sent all the same or not at all: ${leave}`, async () => {
+      it(`after its request, without waiting for the reply, has sent the whole message or nothing: ${leave}`, async () => {
         const before = sockets();
         for (let n = 0; n < 20; n++) {
           const client = await openConnection(url);
@@ -527,12 +527,12 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
           if (n % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
           client[leave]();
         }
-        await until('their sockets are gone', () => sockets() <= before);
+        await until('the sockets are closed', () => sockets() <= before);
         const entries = await store.raw.xrange(store.key('{100}:queue'), '-', '+');
         for (const [, fields] of entries) expect(fields).to.deep.equal(['saddr', '1', 'id', '1', 'payload', '"whole"']);
       });
 
-    it('after a RECV gets its message again when the lease ends, as everybody does', async () => {
+    it('after a RECV without reading the reply leaves a message that can be received again', async () => {
       await plain.post(sendRequest(100, 1));
       connection.write(httpRequest(JSON.stringify(recvRequest(100))));
       await until('leased', async () => (await store.raw.zcard(store.key('{100}:leases'))) === 1);
@@ -541,18 +541,18 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       expect((await plain.post(recvRequest(100))).status).to.equal(200);
     });
 
-    it('before a long pipeline is answered harms nobody', async () => {
+    it('before a long pipeline is answered affects no other client', async () => {
       const before = sockets();
       const client = await openConnection(url);
       client.write(Buffer.concat(Array.from({ length: 500 }, () => httpRequest(sendText('1')))));
-      await until('some are done', async () => (await waiting()) > 0);
+      await until('some requests are done', async () => (await waiting()) > 0);
       client.reset();
-      await until('its socket is gone', () => sockets() <= before);
+      await until('its socket is closed', () => sockets() <= before);
     });
   });
 
   describe('a slow client', () => {
-    /** Writes `bytes` one at a time, twice a second, and measures when the broker has had enough. */
+    /** Writes two `bytes` a second, one at a time, and measures when the broker closes the connection. */
     async function dribble(client: Connection, bytes: Uint8Array): Promise<{ afterMs: number; rest: string }> {
       const startMs = performance.now();
       let sent = 0;
@@ -572,7 +572,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       '{"code":408,"status":"Request Timeout","error":{"reason":"request_timeout","message":"send the headers within 10 s and the request within 15 s","details":[]}}';
     const headers = httpRequest(sendText('1'), { headers: { 'X-Padding': 'x'.repeat(100) } });
 
-    it('is cut: 10 s for its headers, 15 s for its whole request, 408', async function () {
+    it('is answered 408 and disconnected after 10 s without all headers, or 15 s without the whole request', async function () {
       this.timeout(60_000);
       const [silent, slowHeaders, reused, slowBody, slowChunks, tooLarge] = await Promise.all(
         Array.from({ length: 6 }, () => openConnection(url)),
@@ -603,7 +603,7 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
       limits.forEach(([what, fromMs, toMs], i) => {
         const { afterMs, rest } = cuts[i]!;
         expect(afterMs, what).to.be.within(fromMs, patient(toMs));
-        if (i === 5) return; // it has its answer already
+        if (i === 5) return; // this one was answered 413 before
         expect(rest, what).to.match(/^HTTP\/1\.1 408 Request Timeout\r\n/);
         expect(rest.slice(rest.indexOf('\r\n\r\n') + 4), what).to.equal(TIMED_OUT);
       });
@@ -611,9 +611,9 @@ const hostile = (scheme: 'http' | 'https') => (): void => {
     });
   });
 
-  // a suite of its own, because mocha runs a suite's own tests before the suites in it
-  describe('all of that together', () => {
-    it('was no failure of the worker: its log is empty', () => {
+  // A suite of its own, because mocha runs the tests of a suite before its nested suites.
+  describe('a worker after all of these requests', () => {
+    it('has logged no warning and no error', () => {
       expect(complaints).to.deep.equal([]);
     });
   });

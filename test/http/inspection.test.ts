@@ -30,7 +30,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
   after(() => Promise.all([broker.stop(), other.stop()]));
   beforeEach(() => address++);
 
-  /** A message that was delivered as often as it may be. */
+  /** Makes a message that was delivered the maximum number of times. */
   async function dead(id: number): Promise<void> {
     await broker.post({ ...heloRequest(address), settings: { max_deliveries: 1, visibility_timeout_ms: 0 } });
     await broker.post(sendRequest(address, id, { n: 1.5 }));
@@ -38,7 +38,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
   }
 
   describe('PEEK', () => {
-    it('shows ten, and the next ten with the cursor, to the letter', async () => {
+    it('shows ten messages, and the next ten with the cursor, payloads byte for byte', async () => {
       for (let id = 1; id <= 12; id++) await broker.post(sendRequest(address, id, { x: '1.0' }));
       const first = await other.post(peekRequest(address, { state: 'waiting' }));
       expect(page(first).messages.map(({ id }) => id)).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
@@ -53,7 +53,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect((await broker.post(recvRequest(address))).json.id, 'it takes none').to.equal(1);
     });
 
-    it('tells of a leased message until when, and its receipt, which frees it', async () => {
+    it('shows the end of the lease and the receipt of a leased message, which can be freed with it', async () => {
       await broker.post(sendRequest(address, 1));
       await broker.post(recvRequest(address));
       const [message] = page(await other.post(peekRequest(address, { state: 'leased' }))).messages;
@@ -64,7 +64,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect(freed.status).to.equal(200);
     });
 
-    it('tells of a delayed message when it is due, of a dead one why and when it died', async () => {
+    it('shows when a delayed message is due, and when and why a dead one died', async () => {
       await broker.post({ ...sendRequest(address, 1), delay_ms: 60_000 });
       const [delayed] = page(await other.post(peekRequest(address, { state: 'delayed' }))).messages;
       expect(Number(delayed!.due_at_ms) - Number(delayed!.sent_at_ms)).to.be.within(60_000, 60_001);
@@ -74,7 +74,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect(died!.died_at_ms).to.be.at.least(Number(died!.sent_at_ms));
     });
 
-    it('names what is wrong with a request', async () => {
+    it('names the faults of a request', async () => {
       const reply = await broker.post(peekRequest(address, { state: 'gone', max: 1001, cursor: 'x' }));
       expect(reply.status).to.equal(400);
       expect(faultsOf(reply)).to.deep.equal([
@@ -87,7 +87,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
 
     const broken = ['4.0.x', '4.0.-', '3.9999999999999999.:::', '4.9.99999999-1', '3.0.99999999999999999999999-5'];
     for (const cursor of [...broken, '3.0.5-18446744073709551616', '1.0.1-1-1', '5.0.0', '1.0.', '1.0.0\n', '1.00.0'])
-      it(`refuses a cursor that is none: ${JSON.stringify(cursor)}`, async () => {
+      it(`refuses an invalid cursor: ${JSON.stringify(cursor)}`, async () => {
         await broker.post(sendRequest(address, 1));
         for (const state of ['waiting', 'leased', 'delayed', 'dead']) {
           const { status, json } = await broker.post(peekRequest(address, { state, cursor }));
@@ -109,7 +109,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
   });
 
   describe('MOVE', () => {
-    it('says how many it has put back', async () => {
+    it('reports how many messages it has returned to the queue', async () => {
       await dead(1);
       const { text } = await other.post(about('MSG_MOVE_REQ', address, { ids: [1, 2] }));
       expect(text).to.equal('{"code":200,"status":"OK","msg_type":"MSG_MOVE_ACK","count":1}');
@@ -121,7 +121,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
   });
 
   describe('DROP', () => {
-    it('says how many it has deleted', async () => {
+    it('reports how many messages it has deleted', async () => {
       for (const id of [1, 2, 2, 3]) await broker.post(sendRequest(address, id));
       const { text } = await other.post(about('MSG_DROP_REQ', address, { state: 'waiting', ids: [2] }));
       expect(text).to.equal('{"code":200,"status":"OK","msg_type":"MSG_DROP_ACK","count":2}');
@@ -129,7 +129,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect((await broker.post(recvRequest(address))).status).to.equal(404);
     });
 
-    it('deletes no leased ones', async () => {
+    it('deletes no leased messages', async () => {
       const reply = await broker.post(about('MSG_DROP_REQ', address, { state: 'leased', ids: [] }));
       expect(faultsOf(reply)).to.deep.equal([
         'state must be one of [waiting, delayed, dead]',
@@ -137,7 +137,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       ]);
     });
 
-    it('without ids deletes all, and says whether there are more', async () => {
+    it('without ids deletes all messages of a state, and reports whether there are more', async () => {
       const one = (_: unknown, id: number): Promise<Reply> => broker.post(sendRequest(address, id));
       const replies = await Promise.all(Array.from({ length: 1_100 }, one));
       expect(replies.filter(({ status }) => status !== 200).map(({ text }) => text)).to.deep.equal([]);
@@ -152,7 +152,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
     const settings = async (by: TestBroker): Promise<unknown> =>
       ((await by.post(statRequest(address))).json.payload as { queue: { settings: unknown } }).queue.settings;
 
-    it('keeps them for every worker, changes those that are given, and takes back what is null', async () => {
+    it('stores them for every worker, changes only those given, and removes those that are null', async () => {
       const helo = (changes: object): Promise<Reply> => broker.post({ ...heloRequest(address), settings: changes });
       const all = { visibility_timeout_ms: 0, max_deliveries: 2, max_queue_length: 1_000_000, ttl_ms: 1 };
       expect((await helo(all)).text).to.equal('{"code":200,"status":"OK","msg_type":"MSG_HELO_ACK"}');
@@ -167,7 +167,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect(await settings(other)).to.include({ ttl_ms: 5 });
     });
 
-    it('names what is out of bounds, and sets nothing', async () => {
+    it('names values out of bounds, and sets nothing', async () => {
       const wrong = { visibility_timeout_ms: 43_200_001, max_deliveries: 0, max_queue_length: 0, ttl_ms: 0, tll: 1 };
       const reply = await broker.post({ ...heloRequest(address), settings: wrong });
       expect(faultsOf(reply)).to.deep.equal([
@@ -181,7 +181,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect((json.payload as { queue: unknown }).queue).to.equal(null);
     });
 
-    it('refuses what is above the operator’s own limits, and sets nothing', async () => {
+    it('refuses values above the operator’s limits, and sets nothing', async () => {
       const most = { max_deliveries: 1_000_000, max_queue_length: 1_000_000, max_queue_bytes: 1_073_741_824 };
       const over = { max_queue_length: Number.MAX_SAFE_INTEGER, max_queue_bytes: 1_073_741_825 };
       const reply = await broker.post({ ...heloRequest(address), settings: over });
@@ -197,7 +197,7 @@ describe('http: PEEK, MOVE, DROP and settings', () => {
       expect(await settings(broker)).to.deep.equal(most);
     });
 
-    it('bounds the queue from the next SEND on', async () => {
+    it('limits the queue from the next SEND on', async () => {
       await broker.post(sendRequest(address, 1));
       await broker.post({ ...heloRequest(address), settings: { max_queue_length: 1 } });
       expect((await broker.post(sendRequest(address, 2))).status).to.equal(429);

@@ -1,4 +1,4 @@
-// JSON Web Tokens on the wire, from an issuer on loopback.
+// JSON Web Tokens over HTTP, from an issuer on loopback.
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ describe('http: JSON Web Tokens', () => {
   afterEach(async () => {
     await broker?.stop();
     broker = undefined;
-    await issuer.close().catch(() => undefined); // the test has done so
+    await issuer.close().catch(() => undefined); // a test may have closed it
   });
 
   async function start(env: Record<string, string> = issuer.env): Promise<void> {
@@ -36,7 +36,7 @@ describe('http: JSON Web Tokens', () => {
   const ask = (token: string, request: object = heloRequest(100)): Promise<Reply> =>
     broker!.post(request, bearer(token));
 
-  it('let a client do what their claim allows, and nothing else', async () => {
+  it('allow exactly what their claim aizumi grants', async () => {
     await start();
     const token = await issuer.token({ send: [100, '200-299'], to: [7], receive: ['*'] });
     expect((await ask(token, sendRequest(7, 1, 'x', 250))).status).to.equal(200);
@@ -48,12 +48,12 @@ describe('http: JSON Web Tokens', () => {
   });
 
   for (const typ of ['JWT', 'jwt', 'at+jwt', 'application/at+jwt', undefined])
-    it(`may say of themselves that they are ${typ ?? 'nothing'}`, async () => {
+    it(`are accepted with ${typ === undefined ? 'no typ' : `the typ ${typ}`}`, async () => {
       await start();
       expect((await ask(await issuer.token(ALL, {}, undefined, { typ }))).status).to.equal(200);
     });
 
-  /** With a claim that jose's own maker of tokens would not take. */
+  /** A token with a claim that jose refuses to sign. */
   function signed(claims: object): Promise<string> {
     const { AIZUMI_JWT_ISSUER: iss, AIZUMI_JWT_AUDIENCE: aud } = issuer.env;
     return issuer.token(ALL, { iss, aud, ...claims });
@@ -115,25 +115,28 @@ describe('http: JSON Web Tokens', () => {
     'whose typ is no text': [() => issuer.token({}, {}, undefined, { typ: 1 }), /its typ must be JWT/],
     'whose subject is no text': [() => issuer.token({}, { sub: { a: 1 } }), /its claim sub is missing or not/],
     'whose subject is empty': [() => issuer.token({}, { sub: '' }), /its claim sub is missing or not/],
-    'that is none': [() => Promise.resolve('a.b.c'), /its form, /],
+    'with an invalid form': [() => Promise.resolve('a.b.c'), /its form, /],
   };
   for (const [which, [make, message]] of Object.entries(bad))
-    it(`answers 401 to one ${which}`, async () => {
+    it(`are refused with 401: one ${which}`, async () => {
       await start();
       const answer = await ask(await make());
       expect([answer.status, answer.headers.get('www-authenticate')]).to.deep.equal([401, 'Bearer']);
       expect(messageOf(answer)).to.match(message);
     });
 
-  it('are good until they expire, and not longer, on whatever connection', async () => {
+  it('are accepted until they expire, on open connections too', async () => {
     await start();
     const token = await issuer.token(ALL, { exp: nowS() + 2 });
     const statuses: number[] = [];
-    await until('it has expired', async () => statuses.push((await ask(token)).status) && statuses.at(-1) === 401);
+    await until(
+      'the token has expired',
+      async () => statuses.push((await ask(token)).status) && statuses.at(-1) === 401,
+    );
     expect(statuses[0]).to.equal(200);
   });
 
-  it('stand beside keys', async () => {
+  it('can be used beside API keys', async () => {
     const file = keysFile();
     const key = file.add(ALL);
     await start({ ...issuer.env, ...file.env });
@@ -144,8 +147,8 @@ describe('http: JSON Web Tokens', () => {
     file.delete();
   });
 
-  describe('whose keys are at a URL', () => {
-    it('are answered 503 while nobody knows the keys, and are good as soon as they are there', async () => {
+  describe('verified with keys from a URL', () => {
+    it('are answered 503 until the keys have been fetched, then accepted', async () => {
       const token = await issuer.token(ALL);
       await issuer.close();
       await start();
@@ -154,17 +157,17 @@ describe('http: JSON Web Tokens', () => {
       expect(answer.json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
       expect(answer.headers.get('retry-after')).to.equal('1');
       await issuer.open();
-      await until('the keys are there', async () => (await ask(token)).status === 200);
+      await until('the keys have been fetched', async () => (await ask(token)).status === 200);
     });
 
-    it('stay good while the issuer is away', async () => {
+    it('stay accepted while the issuer is unreachable', async () => {
       await start();
       expect((await ask(await issuer.token(ALL))).status).to.equal(200);
       await issuer.close();
       expect((await ask(await issuer.token(ALL, { sub: 'another' }))).status).to.equal(200);
     });
 
-    it('are verified with keys that are fetched once, not for each', async () => {
+    it('do not cause a fetch of the keys for each token', async () => {
       await start();
       for (let i = 0; i < 5; i++) expect((await ask(await issuer.token(ALL, { sub: String(i) }))).status).to.equal(200);
       issuer.rotate();
@@ -174,20 +177,24 @@ describe('http: JSON Web Tokens', () => {
   });
 
   describe('whose issuer fails', () => {
-    it('by sending keys without end, are answered 503, and the worker reads no more of it than it must', async () => {
+    it('by sending an endless response, are answered 503, and the worker reads only a bounded part of it', async () => {
       issuer.answer('endless');
       await start();
       expect((await ask(await issuer.token(ALL))).status).to.equal(503);
       expect(issuer.sent).to.be.below(20_000_000);
       issuer.answer(200);
-      await until('it is fetched again', async () => (await ask(await issuer.token(ALL))).status === 200, 10_000);
+      await until(
+        'the keys are fetched again',
+        async () => (await ask(await issuer.token(ALL))).status === 200,
+        10_000,
+      );
     });
 
     for (const [what, status] of [
-      ['away', undefined],
+      ['unreachable', undefined],
       ['broken', 500],
     ] as const)
-      it(`by being ${what}, are not fetched for each that names a key that nobody knows`, async () => {
+      it(`by being ${what}, do not cause a fetch for each token with an unknown key`, async () => {
         const known = await issuer.token(ALL);
         if (status === undefined) {
           await issuer.close();
@@ -204,15 +211,15 @@ describe('http: JSON Web Tokens', () => {
           for (const answer of await Promise.all(tokens.map((token) => ask(token))))
             expect(answer.status).to.equal(503);
         }
-        // one at the start, one for the first token perhaps, and one after each cool-down
+        // one fetch at the start, perhaps one for the first token, and one after each cool-down
         if (status !== undefined)
           expect(issuer.asked).to.be.at.most(2 + Math.ceil((performance.now() - sinceMs) / 2_000));
         if (status === undefined) await issuer.open();
         else issuer.answer(200);
-        await until('it is fetched again', async () => (await ask(known)).status === 200, 10_000);
+        await until('the keys are fetched again', async () => (await ask(known)).status === 200, 10_000);
       });
 
-    it('stay good where their key is known, whatever others name', async () => {
+    it('stay accepted where their key is known, whatever keys other tokens name', async () => {
       await start();
       const known = await issuer.token(ALL);
       expect((await ask(known)).status).to.equal(200);
@@ -226,7 +233,7 @@ describe('http: JSON Web Tokens', () => {
     });
   });
 
-  describe('whose key is in a file', () => {
+  describe('verified with a key from a file', () => {
     let folder: string;
     const path = (): string => join(folder, 'issuer.pem');
     const env = (): Record<string, string> => {
@@ -236,7 +243,7 @@ describe('http: JSON Web Tokens', () => {
     beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'aizumi-jwt-'))));
     afterEach(() => rmSync(folder, { recursive: true }));
 
-    it('are good, and those of a new key when the file changes', async () => {
+    it('are accepted, also those of a new key after the file has changed', async () => {
       writeFileSync(path(), pemOf(issuer.publicKey));
       await start(env());
       const old = await issuer.token(ALL);
@@ -244,11 +251,11 @@ describe('http: JSON Web Tokens', () => {
       issuer.rotate();
       writeFileSync(path(), pemOf(issuer.publicKey));
       const next = await issuer.token(ALL);
-      await until('the new key is in force', async () => (await ask(next)).status === 200);
+      await until('the new key is used', async () => (await ask(next)).status === 200);
       expect((await ask(old)).status).to.equal(401);
     });
 
-    it('do not start with a file that is no public key', async () => {
+    it('keep a worker from starting if the file is not a public key', async () => {
       const texts = ['', 'hello', newKey().export({ type: 'pkcs8', format: 'pem' }).toString()];
       for (const text of texts) {
         writeFileSync(path(), text);

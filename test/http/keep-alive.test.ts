@@ -1,4 +1,4 @@
-// How long a connection on which nothing happens is kept: as long as the replies on it announce, and a second longer.
+// An idle connection is kept for as long as its replies announce, plus one second.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config/config.js';
@@ -26,9 +26,9 @@ describe('an idle connection', () => {
   });
 });
 
-describe('the balancers that aizumi brings and describes', () => {
+describe('the balancer configurations that aizumi ships or documents', () => {
   const keptMs = loadConfig({}).keepAliveMs;
-  /** Seconds of each idle time of a connection to a worker. */
+  /** Seconds that each keeps an idle connection to a worker. */
   const idle: [file: string, setting: RegExp][] = [
     ['deploy/haproxy.cfg', /^ *timeout http-keep-alive (\d+)s$/gm],
     ['docs/ingress.md', /^ *timeout http-keep-alive (\d+)s$/gm],
@@ -36,7 +36,7 @@ describe('the balancers that aizumi brings and describes', () => {
     ['docs/ingress.md', /idle_timeout: (\d+)s/g],
   ];
   for (const [file, setting] of idle)
-    it(`give up an idle connection before the worker does: ${file}, ${String(setting)}`, () => {
+    it(`close an idle connection before the worker does: ${file}, ${String(setting)}`, () => {
       const found = [...readFileSync(file, 'utf8').matchAll(setting)].map(([, seconds]) => Number(seconds) * 1e3);
       expect(found).not.to.be.empty;
       for (const ms of found) expect(ms).to.be.below(keptMs);

@@ -1,5 +1,5 @@
-// One client asks for much about one message at a time: of it only so many commands are on their way to Redis, and nobody else's
-// next one waits behind more.
+// One client sends very many light requests: only a limited number of its commands is in flight to Redis at a time, so that the
+// next command of another client waits behind no more than these.
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
@@ -13,7 +13,7 @@ import type { TestServer } from '../../harness/redis-server.js';
 import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 import { until } from '../../harness/until.js';
 
-/** In the tests' own words: small XADDs of one client that are on their way at a time, scripts, and those of STAT. */
+/** In-flight commands of one client at a time, stated independently of src: small XADDs, scripts, and STATs. */
 const MOST = 1_024;
 const MOST_SCRIPTS = 128;
 const MOST_STATS = 16;
@@ -51,7 +51,7 @@ describe('http: light requests of one client', function () {
     server = await startRedisServer({ args: ['--appendonly', 'no'] });
     redis = await startHeldRedis(server.port);
     broker = await startBrokerProcess({ ...keys.env, AIZUMI_REDIS_URL: redis.url });
-    // what the worker has to learn of these queues, it knows
+    // so that the worker already knows what it caches about these queues
     for (let address = 1_000; address <= 1_010; address++)
       for (let id = 0; id < 4; id++) await broker.post(sendRequest(address, id), attacker);
     await broker.post({ ...recvRequest(1_010), max: 4, attempt_id: 'A' }, attacker);
@@ -64,11 +64,11 @@ describe('http: light requests of one client', function () {
     await server.stop();
   });
 
-  /** Until the broker sends no more, since it is not answered. */
+  /** Waits until the broker sends no more commands, since none is answered. */
   async function settled(): Promise<void> {
     let last = -1;
     let sinceMs = performance.now();
-    await until('no more comes', () => {
+    await until('no more commands are sent', () => {
       if (redis.count() !== last) {
         last = redis.count();
         sinceMs = performance.now();
@@ -78,7 +78,7 @@ describe('http: light requests of one client', function () {
   }
 
   for (const [what, { make, most }] of Object.entries(REQUESTS))
-    it(`${what}: of ${BODIES} bodies of ${SIZE}, ${most} are under way, and somebody else's is behind no more`, async () => {
+    it(`${what}: of ${BODIES} bodies of ${SIZE}, at most ${most} commands are in flight ahead of another client's`, async () => {
       await broker.post([make(0), make(1)], attacker);
       await broker.post(sendRequest(2_000, 7), victim);
       redis.hold();
@@ -89,8 +89,8 @@ describe('http: light requests of one client', function () {
         await settled();
         const underWay = redis.count();
         const answered = broker.post(sendRequest(2_000, 8), victim);
-        await until('its command has left', () => redis.held().includes('{2000}'));
-        // one STAT is two commands
+        await until('the command of the other client is sent', () => redis.held().includes('{2000}'));
+        // a STAT is two commands
         expect(underWay).to.be.within(1, most);
         expect(redis.count()).to.be.at.most(underWay + 2);
         redis.release();
@@ -105,7 +105,7 @@ describe('http: light requests of one client', function () {
       }
     });
 
-  it('keep the order of SENDs to a queue, over all of a body and beside others', async () => {
+  it('keep the order of SENDs to a queue, throughout a body and beside other bodies', async () => {
     const body = Array.from({ length: SIZE }, (_, i) => sendRequest(3_000 + (i % 2), i));
     const dedup = Array.from({ length: SIZE }, (_, i) => ({ ...sendRequest(3_002, i), dedup: i % 100 < 50 }));
     const replies = await Promise.all([body, dedup].map((each) => broker.post(each, attacker)));

@@ -1,4 +1,4 @@
-// Each limit: who runs into it is told so, nothing is done, and everybody else is served.
+// Each limit: a request over it is refused with its name, nothing of it is done, and other clients are served.
 import { request as httpRequestTo } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
@@ -33,7 +33,7 @@ describe('http/limits', function () {
     return connection;
   }
 
-  /** From another address of this machine: 127.0.0.0/8 is all loopback on Linux. */
+  /** Sends a STAT from another IP address of this machine: all of 127.0.0.0/8 is loopback on Linux. */
   async function statFrom(localAddress: string): Promise<number> {
     const headers = { 'content-type': 'application/json' };
     const sent = httpRequestTo(broker.url, { method: 'POST', headers, localAddress, agent: false });
@@ -43,7 +43,7 @@ describe('http/limits', function () {
     return response.statusCode ?? 0;
   }
 
-  /** Connections from another address; those that the broker resets are no failure. */
+  /** Opens connections from another IP address. That the broker resets some of them is no failure. */
   function crowd(count: number, localAddress: string): Socket[] {
     const { hostname, port } = new URL(broker.url);
     const sockets = Array.from({ length: count }, () =>
@@ -62,7 +62,7 @@ describe('http/limits', function () {
     );
 
   describe('requests of a client', () => {
-    it('over its limit are answered 429, with when to come again; another client is served meanwhile', async () => {
+    it('over its limit are answered 429 with Retry-After, while another client is served', async () => {
       broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '10' });
       let flooding = true as boolean;
       const flood = (async () => {
@@ -79,20 +79,20 @@ describe('http/limits', function () {
       expect(refused.text).to.equal(
         '{"code":429,"status":"Too Many Requests","error":{"reason":"rate_limited","message":"you send more requests a second than a client may (AIZUMI_MAX_CLIENT_REQUESTS_PER_S): nothing was done, try again in 1 s","outcome":"not_done","details":[]}}',
       );
-      await until('it is served again', async () => (await broker.post(statRequest(1))).status === 200);
+      await until('the client is served again', async () => (await broker.post(statRequest(1))).status === 200);
     });
 
-    it('count as many as there are in a batch, which is done whole', async () => {
+    it('are counted one by one in a batch, which is accepted whole', async () => {
       broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '10' });
       const batch = Array.from({ length: 50 }, (_, id) => sendRequest(100, id));
       expect((await broker.post(batch)).status).to.equal(200);
       const { status, headers } = await broker.post(statRequest(100));
       expect(status).to.equal(429);
-      // 5 as soon as it is answered
+      // 5 immediately after the reply, then fewer
       expect(Number(headers.get('retry-after'))).to.be.within(1, 5);
     });
 
-    it('are counted for each key’s name, not for the machine that they come from; guesses are that machine’s', async () => {
+    it('are counted by the name of the key; those with an unknown key by IP address', async () => {
       const file = keysFile();
       const [first, second] = ['first', 'second'].map((name) => bearer(file.add(ALL, { name })));
       const rotated = bearer(file.add(ALL, { name: 'first' }));
@@ -107,14 +107,14 @@ describe('http/limits', function () {
       }
     });
 
-    it('are refused on GET /queues too, and never on the probes', async () => {
+    it('over the limit are refused on GET /queues too, but never on the probes', async () => {
       broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '2' });
       const codes = await Promise.all([1, 2, 3, 4].map(async () => (await fetch(`${broker.url}queues`)).status));
       expect(codes.sort()).to.deep.equal([200, 200, 429, 429]);
       for (let n = 0; n < 5; n++) expect((await fetch(`${broker.url}readyz`)).status).to.equal(200);
     });
 
-    it('that are refused are answered late: who does not wait is made to', async () => {
+    it('over the limit are answered late, to slow down clients that ignore Retry-After', async () => {
       broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '1' });
       await broker.post(statRequest(1));
       const startedMs = performance.now();
@@ -146,14 +146,14 @@ describe('http/limits', function () {
     });
   });
 
-  it('connections over their limit are told 503 and closed, and those that are there go on', async () => {
+  it('connections over the limit are answered 503 and closed, and existing ones are kept', async () => {
     broker = await startBroker({ AIZUMI_MAX_CONNECTIONS: '3' });
-    // what fetch has kept from the start counts too
+    // the connection that fetch keeps open since the start counts too
     const first = await connect();
     first.write(STAT);
     expect((await first.reply()).status).to.equal(200);
     const others: (Connection | undefined)[] = [];
-    // one that is reset at once may not even notice that it was connected
+    // a connection that is reset at once may fail to connect
     for (let n = 0; n < 150; n++) others.push(await connect().catch(() => undefined));
     const told = others[10]!;
     told.write(STAT);
@@ -165,11 +165,11 @@ describe('http/limits', function () {
     );
     expect(await told.closed()).to.equal('');
     for (const unheard of others.slice(120))
-      expect((await unheard?.closed()) ?? '', 'too many even to be told').to.equal('');
+      expect((await unheard?.closed()) ?? '', 'too many even for a reply').to.equal('');
     first.write(STAT);
     expect((await first.reply()).status).to.equal(200);
     for (const connection of others) connection?.destroy();
-    await until('there is room again', async () => {
+    await until('a connection is accepted again', async () => {
       const next = await connect().catch(() => undefined);
       next?.write(STAT);
       const reply = await next?.reply().catch(() => undefined);
@@ -185,12 +185,12 @@ describe('http/limits', function () {
     const REASON =
       /"reason":"overloaded","message":"what this worker holds for you is more than it has left for others, of 800000 bytes/;
 
-    it('of a client over its share is answered 503, also when its length is not told; then there is room again', async () => {
+    it('over a client’s share is refused with 503, with and without a Content-Length, until some is released', async () => {
       broker = await startBroker(LIMIT);
       const slow = await connect();
       slow.write(request.subarray(0, 95_000));
-      for (let n = 0; n < 3; n++) await broker.post(statRequest(1)); // by then it has been read so far
-      await until('there is no more room', async () => {
+      for (let n = 0; n < 3; n++) await broker.post(statRequest(1)); // by then the worker has read what was sent
+      await until('the client’s share is used up', async () => {
         const { status, text } = await broker.post(sendRequest(100, 2, LARGE));
         if (status === 503) expect(text).to.match(REASON);
         return status === 503;
@@ -204,14 +204,14 @@ describe('http/limits', function () {
       expect(text).to.match(REASON);
       slow.write(request.subarray(95_000));
       expect((await slow.reply()).status).to.equal(200);
-      // nothing of all that is left: neither of what was served, nor of what was refused or left
+      // all memory is released again: of served, of refused and of abandoned requests
       for (let n = 0; n < 20; n++) {
         const gone = await connect();
         gone.write(request.subarray(0, 50_000));
         gone.destroy();
       }
       await until(
-        'there is room for the largest',
+        'the largest body is accepted again',
         async () => (await broker.post(sendRequest(100, 4, LARGE))).status === 200,
       );
       expect((await broker.post('x'.repeat(1000))).status).to.equal(400);
@@ -219,7 +219,7 @@ describe('http/limits', function () {
       for (let n = 0; n < 5; n++) expect((await broker.post(sendRequest(100, 4, LARGE))).status).to.equal(200);
     });
 
-    it('of a body in very many pieces is that of the body', async () => {
+    it('for a body in very many chunks depends on its size, not on the number of chunks', async () => {
       broker = await startBroker();
       const text = JSON.stringify(sendRequest(100, 1, 'é'.repeat(100_000)));
       const pieces = [...Buffer.from(text)].map((byte) => Buffer.from([0x31, 0x0d, 0x0a, byte, 0x0d, 0x0a]));
@@ -237,22 +237,25 @@ describe('http/limits', function () {
       expect(process.memoryUsage().rss - before).to.be.below(1_000_000_000);
     });
 
-    it('is taken by connections too: a machine that has very many gets no more, and others do', async function () {
+    it('is also counted for connections: an IP address with very many gets no more, while others do', async function () {
       if (process.platform !== 'linux') this.skip();
       broker = await startBroker({ AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_BYTES_IN_FLIGHT: '1638400' });
-      // 100 connections are all that there is room for
+      // the memory is enough for 100 connections
       const sockets = crowd(200, '127.0.0.3');
       try {
-        await until('those over its share are reset', () => sockets.filter((socket) => socket.closed).length >= 140);
+        await until(
+          'connections over its share are reset',
+          () => sockets.filter((socket) => socket.closed).length >= 140,
+        );
         expect(sockets.filter((socket) => !socket.closed)).to.have.length.within(40, 60);
         expect(await statFrom('127.0.0.2')).to.equal(200);
       } finally {
         for (const socket of sockets) socket.destroy();
       }
-      await until('there is room again', async () => (await statFrom('127.0.0.3').catch(() => 0)) === 200);
+      await until('a connection is accepted again', async () => (await statFrom('127.0.0.3').catch(() => 0)) === 200);
     });
 
-    it('that one client takes up leaves room for others: their requests are served', async () => {
+    it('used up by one client leaves enough for the requests of others', async () => {
       const keys = keysFile();
       try {
         const greedy = bearer(keys.add(ALL, { name: 'greedy' }));
@@ -262,7 +265,7 @@ describe('http/limits', function () {
         const sockets = crowd(30, '127.0.0.3');
         for (const socket of sockets) socket.write(begun);
         await until(
-          'the greedy one has all that it gets',
+          'the greedy client has used up its share',
           async () => (await broker.post(sendRequest(100, 1, LARGE), greedy)).status === 503,
         );
         for (let n = 0; n < 10; n++) {
@@ -284,18 +287,18 @@ describe('http/limits', function () {
       return connection.closed(patient(5_000));
     };
 
-    it('without bodies are not served by the hundred: the connection is cut, and others are served', async () => {
+    it('without bodies, hundreds at once, are not served: the client is disconnected, and others are served', async () => {
       for (const path of ['/livez', '/readyz', '/openapi.json', '/queues'])
         expect((await closed(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 1_000)).length).to.be.below(200_000);
       expect(await statFrom('127.0.0.2')).to.equal(200);
     });
 
-    it('with bodies are cut when one packet brings more than a thousand', async () => {
+    it('with bodies, more than a thousand in one packet, disconnect the client', async () => {
       expect(await closed('POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n', 20_000)).to.be.a('string');
       expect(await statFrom('127.0.0.2')).to.equal(200);
     });
 
-    it('that were counted before their bodies came are not all let in when these turn out to be batches', async () => {
+    it('that were counted as one each before their bodies arrived are counted anew if these are batches', async () => {
       broker = await startBroker({ AIZUMI_MAX_CLIENT_REQUESTS_PER_S: '20' });
       const text = JSON.stringify(Array.from({ length: 500 }, (_, id) => sendRequest(100, id)));
       const request = httpRequest(text).toString();
@@ -310,7 +313,7 @@ describe('http/limits', function () {
     });
   });
 
-  describe('RECVs that wait', () => {
+  describe('RECVs with wait_ms', () => {
     const wait = (address: number): object => ({ ...recvRequest(address), wait_ms: 15_000 });
     interface Answer {
       code: number;
@@ -322,11 +325,11 @@ describe('http/limits', function () {
       ['AIZUMI_MAX_CLIENT_WAITING_RECVS', 429, 'of this client'],
       ['AIZUMI_MAX_WAITING_RECVS', 503, 'in this worker'],
     ] as const)
-      it(`over ${setting} are answered ${code} that names it; then there is room again`, async () => {
+      it(`over ${setting} are answered ${code} with its name, until others have ended`, async () => {
         broker = await startBroker({ [setting]: '5' });
         const first = await connect();
         first.write(httpRequest(JSON.stringify(Array.from({ length: 8 }, () => wait(100)))));
-        // which wait, and that they do, is seen when they get something
+        // messages show which of them were accepted as waiters
         await broker.post(Array.from({ length: 8 }, (_, id) => sendRequest(100, id)));
         const answers = JSON.parse((await first.reply()).text) as Answer[];
         const refused = answers.filter((answer) => answer.code !== 200);
@@ -336,20 +339,20 @@ describe('http/limits', function () {
           expect(error?.outcome).to.equal('not_done');
           expect(error?.message).to.include(`5 RECVs wait ${where}, as many as may (${setting})`);
         }
-        // clients that go leave nothing behind
+        // waiters of disconnected clients no longer count
         for (let n = 0; n < 3; n++) {
           const gone = await connect();
           gone.write(httpRequest(JSON.stringify(Array.from({ length: 5 }, () => wait(101)))));
           gone.destroy();
         }
         const last = await connect();
-        await until('there is room again', async () => {
+        await until('RECVs may wait again', async () => {
           last.write(httpRequest(JSON.stringify(Array.from({ length: 5 }, () => ({ ...wait(102), wait_ms: 20 })))));
           return (JSON.parse((await last.reply()).text) as Answer[]).every((answer) => answer.code === 404);
         });
       });
 
-    it('are read from a connection only as others on it are answered', async () => {
+    it('are read from a connection only as fast as earlier ones on it are answered', async () => {
       broker = await startBroker();
       const many = 2_000;
       const pipelined = await connect();
@@ -368,7 +371,7 @@ describe('http/limits', function () {
     broker = await startBroker({ AIZUMI_MAX_EVENT_LOOP_DELAY_MS: '40' });
     await broker.post(sendRequest(100, 1));
     await broker.post(recvRequest(100));
-    // the loop of this very process: 60 ms of work in each turn
+    // blocks the event loop of this process, which the broker shares: 60 ms in each turn
     let isBusy = true;
     const work = (): void => {
       const untilMs = performance.now() + 60;
@@ -394,18 +397,18 @@ describe('http/limits', function () {
     } finally {
       isBusy = false;
     }
-    await until('all is served again', async () => (await broker.post(sendRequest(100, 3))).status === 200);
+    await until('SENDs are accepted again', async () => (await broker.post(sendRequest(100, 3))).status === 200);
   });
 
-  it('while Redis owes too many answers, SENDs are answered 503, and then all', async () => {
+  it('while Redis owes too many replies, requests are answered 503; then all are served', async () => {
     const redis = await startRedisServer();
     broker = await startBroker({ AIZUMI_REDIS_URL: redis.url, AIZUMI_MAX_UNANSWERED_COMMANDS: '100' });
     redis.pause();
     const waiting: Promise<unknown>[] = [burst(300, statRequest(1))];
     const reasons = new Set<string>();
-    // none is waited for: in less than a second the connection is given up, and nothing is owed any more
-    await until('they are refused', () => {
-      // once Redis goes on, it is done
+    // sent without awaiting the replies: within a second the broker gives up the connection, and nothing is owed any more
+    await until('requests are refused', () => {
+      // a request that was not refused is answered once Redis resumes
       const note = ({ json }: Reply): unknown =>
         reasons.add((json.error as { reason: string } | undefined)?.reason ?? '');
       waiting.push(broker.post(statRequest(1)).then(note));
@@ -413,7 +416,7 @@ describe('http/limits', function () {
     });
     redis.resume();
     await Promise.all(waiting);
-    await until('all is served again', async () => (await broker.post(sendRequest(100, 3))).status === 200);
+    await until('SENDs are accepted again', async () => (await broker.post(sendRequest(100, 3))).status === 200);
     await redis.stop();
   });
 });

@@ -1,4 +1,4 @@
-// Who reaches an aizumi that asks nobody for credentials: this machine, and no page of another site in its browsers.
+// aizumi without API keys serves clients of this machine, but no page of another site in its browsers.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -30,13 +30,13 @@ const OPEN = ['/livez', '/readyz'];
 
 type Headers = Record<string, string | undefined>;
 
-/** Where Debian and others have it. */
+/** Looks where Debian and other distributions install it. */
 function findChromium(): string | undefined {
   for (const name of [process.env.AIZUMI_TEST_CHROMIUM, 'chromium', 'chromium-browser', 'google-chrome'])
     try {
       if (name) return execFileSync('which', [name], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
     } catch {
-      // not this one
+      // not installed here
     }
   return undefined;
 }
@@ -57,9 +57,9 @@ describe('http: aizumi without keys', () => {
   describe('on loopback', () => {
     beforeEach(async () => void (broker = await startBroker()));
 
-    it('answers those who call it by a loopback name or address, or by none', async () => {
+    it('serves requests with a loopback name or address in Host, or without Host', async () => {
       for (const Host of [...LOOPBACK, '[0:0:0:0:0:0:0:1]:8080', '', undefined])
-        // on one connection no second is the same: the latest good one is remembered
+        // all on one connection, no name twice in a row, since the connection remembers the latest valid name
         if (Host !== undefined) expect(await statusOf({ Host }), Host).to.equal(200);
         else {
           const connection = await openConnection(broker.url);
@@ -71,7 +71,7 @@ describe('http: aizumi without keys', () => {
         }
     });
 
-    it('refuses every other name, and does nothing', async () => {
+    it('refuses every other name in Host, and does nothing', async () => {
       for (const Host of [
         ...OTHERS,
         '[::2]',
@@ -91,7 +91,7 @@ describe('http: aizumi without keys', () => {
       expect((await broker.post(recvRequest(100))).status).to.equal(404);
     });
 
-    it('refuses pages of other sites, also where the name is right', async () => {
+    it('refuses requests from pages of other sites, even with a valid Host', async () => {
       for (const origin of [
         ...OTHERS.map((host) => `http://${host}`),
         'https://evil.example',
@@ -106,7 +106,7 @@ describe('http: aizumi without keys', () => {
         expect(await statusOf({ Host: '127.0.0.1', Origin: `http://${host}` }), host).to.equal(200);
     });
 
-    it('does so on every path and for every method, but for probes', async () => {
+    it('refuses them on every path and method, except for probes', async () => {
       for (const path of ['/', '/queues', '/queues/100', '/openapi.json', '/reference', '/nowhere'])
         for (const method of ['GET', 'OPTIONS', 'HEAD'])
           for (const headers of [{ Host: 'evil.example' }, { Origin: 'http://evil.example' }])
@@ -114,7 +114,7 @@ describe('http: aizumi without keys', () => {
       for (const path of OPEN) expect(await statusOf({ Host: '10.1.2.3:8080' }, path, 'GET'), path).to.equal(200);
     });
 
-    it('asks each request of a connection anew', async () => {
+    it('checks each request of a connection', async () => {
       const connection = await openConnection(broker.url);
       const statuses: number[] = [];
       for (const Host of ['localhost', 'evil.example', 'localhost', 'evil.example']) {
@@ -131,19 +131,19 @@ describe('http: aizumi without keys', () => {
       this.timeout(120_000);
       await broker.post(sendRequest(100, 7, 'secret'));
       const reported = await visit(chromium, broker.url);
-      // all that the page could read, or bring about
+      // everything that the page could read or change
       expect(reported).to.deep.equal({ queue: 403, recv: 403, send: 403 });
       expect((await broker.post(recvRequest(100))).json).to.include({ id: 7, payload: 'secret' });
       expect((await broker.post(recvRequest(100))).status).to.equal(404);
     });
   });
 
-  it('lets everybody through whom its operator answers for', async () => {
+  it('serves any Host and Origin if AIZUMI_ALLOW_ANONYMOUS is set', async () => {
     broker = await startBroker({ AIZUMI_ALLOW_ANONYMOUS: 'true' });
     for (const Host of OTHERS) expect(await statusOf({ Host, Origin: 'http://evil.example' }), Host).to.equal(200);
   });
 
-  it('does not ask for a name where it asks for keys', async () => {
+  it('checks no Host and no Origin if API keys are required', async () => {
     const file = keysFile();
     const key = file.add(ALL);
     broker = await startBroker(file.env);
@@ -164,8 +164,8 @@ const status = (asked) => asked.then((response) => response.status, () => 'no an
 </script>`;
 
 /**
- * Has Chromium visit evil.example, which resolves to 127.0.0.1: a server there gives it a page, and everything else it hands
- * to aizumi as it came, as if the name now led to aizumi itself.
+ * Makes Chromium visit evil.example, which resolves to 127.0.0.1. A server there serves the page and forwards all other
+ * requests to aizumi unchanged, as if the name now resolved to aizumi itself.
  * @returns what the page saw
  */
 async function visit(chromium: string, brokerUrl: string): Promise<unknown> {

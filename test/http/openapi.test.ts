@@ -1,4 +1,4 @@
-// openapi.json is what the broker does: every example is sent, every reply held against the schemas.
+// openapi.json agrees with the broker: every example is sent, and every reply is validated against the schemas.
 import { readFileSync } from 'node:fs';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -13,7 +13,7 @@ import type { Reply, TestBroker } from '../../harness/broker.js';
 
 const requestsOf = (broker: TestBroker, path: string): Promise<Response> => fetch(new URL(path, broker.url));
 
-/** Those that one may wait long for, or that are no request's: of the reasons that some path has. */
+/** Documented reasons that no test here can cause quickly, or that belong to no request. */
 const MASK: [RegExp, string][] = [
   [/"(uptime_ms|oldest_ms|bytes|sent_at_ms|lease_until_ms|due_at_ms)":\d+/g, '"$1":0'],
   [/"version":"[^"]*"/g, '"version":""'],
@@ -38,7 +38,7 @@ describe('http: openapi.json', () => {
     `openapi.json#/${path.map((part) => encodeURIComponent(String(part).replaceAll('~', '~0').replaceAll('/', '~1'))).join('/')}`;
   const validatorOf = (...path: (string | number)[]): ValidateFunction => ajv.compile({ $ref: pointer(...path) });
 
-  /** What the document says of this reply to this path and method holds. */
+  /** Checks this reply to this path and method against the document. */
   function check(
     path: string,
     method: string,
@@ -74,7 +74,7 @@ describe('http: openapi.json', () => {
     expect(Request.oneOf.map(({ $ref }: { $ref: string }) => $ref.split('/').at(-1))).to.deep.equal(
       MESSAGE_TYPES.map(({ request }) => request),
     );
-    // by OpenAPI its values are names: a number would be none
+    // OpenAPI requires the values of a discriminator to be names, so no numbers
     expect(Request.discriminator).to.equal(undefined);
     expect(Object.keys(Reply.discriminator.mapping)).to.include('MSG_RECV_ACK');
     for (const { request, number, reply } of MESSAGE_TYPES) {
@@ -98,7 +98,7 @@ describe('http: openapi.json', () => {
       const fields = new Set(shown.flatMap((example) => Object.keys(example.request)));
       const { properties } = document.components.schemas[request];
       const missing = Object.keys(properties).filter((name) => !fields.has(name));
-      // where they mean nothing they are allowed, and receipts cannot be known in advance
+      // id and payload are allowed where they are ignored, and no receipt can be known in advance
       expect(
         missing.filter((name) => !['id', 'payload', 'receipt'].includes(name)),
         request,
@@ -106,7 +106,7 @@ describe('http: openapi.json', () => {
     }
   });
 
-  it('has every reason for an error, under its status', () => {
+  it('has every error reason, under its status', () => {
     const { reason } = document.components.schemas.Error.properties.error.properties;
     expect(reason.enum.sort()).to.deep.equal(Object.keys(REASONS).sort());
     const found: Record<string, number> = {};
@@ -116,12 +116,12 @@ describe('http: openapi.json', () => {
           for (const each of content['application/json'].schema.allOf?.[1].properties.error.properties.reason.enum ??
             [])
             found[each] = Number(status);
-    // what has a path in the document is there
+    // every path of the document exists
     const ofPaths = Object.entries(REASONS).filter(([reason]) => reason !== 'not_found');
     expect(found).to.deep.equal(Object.fromEntries(ofPaths.map(([reason, { status }]) => [reason, status])));
   });
 
-  it('has the fields that docs/protocol.md has, and needs the same', () => {
+  it('has the same fields as docs/protocol.md, and requires the same ones', () => {
     const text = readFileSync('docs/protocol.md', 'utf8');
     for (const { request, schema } of MESSAGE_TYPES) {
       if (!schema) continue;
@@ -135,7 +135,7 @@ describe('http: openapi.json', () => {
       const needed = rows.filter(([, , word]) => word === 'yes').map(([, name]) => name!.replaceAll('`', ''));
       const told = rows.map(([, name]) => name!.replaceAll('`', ''));
       const { properties, required } = document.components.schemas[request];
-      // id and payload are allowed everywhere
+      // id and payload are allowed in every request
       const own = Object.keys(properties).filter(
         (name) => !['msg_type', 'id', 'payload'].includes(name) || told.includes(name),
       );
@@ -144,7 +144,7 @@ describe('http: openapi.json', () => {
     }
   });
 
-  describe('tells the truth', () => {
+  describe('agrees with the broker', () => {
     let story: TestBroker;
     before(async () => (story = await startBroker()));
     after(() => story.stop());
@@ -170,7 +170,7 @@ describe('http: openapi.json', () => {
       expect(isRequest([examples.send.value])).to.equal(true);
     });
 
-    it('about what it refuses', async () => {
+    it('about the requests that it refuses', async () => {
       for (const [body, headers] of [
         ['{', {}],
         ['[]', {}],
@@ -201,7 +201,7 @@ describe('http: openapi.json', () => {
       }
     });
 
-    it('about what no example shows: other states, one delivery in detail', async () => {
+    it('about replies that no example shows: other states, one delivery in detail', async () => {
       const own = { saddr: 9, daddr: 5000 };
       const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
       const ask = async (type: string, fields: object = {}): Promise<any> => {
@@ -220,7 +220,7 @@ describe('http: openapi.json', () => {
       expect((await ask('PEEK', { state: 'dead' })).messages).to.have.length(1);
     });
 
-    /** Whether the document has it that the parameter may be so, as a URL has it. */
+    /** Whether the document allows this value of the parameter, given as in a URL. */
     const isParameter = (path: string, name: string, value: string): boolean => {
       const { parameters } = document.paths[path].get;
       const i = parameters.findIndex((each: { name: string }) => each.name === name);
@@ -260,7 +260,7 @@ describe('http: openapi.json', () => {
         }
     });
 
-    it('about the most that HELO may set', async () => {
+    it('about the highest values that HELO may set', async () => {
       const { maxQueueLength, maxQueueBytes } = story.config;
       for (const [name, most] of [
         ['max_queue_length', maxQueueLength],
@@ -273,7 +273,7 @@ describe('http: openapi.json', () => {
         }
     });
 
-    it('about the rules of a whole FREE', () => {
+    it('about the rules between the fields of FREE', () => {
       const free = { msg_type: 'MSG_FREE_REQ', saddr: 1, daddr: 1 };
       expect(isRequest({ ...free, id: 1, receipt: 'x' })).to.equal(true);
       expect(isRequest({ ...free, ids: [1] })).to.equal(true);

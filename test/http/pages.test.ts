@@ -13,14 +13,14 @@ const BROWSER = { accept: 'text/html,application/xhtml+xml,application/xml;q=0.9
 
 describe('http: pages', () => {
   let broker: TestBroker;
-  // it is shown under other names too
+  // anonymous access, because the pages are requested under other host names too
   before(async () => (broker = await startBroker({ AIZUMI_ALLOW_ANONYMOUS: 'true' })));
   after(() => broker.stop());
 
   const get = (path: string, headers: Record<string, string> = BROWSER, method = 'GET'): Promise<Response> =>
     fetch(new URL(path, broker.url), { method, headers });
 
-  /** fetch() sets Host itself, and Cache-Control with If-None-Match. */
+  /** A request without fetch(), which sets Host itself, and Cache-Control with If-None-Match. */
   async function plainGet(path: string, headers: Record<string, string>): Promise<IncomingMessage> {
     const { host } = new URL(broker.url);
     const req = request(new URL(path, broker.url), { headers: { host, ...BROWSER, ...headers } }).end();
@@ -39,7 +39,7 @@ describe('http: pages', () => {
   const unescaped = (html: string): string[] =>
     [...html.matchAll(/<pre[^>]*><code>(.*?)<\/code>/gs)].map(([, line = '']) => line);
 
-  it('tell a browser how to send the first message, with commands that work', async () => {
+  it('show a browser how to send the first message, with commands that work', async () => {
     const response = await get('');
     expect(response.status).to.equal(200);
     expect(response.headers.get('content-type')).to.equal('text/html; charset=utf-8');
@@ -68,12 +68,12 @@ describe('http: pages', () => {
     expect(await pageFor({ host: '[::1]:8080' })).to.include(' http://[::1]:8080/<');
   });
 
-  it('show no host that could be something else in a shell or in HTML', async () => {
+  it('show no host that could be interpreted by a shell or as HTML', async () => {
     for (const host of ['x;rm', '$(id)', '<script>', "a'b", 'a b', '`id`', 'a&b'])
       expect(await pageFor({ host }), host).to.include(' http://localhost:8080/<');
   });
 
-  it('are not for other clients: 405, as ever', async () => {
+  it('are not sent to other clients, which get 405', async () => {
     for (const [method, headers] of [
       ['GET', {}],
       ['GET', { accept: '*/*' }],
@@ -87,7 +87,7 @@ describe('http: pages', () => {
     }
   });
 
-  it('need nothing from elsewhere, and every file that they name is there', async () => {
+  it('load nothing from other sites, and every file that they refer to exists', async () => {
     for (const page of ['', 'reference']) {
       const html = await (await get(page)).text();
       const named = [...html.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, path = '']) => path);
@@ -112,7 +112,7 @@ describe('http: pages', () => {
   ];
   for (const path of PATHS)
     describe(`/${path}`, () => {
-      it('allows a browser nothing that it does not need', async () => {
+      it('has a Content-Security-Policy that allows only what it needs', async () => {
         const { headers } = await get(path);
         expect(headers.get('x-content-type-options')).to.equal('nosniff');
         const policy = headers.get('content-security-policy')!;
@@ -121,14 +121,14 @@ describe('http: pages', () => {
         expect(policy.includes("script-src 'self'")).to.equal(path === 'reference');
       });
 
-      it('is answered to HEAD without its body', async () => {
+      it('is answered without its body for HEAD', async () => {
         const [head, full] = [await get(path, BROWSER, 'HEAD'), await get(path)];
         expect(head.status).to.equal(200);
         expect(await head.text()).to.equal('');
         expect(Number(head.headers.get('content-length'))).to.equal((await full.arrayBuffer()).byteLength);
       });
 
-      it('is not sent again while it is the same', async () => {
+      it('is answered 304 while it is unchanged', async () => {
         const etag = (await get(path)).headers.get('etag')!;
         expect(await statusOf(path, { 'if-none-match': etag })).to.equal(304);
         expect(await statusOf(path, { 'if-none-match': '"other"' })).to.equal(200);

@@ -23,7 +23,7 @@ const EMPTY =
 const received = (daddr: number, id: number, payload = '"hello"', saddr = 1): string =>
   `{"code":200,"status":"OK","msg_type":"MSG_RECV_ACK","saddr":${saddr},"daddr":${daddr},"id":${id},"payload":${payload}}`;
 
-/** The text of a SEND with this payload text, which JSON.stringify would not leave alone. */
+/** The text of a SEND with exactly this payload text, which JSON.stringify would change. */
 const sendText = (daddr: number, payload: string, id = 1): string =>
   `{"msg_type":"MSG_SEND_REQ","saddr":1,"daddr":${daddr},"id":${id},"payload":${payload}}`;
 
@@ -49,7 +49,7 @@ describe('http/protocol', () => {
     address++;
   });
 
-  describe("the seed's examples", () => {
+  describe('the examples of the specification', () => {
     let seeded: TestBroker;
     before(async () => void (seeded = await startBroker()));
     after(() => seeded.stop());
@@ -62,15 +62,15 @@ describe('http/protocol', () => {
       ['{"msg_type":"MSG_GBYE_REQ","saddr":1,"daddr":5000}', ack('MSG_GBYE_ACK')],
     ];
     for (const [request, reply] of examples)
-      it(`answers ${request} as the seed says`, async () => expectReply(await seeded.post(request), 200, reply));
+      it(`${request} is answered as specified`, async () => expectReply(await seeded.post(request), 200, reply));
 
-    it('answers MSG_STAT_REQ with MSG_STAT_ACK and an object', async () => {
+    it('MSG_STAT_REQ is answered with MSG_STAT_ACK and an object', async () => {
       const { text, status } = await seeded.post('{"msg_type":"MSG_STAT_REQ","saddr":1,"daddr":5000}');
       expect(status).to.equal(200);
       expect(text).to.match(/^\{"code":200,"status":"OK","msg_type":"MSG_STAT_ACK","payload":\{.*\}\}$/);
     });
 
-    it('answers a request that is laid out over lines and indented, as in the seed', async () => {
+    it('a request with line breaks and indentation, as in the specification, is answered', async () => {
       const request = JSON.stringify(sendRequest(address, 12000), null, 4);
       expectReply(await seeded.post(`${request}\r\n`), 200, SENT);
       expectReply(await seeded.post(recvRequest(address)), 200, received(address, 12000));
@@ -78,7 +78,7 @@ describe('http/protocol', () => {
   });
 
   describe('msg_type as a number', () => {
-    it('is answered as the name is, with the name', async () => {
+    it('is answered like the name, with the name', async () => {
       const fields = { saddr: address, daddr: address, id: 7, payload: 'hello' };
       expectReply(await broker.post({ msg_type: 9, ...fields }), 200, ack('MSG_HELO_ACK'));
       expectReply(await broker.post({ msg_type: 1, ...fields }), 200, SENT);
@@ -91,7 +91,7 @@ describe('http/protocol', () => {
     });
 
     for (const type of [7, 8, 'MSG_PUSH_REQ', 'MSG_PUSH_ACK'])
-      it(`${type} is not supported, whatever else is sent along`, async () => {
+      it(`${type} is not supported, whatever other fields are sent`, async () => {
         const refusal =
           '{"code":501,"status":"Not Implemented","msg_type":"MSG_PUSH_ACK","error":{"reason":"not_supported","message":"the broker does not push: ask for messages with MSG_RECV_REQ","details":[]}}';
         expectReply(await broker.post({ msg_type: type }), 501, refusal);
@@ -116,7 +116,7 @@ describe('http/protocol', () => {
       expectReply(await broker.post(all('MSG_GBYE_REQ', address, 5000)), 200, ack('MSG_GBYE_ACK'));
     });
 
-    it('may put anything into id and payload where they mean nothing', async () => {
+    it('may put anything into id and payload where they are ignored', async () => {
       for (const type of ['MSG_HELO_REQ', 'MSG_RECV_REQ', 'MSG_STAT_REQ', 'MSG_GBYE_REQ'])
         for (const id of [null, 'x', -1, 0.5, {}]) {
           const { status } = await broker.post({ msg_type: type, saddr: address, daddr: 0, id, payload: [id] });
@@ -124,7 +124,7 @@ describe('http/protocol', () => {
         }
     });
 
-    it('may restart their ids at 1: every message is a message', async () => {
+    it('may restart their ids at 1: equal ids are still different messages', async () => {
       for (const run of ['first', 'second'])
         for (const id of [1, 2, 3]) expectReply(await broker.post(sendRequest(address, id, run)), 200, SENT);
       for (const run of ['first', 'second'])
@@ -135,7 +135,7 @@ describe('http/protocol', () => {
       expectReply(await broker.post(recvRequest(address)), 404, EMPTY);
     });
 
-    it('may use one id for all messages, and free as many as they hold', async () => {
+    it('may use one id for all messages, and free each message that they hold', async () => {
       for (const n of [1, 2, 3]) await broker.post(sendRequest(address, 0, n));
       for (const n of [1, 2, 3])
         expectReply(await broker.post(recvRequest(address)), 200, received(address, 0, String(n)));
@@ -146,7 +146,7 @@ describe('http/protocol', () => {
       });
     });
 
-    it('may address the broker by any address', async () => {
+    it('may use any address for the broker', async () => {
       for (const daddr of [0, 1, 5000, 4294967295])
         expectReply(await broker.post({ msg_type: 'MSG_RECV_REQ', saddr: address, daddr }), 404, EMPTY);
     });
@@ -187,18 +187,18 @@ describe('http/protocol', () => {
       'an object nested to the limit': '{"a":'.repeat(62) + nested(1) + '}'.repeat(62),
     };
     for (const [what, payload] of Object.entries(payloads))
-      it(`comes back exactly as it was sent: ${what}`, async () => {
+      it(`is received exactly as it was sent: ${what}`, async () => {
         expectReply(await broker.post(sendText(address, payload)), 200, SENT);
         expectReply(await broker.post(recvRequest(address)), 200, received(address, 1, payload));
       });
 
-    it('is kept in Redis as it was sent', async () => {
+    it('is stored in Redis as it was sent', async () => {
       await broker.post(sendText(address, '{ "a" : 1.0 }', 12));
       const [entry] = await store.raw.xrange(store.key(`{${address}}:queue`), '-', '+');
       expect(entry?.[1]).to.deep.equal(['saddr', '1', 'id', '12', 'payload', '{ "a" : 1.0 }']);
     });
 
-    it('does not keep the whitespace around it', async () => {
+    it('is stored without the whitespace around it', async () => {
       await broker.post(`{"msg_type":1,"saddr":1,"daddr":${address},"id":1,"payload" \n:\t [1]\r\n }`);
       expectReply(await broker.post(recvRequest(address)), 200, received(address, 1, '[1]'));
     });
@@ -236,7 +236,7 @@ describe('http/protocol', () => {
       expectReply(await broker.post(`{"msg_type":5,"saddr":${address},"daddr":-0,"id":1.2e4}`), 200, FREED);
     });
 
-    it('may be the greatest and the smallest that there are', async () => {
+    it('may be the highest and the lowest allowed values', async () => {
       for (const edge of [0, 4294967295])
         for (const id of [0, Number.MAX_SAFE_INTEGER]) {
           expectReply(await broker.post(sendRequest(edge, id, 'hello', edge)), 200, SENT);
@@ -245,7 +245,7 @@ describe('http/protocol', () => {
         }
     });
 
-    it('are told apart to the last digit', async () => {
+    it('are distinguished to the last digit', async () => {
       const [odd, even] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER - 1];
       await broker.post(sendRequest(address, odd));
       await broker.post(recvRequest(address));
@@ -253,14 +253,14 @@ describe('http/protocol', () => {
       expectReply(await broker.post(freeRequest(address, odd)), 200, FREED);
     });
 
-    it('may be read from a query-less and a query-carrying URL alike', async () => {
+    it('may be sent to a URL with or without a query', async () => {
       const { text } = await post(`${broker.url}?from=a-load-balancer`, recvRequest(address));
       expect(text).to.equal(EMPTY);
     });
   });
 
   describe('SEND and RECV', () => {
-    it('deliver in the order of sending, each message to its receiver', async () => {
+    it('deliver messages in the order of sending, each to its receiver', async () => {
       const ids = Array.from({ length: 20 }, (_, i) => i);
       for (const id of ids) {
         await broker.post(sendRequest(address, id, { n: id }));
@@ -271,7 +271,7 @@ describe('http/protocol', () => {
       expectReply(await broker.post(recvRequest(address)), 404, EMPTY);
     });
 
-    it('leave no key in Redis when nobody has sent', async () => {
+    it('leave no key in Redis if nothing was sent', async () => {
       const before = await store.keys();
       expectReply(await broker.post(recvRequest(address)), 404, EMPTY);
       expect(await store.keys()).to.deep.equal(before);
@@ -294,7 +294,7 @@ describe('http/protocol', () => {
       expect(await store.keys()).to.deep.equal(before);
     });
 
-    it('refuses a message that waits, and one that somebody else holds', async () => {
+    it('refuses a message that is waiting, and one that another receiver holds', async () => {
       await broker.post(sendRequest(address, 1));
       expect((await broker.post(freeRequest(address, 1))).status).to.equal(404);
       await broker.post(recvRequest(address));
@@ -304,7 +304,7 @@ describe('http/protocol', () => {
   });
 
   describe('HELO', () => {
-    it('makes a queue, and nothing more the second time', async () => {
+    it('creates a queue, and does nothing the second time', async () => {
       expectReply(await broker.post(heloRequest(address)), 200, ack('MSG_HELO_ACK'));
       const made = await store.contents();
       expect(made).to.include.keys(`{${address}}:queue`);
@@ -312,7 +312,7 @@ describe('http/protocol', () => {
       expect(await store.contents()).to.deep.equal(made);
     });
 
-    it('leaves messages that wait alone', async () => {
+    it('does not affect waiting messages', async () => {
       await broker.post(sendRequest(address, 1));
       await broker.post(heloRequest(address));
       expectReply(await broker.post(recvRequest(address)), 200, received(address, 1));
@@ -320,7 +320,7 @@ describe('http/protocol', () => {
   });
 
   describe('GBYE', () => {
-    it('gives back at once what the receiver holds, in order and before newer messages', async () => {
+    it('returns at once all messages that the receiver holds, in order and ahead of newer ones', async () => {
       for (const id of [1, 2, 3, 4]) await broker.post(sendRequest(address, id));
       for (let n = 0; n < 3; n++) await broker.post(recvRequest(address));
       await broker.post(freeRequest(address, 2));
@@ -329,14 +329,14 @@ describe('http/protocol', () => {
       expectReply(await broker.post(recvRequest(address)), 404, EMPTY);
     });
 
-    it('ends the right to free what was held', async () => {
+    it('ends the leases: the messages can no longer be freed', async () => {
       await broker.post(sendRequest(address, 1));
       await broker.post(recvRequest(address));
       await broker.post(gbyeRequest(address));
       expect((await broker.post(freeRequest(address, 1))).status).to.equal(404);
     });
 
-    it('of an empty queue leaves no key behind', async () => {
+    it('for an empty queue leaves no key behind', async () => {
       const before = await store.keys();
       await broker.post(heloRequest(address));
       await broker.post(sendRequest(address, 1));
@@ -347,13 +347,13 @@ describe('http/protocol', () => {
       expect(await store.raw.zscore(store.key('queues'), address)).to.equal(null);
     });
 
-    it('does nothing the second time, nor for an address without a queue', async () => {
+    it('does nothing the second time, or for an address without a queue', async () => {
       const before = await store.contents();
       for (let n = 0; n < 2; n++) expectReply(await broker.post(gbyeRequest(address)), 200, ack('MSG_GBYE_ACK'));
       expect(await store.contents()).to.deep.equal(before);
     });
 
-    it('is not the end: the next SEND makes the queue anew', async () => {
+    it('is not final: the next SEND creates the queue again', async () => {
       await broker.post(sendRequest(address, 1));
       await broker.post(recvRequest(address));
       await broker.post(freeRequest(address, 1));
@@ -365,7 +365,7 @@ describe('http/protocol', () => {
 
   describe('STAT', () => {
     let own: TestBroker;
-    /** Over the same queues, but quick to give up on a receiver. */
+    /** A worker over the same queues, with short leases and few deliveries. */
     let hasty: TestBroker;
     before(async () => {
       own = await startBroker({ AIZUMI_BROKER_ID: '5001' });
@@ -387,7 +387,7 @@ describe('http/protocol', () => {
     const stat = async (saddr: number): Promise<Stat> => (await own.post(statRequest(saddr))).json.payload as Stat;
     const counts = (waiting: number, leased: number, dead: number): object => ({ waiting, leased, delayed: 0, dead });
 
-    it('tells of the broker alone when the address has no queue, and makes none', async () => {
+    it('reports only the broker if the address has no queue, and creates none', async () => {
       const { text, status } = await own.post(statRequest(address));
       expect(status).to.equal(200);
       expect(text.replace(/"uptime_ms":\d+/, '"uptime_ms":…')).to.equal(
@@ -396,7 +396,7 @@ describe('http/protocol', () => {
       expect((await stat(address)).queue).to.equal(null);
     });
 
-    it('tells of an empty queue that HELO made', async () => {
+    it('reports an empty queue that HELO created', async () => {
       await own.post(heloRequest(address));
       const { text } = await own.post(statRequest(address));
       expect(text.replace(/"(uptime_ms|bytes)":\d+/g, '"$1":…')).to.equal(
@@ -438,10 +438,10 @@ describe('http/protocol', () => {
       expect((await stat(address)).queue).to.include(counts(1, 0, 0));
     });
 
-    it('tells the age of the oldest message, and of the broker', async () => {
+    it('reports the age of the oldest message and the uptime of the broker', async () => {
       const startedMs = Date.now();
       await own.post(sendRequest(address, 1));
-      const first = await until('some age', async () => {
+      const first = await until('the message has an age', async () => {
         const now = await stat(address);
         return now.queue!.oldest_ms > 20 && now;
       });
@@ -452,12 +452,12 @@ describe('http/protocol', () => {
       expect(second.broker.uptime_ms).to.be.at.least(first.broker.uptime_ms);
     });
 
-    it('counts what was delivered too often and never freed as dead', async () => {
+    it('counts messages that were delivered too often and never freed as dead', async () => {
       await own.post(sendRequest(address, 9, { poison: 1.0 }));
       const take = async (): Promise<boolean> => (await hasty.post(recvRequest(address))).status === 200;
-      await until('delivered', take);
-      await until('delivered again when its lease ended', take);
-      await until('dead', async () => {
+      await until('the message is delivered', take);
+      await until('the message is redelivered when its lease ends', take);
+      await until('the message is dead', async () => {
         expect(await take(), 'a third delivery').to.equal(false);
         return (await stat(address)).queue?.dead === 1;
       });
@@ -480,9 +480,9 @@ describe('http/protocol', () => {
       expect(Number(dead.died_at_ms)).to.be.closeTo(Date.now(), 60_000);
     });
 
-    it('keeps telling of the dead after GBYE', async () => {
+    it('still reports dead messages after GBYE', async () => {
       await own.post(sendRequest(address, 9));
-      await until('dead', async () => {
+      await until('the message is dead', async () => {
         await hasty.post(recvRequest(address));
         return (await stat(address)).queue?.dead === 1;
       });

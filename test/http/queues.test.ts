@@ -40,7 +40,7 @@ describe('http: GET /queues', () => {
     );
   });
 
-  it('shows zeros where there is no queue, and makes none', async () => {
+  it('shows zeros for an address without a queue, and creates none', async () => {
     const response = await get('queues/43');
     expect(response.status).to.equal(200);
     expect(await response.text()).to.equal(
@@ -54,7 +54,7 @@ describe('http: GET /queues', () => {
     expect(await store.raw.keys(store.key('*43*')).finally(() => store.close())).to.deep.equal([]);
   });
 
-  it('lists all by address, a page at a time', async () => {
+  it('lists all queues by address, a page at a time', async () => {
     const first = await listed('?limit=3');
     expect(first.queues.map(({ address }) => address)).to.deep.equal([5, 7, 42]);
     const second = await listed(`?limit=3&cursor=${first.cursor}`);
@@ -62,7 +62,7 @@ describe('http: GET /queues', () => {
     expect(second.cursor).to.equal(null);
   });
 
-  it('lists those whose address begins so', async () => {
+  it('lists the queues whose address has a prefix', async () => {
     expect((await listed('?prefix=42')).queues.map(({ address }) => address)).to.deep.equal([42, 420, 421]);
     expect((await listed('?prefix=9')).queues).to.deep.equal([]);
   });
@@ -76,17 +76,17 @@ describe('http: GET /queues', () => {
     }
   });
 
-  it('lists again, within a minute, a queue whose place in the register was lost', async function () {
+  it('lists a queue that was lost from the register again within a minute', async function () {
     this.timeout(60_000);
     const store = openStore(broker.config);
     await store.raw.zrem(store.key('queues'), 7, 42).finally(() => store.close());
     const isListed = async (): Promise<boolean> =>
       (await listed('')).queues.map(({ address }) => address).join() === '5,7,42,420,421';
     expect(await isListed()).to.equal(false);
-    await until('both are listed', isListed, 55_000);
+    await until('both queues are listed', isListed, 55_000);
   });
 
-  it('says what is wrong in the one shape', async () => {
+  it('reports faults in the format of every error', async () => {
     for (const address of ['x', '01', '4294967296', '-1', '1.5'])
       expect(await failed(`queues/${address}`), address).to.deep.equal([400, 'invalid_request', 1]);
     expect(await failed('queues?limit=0&cursor=-1&prefix=01&sort=1')).to.deep.equal([400, 'invalid_request', 4]);
@@ -108,10 +108,10 @@ describe('http: GET /queues', () => {
     'x',
     '\u0661',
   ])
-    it(`refuses a cursor that is none: ${cursor.slice(0, 20)}`, async () =>
+    it(`refuses an invalid cursor: ${cursor.slice(0, 20)}`, async () =>
       expect(await failed(`queues?cursor=${cursor}`)).to.deep.equal([400, 'invalid_request', 1]));
 
-  it('is not for other methods', async () => {
+  it('refuses other methods', async () => {
     for (const path of ['queues', 'queues/42']) {
       const response = await get(path, 'DELETE');
       expect(response.status).to.equal(405);

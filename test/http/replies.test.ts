@@ -1,4 +1,4 @@
-// What the reply to one body may weigh, and clients that do not take theirs.
+// The maximum size of the reply to one body, and clients that do not read their replies.
 import { expect } from 'chai';
 import { startBeside, startBroker } from '../../harness/broker.js';
 import type { Reply, TestBroker } from '../../harness/broker.js';
@@ -9,7 +9,7 @@ import { heloRequest, recvRequest, sendRequest, statRequest } from '../../harnes
 import { until } from '../../harness/until.js';
 
 const LARGE = 'x'.repeat(90_000);
-/** Eleven of the large messages. */
+/** Room for eleven of the large messages. */
 const SETTINGS = { AIZUMI_MAX_BODY_BYTES: '100000', AIZUMI_MAX_REPLY_BYTES: '1000000' };
 
 interface Answer {
@@ -52,18 +52,18 @@ describe('http/replies', () => {
     ['through the worker that took the message', () => broker],
     ['through one that has never seen the queue', () => other],
   ] as const)
-    it(`RECVs of a batch that have no room in its reply are not done, ${who}`, async () => {
+    it(`RECVs of a batch whose messages no longer fit in its reply are refused without effect, ${who}`, async () => {
       await broker.post({ ...heloRequest(address), settings: { max_deliveries: 1_000 } });
       await broker.post(sendRequest(address, 1, LARGE));
       const done = await expectBounded(of(), repeat(50, again(address)));
       expect(done.map(({ delivery }) => delivery?.attempt)).to.deep.equal(done.map((_, i) => i + 1));
       expect(done.length).to.be.within(5, 11);
       const { delivery } = (await of().post(again(address))).json as unknown as Answer;
-      expect(delivery?.attempt, 'those that were refused took nothing').to.equal(done.length + 1);
+      expect(delivery?.attempt, 'refused RECVs took no message').to.equal(done.length + 1);
     });
 
-  it('messages that turn out larger than the worker knew go back, and do not count as delivered', async () => {
-    await other.post([again(address), again(address)]); // nothing there: whatever comes is more
+  it('messages that are larger than the worker had estimated are returned, and do not count as delivered', async () => {
+    await other.post([again(address), again(address)]); // on an empty queue, so that its estimate is too small
     for (let id = 0; id < 30; id++) await broker.post(sendRequest(address, id, LARGE));
     const done = await expectBounded(other, repeat(30, { ...recvRequest(address), details: true }));
     const { json } = await broker.post(statRequest(address));
@@ -79,19 +79,19 @@ describe('http/replies', () => {
     expect(all).to.deep.equal(all.map((_, i) => i));
   });
 
-  it('PEEKs of a batch that have no room are refused too', async () => {
+  it('PEEKs of a batch whose messages no longer fit in its reply are refused too', async () => {
     for (let id = 0; id < 4; id++) await broker.post(sendRequest(address, id, LARGE));
     const peek = { msg_type: 'MSG_PEEK_REQ', saddr: address, daddr: 5000, state: 'waiting', max: 4 };
     expect(await expectBounded(broker, repeat(9, peek))).to.have.length.within(1, 2);
   });
 
-  it('a batch of many small messages is answered whole, in order, also where nothing is known of the queue', async () => {
+  it('a batch that receives many small messages is answered in full and in order, by a worker new to the queue', async () => {
     await broker.post(Array.from({ length: 1_000 }, (_, id) => sendRequest(address, id)));
     const answers = answersOf(await other.post(repeat(1_000, recvRequest(address))));
     expect(answers.map(({ id }) => id)).to.deep.equal(answers.map((_, i) => i));
   });
 
-  it('RECVs of a batch that wait at many queues hold no room while they wait', async () => {
+  it('RECVs of a batch that wait at many queues reserve no reply size while they wait', async () => {
     const first = address;
     address += 300;
     const batch = Array.from({ length: 300 }, (_, i) => ({ ...recvRequest(first + i), wait_ms: 15_000 }));
@@ -101,15 +101,15 @@ describe('http/replies', () => {
     expect(answersOf(await answered).map(({ id }) => id)).to.deep.equal(batch.map((_, i) => i));
   });
 
-  describe('a client that takes nothing', () => {
+  describe('a client that does not read its replies', () => {
     let connection: Connection;
     afterEach(() => connection.destroy());
 
-    /** More than the system holds for a connection. */
+    /** More than the buffers of the operating system hold for a connection. */
     const LARGEST = 'x'.repeat(1_000_000);
     const all = (of: number): object => ({ ...recvRequest(of), max: 4, details: true });
 
-    it('is cut, and what it was not sent goes back; one that waits, or is slow, is not', async function () {
+    it('is disconnected, and its unsent messages are returned; a waiting or a slow client is not', async function () {
       this.timeout(60_000);
       const worker = await startBroker();
       const floods: { end: () => void }[] = [];
@@ -124,7 +124,7 @@ describe('http/replies', () => {
           httpRequest(JSON.stringify(all(address))),
         ]);
         floods.push(await flood(worker.url, 1, pair, false));
-        // this one takes its first reply at once and then waits
+        // the waiting client reads its first reply at once and then waits
         connection = await openConnection(worker.url);
         const wait = JSON.stringify({ ...recvRequest(waitsAt), wait_ms: 19_000 });
         connection.write(httpRequest(JSON.stringify(all(waitsAt))));
@@ -141,27 +141,27 @@ describe('http/replies', () => {
         timer = setInterval(() => reader!.resume(), 200);
         const fromMs = performance.now();
         await until(
-          'longer than a client that takes nothing is given',
+          'the time after which such a client is disconnected has passed',
           () => performance.now() - fromMs > 12_000,
           15_000,
         );
         await worker.post(sendRequest(waitsAt, 4));
-        expect((await connection.reply(10_000)).text, 'it was not cut').to.include('"id":4');
+        expect((await connection.reply(10_000)).text, 'the waiting client was not disconnected').to.include('"id":4');
         const back = await until(
-          'what was not sent has come back',
+          'the unsent messages are returned',
           async () => {
             const { json } = await worker.post({ ...all(address), visibility_timeout_ms: 1_000 });
             return json.messages as Answer[] | undefined;
           },
-          // leases last longer
+          // shorter than the leases
           17_000,
         );
-        // of one of its two replies: the two RECVs have taken them by turns
+        // the messages of one of its two replies: the two RECVs took messages in turn
         expect(back.map(({ delivery }) => delivery?.attempt)).to.deep.equal([1, 1, 1, 1]);
         clearInterval(timer);
         reader!.removeAllListeners('data').on('data', (bytes) => (taken += bytes.length));
         reader!.resume();
-        await until('the slow one has all', () => taken > 4_000_000, 20_000);
+        await until('the slow client has read everything', () => taken > 4_000_000, 20_000);
       } finally {
         clearInterval(timer);
         for (const { end } of floods) end();

@@ -1,4 +1,4 @@
-// X-Request-Id: the client's own name for a request comes back with every reply; an error has one in any case.
+// X-Request-Id: the client's id of a request is returned with every reply; an error always has one.
 import { expect } from 'chai';
 import { startBroker } from '../../harness/broker.js';
 import type { TestBroker } from '../../harness/broker.js';
@@ -18,7 +18,7 @@ describe('http/request-id', () => {
     return headers.get('x-request-id');
   }
 
-  it('is the client’s own, whatever the reply', async () => {
+  it('is returned as the client sent it, whatever the reply', async () => {
     expect(await idOf(sendRequest(100, 1), ID), '200').to.equal(ID);
     expect(await idOf(recvRequest(101), ID), '404').to.equal(ID);
     expect(await idOf('no JSON', ID), '400').to.equal(ID);
@@ -35,18 +35,18 @@ describe('http/request-id', () => {
     ['GET', 'nowhere'],
     ['DELETE', ''],
   ] as const)
-    it(`is the client's own with ${method} /${path}`, async () => {
+    it(`is returned as the client sent it for ${method} /${path}`, async () => {
       const { headers } = await fetch(`${broker.url}${path}`, { method, headers: { 'x-request-id': ID } });
       expect(headers.get('x-request-id')).to.equal(ID);
     });
 
-  it('is made for an error without one, another for each', async () => {
+  it('is generated for an error if the client sent none, a new one each time', async () => {
     const ids = [await idOf(recvRequest(101)), await idOf('no JSON'), await idOf([sendRequest(100, 4), {}])];
     for (const id of ids) expect(id).to.match(MADE);
     expect(new Set(ids).size).to.equal(ids.length);
   });
 
-  it('is in the answers to what is no proper HTTP too', async () => {
+  it('is in the replies to invalid HTTP too', async () => {
     const broken = { headers: { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked', 'X-Request-Id': ID } };
     for (const [bytes, id] of [
       ['no HTTP\r\n\r\n', MADE],
@@ -60,7 +60,8 @@ describe('http/request-id', () => {
     }
   });
 
-  it('is not made where nobody will look for it', async () => expect(await idOf(sendRequest(100, 5))).to.equal(null));
+  it('is not generated for a request that succeeds', async () =>
+    expect(await idOf(sendRequest(100, 5))).to.equal(null));
 
   for (const [what, given] of Object.entries({
     'too long': 'x'.repeat(129),
@@ -72,7 +73,7 @@ describe('http/request-id', () => {
     'with an escape': 'a\\u0041',
     'that came twice': 'a, b',
   }))
-    it(`of a client is not repeated when it is one ${what}`, async () => {
+    it(`is not returned if it is one ${what}`, async () => {
       expect(await idOf(sendRequest(100, 6), given), '200').to.equal(null);
       expect(await idOf(recvRequest(101), given), '404').to.match(MADE);
     });

@@ -1,4 +1,4 @@
-// One client with a key that may send to anybody: it takes no more of Redis than its share, and the others are served.
+// One client whose key may send to every address uses no more of Redis than its share, and other clients are served.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { bearer, keysFile } from '../support/access.js';
@@ -10,7 +10,7 @@ import type { TestServer } from '../../harness/redis-server.js';
 import { freeRequest, heloRequest, recvRequest, sendRequest } from '../../harness/requests.js';
 
 const BATCH = 1_000;
-/** Room for 20,000 queues, the default limit, and not for 24,000. */
+/** Enough for 20,000 queues, the default limit, but not for 24,000. */
 const MEMORY = '104mb';
 
 interface Answer {
@@ -46,7 +46,7 @@ describe('http/shares', function () {
   }
   const answersOf = ({ json }: Reply): Answer[] => json as unknown as Answer[];
 
-  it('SENDs to very many addresses do not fill Redis, and are told which limit they are over', async () => {
+  it('SENDs to very many addresses do not fill Redis, and are refused with the name of the limit', async () => {
     await open();
     const answers: Answer[] = [];
     for (let first = 1_000; first < 25_000; first += BATCH) {
@@ -70,7 +70,7 @@ describe('http/shares', function () {
     const payload = 'x'.repeat(1_000_000);
     const limits = new Set<string | undefined>();
     for (let n = 0; n < 200; n++) {
-      // first to one address, until that is full, then to ten
+      // first to one address, until its queue is full, then to ten
       const { json } = await broker.post(sendRequest(n < 40 ? 100 : 100 + (n % 10), n, payload), flood);
       const { code, error } = json as unknown as Answer;
       if (code !== 200) limits.add(/AIZUMI_\w+/.exec(error?.message ?? '')?.[0]);
@@ -83,7 +83,7 @@ describe('http/shares', function () {
     expect(used).to.be.within(40_000_000, 80_000_000);
   });
 
-  it('HELO for more queues than a client may have is answered 429, with the reply’s name', async () => {
+  it('a HELO over the client’s limit of queues is answered 429, with the name of its reply', async () => {
     const key = bearer(keys.add({ receive: ['*'] }, { name: 'maker' }));
     await open({ AIZUMI_MAX_CLIENT_QUEUES: '2' });
     const replies = [];

@@ -1,4 +1,4 @@
-// TLS for clients: who gets in, what the others are told, and certificates that change while connections stay.
+// TLS for clients: who is admitted, what others are answered, and certificates that change while connections stay open.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -57,7 +57,7 @@ describe('http/tls', function () {
     return worker.port;
   }
 
-  /** @returns the status of a STAT @throws Error when there is no TLS */
+  /** @returns the status of a STAT @throws Error if the TLS handshake fails */
   async function stat(port: number, options: AgentOptions = {}): Promise<number> {
     const agent = new Agent({ keepAlive: false, ca, ...options });
     const headers = { 'content-type': 'application/json' };
@@ -92,7 +92,7 @@ describe('http/tls', function () {
     expect(await failureOf(stat(port, old))).to.contain('alert protocol version');
   });
 
-  it('tells who speaks plain HTTP to use https', async () => {
+  it('answers plain HTTP with an error that says to use https', async () => {
     const port = await start();
     const connection = await openConnection(`http://127.0.0.1:${port}`);
     connection.write(httpRequest(STAT));
@@ -105,7 +105,7 @@ describe('http/tls', function () {
     expect(await stat(port)).to.equal(200);
   });
 
-  it('survives a client that breaks off its handshake, or sends garbage', async () => {
+  it('keeps serving after a client has broken off its handshake or sent garbage', async () => {
     const port = await start();
     for (const bytes of [Buffer.from('16030100c8010000c4', 'hex'), Buffer.alloc(1000, 0x16), Buffer.alloc(64)]) {
       const connection = await openConnection(`http://127.0.0.1:${port}`);
@@ -119,8 +119,8 @@ describe('http/tls', function () {
     expect(await stat(port)).to.equal(200);
   });
 
-  describe('with an authority for clients', () => {
-    it('lets those in who have a certificate of it, and nobody else', async () => {
+  describe('with a certificate authority for clients', () => {
+    it('admits only clients with a certificate from it', async () => {
       const port = await start({ AIZUMI_TLS_CLIENT_CA_FILE: certificates.ca });
       expect(await stat(port, identityOf(certificates.issue('client')))).to.equal(200);
       const strangers = makeCertificates();
@@ -133,21 +133,21 @@ describe('http/tls', function () {
         }
     });
 
-    it('stays closed to all others while the file of the authority is broken', async () => {
+    it('still refuses all others while the file of the authority is malformed', async () => {
       const file = join(certificates.folder, 'authority');
       copyFileSync(certificates.ca, file);
       const port = await start({ AIZUMI_TLS_CLIENT_CA_FILE: file });
       writeFileSync(file, 'no certificate');
-      await until('it complains', () => lines.some(({ level }) => level === 50), 10_000);
+      await until('it logs an error', () => lines.some(({ level }) => level === 50), 10_000);
       expect(await stat(port, identityOf(certificates.issue('client')))).to.equal(200);
       expect(await failureOf(stat(port))).not.to.equal('none');
     });
 
-    it('is probed on a port of its own, where nothing else is', async () => {
+    it('serves the probes, and nothing else, on a port of their own', async () => {
       const probePort = await freePort();
       await start({ AIZUMI_TLS_CLIENT_CA_FILE: certificates.ca, AIZUMI_PROBE_PORT: `${probePort}` });
       const url = `http://127.0.0.1:${probePort}`;
-      await until('it is ready', async () => (await fetch(`${url}/readyz`)).ok);
+      await until('the worker is ready', async () => (await fetch(`${url}/readyz`)).ok);
       expect((await fetch(`${url}/livez`)).status).to.equal(200);
       expect((await fetch(url, { method: 'POST', body: STAT })).status).to.equal(404);
       expect((await fetch(`${url}/queues`)).status).to.equal(404);
@@ -159,7 +159,7 @@ describe('http/tls', function () {
     let settings: Record<string, string>;
     let version = 0;
 
-    /** As Kubernetes puts a Secret in the place of another: a link to a folder, exchanged in one go. */
+    /** As Kubernetes replaces a Secret: a symbolic link to a folder, swapped atomically. */
     function mount(certificate: string, key: string): void {
       version += 1;
       mkdirSync(join(folder, `v${version}`));
@@ -187,37 +187,37 @@ describe('http/tls', function () {
       return subject.CN;
     }
 
-    it('are used for new connections, and those that are open stay', async () => {
+    it('are used for new connections, while open ones stay open', async () => {
       const port = await start(settings);
       expect(await nameSeen(port)).to.equal('server');
       const kept = await openConnection(`https://127.0.0.1:${port}`);
       const { certificate, key } = certificates.issue('next');
       mount(certificate, key);
-      await until('the new one is shown', async () => (await nameSeen(port)) === 'next');
+      await until('the new certificate is used', async () => (await nameSeen(port)) === 'next');
       kept.write(httpRequest(STAT));
       expect((await kept.reply()).status).to.equal(200);
       kept.destroy();
     });
 
-    it('are left alone while they are broken, which is said once', async () => {
+    it('are not loaded while they are malformed, which is logged once', async () => {
       const port = await start(settings);
       const before = await nameSeen(port);
       const other = certificates.issue('other');
       mount(other.certificate, certificates.server.key);
       const complaints = (): string[] => lines.filter(({ level }) => level === 50).map(({ msg }) => msg);
-      await until('it complains', () => complaints().length > 0, 10_000);
+      await until('it logs an error', () => complaints().length > 0, 10_000);
       expect(complaints()[0]).to.match(/^AIZUMI_TLS_CERT_FILE and AIZUMI_TLS_KEY_FILE cannot be used: .*mismatch/);
       expect(await nameSeen(port)).to.equal(before);
       writeFileSync(join(certificates.folder, 'nonsense'), 'no certificate');
       mount(join(certificates.folder, 'nonsense'), other.key);
-      await until('it complains again', () => complaints().length > 1, 10_000);
+      await until('it logs another error', () => complaints().length > 1, 10_000);
       mount(other.certificate, other.key);
-      await until('the new one is shown', async () => (await nameSeen(port)) === 'other');
+      await until('the new certificate is used', async () => (await nameSeen(port)) === 'other');
       expect(complaints()).to.have.length(2);
     });
   });
 
-  it('stops as without TLS: what is under way is answered, what is idle or in its handshake is closed', async () => {
+  it('stops like without TLS: requests in progress are answered, idle connections and handshakes are closed', async () => {
     const port = await start();
     const url = `https://127.0.0.1:${port}`;
     const [idle, waiting] = [await openConnection(url), await openConnection(url)];
@@ -230,7 +230,7 @@ describe('http/tls', function () {
       'close',
     );
     waiting.write(httpRequest(JSON.stringify({ ...recvRequest(7), wait_ms: 20_000 })));
-    await until('it waits', async () => {
+    await until('the RECV waits', async () => {
       idle.write(httpRequest(JSON.stringify(statRequest(7))));
       return (await idle.reply()).status === 200;
     });
@@ -243,11 +243,11 @@ describe('http/tls', function () {
     expect([status, headers.connection]).to.deep.equal([404, 'close']);
     await stopped;
     await silentGone;
-    // it would be cut after 9 s
+    // after 9 s the connection would be closed by force
     expect(performance.now() - startedMs).to.be.below(8_500);
   });
 
-  it('is served by several workers, and their health is told to who has no certificate of it', async () => {
+  it('works with several workers, whose health check needs no client certificate', async () => {
     const [port, probePort] = [await freePort(), await freePort()];
     const settings = { AIZUMI_PORT: `${port}`, AIZUMI_PROBE_PORT: `${probePort}`, ...certificates.settings };
     const broker = await startBrokerProcess({
@@ -266,14 +266,14 @@ describe('http/tls', function () {
     expect(check(settings)).to.equal(0);
     expect(check(settings, 'readyz')).to.equal(0);
     expect(check({ AIZUMI_PORT: `${await freePort()}` })).to.equal(1);
-    // without a probe port it asks on the port itself
+    // without a probe port, the health check asks on the main port
     const plain = await startBrokerProcess({ ...certificates.settings, AIZUMI_REDIS_URL: (await sharedRedis()).url });
     expect(
       check({ AIZUMI_PORT: String(plain.lines('aizumi listens on')[0]!.port), ...certificates.settings }),
     ).to.equal(0);
   });
 
-  it('does not start on files that are no certificate and key, and says which', async () => {
+  it('does not start if the files are not a certificate and its key, and names the setting', async () => {
     const failure = await failureOf(start({ AIZUMI_TLS_KEY_FILE: certificates.server.certificate }));
     expect(failure).to.match(/AIZUMI_TLS_CERT_FILE and AIZUMI_TLS_KEY_FILE cannot be used: /);
   });

@@ -27,7 +27,7 @@ describe('http: traceparent', () => {
     return traceparent;
   };
 
-  it('travels from SEND to RECV, in the details and as a header', async () => {
+  it('is passed from SEND to RECV, in the details and as a header', async () => {
     await send();
     expect(await received()).to.equal(TRACEPARENT);
   });
@@ -42,7 +42,7 @@ describe('http: traceparent', () => {
     expect(headers.get('traceparent')).to.equal(TRACEPARENT);
   });
 
-  it('is nowhere when none was sent', async () => {
+  it('is absent if none was sent', async () => {
     await send({}, {});
     const { headers, text } = await recv();
     expect(headers.get('traceparent')).to.equal(null);
@@ -55,11 +55,11 @@ describe('http: traceparent', () => {
 
   it('survives delay, lease, BACK with a delay, death and MOVE', async () => {
     await send({ delay_ms: 1, ttl_ms: 60_000 });
-    await until('it is due', async () => (await recv({ visibility_timeout_ms: 0 })).status === 200);
+    await until('the message is due', async () => (await recv({ visibility_timeout_ms: 0 })).status === 200);
     expect(await received({ attempt_id: 'a' })).to.equal(TRACEPARENT);
     expect(await received({ attempt_id: 'a' }), 'told again').to.equal(TRACEPARENT);
     await broker.post({ msg_type: 'MSG_BACK_REQ', saddr: address, daddr: 5000, id: 1, delay_ms: 1 });
-    await until('it is due again', async () => (await recv({ visibility_timeout_ms: 0 })).status === 200);
+    await until('the message is due again', async () => (await recv({ visibility_timeout_ms: 0 })).status === 200);
     await broker.post({ msg_type: 'MSG_HELO_REQ', saddr: address, daddr: 5000, settings: { max_deliveries: 1 } });
     expect((await recv()).status, 'it dies').to.equal(404);
     const moved = await broker.post({ msg_type: 'MSG_MOVE_REQ', saddr: address, daddr: 5000 });
@@ -67,14 +67,14 @@ describe('http: traceparent', () => {
     expect(await received()).to.equal(TRACEPARENT);
   });
 
-  it('goes with dedup, also when it is delayed: of repetitions the first counts', async () => {
+  it('works with dedup, also for a delayed message: of repeated SENDs the first one counts', async () => {
     for (const delay_ms of [0, 300]) {
       const id = delay_ms + 1;
       await send({ dedup: true, delay_ms, id });
       await send({ dedup: true, delay_ms, id }, { traceparent: OTHER });
       await send({ dedup: true, delay_ms, id }, {});
       let got: unknown;
-      await until('it is there', async () => {
+      await until('the message is due', async () => {
         const reply = await recv();
         got = (reply.json.delivery as { traceparent?: string } | undefined)?.traceparent;
         return reply.status === 200;
@@ -85,7 +85,7 @@ describe('http: traceparent', () => {
     }
   });
 
-  it('can be dropped while it is delayed with dedup', async () => {
+  it('does not keep a delayed message with dedup from being dropped', async () => {
     await send({ dedup: true, delay_ms: 60_000 });
     const drop = { msg_type: 'MSG_DROP_REQ', saddr: address, daddr: 5000, state: 'delayed' };
     expect((await broker.post(drop)).json.count).to.equal(1);
@@ -95,7 +95,7 @@ describe('http: traceparent', () => {
     expect(messages.map(({ payload }) => payload)).to.deep.equal([{ a: ':;' }]);
   });
 
-  it('of a batch: the header counts for all that have no field of their own; several messages have no header', async () => {
+  it('in the header of a batch applies to all SENDs without a field; a reply with several messages has no header', async () => {
     const batch = [1, 2].map((id) => ({ ...sendRequest(address, id), ...(id === 2 && { traceparent: OTHER }) }));
     expect((await broker.post(batch, { traceparent: TRACEPARENT })).status).to.equal(200);
     const { json, headers } = await recv({ max: 2 });

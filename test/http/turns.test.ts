@@ -1,4 +1,4 @@
-// One client asks for as much as it may, beside another: nobody is refused for it, and Redis does a little at a time for each.
+// One client requests as much as the limits allow, beside another: the other is always served, and Redis works in small slices.
 import { expect } from 'chai';
 import { startBroker } from '../../harness/broker.js';
 import type { Reply, TestBroker } from '../../harness/broker.js';
@@ -14,7 +14,7 @@ import { until } from '../../harness/until.js';
 
 const QUEUES = 100;
 const MESSAGES = 1_000;
-/** In the tests' own words: what one script call deals with. */
+/** Messages per script call, stated independently of src. */
 const SLICE = 64;
 const VICTIM = 5_000;
 
@@ -59,7 +59,7 @@ describe('http: heavy requests take turns', function () {
     await server.stop();
   });
 
-  /** A thousand in a call: Redis is not to be kept from answering the broker. */
+  /** Adds a thousand messages per call, so that Redis is not blocked for the broker. */
   async function fill(address: number, count: number, ttlMs = ''): Promise<void> {
     const lua = `redis.pcall('XGROUP', 'CREATE', KEYS[1], 'receivers', 0, 'MKSTREAM')
       for i = 0, 999 do
@@ -70,7 +70,7 @@ describe('http: heavy requests take turns', function () {
     for (let i = 0; i < count; i += 1_000) await store.raw.eval(lua, 1, store.key(`{${address}}:queue`), ttlMs);
   }
 
-  /** SEND, RECV, FREE, one after another, until `end` is settled; every one must be done. @returns how many */
+  /** SEND, RECV and FREE in a loop until `end` is settled; each must succeed. @returns the number of rounds */
   async function serveVictim(end: Promise<unknown>): Promise<number> {
     const attack = { isOver: false };
     void end.finally(() => (attack.isOver = true));
@@ -87,7 +87,7 @@ describe('http: heavy requests take turns', function () {
     return JSON.parse((await broker.post(requests, attacker)).text) as Answer[];
   }
 
-  /** What the attacker is answered, the scripts that it took, and the longest that Redis tells of. */
+  /** Runs `act` beside the victim. @returns the attacker's replies and the number of scripts they took; prints the slowest. */
   async function attack(what: string, act: () => Promise<Answer[]>): Promise<{ answers: Answer[]; scripts: number }> {
     await store.raw.config('RESETSTAT');
     await store.raw.call('SLOWLOG', 'RESET');
@@ -101,7 +101,7 @@ describe('http: heavy requests take turns', function () {
     console.log(
       `      ${what}: ${scripts} scripts, ${slow.length} over 10 ms, the longest ${longest} ms; the victim ${served} rounds`,
     );
-    // what its share does not get in time, or has no room in the reply, was not done; and is not held then
+    // requests that get no turn in time, or do not fit in the reply, are refused without effect, and so there is nothing to free
     for (const { code, error } of answers)
       if (code === 503) expect(error, what).to.include({ reason: 'overloaded', outcome: 'not_done' });
       else if (!what.startsWith('FREE') || code !== 404) expect(code, what).to.equal(200);
@@ -115,7 +115,7 @@ describe('http: heavy requests take turns', function () {
     for (const address of addresses) await fill(address, MESSAGES);
   });
 
-  it('RECV max 1000 of 100 queues in one body, then FREE of all', async () => {
+  it('RECVs with max 1000 from 100 queues in one body, then FREEs of all', async () => {
     const received = await attack('RECV', () => ask(RECV));
     const taken = sum(received.answers.map(({ messages }) => messages?.length ?? 0));
     expect(taken).to.be.above(0);
@@ -128,7 +128,7 @@ describe('http: heavy requests take turns', function () {
     expect(freed.scripts).to.be.at.least(atLeast(count));
   });
 
-  it('PEEK and DROP, with ids that are not there, and then of all', async () => {
+  it('PEEKs and DROPs, first with unknown ids, then of all messages', async () => {
     expect((await attack('PEEK', () => ask(PEEK))).scripts).to.be.at.least(atLeast(MESSAGES));
     const looked = await attack('DROP of none', () => ask(DROP_NONE.slice(0, 20)));
     for (const { count } of looked.answers) expect(count ?? 0).to.equal(0);
@@ -137,7 +137,7 @@ describe('http: heavy requests take turns', function () {
     expect(dropped.scripts).to.be.at.least(2 * atLeast(count));
   });
 
-  it('single requests on 32 connections at once', async () => {
+  it('single requests on 32 connections in parallel', async () => {
     const one = async (requests: object[]): Promise<Answer[]> => {
       const answers: Reply[] = [];
       for (const request of requests) answers.push(await broker.post(request, attacker));
@@ -149,15 +149,15 @@ describe('http: heavy requests take turns', function () {
     await attack('FREE on 32', async () => (await Promise.all(frees.map(one))).flat());
   });
 
-  it('what a client has left is given up, and what it was not told goes back as never delivered', async () => {
+  it('requests of a disconnected client are abandoned, and its messages returned as if never delivered', async () => {
     const body = JSON.stringify(RECV);
     for (let i = 0; i < 3; i++) {
       const connection = await openConnection(broker.url);
       connection.write(httpRequest(body, { headers: { authorization: attacker.authorization! } }));
-      await until('it has begun', async () => (await store.raw.exists(store.key('{1000}:held'))) > 0, 60_000);
+      await until('the request has begun', async () => (await store.raw.exists(store.key('{1000}:held'))) > 0, 60_000);
       connection.destroy();
       await until(
-        'all is back',
+        'all messages are returned',
         async () => {
           const held = await Promise.all(addresses.map((address) => store.raw.zcard(store.key(`{${address}}:held`))));
           return sum(held) === 0;
@@ -172,7 +172,7 @@ describe('http: heavy requests take turns', function () {
   });
 
   for (const wait of [0, 1])
-    it(`RECV behind 150,000 that have expired never says that there is none, wait_ms ${wait}`, async () => {
+    it(`a RECV never reports an empty queue if a message is behind 150,000 expired ones, wait_ms ${wait}`, async () => {
       await fill(999, 150_000, '1');
       await store.raw.xadd(store.key('{999}:queue'), '*', 'saddr', 1, 'id', 7, 'payload', '"alive"');
       let reply: Reply;

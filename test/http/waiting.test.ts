@@ -35,10 +35,10 @@ describe('http/waiting', () => {
   });
 
   const wait = (of = address, waitMs = LONG_MS, more: object = {}) => startWaiter(broker, of, waitMs, more);
-  /** Resolves when so many connections of this name are there. */
+  /** The number of connections to Redis with this name. */
   const connections = async (name: string): Promise<number> =>
     String(await store.raw.client('LIST')).split(`name=${name} `).length - 1;
-  /** A waiter that has looked and found nothing: nobody's look is under way. */
+  /** Starts a waiter and pauses until its first poll has found nothing, so that no poll is in progress. */
   async function waiting(...arguments_: Parameters<typeof wait>): Promise<ReturnType<typeof wait>> {
     const waiter = wait(...arguments_);
     await pause(50);
@@ -46,8 +46,8 @@ describe('http/waiting', () => {
     return waiter;
   }
 
-  // first of all: nobody has waited yet
-  it('opens two connections to Redis when somebody waits for the first time, and no more after that', async () => {
+  // must be the first test, before any RECV has waited
+  it('opens two connections to Redis for the first waiter, and none after that', async () => {
     const names = ['aizumi-waiting', 'aizumi-changes'];
     const before = await Promise.all(names.map(connections));
     await broker.post(recvRequest(address));
@@ -59,7 +59,7 @@ describe('http/waiting', () => {
   });
 
   describe('wait_ms', () => {
-    it('does not delay what is there', async () => {
+    it('does not delay a message that is there', async () => {
       await broker.post(sendRequest(address, 1));
       expect(idOf(await wait().answered)).to.equal(1);
     });
@@ -68,7 +68,7 @@ describe('http/waiting', () => {
       expect((await wait(address, 0).answered).status).to.equal(404);
     });
 
-    it('ends with the usual 404 when the time is up, not before', async () => {
+    it('ends with the usual 404 when the time is up, and not earlier', async () => {
       const startMs = performance.now();
       const { status, text } = await wait(address, 200).answered;
       expect(performance.now() - startMs).to.be.above(198);
@@ -85,19 +85,19 @@ describe('http/waiting', () => {
         ]);
       });
 
-    it('is a field of RECV alone', async () => {
+    it('is a field of RECV only', async () => {
       expect((await broker.post({ ...heloRequest(address), wait_ms: 1 })).status).to.equal(400);
     });
   });
 
   describe('a waiter is woken', () => {
-    it('by a SEND through the same worker, where there was no queue', async () => {
+    it('by a SEND through the same worker that creates the queue', async () => {
       const waiter = await waiting();
       await broker.post(sendRequest(address, 1));
       expect(idOf(await waiter.answered)).to.equal(1);
     });
 
-    it('by a SEND through another worker, where there was no queue', async () => {
+    it('by a SEND through another worker that creates the queue', async () => {
       const waiter = await waiting();
       await other.post(sendRequest(address, 1));
       expect(idOf(await waiter.answered)).to.equal(1);
@@ -119,7 +119,7 @@ describe('http/waiting', () => {
       expect(idOf(await waiters[1]!.answered)).to.equal(2);
     });
 
-    it('when a lease ends, that of a RECV through another worker too', async () => {
+    it('when a lease ends, even that of a RECV through another worker', async () => {
       await other.post(sendRequest(address, 1));
       const taken = await other.post({ ...recvRequest(address), details: true });
       const again = await wait(address, LONG_MS, { details: true }).answered;
@@ -129,9 +129,9 @@ describe('http/waiting', () => {
       expect(Number(seconds) * 1000 + Number(micros) / 1000).to.be.at.least(lease_until_ms);
     });
 
-    it('when a lease ends that began while it waited', async () => {
+    it('when a lease ends that began during the wait', async () => {
       const waiter = await waiting(address, LONG_MS, { details: true });
-      // both are told of the message; one gets it
+      // both are notified of the message; one gets it
       const rival = startWaiter(other, address, LONG_MS, { details: true });
       await pause(50);
       await other.post(sendRequest(address, 1));
@@ -140,7 +140,7 @@ describe('http/waiting', () => {
       expect(replies.map(attemptOf).sort()).to.deep.equal([1, 2]);
     });
 
-    it('when the lease ends of one who waited before it', async () => {
+    it('when the lease of an earlier waiter ends', async () => {
       const waiters = [await waiting(), await waiting(address, LONG_MS, { details: true })];
       await other.post(sendRequest(address, 1));
       expect(idOf(await waiters[0]!.answered)).to.equal(1);
@@ -148,7 +148,7 @@ describe('http/waiting', () => {
       expect([idOf(again), attemptOf(again)]).to.deep.equal([1, 2]);
     });
 
-    it('each of several, by messages that come at once', async () => {
+    it('like all others, by messages that arrive at the same time', async () => {
       await other.post([heloRequest(address)]);
       const waiters = [await waiting(), await waiting(), await waiting()];
       const queue = store.key(`{${address}}:queue`);
@@ -158,7 +158,7 @@ describe('http/waiting', () => {
       expect((await Promise.all(waiters.map(({ answered }) => answered))).map(idOf)).to.deep.equal([1, 2, 3]);
     });
 
-    it('when a delay falls due', async () => {
+    it('when a delayed message is due', async () => {
       const waiter = await waiting();
       const startMs = performance.now();
       await other.post({ ...sendRequest(address, 1), delay_ms: 200 });
@@ -166,7 +166,7 @@ describe('http/waiting', () => {
       expect(performance.now() - startMs).to.be.above(198);
     });
 
-    it('when a message is given back with GBYE, or with BACK', async () => {
+    it('when a message is returned by GBYE or BACK', async () => {
       const slow = { ...recvRequest(address), visibility_timeout_ms: 60_000 };
       await other.post(sendRequest(address, 1));
       expect((await other.post(slow)).status).to.equal(200);
@@ -178,7 +178,7 @@ describe('http/waiting', () => {
       expect(idOf(await second.answered)).to.equal(1);
     });
 
-    it('with all that is there, up to max, as soon as there is one', async () => {
+    it('as soon as there is one message, with as many as there are, up to max', async () => {
       const waiter = await waiting(address, LONG_MS, { max: 10 });
       await other.post([sendRequest(address, 1), sendRequest(address, 2)]);
       const { json } = await waiter.answered;
@@ -186,7 +186,7 @@ describe('http/waiting', () => {
       expect(first!.id).to.equal(1);
     });
 
-    it('each of many, at addresses of their own', async () => {
+    it('among many others, each at its own address', async () => {
       const addresses = Array.from({ length: 300 }, () => ++address);
       const waiters = await Promise.all(addresses.map((of) => waiting(of)));
       await Promise.all(addresses.map((of) => other.post(sendRequest(of, of))));
@@ -195,7 +195,7 @@ describe('http/waiting', () => {
     });
   });
 
-  describe('who comes first', () => {
+  describe('the waiter that came first', () => {
     it('is served first', async () => {
       const waiters = [];
       for (let i = 0; i < 5; i++) waiters.push(await waiting());
@@ -208,7 +208,7 @@ describe('http/waiting', () => {
       for (let round = 0; round < 20; round++) {
         address++;
         const waiter = await waiting();
-        // the worker may not have heard of the message yet when it gets the RECV
+        // the worker may not have been notified of the message yet when the RECV arrives
         await store.raw.xgroup('CREATE', store.key(`{${address}}:queue`), 'receivers', '0', 'MKSTREAM');
         const [, plain] = await Promise.all([
           store.raw.xadd(store.key(`{${address}}:queue`), '*', 'saddr', 1, 'id', 7, 'payload', '""'),
@@ -219,7 +219,7 @@ describe('http/waiting', () => {
       }
     });
 
-    it('is passed over when its time is up', async () => {
+    it('is skipped when its time is up', async () => {
       const short = wait(address, 100);
       const long = wait();
       expect((await short.answered).status).to.equal(404);
@@ -227,7 +227,7 @@ describe('http/waiting', () => {
       expect(idOf(await long.answered)).to.equal(1);
     });
 
-    it('does not keep a RECV from what is left', async () => {
+    it('leaves the remaining messages to other RECVs', async () => {
       const waiter = await waiting();
       await other.post([sendRequest(address, 1), sendRequest(address, 2)]);
       expect(idOf(await broker.post(recvRequest(address)))).to.equal(2);
@@ -235,7 +235,7 @@ describe('http/waiting', () => {
     });
   });
 
-  describe('a client that leaves', () => {
+  describe('a client that disconnects', () => {
     const request = (): Buffer =>
       httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: LONG_MS, visibility_timeout_ms: 60_000 }));
 
@@ -244,7 +244,7 @@ describe('http/waiting', () => {
       wait(address, LONG_MS, { details: true, visibility_timeout_ms: 60_000 }).answered;
 
     for (const how of ['end', 'destroy', 'reset'] as const)
-      it(`waits no longer (${how})`, async () => {
+      it(`is no longer a waiter (${how})`, async () => {
         const connection = await openConnection(broker.url);
         connection.write(request());
         await pause(50);
@@ -255,12 +255,12 @@ describe('http/waiting', () => {
         expect(attemptOf(await next.answered)).to.equal(1);
       });
 
-    it('is given nothing: what was taken for it goes back at once, and does not count as a delivery', async () => {
+    it('gets nothing: a message taken for it is returned at once, and does not count as delivered', async () => {
       const connection = await openConnection(broker.url);
       connection.write(request());
       await pause(50);
       await broker.post(heloRequest(address));
-      // the worker hears of the message, asks for it, and gets it when the client is gone
+      // the worker is notified of the message, polls, and gets the message after the client has disconnected
       await store.raw
         .pipeline()
         .xadd(store.key(`{${address}}:queue`), '*', 'saddr', 1, 'id', 7, 'payload', '""')
@@ -272,7 +272,7 @@ describe('http/waiting', () => {
       expect([idOf(reply), attemptOf(reply)]).to.deep.equal([7, 1]);
     });
 
-    it('leaves nothing of a batch behind either', async () => {
+    it('gets nothing of a batch either: its messages are returned', async () => {
       const connection = await openConnection(broker.url);
       await broker.post(sendRequest(address, 1));
       const nobody = { ...recvRequest(address + 1), wait_ms: LONG_MS };
@@ -285,9 +285,9 @@ describe('http/waiting', () => {
       expect([idOf(reply), attemptOf(reply)]).to.deep.equal([1, 1]);
     });
 
-    // each as the client's requests, of which the message of the last one is taken while an earlier one waits
+    // messages are taken for the later requests of a connection while the first one waits
     for (const how of ['end', 'destroy', 'reset'] as const)
-      it(`is given nothing that was pipelined behind a RECV that waits (${how})`, async () => {
+      it(`gets nothing for requests pipelined behind a waiting RECV: their messages are returned (${how})`, async () => {
         for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
         const connection = await openConnection(broker.url);
         const take = { ...recvRequest(address), visibility_timeout_ms: 60_000 };
@@ -298,7 +298,7 @@ describe('http/waiting', () => {
           heloRequest(address),
         ])
           connection.write(httpRequest(JSON.stringify(body)));
-        await until('all are taken', async () => (await held()) === 3);
+        await until('all messages are taken', async () => (await held()) === 3);
         connection[how]();
         const replies = [await patient(), await patient(), await patient()];
         expect(replies.map((reply) => [idOf(reply), attemptOf(reply)])).to.deep.equal([
@@ -309,7 +309,7 @@ describe('http/waiting', () => {
         address++;
       });
 
-    it('has been told what was written before it left, and keeps that; not what comes behind it', async () => {
+    it('keeps messages whose reply was already written, and no later ones', async () => {
       for (const id of [1, 2]) await broker.post(sendRequest(address, id));
       const connection = await openConnection(broker.url);
       const take = { ...recvRequest(address), visibility_timeout_ms: 60_000, attempt_id: 'a' };
@@ -317,7 +317,7 @@ describe('http/waiting', () => {
       expect((await connection.reply()).text).to.contain('"id":1');
       connection.write(httpRequest(JSON.stringify({ ...recvRequest(address + 1), wait_ms: LONG_MS })));
       connection.write(httpRequest(JSON.stringify({ ...take, attempt_id: 'b' })));
-      await until('both are taken', async () => (await held()) === 2);
+      await until('both messages are taken', async () => (await held()) === 2);
       connection.destroy();
       expect([idOf(await patient()), await held()]).to.deep.equal([2, 2]);
       const again = await other.post({ ...take, details: true });
@@ -325,14 +325,14 @@ describe('http/waiting', () => {
       address++;
     });
 
-    describe('a worker of which it has left', () => {
+    describe('from a worker that then stops', () => {
       let left: TestBroker;
       beforeEach(async () => {
         left = await startBeside(broker);
       });
       afterEach(() => left.stop());
 
-      it('has taken back nothing that was written, behind whatever', async () => {
+      it('keeps messages whose reply was written, even after an earlier one that waited', async () => {
         for (const id of [1, 2, 3]) await broker.post(sendRequest(address, id));
         const connection = await openConnection(left.url);
         const take = { ...recvRequest(address), visibility_timeout_ms: 60_000 };
@@ -346,7 +346,7 @@ describe('http/waiting', () => {
         address++;
       });
 
-      it('has taken back nothing that it was told when it asked again elsewhere', async () => {
+      it('keeps a message that it received by repeating its RECV through another worker', async () => {
         await broker.post(sendRequest(address, 11));
         const leaves = await openConnection(left.url);
         const take = { ...recvRequest(address), visibility_timeout_ms: 60_000, details: true };
@@ -364,7 +364,7 @@ describe('http/waiting', () => {
         address++;
       });
 
-      it('has taken back nothing that it was told when it asked again at once, before, in or after that', async function () {
+      it('keeps a message that it received by repeating its RECV at once, at whatever moment of the return', async function () {
         this.timeout(60_000);
         const told: { address: number; receipt: string }[] = [];
         for (let round = 0; round < 120; round++) {
@@ -373,7 +373,7 @@ describe('http/waiting', () => {
           const take = { ...recvRequest(address), visibility_timeout_ms: 60_000, details: true, attempt_id: 'A' };
           const leaves = await openConnection(left.url);
           leaves.write(httpRequest(JSON.stringify(take)));
-          // a little later in each round, over and over
+          // disconnects a little later in each of 40 rounds, over and over
           const untilMs = performance.now() + (round % 40) / 10;
           while (performance.now() < untilMs) await turn();
           leaves.reset();
@@ -390,7 +390,7 @@ describe('http/waiting', () => {
       });
     });
 
-    it('may have closed its own side only, with a RECV that does not wait', async () => {
+    it('on its own side only (half-close) still gets the reply to a RECV without wait_ms', async () => {
       await broker.post(sendRequest(address, 1));
       const connection = await openConnection(broker.url);
       connection.write(httpRequest(JSON.stringify(recvRequest(address))));
@@ -398,7 +398,7 @@ describe('http/waiting', () => {
       expect((await connection.reply()).status).to.equal(200);
     });
 
-    it('is forgotten: a connection that was used for many waits has no listeners left', async () => {
+    it('leaves no event listeners behind, even after many waits on its connection', async () => {
       const warnings: Error[] = [];
       const onWarning = (warning: Error): void => void warnings.push(warning);
       process.on('warning', onWarning);
@@ -414,7 +414,7 @@ describe('http/waiting', () => {
   });
 
   describe('in a batch', () => {
-    it('a wait holds back the reply to the batch, and nothing else of it', async () => {
+    it('a wait delays the reply to the batch, but none of its other requests', async () => {
       const answered = broker.post([sendRequest(address + 1, 2), { ...recvRequest(address), wait_ms: LONG_MS }]);
       expect(idOf(await wait(address + 1).answered)).to.equal(2);
       await other.post(sendRequest(address, 1));
@@ -426,12 +426,12 @@ describe('http/waiting', () => {
   });
 
   describe('a worker that stops', () => {
-    it('answers those who wait at once, and closes their connections', async () => {
+    it('answers its waiters at once, and closes their connections', async () => {
       const stopping = await startBroker();
       const connection = await openConnection(stopping.url);
       connection.write(httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: LONG_MS })));
       const waiters = Array.from({ length: 20 }, (_, i) => startWaiter(stopping, address + (i % 3), LONG_MS));
-      await pause(patient(50)); // until all wait
+      await pause(patient(50)); // by then all of them wait
       const startMs = performance.now();
       const stopped = stopping.stop();
       const reply = await connection.reply();

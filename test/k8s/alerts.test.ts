@@ -1,4 +1,4 @@
-// The alert rules by Prometheus's own tool: npm run test:k8s. Without promtool these are skipped, and said to be.
+// The alert rules, checked with promtool of Prometheus: npm run test:k8s. Without promtool these are reported as skipped.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -38,25 +38,25 @@ describe('alert rules', function () {
   });
 
   for (const rules of [RULES, BACKUP_RULES])
-    it(`are rules: ${rules}`, async () => expect(await promtool('check', 'rules', rules)).to.include('SUCCESS'));
+    it(`are valid: ${rules}`, async () => expect(await promtool('check', 'rules', rules)).to.include('SUCCESS'));
 
   for (const tests of [ALERT_TESTS, 'test/monitoring/backup-alerts.yaml'])
     it(`fire when they should, and not before: ${tests}`, async () =>
       expect(await promtool('test', 'rules', tests)).to.include('SUCCESS'));
 
-  it('on backups are the same for the operator', async () => {
+  it('on backups are the same for the Prometheus operator', async () => {
     const read = async (file: string): Promise<any> => parse(await readFile(file, 'utf8'));
     const { groups } = await read(BACKUP_RULES);
     const { spec } = await read(BACKUP_RULES.replace('rules.yaml', 'prometheus-rule.yaml'));
     expect(spec.groups).to.deep.equal(groups);
   });
 
-  describe('their tests find', () => {
+  describe('have tests that detect', () => {
     let folder: string;
     before(async () => (folder = await mkdtemp(join(tmpdir(), 'aizumi-alerts-'))));
     after(() => rm(folder, { recursive: true, force: true }));
 
-    /** Each makes an alert of no use. */
+    /** Mistakes, each of which makes an alert useless. */
     const mistakes: [string, string | RegExp, string][] = [
       ['a share of 503 that is too large', '> 0.05 *', '> 0.5 *'],
       ['a share of 503 that is too small', '> 0.05 *', '> 0.001 *'],

@@ -1,6 +1,6 @@
-// What KEDA's metrics-api scaler gets from GET /queues/:address, in each state that a receiver's queue can be in. The scaler
-// (pkg/scalers/metrics_api_scaler.go in kedacore/keda, v2.9 to 8b4f083) GETs the URL with the token as a bearer, takes any status
-// but 200 for a failure, and wants a JSON number at `valueLocation`. After `failureThreshold` failures KEDA falls back.
+// The replies that KEDA's metrics-api scaler gets from GET /queues/:address, in each possible state of a queue. The scaler
+// (pkg/scalers/metrics_api_scaler.go in kedacore/keda, v2.9 to 8b4f083) GETs the URL with a bearer token, treats any status
+// but 200 as a failure, and requires a JSON number at `valueLocation`. After `failureThreshold` failures KEDA falls back.
 import { expect } from 'chai';
 import { ALL, bearer, keysFile } from '../support/access.js';
 import type { KeysFile } from '../support/access.js';
@@ -41,7 +41,7 @@ describe('KEDA’s scaler', function () {
     keys.delete();
   });
 
-  /** As the scaler asks. @throws Error where it would count a failure */
+  /** Sends the request of the scaler. @throws Error if the scaler would count a failure */
   async function scalerValue(token: string | undefined): Promise<number> {
     const { url, valueLocation } = trigger.metadata as { url: string; valueLocation: string };
     const response = await fetch(new URL(new URL(url).pathname, broker.url), {
@@ -62,7 +62,7 @@ describe('KEDA’s scaler', function () {
     expect((await broker.post(request, bearer(all))).status).to.equal(200);
   }
 
-  it('gets the messages that wait: none before the first and none after the last', async () => {
+  it('gets the number of waiting messages, 0 before the first and after the last', async () => {
     expect(await scalerValue(looker)).to.equal(0);
     for (const id of [1, 2, 3]) await post(sendRequest(100, id));
     expect(await scalerValue(looker)).to.equal(3);
@@ -78,17 +78,17 @@ describe('KEDA’s scaler', function () {
     expect(await scalerValue(looker)).to.equal(0);
   });
 
-  it('fails without a key, with one that is not known, and with one that may not look at the address', async () => {
+  it('fails without a key, with an unknown key, and with one that may not read the queue', async () => {
     expect(await failure(receiver)).to.equal('api returned 403');
     expect(await failure()).to.equal('api returned 401');
     expect(await failure('aizumi_of_nobody')).to.equal('api returned 401');
   });
 
-  it('fails while Redis is away, and gets the number again afterwards', async () => {
+  it('fails while Redis is unreachable, and gets the number again afterwards', async () => {
     await post(sendRequest(100, 1));
     await redis.kill9();
     expect(await failure(all)).to.equal('api returned 503');
     await redis.restart();
-    await until('it is told again', async () => (await failure(all)) === 'no failure: 1', 10_000);
+    await until('it gets the number again', async () => (await failure(all)) === 'no failure: 1', 10_000);
   });
 });

@@ -1,4 +1,4 @@
-// k8s/ without a cluster: npm run test:k8s. Renders every overlay and checks what an API server would, and what it would not.
+// k8s/ without a cluster: npm run test:k8s. Renders every overlay and checks what an API server would check, and more.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { parse } from 'yaml';
@@ -19,7 +19,7 @@ const worker = (docs: Doc[]): Doc => one(docs, 'Deployment', 'aizumi').spec.temp
 const redis = (docs: Doc[]): Doc => one(docs, 'StatefulSet', 'redis').spec.template.spec as Doc;
 const config = (docs: Doc[]): Doc => one(docs, 'ConfigMap', 'aizumi').data as Doc;
 
-/** Each is a mistake that somebody could make, in the production overlay with metrics. */
+/** Plausible mistakes in the production overlay with metrics. */
 const MISTAKES_OF_MONITORING: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'a scrape of a port that nobody has': (docs) =>
     (one(docs, 'PodMonitor', 'aizumi').spec.podMetricsEndpoints[0].port = 'prometheus'),
@@ -41,7 +41,7 @@ const MISTAKES_OF_MONITORING: Readonly<Record<string, (docs: Doc[]) => unknown>>
   'metrics on another port': (docs) => (config(docs).AIZUMI_METRICS_PORT = '9090'),
 };
 
-/** Each is a mistake that somebody could make, in the production overlay with KEDA. */
+/** Plausible mistakes in the production overlay with KEDA. */
 const MISTAKES: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'a misspelt field': (docs) => (worker(docs).containers[0].readinesProbe = {}),
   'a misspelt field deep inside': (docs) => (worker(docs).containers[0].livenessProbe.httpGet.pth = '/livez'),
@@ -106,7 +106,7 @@ const backup = (docs: Doc[]): Doc => one(docs, 'CronJob', 'aizumi-backup').spec 
 const backupPod = (docs: Doc[]): Doc => backup(docs).jobTemplate.spec.template.spec as Doc;
 const route = (docs: Doc[]): Doc => one(docs, 'HTTPRoute', 'aizumi').spec as Doc;
 
-/** Each is a mistake that somebody could make, in the overlay with everything. */
+/** Plausible mistakes in the overlay with everything. */
 const MISTAKES_OF_THE_REST: Readonly<Record<string, (docs: Doc[]) => unknown>> = {
   'a backup into a claim that nobody is told to make': (docs) =>
     (backupPod(docs).volumes[0].persistentVolumeClaim.claimName = 'backups'),
@@ -131,9 +131,9 @@ const MISTAKES_OF_THE_REST: Readonly<Record<string, (docs: Doc[]) => unknown>> =
   'a misspelt field of the route': (docs) => (route(docs).hostname = 'aizumi.example.com'),
 };
 
-/** What differs between two overlays: `+` only in the second, `-` only in the first, `~` in both and not the same. */
+/** The difference between two overlays: `+` only in the second, `-` only in the first, `~` in both but not equal. */
 function difference(first: Doc[], second: Doc[]): string[] {
-  // the suffix of what kustomize generates is its content's digest
+  // the suffix of generated objects is the digest of their contents
   const plain = (docs: Doc[]): Map<string, string> =>
     new Map(
       docs.map((doc) => {
@@ -195,7 +195,7 @@ describe('k8s', function () {
         }
       });
 
-      it('has only what can be deleted without a message being lost', () =>
+      it('has only objects that can be deleted without losing a message', () =>
         expect(ofKind(docs, 'Namespace', 'PersistentVolumeClaim')).to.deep.equal([]));
 
       if (overlay === 'external-redis') {
@@ -239,7 +239,7 @@ describe('k8s', function () {
         });
     });
 
-  describe('an overlay changes what its name says, and nothing else', () => {
+  describe('the difference of an overlay to production', () => {
     const changes: Record<string, string[]> = {
       'production-backup': OF_BACKUP,
       'production-full': [...OF_BACKUP, '+ PrometheusRule aizumi-backup', ...OF_GATEWAY, ...OF_KEDA, ...OF_MONITORING],
@@ -247,16 +247,16 @@ describe('k8s', function () {
       'production-keda': OF_KEDA,
       'production-monitored': OF_MONITORING,
     };
-    it('and all are looked at', () =>
+    it('is checked for every overlay', () =>
       expect(OVERLAYS.filter((name) => name.startsWith('production-'))).to.deep.equal(Object.keys(changes).sort()));
 
     for (const [overlay, expected] of Object.entries(changes))
-      it(overlay, async () => {
+      it(`is only what its name says: ${overlay}`, async () => {
         const [plain, other] = [await render('production'), await render(overlay)];
         expect(difference(plain, other)).to.deep.equal([...expected].sort());
       });
 
-    it('production-monitored adds the metrics’ port and its setting, where production has the rest', async () => {
+    it('is only the metrics port and its setting: production-monitored', async () => {
       const [plain, other] = [await render('production'), await render('production-monitored')];
       const { AIZUMI_METRICS_PORT: port, ...rest } = config(other);
       expect(port).to.equal('9464');
@@ -268,7 +268,7 @@ describe('k8s', function () {
     });
   });
 
-  it('has by themselves what must outlive every overlay', () => {
+  it('has separate files for objects that must outlive every overlay', () => {
     const files = ['k8s/base/namespace.yaml', 'k8s/components/backup/claim.yaml'];
     const docs = files.map((file) => parse(readFileSync(file, 'utf8')) as Doc);
     expect(schemaFaults(docs)).to.deep.equal([]);
@@ -285,14 +285,14 @@ describe('k8s', function () {
       docs = await renderFolder('k8s/restore');
     });
 
-    it('has no fault, beside production', () => expect(faultsOf([...production, ...docs])).to.deep.equal([]));
+    it('has no fault together with production', () => expect(faultsOf([...production, ...docs])).to.deep.equal([]));
 
-    it('shares no object with production, so that its deletion takes nothing away', () => {
+    it('shares no object with production, so that deleting it does not affect production', () => {
       const names = production.map(nameOf);
       expect(docs.map(nameOf).filter((name) => names.includes(name))).to.deep.equal([]);
     });
 
-    it('has a Job for each node’s claim, which knows which node it is', () => {
+    it('has a Job for the volume claim of each node, which knows its node', () => {
       const { replicas, template } = one(production, 'StatefulSet', 'redis').spec as Doc;
       const nodes = template.spec.containers[0].env.find(({ name }: Doc) => name === 'NODES').value as string;
       expect(nodes.split(' ')).to.have.length(replicas as number);
@@ -303,7 +303,7 @@ describe('k8s', function () {
         expect(env.find(({ name }) => name === 'NODES')!.value).to.equal(nodes);
         const claims = (pod.volumes as Doc[]).map(({ persistentVolumeClaim: claim }) => claim?.claimName as unknown);
         expect(claims.filter(Boolean)).to.deep.equal([`data-${node}`]);
-        // as the nodes' pods write it
+        // as in the pods of the nodes
         expect(pod.securityContext).to.deep.equal(template.spec.securityContext);
         expect(pod.containers[0].image).to.equal(template.spec.containers[0].image);
       });

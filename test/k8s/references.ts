@@ -1,14 +1,14 @@
-// What schemas do not see: that documents mean each other when they name each other.
+// Checks references between documents, which schemas cannot check.
 import { NAMESPACE, containersOf, nameOf, ofKind, workloads } from './render.js';
 import type { Doc } from './render.js';
 
-/** Made by hand as well, so that they outlive every overlay: k8s/components/backup/claim.yaml. */
+/** Also created by hand, so that they outlive every overlay: k8s/components/backup/claim.yaml. */
 const CLAIMS: readonly string[] = ['aizumi-backups'];
 
 type Labels = Record<string, string>;
 type Fault = string | false;
 
-/** Made by hand in the cluster, so that no secret is in this repository: Secret → keys. docs/operations.md tells how. */
+/** Created by hand in the cluster, so that no secret is in this repository: Secret → keys. See docs/operations.md. */
 const SECRETS: Readonly<Record<string, string[]>> = {
   'aizumi-redis': ['password', 'url'],
   'aizumi-api-keys': ['keys.yaml'],
@@ -52,7 +52,7 @@ const matches = (labels: Labels, wanted: Labels): boolean =>
     ([name, value]) => labels[name] === value || name === 'statefulset.kubernetes.io/pod-name',
   );
 
-/** The workloads whose pods a selector takes; of one pod of a StatefulSet, that one must exist. */
+/** The workloads whose pods a selector matches; a selected pod of a StatefulSet must exist. */
 function selected(docs: Doc[], wanted: Labels): Doc[] {
   const pod = wanted['statefulset.kubernetes.io/pod-name'];
   return workloads(docs).filter(
@@ -80,7 +80,7 @@ function portFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   );
 }
 
-/** Prometheus leaves out a port that the pods do not have, without a word. */
+/** Prometheus silently skips a port that the pods do not have. */
 function podMonitorFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   const pods = selected(docs, spec.selector.matchLabels as Labels);
   return (spec.podMetricsEndpoints as Doc[]).map(
@@ -145,7 +145,7 @@ function workloadFaults({ kind, spec }: Doc, docs: Doc[]): Fault[] {
   ];
 }
 
-/** A claim is one of CLAIMS, or a StatefulSet makes it for one of its pods. */
+/** A claim is one of CLAIMS, or created by a StatefulSet for one of its pods. */
 function claimFault(name: string, docs: Doc[]): Fault {
   const made = ofKind(docs, 'StatefulSet').flatMap(({ metadata, spec }) =>
     ((spec.volumeClaimTemplates ?? []) as Doc[]).flatMap((template) =>
@@ -197,7 +197,7 @@ function autoscalerFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   ];
 }
 
-/** The Deployment that it scales is the user's own. */
+/** The scaled Deployment belongs to the user. */
 function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   return (spec.triggers as Doc[]).map(({ metadata, authenticationRef }) => {
     const named = ofKind(docs, 'TriggerAuthentication').map((doc) => doc.metadata.name as string);
@@ -216,7 +216,7 @@ function scaledObjectFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   });
 }
 
-/** To workers, with time enough for a RECV that waits and a SEND that is confirmed late, and sent once. */
+/** Routes must lead to workers, allow enough time for a waiting RECV and a late confirmation, and not retry requests. */
 function routeFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   const services = ofKind(docs, 'Service');
   return (spec.rules as Doc[]).flatMap(({ backendRefs, timeouts, retry }) => [
@@ -234,7 +234,7 @@ function routeFaults({ spec }: Doc, docs: Doc[]): Fault[] {
   ]);
 }
 
-/** The scaler knows what it needs by the parameter's name. */
+/** The scaler recognizes parameters by their names. */
 function triggerAuthenticationFaults({ spec }: Doc): Fault[] {
   return (spec.secretTargetRef as Doc[]).flatMap(({ parameter, name, key }) => [
     parameter !== 'token' && `its bearer token is called token, not ${parameter}`,

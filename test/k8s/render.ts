@@ -9,7 +9,7 @@ import { parseAllDocuments } from 'yaml';
 import { digestOf, newKey } from '../../src/access/api-key.js';
 import { addEntry } from '../../src/access/key-entries.js';
 
-/** A Kubernetes object, as it was written. */
+/** A Kubernetes object as written in YAML. */
 export type Doc = Record<string, any>;
 
 export const OVERLAYS = [
@@ -22,12 +22,12 @@ export const OVERLAYS = [
   'production-keda',
   'production-monitored',
 ];
-/** Where all of it is. It is in no overlay: who deletes an overlay keeps the namespace, and the claims in it. */
+/** The namespace. It is in no overlay, so that deleting an overlay keeps it and the volume claims in it. */
 export const NAMESPACE = 'aizumi';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** What overlays are made of. */
+/** The parts of overlays. */
 const SOURCES = ['k8s', 'deploy', 'src/redis'];
 
 /** A copy in which somebody has followed the overlay's first lines: the local one has keys, which are not in the repository. */
@@ -61,7 +61,7 @@ export async function renderFolder(folder: string): Promise<Doc[]> {
   });
 }
 
-/** kustomize folds base64 that is long. API servers take it so, the model does not. */
+/** kustomize wraps long base64. API servers accept that, the model does not. */
 function unfolded(doc: Doc): Doc {
   if (doc.kind !== 'Secret') return doc;
   const data = Object.entries(doc.data as Record<string, string>).map(([name, text]) => [
@@ -75,7 +75,7 @@ export const nameOf = ({ kind, metadata }: Doc): string => `${String(kind)} ${St
 export const ofKind = (docs: Doc[], ...kinds: string[]): Doc[] =>
   docs.filter(({ kind }) => kinds.includes(String(kind)));
 
-/** What makes pods; a CronJob is shown as the Job that it makes. */
+/** Objects that create pods; a CronJob is represented by its Job. */
 export const workloads = (docs: Doc[]): Doc[] =>
   ofKind(docs, 'Deployment', 'StatefulSet', 'Job', 'CronJob').map((doc) =>
     doc.kind === 'CronJob' ? { ...doc, spec: doc.spec.jobTemplate.spec as Doc } : doc,

@@ -1,4 +1,4 @@
-// House rules for what runs in the cluster: confined as the restricted profile asks, stopped in time, set as config.ts reads it.
+// Our rules for workloads in the cluster: confined as in the restricted profile, stopped in time, with valid settings.
 import { basename, dirname } from 'node:path';
 import { readKeys } from '../../src/access/keys-file.js';
 import { loadConfig } from '../../src/config/config.js';
@@ -7,16 +7,16 @@ import type { Doc } from './render.js';
 
 /** A worker drains for at most 9.5 s. */
 const DRAIN_S = 9.5;
-/** Of a Redis that is told to stop: a hand-over, what it takes to give it up where nobody answers, and the wait for its replicas. */
+/** For the stop of a Redis: a hand-over, the time to give it up if no node answers, and the wait for its replicas. */
 const HAND_OVER_S = 12 + 8 + 10;
-/** Stands for the value of a Secret. */
+/** A placeholder for the value of a Secret. */
 const FROM_SECRET = 'redis+sentinel://:secret@redis-0,redis-1,redis-2/mymaster';
 
 export function ruleFaults(docs: Doc[]): string[] {
   return [...metricsFaults(docs), ...workloadFaults(docs), ...scheduleFaults(docs), ...docs.flatMap(rewrittenFaults)];
 }
 
-/** The port of the metrics is the scraper's alone: no policy lets anybody else in, and each says which ports it means. */
+/** Only the scraper may reach the metrics port: no policy admits others to it, and each policy names its ports. */
 function metricsFaults(docs: Doc[]): string[] {
   return ofKind(docs, 'NetworkPolicy').flatMap((policy) =>
     ((policy.spec.ingress ?? []) as Doc[]).flatMap(({ from = [], ports = [] }) => {
@@ -137,7 +137,7 @@ function workerFaults({ spec }: Doc): string[] {
   ];
 }
 
-/** As the container's process would start with them. */
+/** The settings with which the process of the container would start. */
 function settingFaults(container: Doc, docs: Doc[]): string[] {
   const env: Record<string, string> = {};
   for (const { configMapRef } of (container.envFrom ?? []) as Doc[]) {
@@ -168,7 +168,7 @@ function settingFaults(container: Doc, docs: Doc[]): string[] {
   }
 }
 
-/** Of the Secret that an overlay makes itself. */
+/** A value from the Secret that an overlay creates itself. */
 function keysFaults(docs: Doc[]): string[] {
   return ofKind(docs, 'Secret').flatMap(({ metadata, data, immutable }) => {
     try {

@@ -12,7 +12,7 @@ import { digestOf, newKey } from '../../src/access/api-key.js';
 import type { Entry } from '../../src/access/keys-file.js';
 import type { Grants } from '../../src/access/permissions.js';
 
-/** May do everything. */
+/** Grants all permissions. */
 export const ALL: Grants = { send: ['*'], to: ['*'], receive: ['*'], look: ['*'], administer: ['*'] };
 
 export interface KeysFile {
@@ -20,12 +20,12 @@ export interface KeysFile {
   readonly path: string;
   /** The settings of a broker that reads it. */
   readonly env: Record<string, string>;
-  /** Makes a key and an entry for it. @returns the key */
+  /** Creates a key and its entry. @returns the key */
   add(grants: Grants, more?: { name?: string; expires?: string }): string;
-  /** Takes the key's entry out. */
+  /** Removes the key's entry. */
   remove(key: string): void;
   entries(): readonly Entry[];
-  /** What it says is not what it should. */
+  /** Replaces the contents of the file with this text. */
   write(text: string): void;
   delete(): void;
 }
@@ -64,9 +64,9 @@ export const AUDIENCE = 'aizumi.test';
 export interface Issuer {
   readonly env: Record<string, string>;
   readonly publicKey: KeyObject;
-  /** Of requests for its keys. */
+  /** Number of requests for its keys. */
   readonly asked: number;
-  /** @param changes claims that are other than they should be; undefined: left out */
+  /** @param changes claims to be replaced; undefined: omitted */
   token(
     aizumi: unknown,
     changes?: Record<string, unknown>,
@@ -75,7 +75,7 @@ export interface Issuer {
   ): Promise<string>;
   /** Bytes that a request for its keys was answered without end with. */
   readonly sent: number;
-  /** What requests for its keys are answered from now on. */
+  /** Sets the reply to requests for its keys from now on. */
   answer(status: number | 'endless'): void;
   /** Signs with another key from now on. */
   rotate(): void;

@@ -13,10 +13,10 @@ import { fileURLToPath } from 'node:url';
 import { until } from '../../harness/until.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** What a fresh checkout does not have. */
+/** Files that a fresh checkout does not have. */
 const OWN = new Set(['.git', 'data', 'coverage']);
 
-/** Whose blocks are pasted by people. */
+/** Documents with blocks for users to paste. */
 export const RUN_DOCUMENTS = ['README.md', 'docs/operations.md', 'docs/durability.md', 'docs/load.md', 'docs/tls.md'];
 
 /** Whose blocks ```console are transcripts of requests: test/http/document.test.ts runs all of them and compares. */
@@ -27,13 +27,13 @@ export interface Block {
   /** Of its first line, for messages. */
   line: number;
   language: string;
-  /** What follows the language: of a transcript, the broker that it needs. */
+  /** The text after the language: for a transcript, the broker that it needs. */
   info: string;
   /** As printed, without the fences. */
   text: string;
   /** By which tests ask for it; undefined where it has no comment. */
   name?: string | undefined;
-  /** The file that runs it. */
+  /** The test file that runs it. */
   test?: string | undefined;
   /** Why no test can. */
   notRun?: string | undefined;
@@ -66,7 +66,7 @@ export function blocksOf(document: string): Block[] {
   return blocks;
 }
 
-/** Blocks that a person may paste, but those that are transcripts. */
+/** Blocks that a user may paste, except transcripts. */
 export const shellBlocks = (): Block[] =>
   RUN_DOCUMENTS.flatMap(blocksOf)
     .filter(({ language }) => SHELL.includes(language))
@@ -83,7 +83,7 @@ export interface BlockResult {
 }
 
 export interface RunOptions {
-  /** What this machine forces: ports, hosts and names that stand for the reader's own. Each must be in the block. */
+  /** Replacements required by this machine: ports, hosts, and names in place of the reader's. Each must be in the block. */
   replace?: Readonly<Record<string, string>>;
   cwd?: string;
   env?: NodeJS.ProcessEnv;
@@ -118,11 +118,11 @@ export function runShell(text: string, { cwd, env, timeoutMs = 60_000 }: RunOpti
 }
 
 export interface RunningBlock {
-  /** All that it wrote. */
+  /** All its output. */
   readonly output: string;
   /** Of the broker that it started. */
   readonly port: number;
-  /** Ctrl+C: to all that it started. Resolves when all of it is gone. */
+  /** Ctrl+C to all processes of the block. Resolves when they have ended. */
   stop(): Promise<void>;
 }
 
@@ -141,7 +141,7 @@ export async function startBlock(name: string, { replace, cwd, env }: RunOptions
     try {
       process.kill(-child.pid!, signal);
     } catch {
-      // all of it has ended
+      // the whole group has ended already
     }
   };
   const kill = (): void => end('SIGKILL');

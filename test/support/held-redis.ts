@@ -1,4 +1,4 @@
-// A way to Redis on which commands can be held up: what a broker has on its way to Redis is what it has sent and not been answered.
+// A proxy to Redis that can hold back commands, to see which commands of a broker are in flight.
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
@@ -10,9 +10,9 @@ export interface HeldRedis {
    * of a PING, go on.
    */
   hold(): void;
-  /** All that is held up, as it was sent. */
+  /** All bytes that are held back, as they were sent. */
   held(): string;
-  /** How many scripts and XADDs are held up. */
+  /** How many scripts and XADDs are held back. */
   count(): number;
   release(): void;
   stop(): void;

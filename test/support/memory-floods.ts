@@ -1,4 +1,4 @@
-// What one client does to fill a worker's memory: the inputs B2, B4 and B7 of issue 15.
+// Requests with which one client tries to exhaust a worker's memory: the inputs B2, B4 and B7 of issue 15.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
@@ -8,7 +8,7 @@ import { recvRequest, sendRequest } from '../../harness/requests.js';
 
 const MIB = 1_048_576;
 
-/** The most memory that a process has had, and what it has now, bytes; Linux only. */
+/** The peak and the current memory of a process, in bytes; Linux only. */
 export function memoryOf(pid: number): { peak: number; now: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const bytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
@@ -18,7 +18,7 @@ export function memoryOf(pid: number): { peak: number; now: number } {
 /** A payload with which a message is about `mib` MiB. */
 export const large = (mib: number): string => 'x'.repeat(mib * MIB - 200);
 
-/** Connections that send and, unless `reads`, never read. What the broker does to them is no error. */
+/** Connections that send and, unless `reads`, never read. Connection errors caused by the broker are ignored. */
 export async function flood(
   url: string,
   connections: number,
@@ -39,7 +39,7 @@ export async function flood(
   return { sockets, end: () => sockets.forEach((socket) => socket.destroy()) };
 }
 
-/** B2: 1,000 RECVs in one body, each of which could be told the same message again. */
+/** B2: 1,000 RECVs in one body, each of which may get the same message. */
 export const manyRecvs = (address: number): object[] =>
   Array.from({ length: 1_000 }, () => ({ ...recvRequest(address), visibility_timeout_ms: 0 }));
 
@@ -54,12 +54,12 @@ export const peekOfMany = (address: number): object => ({
 
 export const largeSend = (address: number, id: number, mib = 1): object => sendRequest(address, id, large(mib));
 
-/** B7: RECVs that wait, one after another on one connection. */
+/** B7: RECVs with wait_ms, pipelined on one connection. */
 export const pipelinedWaits = (count: number, address: number): Buffer => {
   const one = httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: 20_000 }));
   return Buffer.concat(Array.from({ length: count }, () => one));
 };
 
-/** B7: RECVs that wait, in one body. */
+/** B7: RECVs with wait_ms in one body. */
 export const batchedWaits = (count: number, address: number): Buffer =>
   httpRequest(JSON.stringify(Array.from({ length: count }, () => ({ ...recvRequest(address), wait_ms: 20_000 }))));

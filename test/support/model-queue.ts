@@ -1,10 +1,10 @@
-// What the design says of a queue, in the fewest words. test/queue/model.test.ts compares it with the real one.
+// A minimal model of a queue as designed. test/queue/model.test.ts compares it with the real one.
 import type { State } from '../../src/queue/peek.js';
 
 export const MAX_DELIVERIES = 3;
 export const MAX_LENGTH = 8;
 
-/** over: its time is over before the next RECV. */
+/** over: expires before the next RECV. */
 export type Life = 'none' | 'long' | 'over';
 
 /** A message that is held: by its id the one delivered first, or by the receipt of the n-th delivery of all. */
@@ -12,9 +12,9 @@ export type Which = { id: number } | { nth: number };
 
 interface ModelMessage {
   id: number;
-  /** Like no other's. */
+  /** Unique. */
   payload: string;
-  /** sender:id, of a message that was sent once only. */
+  /** sender:id of a message sent with dedup. */
   once: string | undefined;
   life: Life;
   deliveries: number;
@@ -25,7 +25,7 @@ interface ModelMessage {
   held: boolean;
   /** Place in the order of deliveries. */
   delivered: number;
-  /** How often its lease was set anew. */
+  /** How often its lease was extended. */
   keeps: number;
 }
 
@@ -40,7 +40,7 @@ interface Attempt {
   asks: number;
 }
 
-/** What a RECV was answered. */
+/** The reply to a RECV. */
 interface Told {
   readonly attempt: string | undefined;
   readonly deliveries: readonly (Delivered & { readonly keeps: number })[];
@@ -103,7 +103,7 @@ export class ModelQueue {
 
   #room = (): number => Math.max(0, MAX_LENGTH - this.messages.length - this.delayed.length);
 
-  /** What has expired, and is not leased, goes. */
+  /** Removes expired messages that are not leased. */
   #sweep(): void {
     const goes = (message: ModelMessage): boolean => this.#isOver(message) && message.state !== 'leased';
     this.#discard([...this.messages, ...this.delayed].filter(goes));
@@ -153,7 +153,7 @@ export class ModelQueue {
     return deliveries.map(({ message }) => toText(message)).join(', ');
   }
 
-  /** The n-th reply that was not undone did not reach anybody. */
+  /** Undoes the n-th delivery that was not undone yet, as if its reply had not been sent. */
   undo(nth: number): void {
     const [{ attempt, deliveries }] = this.told.splice(nth, 1) as [Told];
     if (attempt !== undefined) {

@@ -1,7 +1,7 @@
 // A process with an /etc/resolv.conf of its own, in a mount namespace of its own.
 import { spawnSync } from 'node:child_process';
 
-/** What a command is put behind for that; of no effect on any other process. */
+/** The prefix of a command that achieves this, without effect on other processes. */
 export const withResolvConf = (file: string): string[] => [
   'unshare',
   '--mount',
@@ -11,7 +11,7 @@ export const withResolvConf = (file: string): string[] => [
   file,
 ];
 
-/** Where that can be done: on Linux, as root. */
+/** Whether this is possible: on Linux, as root. */
 export function canHaveResolvConf(): boolean {
   const [command, ...args] = withResolvConf('/dev/null');
   return spawnSync(command!, [...args, 'true'], { stdio: 'ignore' }).status === 0;

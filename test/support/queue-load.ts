@@ -3,7 +3,7 @@ import { post } from '../../harness/broker.js';
 
 /** SENDs in a body. */
 const IN_A_BODY = 5;
-/** A message that a lost answer of RECV has leased comes back within this time. */
+/** A message leased by a RECV whose reply was lost is redelivered within this time. */
 const LEASE_MS = 3_000;
 const END_MS = 30_000;
 
@@ -14,9 +14,9 @@ export interface Verdict {
   lost: number[];
   /** Received although `not_done`, or again after it was freed, or twice without a redelivery. */
   doubled: number[];
-  /** First delivered behind a later one. */
+  /** First delivered after a later message. */
   reordered: number[];
-  /** Answers that are none of done, not done and unknown, such as 500. */
+  /** Replies other than done, not done and unknown, such as 500. */
   unexpected: Record<string, number>;
   /** How many were answered 503, by type, reason and outcome. */
   refused: Record<string, number>;
@@ -64,7 +64,7 @@ export class QueueLoad {
     this.#receiver = this.#receive();
   }
 
-  /** Sends no more, waits until everything that was acknowledged has come. */
+  /** Stops sending, and waits until everything that was acknowledged is delivered. */
   async end(): Promise<Verdict> {
     this.#isOver = true;
     await this.#sender;
@@ -75,7 +75,7 @@ export class QueueLoad {
   }
 
   #deadline = Infinity;
-  /** Empty answers in a row since the sender ended. */
+  /** Consecutive empty replies since the sender ended. */
   #empty = 0;
 
   #missing(): number[] {

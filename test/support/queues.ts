@@ -1,4 +1,4 @@
-// A queue layer of a test's own: a connection, random key names, and a bare client to look at the raw keys.
+// A queue layer for one test: a connection, random key names, and a plain client to check the raw keys.
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
@@ -60,13 +60,13 @@ export async function openQueues(
   };
 }
 
-/** A plain RECV: the message alone, undefined when none waits. */
+/** A plain RECV: only the message, or undefined if the queue is empty. */
 export async function recv(queues: Queues, address: number): Promise<Message | undefined> {
   const [message] = await take(queues, address);
   return message && { saddr: message.saddr, id: message.id, payload: message.payload };
 }
 
-/** As a RECV that does not wait: for as long as something has to be done first. */
+/** Like a RECV without wait_ms: repeats the call while there is cleaning up to do first. */
 export async function take(queues: Queues, address: number, options: RecvOptions = {}): Promise<Delivery[]> {
   for (;;) {
     const { messages, againMs } = await receive(queues, address, options);

@@ -1,10 +1,10 @@
-// What a Prometheus reads from GET /metrics.
+// Reads GET /metrics as Prometheus does.
 import type { BrokerProcess } from '../../harness/process.js';
 
 export type Labels = Record<string, string>;
 
 export interface Sample {
-  /** With the endings of histograms: _bucket, _sum, _count. */
+  /** Including the suffixes of histograms: _bucket, _sum, _count. */
   name: string;
   labels: Labels;
   value: number;

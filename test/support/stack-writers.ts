@@ -1,4 +1,4 @@
-// Writers on a scripted stack: the clients that write while its nodes are stopped, and what was lost of theirs.
+// Writers on a scripted stack: clients that write while its nodes are stopped, and the check of what was lost.
 import { PASSWORD, REDIS_PORT } from '../../harness/scripted-stack.js';
 import type { ScriptedStack } from '../../harness/scripted-stack.js';
 import { LIST, readWritten, startWriters } from './writers.js';
@@ -14,14 +14,14 @@ export const startWritersOn = (stack: ScriptedStack): Writers =>
     return node === undefined ? undefined : optionsOf(node);
   });
 
-/** Writes from here on; their numbers begin anew. */
+/** Starts writers whose numbers begin again at 1. */
 export async function startAnew(stack: ScriptedStack): Promise<Writers> {
   await stack.redis(await stack.whole(), 'DEL', LIST);
   return startWritersOn(stack);
 }
 
 /**
- * Stops the writers, and waits until the stack is whole.
+ * Stops the writers, and waits until the stack is complete.
  * @returns ids that were answered and are not there; ids that were refused, not left unclear, and are there
  */
 export async function wrongOf(

@@ -1,4 +1,4 @@
-// A broker in front of the broker that does not keep its promises: what it forwards, and what it answers, is the test's to say.
+// A proxy that stands for a faulty broker: the test decides what it forwards and what it replies.
 import { Agent, createServer, request as httpRequest } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';

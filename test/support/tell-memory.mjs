@@ -1,4 +1,4 @@
-// Loaded into a broker under test: on SIGUSR2 it collects its garbage and tells in its log what is left.
+// Loaded into a broker under test: on SIGUSR2 it runs the garbage collector and logs the memory in use.
 import v8 from 'node:v8';
 import vm from 'node:vm';
 

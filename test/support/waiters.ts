@@ -1,4 +1,4 @@
-// RECVs that wait, and when they are answered.
+// RECVs with wait_ms, and when they are answered.
 import type { Reply, TestBroker } from '../../harness/broker.js';
 import { recvRequest } from '../../harness/requests.js';
 

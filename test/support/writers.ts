@@ -1,4 +1,4 @@
-// Clients that write as fast as they can to whatever leads, and remember what was answered; for fail-overs that must lose nothing.
+// Clients that write to the current primary as fast as possible, and record the replies; for fail-overs that must lose nothing.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { until } from '../../harness/until.js';
@@ -78,7 +78,7 @@ export function answersMore({ answered }: Writers, withinMs: number): Promise<tr
   return until('more writes are answered', () => answered.length > before + ENOUGH, withinMs);
 }
 
-/** What is there of all that was written. */
+/** The writes that are stored. */
 export async function readWritten(primary: Address): Promise<Set<number>> {
   const redis = connect(primary);
   try {

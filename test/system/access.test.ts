@@ -1,4 +1,4 @@
-// Keys as an operator meets them: what keeps a process from starting, and what never comes out of one.
+// API keys as the operator meets them: what keeps a broker from starting, and that keys are never logged.
 import { execFileSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { expect } from 'chai';
@@ -10,7 +10,7 @@ import { heloRequest, recvRequest, sendRequest } from '../../harness/requests.js
 import { sharedRedis } from '../../harness/shared-redis.js';
 import { until } from '../../harness/until.js';
 
-describe('a process with keys', function () {
+describe('a broker with API keys', function () {
   this.timeout(40_000);
   let file: KeysFile;
   let env: Record<string, string>;
@@ -26,7 +26,7 @@ describe('a process with keys', function () {
   });
 
   for (const workers of ['1', '2']) {
-    it(`does not start with a file that is broken, or not there, with ${workers} worker(s)`, async () => {
+    it(`does not start with a malformed or missing keys file, with ${workers} worker(s)`, async () => {
       file.write('keys:\n  - name: a\n    sha256: short\n    sned: [1]');
       const broken = spawnBroker({ ...env, AIZUMI_WORKERS: workers });
       expect(await broken.exited).to.equal(78);
@@ -41,7 +41,7 @@ describe('a process with keys', function () {
       for (const { output } of [broken, missing]) expect(output).not.to.match(/^\s+at .*:\d+:\d+/m);
     });
 
-    it(`has no key in its log nor in the list of processes, whatever happens, with ${workers} worker(s)`, async () => {
+    it(`never shows a key in its log or in the process list, with ${workers} worker(s)`, async () => {
       const good = file.add(ALL, { name: 'the-client' });
       const [poor, expired] = [file.add({}), file.add(ALL, { expires: '2020-01-31' })];
       const unknown = `${good}x`;
@@ -52,23 +52,27 @@ describe('a process with keys', function () {
         await broker.post(key, bearer(key));
         await broker.post({ ...heloRequest(1), [key]: 1 }, { 'content-type': 'application/json', authorization: key });
       }
-      // a key where its digest belongs, and a key as nothing at all
+      // a key in place of its digest, and a key outside of any entry
       file.write(`keys:\n  - name: a\n    sha256: ${good}\n`);
-      await until('both workers say so', () => broker.lines('cannot be used').length >= Number(workers), 10_000);
+      await until('all workers log it', () => broker.lines('cannot be used').length >= Number(workers), 10_000);
       file.write(`keys:\n  - ${good}: [*${good}`);
-      await until('and again', () => broker.lines('cannot be used').length >= 2 * Number(workers), 10_000);
+      await until(
+        'all workers log it again',
+        () => broker.lines('cannot be used').length >= 2 * Number(workers),
+        10_000,
+      );
       const processes = execFileSync('ps', ['-A', '-o', 'command='], { encoding: 'utf8' });
       expect((await broker.post(heloRequest(1), bearer(good))).status, 'what it said before is in force').to.equal(200);
       expect(await broker.stop()).to.equal(0);
       for (const key of [good, poor, expired, unknown]) {
-        // without what all keys begin with, by which they are masked
+        // without the prefix of all keys, by which the log masks them
         expect(broker.output).not.to.include(key.slice(7));
         expect(processes).not.to.include(key.slice(7));
       }
     });
   }
 
-  it('warns once of a file that every user of the machine may read or write', async () => {
+  it('warns once about a keys file that every user of the machine may read or write', async () => {
     file.add(ALL);
     const warnings = async (mode: number): Promise<string[]> => {
       chmodSync(file.path, mode);
@@ -81,7 +85,7 @@ describe('a process with keys', function () {
     expect(await warnings(0o662)).to.deep.equal(['write']);
   });
 
-  it('keeps what a file said that is cut short', async () => {
+  it('keeps the old keys while the file is truncated', async () => {
     const key = newKey();
     const text = `keys:\n  - name: a\n    sha256: ${digestOf(key)}\n    send: ["*"]\n    to: [1]\n`;
     file.write(`${text}...\n`);
@@ -89,7 +93,7 @@ describe('a process with keys', function () {
     const status = async (): Promise<number> => (await broker.post(sendRequest(2, 1), bearer(key))).status;
     expect(await status()).to.equal(403);
     file.write(text.replace('    to: [1]\n', ''));
-    await until('it says so', () => broker.lines('its last line must be ...').length > 0, 10_000);
+    await until('the broker logs it', () => broker.lines('its last line must be ...').length > 0, 10_000);
     expect(await status()).to.equal(403);
     await broker.stop();
     const anew = spawnBroker(env);
@@ -97,7 +101,7 @@ describe('a process with keys', function () {
     expect(anew.stderr).to.include('its last line must be ...');
   });
 
-  it('refuses a key that npm run key revoked, at every worker, and no other', async () => {
+  it('refuses, in every worker, a key revoked with npm run key, and only that one', async () => {
     const revoked = newKey();
     const other = newKey();
     const entries = [revoked, other].map(
@@ -112,7 +116,7 @@ describe('a process with keys', function () {
     for (let n = 0; n < 8; n++) expect([await status(revoked), await status(other)]).to.deep.equal([401, 200]);
   });
 
-  it('listens for everybody when it has keys, or when it is told that this is meant', async () => {
+  it('listens on all interfaces only with keys, or if anonymous access is explicitly allowed', async () => {
     const { AIZUMI_API_KEYS_FILE: path, ...without } = env;
     const refused = spawnBroker({ ...without, AIZUMI_HOST: '0.0.0.0' });
     expect(await refused.exited).to.equal(78);

@@ -1,5 +1,5 @@
-// Nodes and Sentinels that are given names know each other by addresses (deploy/addresses.sh), remember them for a DNS that is
-// silent, and heal by themselves what they wrote when a name has another address (deploy/watch.sh, deploy/start-sentinel.sh).
+// Nodes and Sentinels configured by name use IP addresses (deploy/addresses.sh) and remember them while DNS does not answer. When
+// a name gets another address, they correct what they have stored (deploy/watch.sh, deploy/start-sentinel.sh).
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,10 +14,10 @@ import { answersMore } from '../support/writers.js';
 import type { Writers } from '../support/writers.js';
 
 const HEALED_MS = 90_000;
-/** Writes are answered again within this time. */
+/** Writes must be answered again within this time. */
 const ANSWERED_MS = 40_000;
 
-describe('nodes that are given names', function () {
+describe('Redis nodes and Sentinels configured by name', function () {
   this.timeout(150_000);
   let stack: ScriptedStack;
   let writers: Writers | undefined;
@@ -38,7 +38,7 @@ describe('nodes that are given names', function () {
     expect((await wrongOf(stack, writers!)).lost).to.deep.equal([]);
   }
 
-  it('write no name into what Sentinel reads, and know each other by addresses', async () => {
+  it('store IP addresses, and no name, in the configuration of Sentinel', async () => {
     const leader = await stack.whole();
     for (const node of stack.nodes) {
       expect(confOf(node).replace(/^# address .*$/gm, '')).not.to.match(/redis-\d|hostnames/);
@@ -49,14 +49,18 @@ describe('nodes that are given names', function () {
     }
   });
 
-  it('fail over while DNS is silent, and start again with what they remember', async () => {
+  it('fail over while DNS does not answer, and restart with the remembered addresses', async () => {
     const old = await stack.whole();
     writers = await startAnew(stack);
     await answersMore(writers, ANSWERED_MS);
     stack.setSilent(true);
     stack.signal(old, 'redis', 'SIGKILL');
     stack.signal(old, 'sentinel', 'SIGKILL');
-    await until('another leads', async () => otherThan(stack, old).includes((await stack.named()) ?? ''), 20_000);
+    await until(
+      'another node is primary',
+      async () => otherThan(stack, old).includes((await stack.named()) ?? ''),
+      20_000,
+    );
     stack.restart(old, 'sentinel');
     stack.restart(old);
     expect(await stack.whole(60_000)).not.to.equal(old);
@@ -64,7 +68,7 @@ describe('nodes that are given names', function () {
     await expectNothingLost();
   });
 
-  it('follow a planned stop by their addresses', async () => {
+  it('fail over by address on a planned stop', async () => {
     const old = await stack.whole();
     stack.tell(old, 'redis');
     expect(await stack.ended(old, 'redis')).to.equal(0);
@@ -78,7 +82,7 @@ describe('nodes that are given names', function () {
     ['of the primary', (leader: string) => [leader]],
     ['of all nodes', () => stack.nodes],
   ] as const)
-    it(`heal when a Service is made anew: ${what}`, async () => {
+    it(`recover after a Service was recreated: ${what}`, async () => {
       const leader = await stack.whole();
       writers = await startAnew(stack);
       await answersMore(writers, ANSWERED_MS);
@@ -88,7 +92,7 @@ describe('nodes that are given names', function () {
       await stack.whole(HEALED_MS);
       const isForgotten = (address: string): boolean =>
         stack.nodes.every((node) => !confOf(node).includes(`${address} `));
-      await until('Sentinels know the new addresses alone', () => gone.every(isForgotten), HEALED_MS);
+      await until('Sentinels know only the new addresses', () => gone.every(isForgotten), HEALED_MS);
       await expectNothingLost();
     });
 
@@ -98,7 +102,7 @@ describe('nodes that are given names', function () {
     for (const node of stack.nodes) for (const program of PROGRAMS) await stack.ended(node, program);
   }
   const restartBoth = (node: string): void => PROGRAMS.forEach((program) => stack.restart(node, program));
-  /** What has been logged since this was called, whatever the node's address is then. */
+  /** @returns a function that reads the node's log from here on, even after its address has changed */
   const logFrom = (node: string, program: 'redis' | 'sentinel'): (() => string) => {
     const { length } = stack.log(node, program);
     const place = stack.nodes.indexOf(node);
@@ -106,7 +110,7 @@ describe('nodes that are given names', function () {
   };
 
   for (const late of [1, 2])
-    it(`come up where all Services and nodes are new at once, and DNS is late for ${late} of them`, async () => {
+    it(`start after all Services and nodes were recreated at once, with late DNS for ${late} of them`, async () => {
       const place = stack.nodes.indexOf(await stack.whole());
       writers = await startAnew(stack);
       await answersMore(writers, ANSWERED_MS);
@@ -117,16 +121,16 @@ describe('nodes that are given names', function () {
       const isLate = late === 1 ? [first] : [first, second];
       for (const node of isLate) stack.setSilent(true, node);
       const log = logFrom(leader, 'redis');
-      // Of a majority one Sentinel says the old address.
+      // One Sentinel of the majority still names the old address.
       for (const node of [leader, first]) restartBoth(node);
-      await until('it has decided', () => /start: (as |waiting: a fail-over)/.test(log()), 40_000);
+      await until('the first node has decided its role', () => /start: (as |waiting: a fail-over)/.test(log()), 40_000);
       for (const node of isLate) stack.setSilent(false, node);
       restartBoth(second);
       expect(await stack.whole(HEALED_MS), log()).to.equal(leader);
       await expectNothingLost();
     });
 
-  it('come up where they have exchanged their addresses while all were stopped, and DNS is late for one', async () => {
+  it('start after their addresses were swapped while all were stopped, with late DNS for one', async () => {
     const place = stack.nodes.indexOf(await stack.whole());
     writers = await startAnew(stack);
     await answersMore(writers, ANSWERED_MS);
@@ -137,8 +141,8 @@ describe('nodes that are given names', function () {
     stack.setSilent(true, first);
     const [log, itsLog] = [logFrom(leader, 'redis'), logFrom(first, 'sentinel')];
     for (const node of [leader, first]) restartBoth(node);
-    await until('one uses what it remembers', () => itsLog().includes('+monitor'), 40_000);
-    await until('it has decided', () => /start: (as |waiting: .*no node)/.test(log()), 40_000);
+    await until('one node uses the remembered addresses', () => itsLog().includes('+monitor'), 40_000);
+    await until('the first node has decided its role', () => /start: (as |waiting: .*no node)/.test(log()), 40_000);
     stack.setSilent(false, first);
     restartBoth(second);
     expect(await stack.whole(HEALED_MS), log()).to.equal(leader);
@@ -150,20 +154,20 @@ describe('nodes that are given names', function () {
   const namedBy = async (node: string): Promise<string | undefined> =>
     ((await stack.sentinel(node, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster')) as string[])[0];
 
-  it('heal where a Sentinel takes itself for another one', async () => {
+  it('recover when a Sentinel has listed itself as another Sentinel', async () => {
     const leader = await stack.whole();
     const [node] = otherThan(stack, leader) as [string];
     const id = String(await stack.sentinel(node, 'SENTINEL', 'MYID'));
     const hello = `${node},26379,${id},0,mymaster,${leader},6379,0`;
-    // again where it was healed before anybody looked
-    await until('it takes itself for another one', async () => {
+    // repeated, because it may be corrected before the check
+    await until('the Sentinel has listed itself', async () => {
       await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', hello);
       return (await othersOf(node)) === '3';
     });
     expect(await stack.whole(HEALED_MS)).to.equal(leader);
   });
 
-  it('heal where a Sentinel was told an address of long ago as that of a later fail-over', async () => {
+  it('recover when a Sentinel has received an outdated address as that of a newer fail-over', async () => {
     await stack.whole();
     const before = stack.nodes;
     await stack.renew(before);
@@ -175,12 +179,12 @@ describe('nodes that are given names', function () {
     const another = `${leader},26379,${String(await stack.sentinel(leader, 'SENTINEL', 'MYID'))}`;
     await stack.sentinel(node, 'PUBLISH', '__sentinel__:hello', `${another},${epoch},mymaster,${old},6379,${epoch}`);
     expect(await namedBy(node)).to.equal(old);
-    // It tells the others; all are started again, or promote another node.
+    // It spreads to the other Sentinels; then all are restarted, or promote another node.
     await stack.whole(HEALED_MS);
     expect(stack.nodes).to.include(await stack.named());
   });
 
-  /** Whether all Sentinels have heard that it leads, and have no fail-over under way. */
+  /** Whether all Sentinels regard it as the primary, with no fail-over in progress. */
   async function isContent(leader: string): Promise<boolean> {
     const replies = await Promise.all(
       stack.nodes.map((node) => stack.sentinel(node, 'SENTINEL', 'MASTER', 'mymaster').catch(() => [])),
@@ -190,9 +194,9 @@ describe('nodes that are given names', function () {
       .every((facts) => facts.ip === leader && facts.flags === 'master' && facts['role-reported'] === 'master');
   }
 
-  /** A busy machine closes a connection that took too long. */
+  /** Retries, because on a busy machine a connection may time out. */
   const setPriority = (node: string, priority: number): Promise<true> =>
-    until('its priority is set', () =>
+    until('the priority is set', () =>
       stack.redis(node, 'CONFIG', 'SET', 'replica-priority', priority).then(
         () => true,
         () => false,
@@ -200,17 +204,17 @@ describe('nodes that are given names', function () {
     );
 
   for (const [what, followed] of [
-    ['an address of nobody', (leader: string) => leader.replace(/\d+$/, '250')],
+    ['an unused address', (leader: string) => leader.replace(/\d+$/, '250')],
     ['itself', (leader: string) => leader],
-    ['a node that follows it', (leader: string) => otherThan(stack, leader)[0]!],
+    ['its own replica', (leader: string) => otherThan(stack, leader)[0]!],
   ] as const)
-    it(`lead again where the primary was made a replica of ${what}`, async () => {
+    it(`restore a primary that was made a replica of ${what}`, async () => {
       const leader = await stack.whole();
       writers = await startAnew(stack);
       await answersMore(writers, ANSWERED_MS);
-      // otherwise another one takes over
+      // otherwise another node is promoted
       for (const node of otherThan(stack, leader)) await setPriority(node, 0);
-      await until('Sentinels know that', async () => {
+      await until('Sentinels know the priorities', async () => {
         const replies = await Promise.all(
           stack.nodes.map((node) => stack.sentinel(node, 'SENTINEL', 'REPLICAS', 'mymaster').catch(() => [[]])),
         );
@@ -221,8 +225,8 @@ describe('nodes that are given names', function () {
       const log = logFrom(leader, 'redis');
       try {
         await stack.redis(leader, 'REPLICAOF', followed(leader), REDIS_PORT);
-        await until('it leads', async () => (await stack.replication(leader)).role === 'master', HEALED_MS);
-        await until('no Sentinel looks for another one', () => isContent(leader), HEALED_MS);
+        await until('it is primary again', async () => (await stack.replication(leader)).role === 'master', HEALED_MS);
+        await until('all Sentinels regard it as the primary', () => isContent(leader), HEALED_MS);
       } finally {
         for (const node of otherThan(stack, leader)) await setPriority(node, 100);
       }
@@ -232,10 +236,10 @@ describe('nodes that are given names', function () {
     });
 });
 
-describe('Sentinels of a version that knew names', function () {
+describe('Sentinels from a version that stored names', function () {
   this.timeout(90_000);
 
-  it('are healed at their start', async () => {
+  it('store addresses after their next start', async () => {
     const names = ['redis-0', 'redis-1', 'redis-2'];
     let i = 0;
     const stack = await startScriptedStack({
@@ -251,7 +255,7 @@ describe('Sentinels of a version that knew names', function () {
   });
 });
 
-/** As its Sentinel wrote it: redis-1 leads. */
+/** The configuration as such a Sentinel wrote it: redis-1 is the primary. */
 function ofOldVersion(names: readonly string[], self: string, id: string): string {
   const idOf = (i: number | string): string => String(i).repeat(40);
   return [
@@ -287,15 +291,15 @@ describe('deploy/watch.sh beside Redis', () => {
   const follower = (host: string, more = ''): string =>
     `role:slave\nmaster_host:${host}\nmaster_link_status:down\nloading:0\nmaster_sync_in_progress:0\n${more}`;
   interface Seen {
-    /** INFO of this node, A, each time that it is asked; the last one again and again. */
+    /** Successive INFO replies of this node, A; the last one is repeated. */
     infos: string[];
-    /** Whom the Sentinels name; undefined: one is silent. */
+    /** The primary that each Sentinel names; undefined if it does not answer. */
     named: (string | undefined)[];
-    /** What the others say that they are. */
+    /** The roles that the other nodes report. */
     roles?: Record<string, 'master' | 'slave'>;
   }
 
-  /** What it said by the time that it was over, or had looked six times. */
+  /** @returns the output until it ended or had polled six times */
   async function watch({ infos, named, roles = {} }: Seen): Promise<string> {
     const write = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o755 });
     write('busybox', '#!/bin/sh\nshift 2\nexec "$@"\n');
@@ -326,43 +330,46 @@ describe('deploy/watch.sh beside Redis', () => {
     let output = '';
     child.stdout!.on('data', (chunk) => (output += String(chunk)));
     const looks = (): number => (existsSync(join(folder, 'looks')) ? readFileSync(join(folder, 'looks')).length : 0);
-    await until('it is over', () => child.exitCode !== null || looks() > 6, 20_000);
+    await until('it has ended or polled enough', () => child.exitCode !== null || looks() > 6, 20_000);
     return output;
   }
 
   const stuck: Record<string, Seen> = {
-    'it follows nobody, and is the primary by most Sentinels': { infos: [follower(NOBODY)], named: [A, A, undefined] },
+    'it follows an unused address, and most Sentinels name it as primary': {
+      infos: [follower(NOBODY)],
+      named: [A, A, undefined],
+    },
     'it follows itself': { infos: [follower(A)], named: [B, B, C] },
-    'it follows a replica, and is the primary by most Sentinels': {
+    'it follows a replica, and most Sentinels name it as primary': {
       infos: [follower(B)],
       named: [A, A, A],
       roles: { [B]: 'slave' },
     },
-    'it follows a replica that follows it, by links that are up': {
+    'it and a replica follow each other, with working links': {
       infos: [follower(B).replace('down', 'up')],
       named: [A, A, A],
       roles: { [B]: 'slave' },
     },
-    'it follows nobody, and another one leads': {
+    'it follows an unused address, and another node is primary': {
       infos: [follower(NOBODY)],
       named: [B, B, B],
       roles: { [B]: 'master' },
     },
   };
   for (const [when, seen] of Object.entries(stuck))
-    it(`has the server started again where ${when}`, async () =>
+    it(`restarts the server if ${when}`, async () =>
       expect(await watch(seen)).to.match(/^watch: it follows .*: the server is restarted\n$/));
 
   const well: Record<string, Seen> = {
-    'it leads': { infos: ['role:master\nloading:0\n'], named: [A, A, A] },
-    'its link is up': { infos: [follower(NOBODY).replace('down', 'up')], named: [A, A, A] },
-    'its primary is hung or dead, and Sentinels have not chosen another': { infos: [follower(B)], named: [B, B, B] },
-    'a fail-over chose another node, and it was not told yet': {
+    'it is primary': { infos: ['role:master\nloading:0\n'], named: [A, A, A] },
+    'its replication link is up': { infos: [follower(NOBODY).replace('down', 'up')], named: [A, A, A] },
+    'its primary is hung or dead, and no other was promoted': { infos: [follower(B)], named: [B, B, B] },
+    'another node was promoted, and Sentinel has not reconfigured it yet': {
       infos: [follower(B)],
       named: [C, C, B],
       roles: { [C]: 'master' },
     },
-    'it follows a replica, and a node leads that Sentinels do not name': {
+    'it follows a replica, and a node that Sentinels do not name is primary': {
       infos: [follower(B)],
       named: [A, A, A],
       roles: { [B]: 'slave', [C]: 'master' },
@@ -372,26 +379,26 @@ describe('deploy/watch.sh beside Redis', () => {
       infos: [follower(NOBODY).replace('in_progress:0', 'in_progress:1')],
       named: [A, A, A],
     },
-    'it waits for a full copy of a node that leads': {
+    'it waits for a full copy of the primary': {
       infos: [follower(B)],
       named: [A, A, A],
       roles: { [B]: 'master' },
     },
-    'the node that it follows is silent, and may have more': { infos: [follower(B)], named: [A, A, A] },
-    'it follows nobody, and the named node does not lead': {
+    'the node that it follows does not answer, and may have newer data': { infos: [follower(B)], named: [A, A, A] },
+    'it follows an unused address, and the named node is not primary': {
       infos: [follower(NOBODY)],
       named: [B, B, B],
       roles: { [B]: 'slave' },
     },
-    'most Sentinels do not agree': { infos: [follower(NOBODY)], named: [A, B, undefined] },
-    'they name no node either': { infos: [follower(NOBODY)], named: [NOBODY, NOBODY, NOBODY] },
-    'it was seen once only, again and again': {
+    'no majority of Sentinels agrees': { infos: [follower(NOBODY)], named: [A, B, undefined] },
+    'Sentinels name an unused address, too': { infos: [follower(NOBODY)], named: [NOBODY, NOBODY, NOBODY] },
+    'the fault never lasts for two polls in a row': {
       infos: [1, 2, 3].flatMap(() => [follower(NOBODY), follower(NOBODY).replace('down', 'up')]),
       named: [A, A, A],
     },
   };
   for (const [when, seen] of Object.entries(well))
-    it(`leaves it alone where ${when}`, async () => expect(await watch(seen)).to.equal(''));
+    it(`does not restart the server if ${when}`, async () => expect(await watch(seen)).to.equal(''));
 });
 
 describe('deploy/start-sentinel.sh', () => {
@@ -402,11 +409,11 @@ describe('deploy/start-sentinel.sh', () => {
   interface Case {
     conf?: string;
     dns: Record<string, string>;
-    /** A line of the others each, as survey makes them of their answers: primary and epoch. */
+    /** The replies of the other Sentinels, as survey lists them: primary and epoch. */
     others?: { primary: string; epoch: number }[];
-    /** What the Redis nodes say of themselves. */
+    /** The replies of the Redis nodes. */
     nodes?: string[];
-    /** It is ended when it waits, and what it says is the result. */
+    /** The script is expected to wait: it is then ended, and its output is the result. */
     waits?: boolean;
   }
 
@@ -415,7 +422,7 @@ describe('deploy/start-sentinel.sh', () => {
     writeFileSync(join(folder, 'data/addresses'), `${lines.join('\n')}\n`);
   };
 
-  /** The file with which Sentinel starts, in which the addresses 10.0.0.* are these of `dns`. */
+  /** @returns the configuration with which Sentinel starts, with the addresses 10.0.0.* from `dns` */
   function start({ conf, dns, others = [], nodes = [], waits = false }: Case): string {
     const replies = others.map(({ primary, epoch }, i) => {
       const address = Object.values(dns)[i + 1];
@@ -437,7 +444,7 @@ describe('deploy/start-sentinel.sh', () => {
       ].join('\n'),
       'redis-cli': ['#!/bin/sh', ...replies].join('\n'),
       'redis-server': '#!/bin/sh\nexit 0\n',
-      // that it asks itself again and again ends with it
+      // its own polling ends with it
       sleep: waits ? '#!/bin/sh\nkill -TERM $PPID\n' : '#!/bin/sh\nexit 1\n',
     };
     for (const [name, text] of Object.entries(programs)) writeFileSync(join(folder, name), text, { mode: 0o755 });
@@ -454,7 +461,7 @@ describe('deploy/start-sentinel.sh', () => {
   }
   const linesOf = (text: string, words: RegExp): string[] => text.split('\n').filter((line) => words.test(line));
   const DNS = { 'redis-0': '10.0.0.1', 'redis-1': '10.0.0.2', 'redis-2': '10.0.0.3' };
-  /** What it wrote when the names had the addresses of DNS, and Sentinel has added what it found. */
+  /** The configuration as written with the addresses of DNS, with what Sentinel itself has added. */
   const known = [
     ...Object.entries(DNS).map(([name, address]) => `# address ${name} ${address}`),
     'sentinel announce-ip 10.0.0.1',
@@ -468,9 +475,9 @@ describe('deploy/start-sentinel.sh', () => {
   ].join('\n');
   const ADDRESSES = /(monitor|announce-ip|known-\w+) /;
 
-  it('leaves what is right as it is', () => expect(start({ conf: known, dns: DNS }).trim()).to.equal(known));
+  it('leaves correct addresses unchanged', () => expect(start({ conf: known, dns: DNS }).trim()).to.equal(known));
 
-  it('replaces addresses in one pass, also where nodes have exchanged theirs', () => {
+  it('replaces all addresses in one pass, even if nodes have swapped theirs', () => {
     const dns = { 'redis-0': '10.0.0.2', 'redis-1': '10.0.0.3', 'redis-2': '10.0.0.1' };
     const conf = start({ conf: known, dns });
     expect(linesOf(conf, ADDRESSES)).to.deep.equal([
@@ -485,10 +492,10 @@ describe('deploy/start-sentinel.sh', () => {
       Object.entries(dns).map(([name, address]) => `# address ${name} ${address}`),
     );
     expect(conf).to.include('auth-pass mymaster 10.0.0.1'); // a password, not an address
-    expect(start({ conf, dns })).to.equal(conf); // and not twice
+    expect(start({ conf, dns })).to.equal(conf); // a second start changes nothing
   });
 
-  it('takes whole words only: an address that begins like another is not it', () => {
+  it('replaces whole addresses only, not those that merely begin the same', () => {
     const conf = start({
       conf: known.replaceAll('10.0.0.3', '10.0.0.11'),
       dns: { ...DNS, 'redis-0': '10.0.0.7', 'redis-2': '10.0.0.11' },
@@ -499,7 +506,7 @@ describe('deploy/start-sentinel.sh', () => {
     ]);
   });
 
-  it('has each node once where an older version knew it by its name as well', () => {
+  it('keeps each node once if an older version also stored its name', () => {
     const conf = start({
       conf: `${known}\nsentinel known-replica mymaster redis-2 6379\nsentinel known-replica mymaster redis-1 6379\n`,
       dns: DNS,
@@ -507,7 +514,7 @@ describe('deploy/start-sentinel.sh', () => {
     expect(linesOf(conf, /known-replica/)).to.deep.equal(linesOf(known, /known-replica/));
   });
 
-  it('believes the others, where most of them agree and no later fail-over is known here', () => {
+  it('takes the primary from the other Sentinels if most agree and it knows of no newer fail-over', () => {
     const others = [1, 2].map(() => ({ primary: '10.0.0.3', epoch: 3 }));
     expect(linesOf(start({ conf: known, dns: DNS, others }), /monitor|known-replica/)).to.deep.equal([
       'sentinel monitor mymaster 10.0.0.3 6379 2',
@@ -522,24 +529,24 @@ describe('deploy/start-sentinel.sh', () => {
       expect(start({ conf: known, dns: DNS, others: not }).trim()).to.equal(known);
   });
 
-  it('forgets itself among the others', () => {
+  it('removes itself from the list of other Sentinels', () => {
     const myid = `sentinel myid ${'9'.repeat(40)}`;
     const conf = `${myid}\n${known}\nsentinel known-sentinel mymaster 10.0.0.1 26379 ${'9'.repeat(40)}\n`;
     expect(linesOf(start({ conf, dns: DNS }), /known-sentinel/)).to.deep.equal(linesOf(known, /known-sentinel/));
   });
 
-  it('replaces the address of long ago that another one told it', () => {
+  it('replaces an outdated address that it received from another Sentinel', () => {
     writeRemembered(['redis-1 10.0.9.2']);
     const conf = start({ conf: known.replace('monitor mymaster 10.0.0.2', 'monitor mymaster 10.0.9.2'), dns: DNS });
     expect(conf).to.include('monitor mymaster 10.0.0.2 ');
   });
 
-  it('waits where others name what is no node, and does not make the first one the primary', () => {
+  it('waits if others name an address of no node, instead of making the first node the primary', () => {
     const others = [1, 2].map(() => ({ primary: '10.9.9.9', epoch: 3 }));
     expect(start({ conf: '', dns: DNS, others, waits: true })).to.match(/waiting: Sentinels name .* 10\.9\.9\.9/);
   });
 
-  it('asks the nodes where no Sentinel knows anything', () => {
+  it('asks the Redis nodes if no Sentinel knows a primary', () => {
     const follows = (host: string): string => `role:slave\nmaster_host:${host}\n`;
     for (const nodes of [
       [follows('10.0.0.3'), follows('10.0.0.3')],
@@ -549,7 +556,7 @@ describe('deploy/start-sentinel.sh', () => {
     expect(start({ conf: '', dns: DNS, nodes: [follows('10.9.9.9')] })).to.include('monitor mymaster 10.0.0.1 ');
   });
 
-  it('understands others that name the primary by its name', () => {
+  it('accepts a primary that other Sentinels name by host name', () => {
     const others = [1, 2].map(() => ({ primary: 'redis-2', epoch: 3 }));
     expect(start({ conf: known, dns: DNS, others })).to.include('monitor mymaster 10.0.0.3 ');
     expect(start({ conf: '', dns: DNS, others })).to.include('monitor mymaster 10.0.0.3 ');

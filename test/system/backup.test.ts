@@ -43,13 +43,13 @@ describe('k8s/components/backup/backup.sh', function () {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  /** Puts a program before those that the script would find. */
+  /** Puts a program first in the script's PATH. */
   function program(name: string, text: string): void {
     writeFileSync(join(folder, name), `#!/bin/bash\n${text}\n`);
     chmodSync(join(folder, name), 0o755);
   }
 
-  /** redis-cli that does something after a copy; `$copy` is the file, `$real` the real redis-cli. */
+  /** A redis-cli that runs commands after a copy; `$copy` is the file, `$real` the real redis-cli. */
   const afterCopy = (text: string): void =>
     program(
       'redis-cli',
@@ -71,7 +71,7 @@ describe('k8s/components/backup/backup.sh', function () {
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
     const result = once(child, 'close').then(([code]) => ({ code: code as number | null, output }));
     return {
-      // its children, too, as when a container ends
+      // including its children, as when a container ends
       kill: (signal) => void process.kill(signal === 'SIGKILL' ? -child.pid! : child.pid!, signal),
       result,
     };
@@ -81,7 +81,7 @@ describe('k8s/components/backup/backup.sh', function () {
   const copiesOf = async (node: string): Promise<number> =>
     Number(/^sync_full:(\d+)/m.exec(String(await stack.redis(node, 'INFO', 'stats')))![1]);
 
-  /** The messages of a snapshot, by a Redis that loads it. */
+  /** The messages of a snapshot, read with a Redis that loads it. */
   async function readBack(file: string): Promise<string | null> {
     const server = await startRedisServer({
       args: ['--appendonly', 'no', '--dir', backups, '--dbfilename', file, '--save', ''],
@@ -95,7 +95,7 @@ describe('k8s/components/backup/backup.sh', function () {
     }
   }
 
-  it('copies a replica, never the primary, and what it copies can be read', async () => {
+  it('copies a replica, never the primary, and the copy can be loaded', async () => {
     const primary = await stack.whole();
     await stack.redis(primary, 'SET', 'aizumi:word', 'first');
     const before = await copiesOf(primary);
@@ -110,7 +110,7 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(await readBack(kept()[0]!)).to.equal('first');
   });
 
-  it('goes by the Sentinels’ word after a fail-over', async () => {
+  it('asks the Sentinels which node is the primary after a fail-over', async () => {
     const old = await stack.whole();
     expect((await stack.run(old, 'hand-over.sh', '20')).code).to.equal(0);
     const primary = await stack.whole();
@@ -119,7 +119,7 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(output).not.to.include(`from ${primary}`);
   });
 
-  it('takes another replica when one hangs, and fails when none is in step', async () => {
+  it('uses another replica if one hangs, and fails if none is in sync', async () => {
     const primary = await stack.whole();
     const [first, second] = stack.nodes.filter((node) => node !== primary) as [string, string];
     const before = await copiesOf(primary);
@@ -139,7 +139,7 @@ describe('k8s/components/backup/backup.sh', function () {
     await stack.whole();
   });
 
-  it('rejects a copy that was cut short, and keeps what it had', async () => {
+  it('rejects a truncated copy, and keeps earlier backups', async () => {
     await stack.whole();
     writeFileSync(join(backups, OLD[0]!), 'old');
     afterCopy('truncate --size=-20 "$copy"');
@@ -149,11 +149,11 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(kept()).to.deep.equal([OLD[0]]);
   });
 
-  it('rejects a whole snapshot that lacks what the primary had', async () => {
+  it('rejects a complete snapshot that is older than the primary’s data', async () => {
     await stack.whole();
     const other = await startRedisServer();
     try {
-      // as of a node that was cut off: it leads a lineage of its own
+      // as from a node that was partitioned off: it has a replication lineage of its own
       afterCopy(`rm "$copy"; PATH=\${PATH#*:*:} env -u REDISCLI_AUTH redis-cli -p ${other.port} --rdb "$copy"`);
       const elsewhere = await run();
       expect(elsewhere.code, elsewhere.output).to.equal(1);
@@ -161,7 +161,7 @@ describe('k8s/components/backup/backup.sh', function () {
     } finally {
       await other.stop();
     }
-    // older than what the primary had when it was asked
+    // older than the primary's data at the time of the request
     program(
       'redis-cli',
       `real=$(PATH=\${PATH#*:} command -v redis-cli)\n` +
@@ -174,7 +174,7 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(kept()).to.deep.equal([]);
   });
 
-  it('keeps the newest ones, and touches nothing else', async () => {
+  it('deletes all but the newest backups, and no other files', async () => {
     await stack.whole();
     for (const name of [...OLD, 'by-hand.rdb', 'aizumi-notes.txt']) writeFileSync(join(backups, name), 'old');
     const { code, output } = await run();
@@ -185,26 +185,26 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(others).to.deep.equal(['aizumi-notes.txt', 'by-hand.rdb']);
   });
 
-  it('leaves nothing when it is told to stop, and what a killed one leaves goes with a later run', async () => {
+  it('removes its partial copy when it is stopped; that of a killed run is removed by a later run', async () => {
     await stack.whole();
     afterCopy(`echo $$ >"$(dirname "$copy")/../pid"; exec sleep 600`);
     const isCopied = (): boolean => existsSync(join(folder, 'pid')) && kept().some((name) => name.endsWith('.part'));
     const stopped = start();
-    await until('it copies', isCopied, 20_000);
+    await until('the copy is in progress', isCopied, 20_000);
     stopped.kill('SIGTERM');
     expect((await stopped.result).code).to.equal(1);
     expect(kept()).to.deep.equal([]);
     rmSync(join(folder, 'pid'), { force: true });
 
     const killed = start();
-    await until('it copies', isCopied, 20_000);
+    await until('the copy is in progress', isCopied, 20_000);
     killed.kill('SIGKILL');
-    // all that is in a container ends with it
+    // everything in a container ends with it
     process.kill(Number(readFileSync(join(folder, 'pid'), 'utf8')), 'SIGKILL');
     expect((await killed.result).code).to.equal(null);
     const [left] = kept();
     rmSync(join(folder, 'redis-cli'));
-    // one that is young may be another run's
+    // a recent one may belong to another run
     const beside = await run();
     expect(beside.code, beside.output).to.equal(0);
     expect(kept()).to.include(left);
@@ -214,7 +214,7 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(kept().filter((name) => name.endsWith('.part'))).to.deep.equal([]);
   });
 
-  it('fails when most Sentinels are away, and when the password is wrong', async () => {
+  it('fails if most Sentinels do not answer, and if the password is wrong', async () => {
     await stack.whole();
     const sentinels = `${stack.nodes[0]} 127.255.0.1 127.255.0.2`;
     const away = await run({ WAIT_S: '1', SENTINELS: sentinels });
@@ -226,7 +226,7 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(kept()).to.deep.equal([]);
   });
 
-  it('takes a Redis without Sentinels', async () => {
+  it('copies a Redis without Sentinels', async () => {
     const alone = await startRedisServer();
     const redis = new Redis(alone.url);
     try {
@@ -241,8 +241,8 @@ describe('k8s/components/backup/backup.sh', function () {
     expect(await readBack(kept()[0]!)).to.equal('alone');
   });
 
-  // the last test: the Sentinels of the stack do not forget it
-  it('has a reason not to copy a primary: Sentinels keep the copy as a replica, which aizumi does not count', async () => {
+  // must be the last test: the Sentinels of the stack remember the copy
+  it('avoids the primary because Sentinels would list the copy as a replica (which aizumi does not count)', async () => {
     const primary = await stack.whole();
     const copy = spawn('redis-cli', ['-h', primary, '--rdb', join(folder, 'copy.rdb')], {
       env: stack.env(primary),
@@ -252,7 +252,7 @@ describe('k8s/components/backup/backup.sh', function () {
     const sentinel = stack.nodes[0]!;
     const known = async (): Promise<string> =>
       fieldsOf(await stack.sentinel(sentinel, 'SENTINEL', 'MASTER', 'mymaster'))['num-slaves']!;
-    await until('the Sentinel knows three', async () => (await known()) === '3', 10_000);
+    await until('the Sentinel lists three replicas', async () => (await known()) === '3', 10_000);
     const address = parseRedisAddress(`redis+sentinel://${sentinel}:26379/mymaster`) as SentinelAddress;
     const { replicas } = await sentinelView({ host: sentinel, port: 26379 }, address);
     expect(replicas.map(({ host }) => host)).to.have.members(stack.nodes.filter((node) => node !== primary));

@@ -1,5 +1,5 @@
-// The short version of `npm run chaos`: a Sentinel stack, messages at `all`, in peace, over jumps of Redis's clock and under
-// several faults; messages at `quorum` and `all` over fail-overs of a primary that lives.
+// A short version of `npm run chaos` on a Sentinel stack: messages at `all` without faults, with jumps of Redis's clock and with
+// several faults; messages at `quorum` and `all` during fail-overs of a live primary.
 import { expect } from 'chai';
 import { NO_CLOCK, clockLibrary } from '../../harness/clock.js';
 import { violations } from '../../chaos/report.js';
@@ -8,11 +8,11 @@ import { SCENARIOS } from '../../chaos/scenarios.js';
 import { startSentinelStack } from '../../harness/stacks.js';
 import type { Stack } from '../../harness/stacks.js';
 
-/** One alone does not always lose what there is to lose: docs/durability.md has twenty of each. */
+/** A single round does not always reveal a loss: docs/durability.md reports twenty of each. */
 const ROUNDS = 2;
 const seed = Number(process.env.AIZUMI_TEST_SEED ?? Date.now() % 1e9);
 
-describe(`acknowledged messages, over three Redis nodes and two workers (AIZUMI_TEST_SEED=${seed})`, function () {
+describe(`acknowledged messages, on three Redis nodes and two workers (AIZUMI_TEST_SEED=${seed})`, function () {
   this.timeout(60_000);
   const clock = clockLibrary();
   let stack: Stack;
@@ -23,14 +23,14 @@ describe(`acknowledged messages, over three Redis nodes and two workers (AIZUMI_
   after(() => stack.stop());
 
   const scenarios: [string, string][] = [
-    ['none', 'are delivered once and in order while nothing fails'],
-    ['redis-clock-back', "are kept when Redis's clock jumps an hour back, and ahead again"],
-    ['short', 'are kept over cut connections, the death of the primary and of a worker, with clocks that jump'],
+    ['none', 'are delivered once and in order without faults'],
+    ['redis-clock-back', "are kept when Redis's clock jumps back an hour and forward again"],
+    ['short', 'are kept when connections break, the primary and a worker die, and clocks jump'],
   ];
   const failovers: [string, string][] = [
-    ['stall-and-resume', 'are kept when the primary stalls and is back the moment a replica leads'],
-    ['sentinel-failover', 'are kept over SENTINEL FAILOVER while all is well'],
-    ['sentinel-failover-idle', 'are kept when a worker that was idle sends behind SENTINEL FAILOVER'],
+    ['stall-and-resume', 'are kept when the primary hangs and resumes the moment a replica is promoted'],
+    ['sentinel-failover', 'are kept during SENTINEL FAILOVER without faults'],
+    ['sentinel-failover-idle', 'are kept when an idle worker sends right after SENTINEL FAILOVER'],
   ];
   for (const [scenario, what] of failovers) {
     it(what, async () => {

@@ -1,4 +1,4 @@
-// A connection to a Redis Cluster: ioredis must not refuse the first commands to a node; each primary has its own note of followers.
+// A connection to a Redis Cluster: ioredis must not refuse the first commands to a node, and each primary keeps its own mark.
 import type { Cluster } from 'ioredis';
 import { expect } from 'chai';
 import { pino } from 'pino';
@@ -16,7 +16,7 @@ describe('a connection to a Cluster', () => {
   before(async () => (stack = await startClusterStack()));
   after(() => stack.stop());
 
-  it('takes the first commands, to all nodes at once', async () => {
+  it('accepts the first commands, sent to all nodes at once', async () => {
     const redis = connectRedis({ url: stack.url, scripts: {}, keepMs: 0, log: pino({ level: 'silent' }) }) as Cluster;
     try {
       await connectionAttempt(redis);
@@ -29,7 +29,7 @@ describe('a connection to a Cluster', () => {
     }
   });
 
-  it('has a note on each primary that its replicas have followed it, in a slot of its own', async () => {
+  it('writes a mark on each primary, in a slot of its own, that its replicas have caught up on its lineage', async () => {
     const log = pino({ level: 'silent' });
     const redis = connectRedis({ url: stack.url, scripts: {}, keepMs: 0, log }) as Cluster;
     const options = { nodes: undefined, maxLagMs: 3_000, keyPrefix: 'aizumi', onNewLineage: () => undefined, log };
@@ -41,9 +41,9 @@ describe('a connection to a Cluster', () => {
       for (const [i, { port }] of stack.nodes.slice(0, 3).entries()) {
         const isNoted = async (): Promise<boolean> =>
           (await ask(port, 'GET', keys[i]!)) === (await infoField(port, 'replication', 'master_replid'));
-        // replicas confirm an offset above 0 once there was something to replicate
+        // replicas confirm an offset above 0 only after a write has been replicated
         await ask(port, 'SET', `${keys[i]}:something`, 'written');
-        await until('the primary has its note', isNoted);
+        await until('the primary has its mark', isNoted);
       }
     } finally {
       watch.stop();

@@ -47,30 +47,30 @@ describe('the version of the data format', function () {
       (error: unknown) => (error as Error).message,
     );
 
-  it('is written into a database that has none', async () => {
+  it('is written into a database without one', async () => {
     broker = await startBroker(settings());
     expect(await ask(server.port, 'GET', 'mine:format')).to.equal('1');
   });
 
-  it('stops the start when it is newer, with what to do, and stays', async () => {
+  it('keeps an older broker from starting, with advice in the log, and is not changed', async () => {
     await ask(server.port, 'SET', 'mine:format', '2');
     expect(await refusal()).to.match(/format 2 \(key mine:format\).*formats up to 1.*newer one.*restore a backup/s);
     expect(await ask(server.port, 'GET', 'mine:format')).to.equal('2');
   });
 
-  it('stops the start when it is no number', async () => {
+  it('keeps a broker from starting if it is not a number', async () => {
     for (const value of ['', '0', '-1', '1.5', 'one']) {
       await ask(server.port, 'SET', 'mine:format', value);
       expect(await refusal(), value).to.contain('the key mine:format in Redis must hold the version');
     }
   });
 
-  it('is logged as an error when a worker that runs connects again and finds a newer one', async () => {
+  it('is logged as an error if a running worker reconnects and finds a newer one', async () => {
     const worker = await start();
     try {
       await ask(server.port, 'SET', 'mine:format', '2');
       await ask(server.port, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-      await until('it has noticed', () => Promise.resolve(logged.some((line) => line.includes('format 2'))));
+      await until('the error is logged', () => Promise.resolve(logged.some((line) => line.includes('format 2'))));
     } finally {
       await worker.stop();
     }
@@ -79,11 +79,11 @@ describe('the version of the data format', function () {
 
 const FIXTURE = fileURLToPath(new URL('../fixtures/data-format-1', import.meta.url));
 const APPEND_ONLY_FILE = join('appendonlydir', 'appendonly.aof.1.incr.aof');
-/** Of Redis's clock, in milliseconds or microseconds: in entry ids, scores, members and expiry times. */
+/** Times by Redis's clock, in milliseconds or microseconds, in entry ids, scores, members and expiry times. */
 const TIME = /(?<!\w)(1[5-9]\d{11})(\d{3})?(?!\w)/g;
 
 /**
- * Makes the data as old as if it had been written just now: leases, delays and what is remembered would be over otherwise. No
+ * Shifts all times, as if the data had just been written: otherwise leases, delays and deduplication windows would have ended. No
  * length changes, so the file stays valid.
  */
 function renewTimes(folder: string): void {
@@ -95,7 +95,7 @@ function renewTimes(folder: string): void {
   writeFileSync(file, renewed, 'latin1');
 }
 
-describe('a data folder of format 1, written before there was a version', function () {
+describe('a data folder of format 1, written before versions were stored', function () {
   this.timeout(30_000);
   let dataDir: string;
   let redis: EmbeddedRedis;
@@ -133,7 +133,7 @@ describe('a data folder of format 1, written before there was a version', functi
     return (messages as { id: number }[]).map(({ id }) => id);
   };
 
-  it('has no version before, and version 1 afterwards', async () => {
+  it('has no version before the upgrade, and version 1 afterwards', async () => {
     expect(readFileSync(join(FIXTURE, APPEND_ONLY_FILE), 'latin1')).not.to.contain('aizumi:format');
     const raw = new Redis(redis.socketPath);
     try {
@@ -143,7 +143,7 @@ describe('a data folder of format 1, written before there was a version', functi
     }
   });
 
-  it('has every message in the state in which it was', async () => {
+  it('keeps every message in its state', async () => {
     expect(await ids(100, 'waiting')).to.deep.equal([3, 5, 6]);
     expect(await ids(100, 'leased')).to.deep.equal([1, 2]);
     expect(await ids(100, 'delayed')).to.have.members([4, 7, 8]);
@@ -153,7 +153,7 @@ describe('a data folder of format 1, written before there was a version', functi
     expect(queues.map(({ address }) => address)).to.deep.equal([100, 200, 300]);
   });
 
-  it('delivers what waits, in order, what was given back first', async () => {
+  it('delivers waiting messages in order, returned ones first', async () => {
     const received = [];
     for (let i = 0; i < 3; i++) received.push(await done({ ...recvRequest(100), details: true }));
     expect(received.map(({ id, payload, delivery }) => [id, payload, delivery.attempt])).to.deep.equal([
@@ -165,7 +165,7 @@ describe('a data folder of format 1, written before there was a version', functi
     for (const id of [3, 5, 6]) await done(freeRequest(100, id));
   });
 
-  it('knows who holds what, and which attempt took it', async () => {
+  it('keeps leases, and the attempt_id that took each message', async () => {
     const again = await done({ ...recvRequest(100), attempt_id: 'attempt', details: true });
     expect(again).to.include({ id: 1, payload: 'message 1' });
     await done({ ...freeRequest(100, 1), receipt: again.delivery.receipt });
@@ -173,7 +173,7 @@ describe('a data folder of format 1, written before there was a version', functi
     expect(await ids(100, 'leased')).to.deep.equal([]);
   });
 
-  it('remembers the ids of messages that wait, are delayed and have ended', async () => {
+  it('keeps the deduplication of waiting, delayed and ended messages', async () => {
     await done({ ...sendRequest(100, 6, 'six'), dedup: true });
     await done({ ...sendRequest(100, 8, 'eight'), dedup: true });
     await done({ ...sendRequest(300, 1, 'once'), dedup: true });
@@ -184,7 +184,7 @@ describe('a data folder of format 1, written before there was a version', functi
     expect(json.error).to.include({ reason: 'id_conflict' });
   });
 
-  it('goes by the settings of a queue, and moves its dead messages back', async () => {
+  it('keeps the settings of a queue, and lets its dead messages be moved back', async () => {
     await done(about('MSG_MOVE_REQ', 200, { ids: [1] }));
     expect(await done({ ...recvRequest(200), visibility_timeout_ms: 60_000 })).to.include({ id: 1, payload: 'dead' });
     const { payload } = await done(statRequest(200));

@@ -1,5 +1,5 @@
-// Everything of delivery at once, on two workers: batches, delays, waiting receivers, short leases that are kept, given back and
-// forgotten. Nothing is lost, nothing comes after it was freed, nothing early, and never two leases on one message.
+// All kinds of delivery at once, on two workers: batches, delays, waiting receivers, short leases that are extended, returned or
+// left to end. No message is lost, delivered after it was freed or too early, and none is leased twice at once.
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
 import { seeded } from '../../harness/random.js';
@@ -17,15 +17,15 @@ const BATCHES = 25;
 const RECEIVERS_PER_QUEUE = 4;
 /** Receivers of queues that stay empty. */
 const IDLE = 200;
-/** Redis's clock, which a delivery's times are of, counts whole ms. */
+/** The times of a delivery are whole milliseconds of Redis's clock. */
 const TOLERANCE_MS = 2;
 
 interface Delivery {
   id: number;
-  /** By Redis's clock, ms since 1970. */
+  /** By Redis's clock, in ms since 1970. */
   sentMs: number;
   deliveredMs: number;
-  /** When the lease ends or has been ended, as far as the receiver was told: nobody else may get the message before. */
+  /** When the lease ends or was ended, as far as the receiver knows: no other receiver may get the message earlier. */
   leasedUntilMs: number;
 }
 
@@ -37,7 +37,7 @@ describe(`delivery under load (AIZUMI_TEST_SEED=${seed})`, function () {
     endAllProcesses();
   });
 
-  it('loses, doubles and hurries nothing', async () => {
+  it('loses no message, delivers none too early, and leases none twice at once', async () => {
     const { url } = await sharedRedis();
     const env = { AIZUMI_REDIS_URL: url, AIZUMI_KEY_PREFIX: `load${seed}`, AIZUMI_MAX_DELIVERIES: '1000' };
     const brokers = [await startBrokerProcess(env), await startBrokerProcess(env)];
@@ -104,7 +104,7 @@ describe(`delivery under load (AIZUMI_TEST_SEED=${seed})`, function () {
       }
     }
 
-    /** Frees most messages, some after their lease was made longer; gives some back and forgets a few. */
+    /** Frees most messages, some after extending the lease, returns some, and lets the lease of a few end. */
     async function deal(
       post: ReturnType<typeof connect>,
       queue: number,
@@ -114,7 +114,7 @@ describe(`delivery under load (AIZUMI_TEST_SEED=${seed})`, function () {
       const chance = random.next();
       const held = { ...freeRequest(queue, mine.id), receipt };
       if (chance < 0.05) return;
-      if (chance < 0.1) await pause(100); // so that some leases of a batch end before its turn comes
+      if (chance < 0.1) await pause(100); // so that some leases of a batch end before their message is handled
       if (chance < 0.2) {
         const delay_ms = random.between(0, 200);
         const askedMs = Date.now();

@@ -1,5 +1,5 @@
-// The blocks of README.md, docs/operations.md and docs/tls.md that need no more than this machine, run as they are printed, in a
-// folder that looks like a checkout. Only the port is another one.
+// Runs the shell blocks of README.md, docs/operations.md and docs/tls.md that need only this machine, as they are printed, in a
+// folder that looks like a checkout. Only the port is changed.
 import { rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -10,7 +10,7 @@ import type { RunningBlock } from '../support/documents.js';
 import { testServerProgram } from '../../harness/redis-server.js';
 import { recvRequest, sendRequest } from '../../harness/requests.js';
 
-describe('what the documents have people paste', function () {
+describe('the shell commands in the documents', function () {
   this.timeout(60_000);
   let cwd: string;
   let env: NodeJS.ProcessEnv;
@@ -41,7 +41,7 @@ describe('what the documents have people paste', function () {
   }
   const urlOf = ({ port }: RunningBlock): string => `http://127.0.0.1:${port}/`;
 
-  it('starts a broker and drives it with load', async () => {
+  it('start a broker and run load against it', async () => {
     const broker = await start('start');
     const replace = { '127.0.0.1:8080': `127.0.0.1:${broker.port}` };
     const { code, output } = await runBlock('load', { replace, cwd, env });
@@ -49,7 +49,7 @@ describe('what the documents have people paste', function () {
     expect(output).to.match(/sent .*=.* received/);
   });
 
-  it('takes a snapshot of the embedded Redis, and restores it into an empty folder', async () => {
+  it('take a snapshot of the embedded Redis, and restore it into an empty folder', async () => {
     const old = await start('start');
     for (const id of [1, 2]) expect((await post(urlOf(old), sendRequest(100, id))).status).to.equal(200);
     const snapshot = await runBlock('embedded-snapshot', { cwd, env });
@@ -63,7 +63,7 @@ describe('what the documents have people paste', function () {
     expect(ids).to.deep.equal([1, 2]);
   });
 
-  it('makes certificates, starts a broker with them and sends it a message', async () => {
+  it('make certificates, start a broker with them and send it a message', async () => {
     const made = await runBlock('certificates', { cwd, env });
     expect(made.code, made.output).to.equal(0);
     const broker = await start('tls-start');

@@ -1,5 +1,5 @@
-// A SEND at `quorum` or `all` is acknowledged when that many nodes have it, and never before: with replicas that hang, connections
-// that break, a primary that dies, and scripts that Redis forgot.
+// A SEND at `quorum` or `all` is acknowledged when that many nodes have it on disk, and never before: with replicas that hang,
+// connections that break, a primary that dies, and scripts that Redis no longer has.
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask } from '../../harness/ask.js';
@@ -15,19 +15,19 @@ import { until } from '../../harness/until.js';
 
 type Level = 'primary' | 'quorum' | 'all';
 
-/** AIZUMI_DURABILITY_TIMEOUT_MS's default, and the time for the answer to arrive. */
+/** The default of AIZUMI_DURABILITY_TIMEOUT_MS, plus the time for the reply to arrive. */
 const TIMEOUT_MS = 1_000;
 const ANSWERED_MS = patient(TIMEOUT_MS + 100);
-/** Replicas confirm once a second, and Redis counts whole seconds. */
+/** Replicas confirm once a second, and Redis measures lag in whole seconds. */
 const SHORTEST_LAG_MS = '2000';
-/** Long enough to see that an answer does not come. */
+/** Long enough to conclude that no reply arrives. */
 const NO_ANSWER_MS = 300;
 
 interface Deployment {
   url: string;
   primary: TestServer;
   replicas: [TestServer, TestServer];
-  /** Resolves when both replicas are connected and have all that the primary has. */
+  /** Resolves when both replicas are connected and in sync. */
   whole(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -46,7 +46,7 @@ async function startReplicated(): Promise<Deployment> {
     primary,
     replicas: [...replicas],
     async whole() {
-      await until('both replicas are in step', () => isWhole().catch(() => false), 20_000);
+      await until('both replicas are in sync', () => isWhole().catch(() => false), 20_000);
     },
     async stop() {
       await Promise.all([primary, ...replicas].map((server) => server.stop()));
@@ -74,7 +74,7 @@ describe('durability levels', function () {
 
   async function startBroker(env: Record<string, string> = {}): Promise<BrokerProcess> {
     const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: redis.url, ...env });
-    await until('it serves', async () => (await broker.post(statRequest(1))).status === 200);
+    await until('the broker serves requests', async () => (await broker.post(statRequest(1))).status === 200);
     return broker;
   }
 
@@ -91,7 +91,7 @@ describe('durability levels', function () {
     return { ...reply, tookMs: performance.now() - askedAt };
   }
 
-  /** Ids of the messages that a node has. */
+  /** Ids of the messages on a node. */
   async function idsOn({ port }: TestServer, stream = key): Promise<number[]> {
     const entries = (await ask(port, 'XRANGE', stream, '-', '+')) as [string, string[]][];
     return entries.map(([, fields]) => Number(fields[3]));
@@ -130,15 +130,15 @@ describe('durability levels', function () {
 
   const shapes = { 'one primary with two replicas': startReplicated, 'the same under Sentinels': startWatched };
   for (const [shape, start] of Object.entries(shapes))
-    describe(`of ${shape}`, () => {
+    describe(`on ${shape}`, () => {
       before(async () => (redis = await start()));
       after(() => redis.stop());
 
-      it('quorum is answered when one replica has it, all when both have it', async () => {
+      it('a SEND at quorum is acknowledged when one replica has the message, at all when both have it', async () => {
         const broker = await startBroker({ AIZUMI_DURABILITY_TIMEOUT_MS: '5000' });
         for (const durability of ['all', 'quorum'] as const) await send(broker, { durability });
         await until(
-          'it is known that both have followed',
+          'both replicas are marked as caught up',
           async () => (await ask(redis.primary.port, 'EXISTS', 'aizumi:followed')) === 1,
         );
         const [one, other] = redis.replicas;
@@ -152,7 +152,7 @@ describe('durability levels', function () {
         await pause(NO_ANSWER_MS);
         expect(answers, 'no replica has it').to.deep.equal([]);
         one.resume();
-        await until('quorum is answered', () => answers.includes('quorum 200'));
+        await until('the SEND at quorum is answered', () => answers.includes('quorum 200'));
         expect(await countOf(one, atQuorum)).to.equal(1);
         await pause(NO_ANSWER_MS);
         expect(answers, 'one replica has it').to.deep.equal(['quorum 200']);
@@ -162,8 +162,8 @@ describe('durability levels', function () {
         for (const replica of redis.replicas) expect(await countOf(replica, atAll)).to.equal(1);
       });
 
-      it('quorum does without one replica; all too, once that is no longer in sync, and waits for it again when it is back', async () => {
-        // a busy machine needs its time to show that the hung one does not lead
+      it('quorum needs no hung replica; all needs it until it is out of sync, and again once it is back in sync', async () => {
+        // a longer timeout, because a busy machine needs time to rule out that the hung node was promoted
         const env = { AIZUMI_REPLICA_MAX_LAG_MS: SHORTEST_LAG_MS, AIZUMI_DURABILITY_TIMEOUT_MS: '2500' };
         const broker = await startBroker(env);
         const [one, other] = redis.replicas;
@@ -171,7 +171,7 @@ describe('durability levels', function () {
         other.pause();
         expectNotDurable(await send(broker, { durability: 'all' }));
         const done = await until(
-          'it is no longer in sync',
+          'the hung replica is no longer in sync',
           async () => {
             const id = nextId++;
             expectDone(await send(broker, { durability: 'quorum' }));
@@ -187,7 +187,11 @@ describe('durability levels', function () {
         expect(broker.lines('in sync again')).to.have.length(0);
 
         other.resume();
-        await until('it is in sync again', () => broker.lines('a replica is in sync again').length === 1, 10_000);
+        await until(
+          'the replica is in sync again',
+          () => broker.lines('a replica is in sync again').length === 1,
+          10_000,
+        );
         const id = nextId++;
         expectDone(await send(broker, { id, durability: 'all' }));
         for (const replica of redis.replicas) expect(await countOf(replica, id)).to.equal(1);
@@ -197,7 +201,7 @@ describe('durability levels', function () {
         ]);
       });
 
-      it('quorum is not reached without any replica, and its outcome is said to be unknown; primary needs none', async () => {
+      it('without any replica, quorum and all are refused with outcome unknown, while primary still works', async () => {
         const broker = await startBroker({ AIZUMI_REPLICA_MAX_LAG_MS: SHORTEST_LAG_MS });
         await send(broker, { durability: 'quorum' });
         pauseReplicas();
@@ -208,8 +212,8 @@ describe('durability levels', function () {
           expect(await countOf(redis.primary, id), 'unknown: it is there').to.equal(1);
         }
         expectDone(await send(broker, {}));
-        // all never means fewer than a majority, however few replicas keep up
-        await until('none is in sync', () => broker.lines('no longer in sync').at(-1)?.inSync === 0, 10_000);
+        // all never means fewer than a majority, however few replicas are in sync
+        await until('no replica is in sync', () => broker.lines('no longer in sync').at(-1)?.inSync === 0, 10_000);
         for (const durability of ['quorum', 'all'] as const) {
           const { status, text } = await send(broker, { durability });
           expect(status, text).to.equal(503);
@@ -221,7 +225,7 @@ describe('durability levels', function () {
     before(async () => (redis = await startReplicated()));
     after(() => redis.stop());
 
-    it('for a whole broker by its setting, and for one SEND by its field', async () => {
+    it('for all SENDs of a broker by its setting, and for one SEND by its field', async () => {
       const [usual, careful] = [await startBroker(), await startBroker({ AIZUMI_DURABILITY: 'quorum' })];
       for (const broker of [usual, careful]) expectDone(await send(broker, { durability: 'all' }));
       pauseReplicas();
@@ -232,7 +236,7 @@ describe('durability levels', function () {
       expectDone(await send(careful, { durability: 'primary' }));
     });
 
-    it('for the first SEND of a broker, and to a queue that is new', async () => {
+    it('for the first SEND of a broker, to a new queue', async () => {
       const brokers = await Promise.all([startBroker(), startBroker()]);
       pauseReplicas();
       for (const [i, broker] of brokers.entries())
@@ -245,7 +249,7 @@ describe('durability levels', function () {
       pauseReplicas();
       for (let round = 0; round < 3; round++) {
         expect(await killDurableConnections()).to.equal(1);
-        // whatever becomes of it, and of those after it on the new connection
+        // the SEND on the broken connection, and the next one on the new connection
         const replies = [];
         for (let i = 0; i < 2; i++) replies.push(await send(broker, { durability: 'quorum' }));
         for (const { status, text, tookMs } of replies) {
@@ -256,7 +260,7 @@ describe('durability levels', function () {
       }
     });
 
-    it('for a repeat: it is acknowledged when the replicas have what it repeats', async () => {
+    it('for a repeated SEND: it is acknowledged when the replicas have the message that it repeats', async () => {
       const [first, second] = await Promise.all([startBroker(), startBroker()]);
       for (const broker of [first, second]) expectDone(await send(broker, { durability: 'quorum', dedup: true }));
       const id = nextId++;
@@ -268,7 +272,7 @@ describe('durability levels', function () {
       expectNotDurable(await repeat(second));
       await killDurableConnections();
       await send(first, { durability: 'primary' });
-      await until('on a new connection', async () => {
+      await until('the broker has reconnected', async () => {
         const reply = await repeat(first);
         expect(reply.status, reply.text).to.equal(503);
         return (reply.json.error as { reason: string }).reason === 'not_durable';
@@ -280,7 +284,7 @@ describe('durability levels', function () {
       expect(await countOf(redis.primary, id), 'one message').to.equal(1);
     });
 
-    it('for a repeat of a message that is freed', async () => {
+    it('for a repeated SEND of a freed message', async () => {
       const broker = await startBroker();
       const to = 2_000;
       const once = { id: nextId++, to, dedup: true };
@@ -291,7 +295,7 @@ describe('durability levels', function () {
       expectNotDurable(await send(broker, { ...once, durability: 'quorum' }));
     });
 
-    it('when a retry is what gets through: the new queue is in the register', async () => {
+    it('when only a repeated SEND succeeds: the new queue is in the register', async () => {
       const broker = await startBroker();
       expectDone(await send(broker, { durability: 'quorum' }));
       const once = { id: nextId++, to: 3_000, dedup: true, durability: 'quorum' as const };
@@ -303,7 +307,7 @@ describe('durability levels', function () {
       expect(await ask(redis.primary.port, 'ZSCORE', 'aizumi:queues', '3000')).to.equal('3000');
     });
 
-    it('when Redis has lost its scripts: what is sent again then is waited for', async () => {
+    it('when Redis has lost its scripts: SENDs that are retried wait for the replicas, too', async () => {
       const broker = await startBroker();
       for (const to of [4_000, 4_001]) {
         expectDone(await send(broker, { durability: 'quorum', dedup: true }));
@@ -311,7 +315,7 @@ describe('durability levels', function () {
         await redis.whole();
         pauseReplicas();
         await ask(redis.primary.port, 'SCRIPT', 'FLUSH');
-        // deduplicated, and to a new queue: both are scripts
+        // one with dedup, one to a new queue: both use scripts
         const reply = await send(
           broker,
           to === 4_000 ? { durability: 'quorum', dedup: true } : { durability: 'quorum', to },
@@ -323,7 +327,7 @@ describe('durability levels', function () {
       }
     });
 
-    it('while the durable connections are cut again and again: nothing is acknowledged that no replica has', async () => {
+    it('while the durable connections break again and again: nothing is acknowledged that no replica has', async () => {
       const broker = await startBroker();
       const to = 5_000;
       expectDone(await send(broker, { durability: 'quorum', to }));
@@ -346,22 +350,25 @@ describe('durability levels', function () {
       );
       await cutting;
       expect(cuts).to.be.above(5);
-      expect(replies.flat().length).to.be.above(32); // each of them more than once
+      expect(replies.flat().length).to.be.above(32); // every sender sent more than once
       for (const { status, text, tookMs } of replies.flat()) {
         expect(status, text).to.equal(503);
         expect(tookMs).to.be.below(ANSWERED_MS);
       }
       for (const replica of redis.replicas) replica.resume();
-      await until('it serves again', async () => (await send(broker, { durability: 'all', to })).status === 200);
+      await until(
+        'the broker serves requests again',
+        async () => (await send(broker, { durability: 'all', to })).status === 200,
+      );
     });
 
-    it('and are cheap: one WAIT confirms many SENDs', async () => {
+    it('at low cost: one WAIT confirms many SENDs', async () => {
       const broker = await startBroker({ AIZUMI_DURABILITY: 'quorum', AIZUMI_DURABILITY_TIMEOUT_MS: '5000' });
       await send(broker, {});
       await ask(redis.primary.port, 'CONFIG', 'RESETSTAT');
       for (const replica of redis.replicas) replica.pause();
       const first = send(broker, {});
-      await until('its WAIT waits', async () =>
+      await until('the WAIT of the first SEND blocks', async () =>
         String(await ask(redis.primary.port, 'INFO', 'clients')).includes('blocked_clients:1'),
       );
       const behind = Array.from({ length: 64 }, () => send(broker, {}));
@@ -374,7 +381,7 @@ describe('durability levels', function () {
       expect(calls('wait')).to.be.within(2, 8);
     });
 
-    it('over more nodes than there are, where the operator says so', async () => {
+    it('for more nodes than exist, if AIZUMI_REPLICATION_NODES says so', async () => {
       const broker = await startBroker({ AIZUMI_REPLICATION_NODES: '5' });
       expectDone(await send(broker, { durability: 'quorum' }));
       redis.replicas[1].pause();
@@ -386,8 +393,8 @@ describe('durability levels', function () {
       for (const durability of ['quorum', 'all'] as const) expectNotDurable(await send(toofew, { durability }));
     });
 
-    it('after the primary was restarted, when every replica has followed it and not before', async () => {
-      // a replica that has not may be elected over those that have: its offset is of the time before
+    it('after a restart of the primary, but only once every replica has caught up on its lineage', async () => {
+      // a replica that has not could win an election: its offset is from before the restart
       const env = { AIZUMI_REPLICATION_NODES: '3' };
       const broker = await startBroker(env);
       expectDone(await send(broker, { durability: 'quorum' }));
@@ -402,27 +409,31 @@ describe('durability levels', function () {
         answers.push(`${status} ${reason}`);
         return /1 of 2 .* until each has caught up/.test(message);
       };
-      await until('the other replica confirms alone', () => refused(broker), 10_000);
+      await until('only the other replica confirms', () => refused(broker), 10_000);
       const late = await startBroker(env);
       expect(await refused(late), 'a worker that was not there before').to.equal(true);
       expect(answers).to.not.include('200 acknowledged');
       hung.resume();
       await redis.whole();
-      await until('served again', async () => (await send(broker, { durability: 'quorum' })).status === 200, 10_000);
+      await until(
+        'quorum is acknowledged again',
+        async () => (await send(broker, { durability: 'quorum' })).status === 200,
+        10_000,
+      );
       hung.pause();
-      // a busy machine needs its time to show that the hung one does not lead
+      // a longer timeout, because a busy machine needs time to rule out that the hung node was promoted
       const later = await startBroker({ ...env, AIZUMI_DURABILITY_TIMEOUT_MS: '10000' });
       expectDone(await send(later, { durability: 'quorum' }));
     });
 
-    it('without noise: replicas that keep up are not logged, with the shortest lag that may be set', async () => {
+    it('without log lines about replicas that are in sync, even at the smallest AIZUMI_REPLICA_MAX_LAG_MS', async () => {
       const broker = await startBroker({ AIZUMI_REPLICA_MAX_LAG_MS: SHORTEST_LAG_MS });
       const quiet = broker.log.length;
       await pause(4_000);
       expect(broker.log.slice(quiet)).to.deep.equal([]);
     });
 
-    it('while the primary hangs: every SEND is answered in time, and the service resumes with it', async () => {
+    it('while the primary hangs: every SEND is answered in time, and service resumes with the primary', async () => {
       const broker = await startBroker();
       expectDone(await send(broker, { durability: 'quorum' }));
       redis.primary.pause();
@@ -437,12 +448,15 @@ describe('durability levels', function () {
       }
       redis.primary.resume();
       const resumedAt = performance.now();
-      await until('it serves again', async () => (await send(broker, { durability: 'quorum' })).status === 200);
+      await until(
+        'the broker serves requests again',
+        async () => (await send(broker, { durability: 'quorum' })).status === 200,
+      );
       expect(performance.now() - resumedAt).to.be.below(patient(1_500));
     });
 
     for (const durability of ['quorum', 'all'] as const)
-      it(`when the primary dies under load: what was acknowledged at ${durability} is on ${durability === 'all' ? 'both replicas' : 'a replica'}`, async () => {
+      it(`when the primary dies under load: messages acknowledged at ${durability} are on ${durability === 'all' ? 'both replicas' : 'a replica'}`, async () => {
         const broker = await startBroker({ AIZUMI_DURABILITY: durability });
         const to = durability === 'all' ? 6_000 : 6_001;
         const acknowledged: number[] = [];
@@ -454,7 +468,7 @@ describe('durability levels', function () {
             if (status === 200) acknowledged.push(id);
           }
         });
-        await until('there is something to lose', () => acknowledged.length > 300, 20_000);
+        await until('enough messages are acknowledged', () => acknowledged.length > 300, 20_000);
         await redis.primary.kill9();
         stopped = true;
         await Promise.all(load);
@@ -472,7 +486,7 @@ describe('durability levels', function () {
 describe('durability levels without replicas', function () {
   this.timeout(30_000);
 
-  it('are all the same, and none waits', async () => {
+  it('are all the same, and none calls WAIT', async () => {
     const single = await startRedisServer();
     try {
       const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: single.url });
@@ -481,7 +495,7 @@ describe('durability levels without replicas', function () {
           expect((await broker.post({ ...sendRequest(100, id), durability, dedup })).status).to.equal(200);
       expect(await ask(single.port, 'XLEN', 'aizumi:{100}:queue')).to.equal(6);
       expect(String(await ask(single.port, 'INFO', 'commandstats'))).not.to.match(
-        /cmdstat_wait:calls=(?!1,)/, // one at the start asks for the right to it
+        /cmdstat_wait:calls=(?!1,)/, // one call at the start checks the permission
       );
     } finally {
       endAllProcesses();

@@ -1,4 +1,4 @@
-// The embedded Redis under a real broker: what was acknowledged is there after kill -9 of anything, and one broker owns a data folder.
+// The embedded Redis under a real broker: acknowledged messages survive kill -9 of anything, and a data folder has one owner.
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,13 +15,13 @@ import { testServerProgram } from '../../harness/redis-server.js';
 import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 import { until } from '../../harness/until.js';
 
-/** What clients know of their messages, by id. */
+/** What the clients know about their messages, by id. */
 interface Known {
   acknowledged: Set<number>;
-  /** Sent, and the answer never came: may be there. */
+  /** Sent without getting a reply: may exist. */
   cutSends: Set<number>;
   freed: Set<number>;
-  /** FREE asked for, and the answer never came: may be gone. */
+  /** FREE sent without getting a reply: may be freed. */
   cutFrees: Set<number>;
 }
 
@@ -68,10 +68,10 @@ describe('messages in the embedded Redis', function () {
     ],
   ];
   for (const [what, kill] of deaths) {
-    it(`survive kill -9 of ${what} under load, and what was freed stays gone`, async () => {
+    it(`survive kill -9 of ${what} under load, and freed messages do not come back`, async () => {
       const first = await startBrokerProcess(settings);
       const load = startLoad(first.url);
-      await until('there is something to lose', () => load.known.freed.size > 50, 20_000);
+      await until('enough messages are freed', () => load.known.freed.size > 50, 20_000);
       await kill(first);
       await load.ended;
       const second = await startBrokerProcess(settings);
@@ -81,16 +81,16 @@ describe('messages in the embedded Redis', function () {
     });
   }
 
-  it('survive kill -9 of its Redis alone under load, and the service is back by itself at once', async () => {
+  it('survive kill -9 of only its Redis under load, and service resumes by itself at once', async () => {
     const broker = await startBrokerProcess(settings);
     const load = startLoad(broker.url);
-    await until('there is something to lose', () => load.known.freed.size > 50, 20_000);
+    await until('enough messages are freed', () => load.known.freed.size > 50, 20_000);
     const killed = await redisPid();
     process.kill(killed, 'SIGKILL');
     const killedAt = performance.now();
-    // Requests need not fail: those that arrive while Redis is away wait for it.
-    await until('another Redis runs', async () => ![killed, 0].includes(await redisPid().catch(() => 0)), 20_000);
-    await until('the service is back', async () => (await broker.post(statRequest(1))).status === 200, 20_000);
+    // Requests need not fail: those that arrive while Redis is down wait for it.
+    await until('a new Redis process runs', async () => ![killed, 0].includes(await redisPid().catch(() => 0)), 20_000);
+    await until('service has resumed', async () => (await broker.post(statRequest(1))).status === 200, 20_000);
     const backMs = performance.now() - killedAt;
     load.stop();
     await load.ended;
@@ -99,7 +99,7 @@ describe('messages in the embedded Redis', function () {
     expect(backMs).to.be.below(patient(2_000));
   });
 
-  it('fall due when they should, kept, given back or sent later, although everything was killed meanwhile', async () => {
+  it('are due on time after leases, BACK and delays, even if everything was killed in between', async () => {
     const LATER_MS = 2_000;
     const first = await startBrokerProcess(settings);
     const at = performance.now();
@@ -131,7 +131,7 @@ describe('messages in the embedded Redis', function () {
     expect((await ask(second, 'MSG_FREE_REQ', 4, { receipt: held!.delivery.receipt })).status).to.equal(200);
   });
 
-  it('belong to one broker: a second one on the same folder is refused in clear words', async () => {
+  it('belong to one broker: a second one on the same folder does not start, and says why', async () => {
     const first = await startBrokerProcess(settings);
     await first.post(sendRequest(100, 1));
     const second = spawnBroker(settings);
@@ -147,7 +147,7 @@ describe('messages in the embedded Redis', function () {
   it('survive Ctrl+C, which stops everything cleanly', async () => {
     const first = await startBrokerProcess({ ...settings, AIZUMI_WORKERS: '2' });
     const load = startLoad(first.url);
-    await until('there is something to lose', () => load.known.freed.size > 20, 20_000);
+    await until('enough messages are freed', () => load.known.freed.size > 20, 20_000);
     first.signalGroup('SIGINT');
     expect(await first.exited).to.equal(0);
     await load.ended;
@@ -162,11 +162,11 @@ describe('messages in the embedded Redis', function () {
   interface Load {
     readonly known: Known;
     stop(): void;
-    /** When all clients have ended: stopped, or with nobody there any more. */
+    /** Resolves when all clients have ended: stopped, or without a broker. */
     readonly ended: Promise<unknown>;
   }
 
-  /** Senders, and receivers that free half of what they get. */
+  /** Starts senders, and receivers that free half of their messages. */
   function startLoad(url: string): Load {
     const known: Known = { acknowledged: new Set(), cutSends: new Set(), freed: new Set(), cutFrees: new Set() };
     let nextId = 1;
@@ -203,7 +203,7 @@ describe('messages in the embedded Redis', function () {
     return { known, stop: () => void (stopped = true), ended };
   }
 
-  /** Receives and frees until nothing is left, and compares with what clients know. */
+  /** Receives and frees until the queue is empty, and compares the messages with what the clients know. */
   async function expectExactly(
     broker: BrokerProcess,
     { acknowledged, cutSends, freed, cutFrees }: Known,
@@ -244,7 +244,7 @@ describe('messages in the embedded Redis', function () {
 const isDone = (outcome: Outcome): outcome is Extract<Outcome, { kind: 'replied' }> =>
   outcome.kind === 'replied' && outcome.status === 200;
 
-/** Whether the request may have been carried out without an answer that says so. */
+/** Whether the request may have been carried out although no reply says so. */
 function isUnknown(outcome: Outcome): boolean {
   return outcome.kind === 'replied' ? outcome.json.error?.outcome === 'unknown' : outcome.kind === 'broken';
 }

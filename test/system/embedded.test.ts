@@ -1,4 +1,4 @@
-// The embedded Redis server as its owner sees it: crashes of everything, one owner per folder, clear refusals, a clean end.
+// The embedded Redis server: crashes of the server and of its owner, one owner per folder, clear refusals, a clean stop.
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -67,7 +67,7 @@ describe('the embedded Redis server', function () {
     return redis;
   }
 
-  /** Another process that starts one, as a user's aizumi would. */
+  /** Starts another process that owns an embedded Redis, as a user's aizumi would. */
   async function startOwner(): Promise<Owner> {
     const child = spawn(process.execPath, ['--import', 'tsx', ownerScript, dataDir, testServerProgram], {
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -87,7 +87,7 @@ describe('the embedded Redis server', function () {
     );
   }
 
-  it('keeps every message when the server is killed, and is back within a second', async () => {
+  it('keeps every message when it is killed, and is back within a second', async () => {
     const redis = await start();
     await addMessages(redis, 'one', 'two');
     const killed = await serverPid(redis);
@@ -100,7 +100,7 @@ describe('the embedded Redis server', function () {
     expect(logged.find((line) => line.level === ERROR)).to.include({ signal: 'SIGKILL', redisPid: killed });
   });
 
-  it('keeps every message when the server and its owner are killed, and takes the lock that they left', async () => {
+  it('keeps every message when it and its owner are killed, and the next owner takes over the lock', async () => {
     const owner = await startOwner();
     await addMessages(owner, 'one', 'two');
     const server = await serverPid(owner);
@@ -112,7 +112,7 @@ describe('the embedded Redis server', function () {
     expect(await locks()).to.have.length(1);
   });
 
-  it('takes over from a server that its killed owner left running', async () => {
+  it('replaces a server that a killed owner has left running', async () => {
     const owner = await startOwner();
     await addMessages(owner, 'one', 'two');
     const orphan = await serverPid(owner);
@@ -127,7 +127,7 @@ describe('the embedded Redis server', function () {
     );
   });
 
-  it('restarts a server that keeps dying at once first, then after growing pauses', async () => {
+  it('is restarted at once when it dies, and after growing pauses when it keeps dying', async () => {
     const runs = join(temp, 'runs');
     const program = await script(
       'flaky-server',
@@ -147,7 +147,7 @@ describe('the embedded Redis server', function () {
       .and.to.deep.include({ lastLines: ['dying'] });
   });
 
-  it('refuses a folder that another instance uses, and leaves that one alone', async () => {
+  it('refuses a folder that another instance uses, and does not disturb that instance', async () => {
     const owner = await startOwner();
     await addMessages(owner, 'one');
     const message = await refusal(start());
@@ -163,7 +163,7 @@ describe('the embedded Redis server', function () {
     expect(await refusal(start())).to.include(`in use by another aizumi (pid ${owner.pid}, which does not answer)`);
   });
 
-  it('lets one win of several that start at the same moment over a lock left behind', async () => {
+  it('has one owner even if several start at the same moment and find an old lock', async () => {
     const killed = await startOwner();
     await kill(killed.child, 'SIGKILL');
     const started = await Promise.all([startOwner(), startOwner(), startOwner()]);
@@ -171,7 +171,7 @@ describe('the embedded Redis server', function () {
     for (const { error } of started) if (error !== undefined) expect(error).to.include('is in use by another aizumi');
   });
 
-  it('gives the lock to exactly one of many, every time', async () => {
+  it('gives the lock to exactly one of many contenders, every time', async () => {
     for (let round = 0; round < 20; round += 1) {
       const tries = await Promise.allSettled(Array.from({ length: 8 }, () => takeLock(temp, dataDir)));
       const won = tries.filter((attempt) => attempt.status === 'fulfilled');
@@ -181,7 +181,7 @@ describe('the embedded Redis server', function () {
     expect(await readdir(temp)).to.deep.equal([]);
   });
 
-  it('keeps its sockets from other users, also in a folder that is open to them', async () => {
+  it('denies other users access to its sockets, even in a folder that is open to them', async () => {
     await chmod(temp, 0o755);
     await mkdir(join(dataDir, 'run'), { recursive: true });
     await chmod(join(dataDir, 'run'), 0o777);
@@ -192,7 +192,7 @@ describe('the embedded Redis server', function () {
     if (process.getuid?.() === 0) expect(await connectAs(65534, redis.socketPath)).to.equal('EACCES');
   });
 
-  it('makes its data folder for this user only', async () => {
+  it('creates its data folder for this user only', async () => {
     await start();
     expect(await mode(dataDir)).to.equal(0o700);
   });
@@ -209,13 +209,13 @@ describe('the embedded Redis server', function () {
     expect(await messages(await start(testServerProgram, long))).to.deep.equal(['one']);
   });
 
-  it('says what to do when there is no such server program', async () => {
+  it('reports what to do if there is no server program', async () => {
     const message = await refusal(start('/no/such/redis-server'));
     expect(message).to.include('/no/such/redis-server').and.to.include('npm run setup');
     expect(message).to.include('AIZUMI_REDIS_SERVER');
   });
 
-  it('refuses a server that is too old, and a program that is no server', async () => {
+  it('refuses a server that is too old, and a program that is not a server', async () => {
     const old = await script('old-server', 'echo "Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64 build=0"');
     expect(await refusal(start(old))).to.include(`${old} is Redis 6.2.14, and aizumi needs Redis 7.0 or newer`);
     const other = await script('other', 'echo "something else"');
@@ -224,7 +224,7 @@ describe('the embedded Redis server', function () {
     expect(await refusal(start(broken))).to.include('libfoo.so is missing');
   });
 
-  it("passes on the server's own words when it cannot start on damaged data, and what to do", async () => {
+  it('reports the message of a server that cannot start on damaged data, and what to do', async () => {
     const redis = await start();
     await addMessages(redis, 'one');
     await redis.stop();
@@ -239,13 +239,13 @@ describe('the embedded Redis server', function () {
     expect(await messages(await start())).to.deep.equal(['one']);
   });
 
-  it('refuses a folder whose data it would not load, and names what does', async () => {
+  it('refuses a folder whose data it would not load, and names a server that would', async () => {
     const redis = await start();
     await addMessages(redis, 'one');
     await using(redis, (client) => client.bgrewriteaof());
     const folder = join(dataDir, 'appendonlydir');
     const base = 'appendonly.aof.2.base.rdb';
-    await until('it is rewritten', async () => (await readdir(folder)).join().includes(base));
+    await until('the file is rewritten', async () => (await readdir(folder)).join().includes(base));
     await redis.stop();
 
     const manifest = join(folder, 'appendonly.aof.manifest');
@@ -261,7 +261,7 @@ describe('the embedded Redis server', function () {
     await copyFile(join(folder, base), snapshot);
     const message = await refusal(start(testServerProgram, join(temp, 'snapshot')));
     expect(message).to.include('has a snapshot, dump.rdb, and no append-only file');
-    // what it says is what to do
+    // the advice that it reports works
     putCheckRdb(temp);
     const [, command] = /`(.*)`/.exec(message)!;
     const env = { ...process.env, PATH: `${temp}:${process.env.PATH}` };
@@ -269,14 +269,14 @@ describe('the embedded Redis server', function () {
     expect(await messages(await start(testServerProgram, join(temp, 'snapshot')))).to.deep.equal(['one']);
   });
 
-  it('names a data folder that it cannot use', async () => {
+  it('names a data folder that cannot be used', async () => {
     await writeFile(dataDir, 'a file');
     expect(await refusal(start()))
       .to.include(`cannot use ${dataDir}`)
       .and.to.include('AIZUMI_DATA_DIR');
   });
 
-  it('clears away what a server left that was killed while it rewrote its file', async () => {
+  it('deletes the partial file of a server that was killed during a rewrite', async () => {
     const owner = await startOwner();
     await using(owner, async (client) => {
       await client.config('SET', 'rdb-key-save-delay', '3000000'); // the rewrite then takes 3 s for one key
@@ -302,7 +302,7 @@ describe('the embedded Redis server', function () {
     expect(await readdir(join(dataDir, 'run'))).to.deep.equal([]);
   });
 
-  it('gives a hung server 5 s: then kills its own, and says which process to end where one was left running', async () => {
+  it('waits 5 s for a hung server, then kills its own, and names the process to end if an earlier owner left it', async () => {
     const owner = await startOwner();
     const orphan = await serverPid(owner);
     await kill(owner.child, 'SIGKILL');
@@ -323,14 +323,14 @@ describe('the embedded Redis server', function () {
     await start();
   });
 
-  it('leaves no server when its owner crashes', async () => {
+  it('ends when its owner crashes', async () => {
     const owner = await startOwner();
     const server = await serverPid(owner);
     await kill(owner.child, 'SIGHUP');
     await until('the server is gone', async () => !(await isRunning(server)));
   });
 
-  it('does not pass on Ctrl+C: the server is there while its owner drains', async () => {
+  it('is not ended by Ctrl+C, but runs until its owner has drained', async () => {
     const owner = await startOwner();
     const server = await serverPid(owner);
     expect(await ps(server, 'pgid')).not.to.equal(String(owner.pid)); // Ctrl+C goes to the owner's group
@@ -383,7 +383,7 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals): Promise<void> 
   await gone;
 }
 
-/** False also for one that ended and was not yet waited for. */
+/** False also for a zombie process. */
 async function isRunning(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
@@ -422,7 +422,7 @@ async function realProgram(): Promise<string> {
   return stdout.trim();
 }
 
-/** What another user's attempt to connect comes to: an error code, or 'connected'. */
+/** The result of another user's attempt to connect: an error code, or 'connected'. */
 async function connectAs(uid: number, path: string): Promise<string> {
   const attempt = `require('net').connect(process.argv[1]).on('connect', function () { console.log('connected'); this.destroy(); })
     .on('error', (error) => console.log(error.code))`;

@@ -1,4 +1,4 @@
-// A Redis as managed services give it: administrators' commands are blocked, and nothing is on disk. docs/external-redis.md.
+// A Redis as managed services provide it: administrative commands are blocked, nothing is on disk (docs/external-redis.md).
 import { expect } from 'chai';
 import { ask } from '../../harness/ask.js';
 import { startBroker } from '../../harness/broker.js';
@@ -7,11 +7,11 @@ import { startRedisServer } from '../../harness/redis-server.js';
 import type { TestServer } from '../../harness/redis-server.js';
 import { freeRequest, recvRequest, sendRequest, statRequest } from '../../harness/requests.js';
 
-/** What Amazon ElastiCache and MemoryDB block. */
+/** The commands that Amazon ElastiCache and MemoryDB block. */
 const BLOCKED = ['acl', 'bgrewriteaof', 'bgsave', 'config', 'debug', 'migrate', 'module', 'psync', 'replicaof', 'save'];
 const ALSO_BLOCKED = ['shutdown', 'slaveof', 'sync'];
 
-describe('a Redis that somebody else runs', () => {
+describe('a broker on a managed Redis', () => {
   let server: TestServer;
   let broker: TestBroker;
   before(async () => {
@@ -25,7 +25,7 @@ describe('a Redis that somebody else runs', () => {
     await server.stop();
   });
 
-  it('serves without CONFIG: SEND at primary, RECV that waits, FREE, STAT', async () => {
+  it('works without CONFIG: SEND at primary, RECV with wait_ms, FREE, STAT', async () => {
     const waits = broker.post({ ...recvRequest(100), wait_ms: 10_000 });
     expect((await broker.post({ ...sendRequest(100, 1), durability: 'primary' })).status).to.equal(200);
     expect((await waits).json).to.include({ code: 200, id: 1 });
@@ -34,7 +34,7 @@ describe('a Redis that somebody else runs', () => {
   });
 
   for (const durability of ['quorum', 'all'])
-    it(`refuses ${durability}, which nobody could keep: nothing is done`, async () => {
+    it(`refuses SENDs at ${durability}, which could not be guaranteed: nothing is done`, async () => {
       const { status, json } = await broker.post({ ...sendRequest(200, 1), durability });
       expect(status).to.equal(503);
       expect(json.error).to.include({ reason: 'durability_unavailable', outcome: 'not_done' });

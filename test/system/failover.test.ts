@@ -1,5 +1,5 @@
-// Primaries that die, hang and hand over, under Sentinels and in a Redis Cluster: service resumes by itself, on every connection,
-// and what was acknowledged is kept.
+// Primaries that die, hang or hand over, under Sentinels and in a Redis Cluster: service resumes by itself on every connection,
+// and acknowledged messages are kept.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { ask } from '../../harness/ask.js';
@@ -22,9 +22,9 @@ import { until } from '../../harness/until.js';
 const LEVELS = ['primary', 'quorum', 'all'] as const;
 type Level = (typeof LEVELS)[number];
 
-/** Service resumes within this time of a fault, with down-after 1000 ms. */
+/** Service must resume within this time of a fault, with down-after 1000 ms. */
 const RESUMED_MS = 5_000;
-/** No request takes longer, whatever happens. */
+/** No request may take longer, whatever happens. */
 const ANSWERED_MS = 1_200;
 
 interface Timed extends Reply {
@@ -42,17 +42,17 @@ async function timed(broker: BrokerProcess, request: object): Promise<Timed> {
 interface Load {
   /** Ids acknowledged at each level, by address. */
   acknowledged: Record<Level, Map<number, number[]>>;
-  /** Replies that are neither 200 nor an honest 503, and such as came too late. */
+  /** Replies other than 200 or a correct 503, and late ones. */
   wrong: string[];
-  /** What was said with a 503. */
+  /** Reasons and outcomes of the 503s. */
   excuses: Set<string>;
-  /** When the last request to the address at the level was answered with 200, and when with anything else; performance.now(). */
+  /** When a request to the address at the level was last answered 200, and when anything else; performance.now(). */
   lastDone: Map<string, number>;
   lastFailed: Map<string, number>;
   stop(): Promise<void>;
 }
 
-/** One sender for each address and level. */
+/** Starts one sender for each address and level. */
 function startLoad(broker: BrokerProcess, addresses: readonly number[]): Load {
   const acknowledged = { primary: new Map(), quorum: new Map(), all: new Map() } as Load['acknowledged'];
   const wrong: string[] = [];
@@ -89,23 +89,23 @@ function startLoad(broker: BrokerProcess, addresses: readonly number[]): Load {
   };
 }
 
-/** Resolves when a request to every address has been served at every level since `sinceMs`; with how long that took. */
+/** Waits until a request to every address has been answered 200 at every level since `sinceMs`. @returns how long that took */
 async function resumed(load: Load, addresses: readonly number[], sinceMs: number, withinMs = 15_000): Promise<number> {
   const missing = (): string[] =>
     addresses
       .flatMap((to) => LEVELS.map((level) => `${to} ${level}`))
       .filter((sender) => (load.lastDone.get(sender) ?? 0) <= Math.max(sinceMs, load.lastFailed.get(sender) ?? 0));
-  await until('every sender is served', () => missing().length === 0, withinMs).catch((error: unknown) => {
+  await until('every sender is acknowledged', () => missing().length === 0, withinMs).catch((error: unknown) => {
     throw new Error(`${String(error)}; not: ${missing().join(', ')}; ${[...load.excuses].join('; ')}`);
   });
   return performance.now() - sinceMs;
 }
 
-/** Until a worker has noted it, a node that is lost is not known to have followed, and `quorum` is refused without it. */
+/** Until a worker has marked it as caught up, `quorum` is refused if the node is lost. */
 const untilFollowed = ({ port }: StackNode): Promise<unknown> =>
-  until('all are known to have followed', async () => String(await ask(port, 'KEYS', '*followed')) !== '');
+  until('all nodes are marked as caught up', async () => String(await ask(port, 'KEYS', '*followed')) !== '');
 
-/** Receives and frees until nothing is left, by several receivers at once; the ids. */
+/** Receives and frees with several receivers until the queues are empty. @returns the ids */
 async function drain(broker: BrokerProcess, address: number): Promise<Set<number>> {
   const ids = new Set<number>();
   const receive = async (): Promise<boolean> => {
@@ -141,7 +141,7 @@ describe('fail-over', function () {
 
   async function startBroker(env: Record<string, string> = {}): Promise<void> {
     broker = await startBrokerProcess({ AIZUMI_REDIS_URL: stack.url, ...env });
-    await until('it serves', async () => (await broker.post(statRequest(1))).status === 200);
+    await until('the broker serves requests', async () => (await broker.post(statRequest(1))).status === 200);
   }
 
   afterEach(async () => {
@@ -158,11 +158,11 @@ describe('fail-over', function () {
       SIGSTOP: (primary) => primary.pause(),
     };
     for (const [fault, strike] of Object.entries(faults))
-      it(`after ${fault} of the primary, service resumes by itself at every level and nothing acknowledged is lost`, async () => {
+      it(`after ${fault} of the primary, service resumes by itself at every level, and loses no message`, async () => {
         stack = await startSentinelStack();
         await startBroker();
         load = startLoad(broker, ADDRESSES);
-        await until('it is under load', () => load!.acknowledged.all.get(100)!.length > 30);
+        await until('the broker is under load', () => load!.acknowledged.all.get(100)!.length > 30);
         const old = await stack.primary();
         await untilFollowed(old);
         await strike(old);
@@ -175,10 +175,10 @@ describe('fail-over', function () {
         expect(primary.port).not.to.equal(old.port);
         expect(tookMs).to.be.below(patient(RESUMED_MS));
 
-        // the old one comes back and still takes itself for the primary
+        // the old primary comes back and still acts as a primary
         if (fault === 'SIGSTOP') old.resume();
         else await old.restart();
-        await until('it follows', async () => (await old.role()) === 'replica', 15_000);
+        await until('the old primary is a replica', async () => (await old.role()) === 'replica', 15_000);
         await resumed(load, ADDRESSES, performance.now(), 3_000);
         await load.stop();
         await stack.whole();
@@ -195,48 +195,52 @@ describe('fail-over', function () {
         ).to.be.within(1, 6);
       });
 
-    it('writes of nobody reach an old primary that wakes up', async () => {
+    it('no write reaches an old primary that resumes', async () => {
       stack = await startSentinelStack();
       await startBroker();
       const old = await stack.primary();
       for (const durability of LEVELS) await broker.post({ ...sendRequest(100, nextId++), durability });
       old.pause();
-      await until('another is primary', async () => (await stack.primary()).port !== old.port, 10_000);
-      await until('it serves', async () => (await broker.post(sendRequest(100, nextId++))).status === 200, 10_000);
+      await until('another node is primary', async () => (await stack.primary()).port !== old.port, 10_000);
+      await until(
+        'the broker serves requests',
+        async () => (await broker.post(sendRequest(100, nextId++))).status === 200,
+        10_000,
+      );
       load = startLoad(broker, [100]);
       await resumed(load, [100], performance.now());
       old.resume();
-      await until('it follows', async () => (await old.role()) === 'replica', 15_000);
+      await until('the old primary is a replica', async () => (await old.role()) === 'replica', 15_000);
       await resumed(load, [100], performance.now());
       await load.stop();
       expect(load.wrong).to.deep.equal([]);
       await expectKept(broker, load, LEVELS);
     });
 
-    it('is followed by a connection that was idle all the while', async () => {
+    it('connections that were idle during it also go to the new primary', async () => {
       stack = await startSentinelStack();
       await startBroker();
       for (const durability of LEVELS) await broker.post({ ...sendRequest(100, nextId++), durability });
       const old = await stack.primary();
       old.pause();
-      await until('another is primary', async () => (await stack.primary()).port !== old.port, 10_000);
+      await until('another node is primary', async () => (await stack.primary()).port !== old.port, 10_000);
       old.resume();
-      await until('it follows', async () => (await old.role()) === 'replica', 15_000);
+      await until('the old primary is a replica', async () => (await old.role()) === 'replica', 15_000);
       for (const durability of LEVELS) {
         const since = performance.now();
         const request = { ...sendRequest(100, nextId++), durability };
-        await until(`it serves at ${durability}`, async () => (await broker.post(request)).status === 200);
+        await until(`a SEND at ${durability} is acknowledged`, async () => (await broker.post(request)).status === 200);
         expect(performance.now() - since, durability).to.be.below(patient(1_500));
       }
     });
 
-    it('does not lower a quorum: dead replicas count for a broker that starts without them, too', async () => {
+    it('a quorum does not shrink: dead replicas still count, also for a broker that starts without them', async () => {
       stack = await startSentinelStack();
       const [primary, ...replicas] = stack.nodes as [StackNode, StackNode, StackNode];
       await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', 0);
       await Promise.all(replicas.map((replica) => replica.kill9()));
       await startBroker();
-      const deadline = performance.now() + 7_000; // more than one count
+      const deadline = performance.now() + 7_000; // longer than the interval at which the worker counts nodes
       while (performance.now() < deadline) {
         for (const durability of ['quorum', 'all'] as const) {
           const { status, text } = await broker.post({ ...sendRequest(100, nextId++), durability });
@@ -248,7 +252,7 @@ describe('fail-over', function () {
   });
 
   describe('in a Redis Cluster', () => {
-    /** An address of each shard, by the port of its primary. */
+    /** Addresses of each shard, by the port of its primary. */
     async function addressesByShard(): Promise<Map<number, number[]>> {
       const slots = (await ask(stack.nodes[0]!.port, 'CLUSTER', 'SLOTS')) as [number, number, [string, number]][];
       const shards = new Map<number, number[]>();
@@ -260,18 +264,18 @@ describe('fail-over', function () {
       return shards;
     }
 
-    /** So that one shard's loss is not everybody's. */
+    /** So that the loss of one shard does not stop the others. */
     const serveTheRest = (): Promise<unknown> =>
       Promise.all(stack.nodes.map(({ port }) => ask(port, 'CONFIG', 'SET', 'cluster-require-full-coverage', 'no')));
 
-    it('is not needed for the whole protocol, over all its slots', async () => {
+    it('the whole protocol works without one, over all slots', async () => {
       stack = await startClusterStack();
-      // 300 at once: on a busy machine replicas are late, which is not what is asked here
+      // 300 at once: on a busy machine replicas are late, which is not what this test is about
       await startBroker({ AIZUMI_DURABILITY_TIMEOUT_MS: '20000' });
       const addresses = Array.from({ length: 300 }, (_, i) => i * 7_919);
       const post = async (request: object, status = 200): Promise<Record<string, any>> => {
         // on a busy machine the connections to all nodes take longer than a request may
-        const reply = await until('it is done, or refused for good', async () => {
+        const reply = await until('the request is done, or its outcome final', async () => {
           const answered = await broker.post(request);
           return (answered.json.error as { outcome?: string } | undefined)?.outcome === 'not_done' ? false : answered;
         });
@@ -284,11 +288,11 @@ describe('fail-over', function () {
           if (i % 2) await post(heloRequest(address));
           for (const dedup of [false, true])
             await post({ ...sendRequest(address, 1, { i, dedup }), durability, dedup: dedup || undefined });
-          await post({ ...sendRequest(address, 1, { i, dedup: true }), durability, dedup: true }); // again
+          await post({ ...sendRequest(address, 1, { i, dedup: true }), durability, dedup: true }); // a repeat
           await post({ ...sendRequest(address, 1, 'other'), durability, dedup: true }, 409);
           expect((await post(statRequest(address))).payload.queue).to.include({ waiting: 2, leased: 0 });
           expect(await post(recvRequest(address))).to.deep.include({ id: 1, payload: { i, dedup: false } });
-          await post(gbyeRequest(address)); // gives it back
+          await post(gbyeRequest(address)); // returns it
           for (const dedup of [false, true]) {
             expect(await post(recvRequest(address))).to.deep.include({ id: 1, payload: { i, dedup } });
             await post(freeRequest(address, 1));
@@ -307,7 +311,7 @@ describe('fail-over', function () {
       expect(left.flat()).to.deep.equal([]);
     });
 
-    it('after kill -9 of a primary its addresses are back by themselves, the others are not disturbed', async () => {
+    it('after kill -9 of a primary, its addresses are served again by themselves, and others are not disturbed', async () => {
       stack = await startClusterStack({ replicasEach: 2 });
       await serveTheRest();
       await startBroker();
@@ -333,7 +337,7 @@ describe('fail-over', function () {
       await expectKept(broker, load, ['quorum', 'all']);
     });
 
-    it('after SIGSTOP of a primary too, and when it wakes up', async () => {
+    it('after SIGSTOP of a primary as well, and again after it has resumed', async () => {
       stack = await startClusterStack({ replicasEach: 2 });
       await serveTheRest();
       await startBroker();
@@ -348,7 +352,7 @@ describe('fail-over', function () {
       await until('requests fail', () => load!.lastFailed.size >= LEVELS.length, 3_000);
       const tookMs = await resumed(load, struck, struckAt);
       victim.resume();
-      await until('it follows', async () => (await victim.role()) === 'replica', 15_000);
+      await until('the old primary is a replica', async () => (await victim.role()) === 'replica', 15_000);
       await resumed(load, struck, performance.now());
       await load.stop();
       expect(load.wrong).to.deep.equal([]);
@@ -356,7 +360,7 @@ describe('fail-over', function () {
       await expectKept(broker, load, ['quorum', 'all']);
     });
 
-    it('by hand, CLUSTER FAILOVER, is followed at every level without loss', async () => {
+    it('by hand (CLUSTER FAILOVER), service continues at every level without loss', async () => {
       stack = await startClusterStack();
       await startBroker();
       const victim = await stack.primary();
@@ -367,11 +371,11 @@ describe('fail-over', function () {
       for (let round = 0; round < 2; round++) {
         const successor = await stack.replica();
         await ask(successor.port, 'CLUSTER', 'FAILOVER');
-        await until('it is the primary', async () => (await successor.role()) === 'primary', 10_000);
+        await until('the successor is primary', async () => (await successor.role()) === 'primary', 10_000);
         const tookMs = await resumed(load, addresses, performance.now());
         expect(tookMs).to.be.below(patient(2_500));
-        await until('the old one follows', () => stack.replica().catch(() => false), 10_000);
-        await pause(1_000); // so that the next one starts from steady service
+        await until('the old primary is a replica', () => stack.replica().catch(() => false), 10_000);
+        await pause(1_000); // so that the next fail-over starts from steady service
       }
       await load.stop();
       expect(load.wrong).to.deep.equal([]);
@@ -379,7 +383,7 @@ describe('fail-over', function () {
       await expectKept(broker, load, LEVELS);
     });
 
-    it('does not lower a quorum: the dead primary counts, until it is back', async () => {
+    it('a quorum does not shrink: the dead primary still counts until it is back', async () => {
       stack = await startClusterStack();
       await Promise.all(stack.nodes.map(({ port }) => ask(port, 'CONFIG', 'SET', 'min-replicas-to-write', 0)));
       await startBroker();
@@ -389,10 +393,10 @@ describe('fail-over', function () {
         to.post({ ...sendRequest(address!, nextId++), durability });
       for (const durability of LEVELS) expect((await send(durability)).status).to.equal(200);
       await victim.kill9();
-      await until('the other has taken over', async () => (await send('primary')).status === 200, 15_000);
-      // one that has seen the shard whole, and one that has not
+      await until('the replica has taken over', async () => (await send('primary')).status === 200, 15_000);
+      // one worker that has seen the complete shard, and one that has not
       const newcomer = await startBrokerProcess({ AIZUMI_REDIS_URL: stack.url });
-      const deadline = performance.now() + 7_000; // more than one count
+      const deadline = performance.now() + 7_000; // longer than the interval at which the worker counts nodes
       while (performance.now() < deadline) {
         for (const durability of ['quorum', 'all'] as const) {
           for (const to of [broker, newcomer]) {
@@ -402,7 +406,7 @@ describe('fail-over', function () {
         }
       }
       await victim.restart();
-      await until('it is whole again', async () => (await send('quorum')).status === 200, 15_000);
+      await until('the shard is complete again', async () => (await send('quorum')).status === 200, 15_000);
     });
   });
 });

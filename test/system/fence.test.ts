@@ -1,5 +1,5 @@
-// A majority that follows a replaced primary is no majority: nothing acknowledged at `quorum` or `all` is lost, whoever starts the
-// fail-over and whenever the old primary wakes up; and what cannot be given is refused.
+// A majority that follows a replaced primary does not count: no message acknowledged at `quorum` or `all` is lost, whoever starts
+// the fail-over and whenever the old primary resumes; and a level that cannot be guaranteed is refused.
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -39,11 +39,11 @@ async function send(broker: BrokerProcess, durability: Level | 'primary', to = 1
 
 async function startBroker(stack: Stack, env: Record<string, string> = {}): Promise<BrokerProcess> {
   const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: stack.url, ...env });
-  await until('it serves', async () => (await broker.post(statRequest(1))).status === 200);
+  await until('the broker serves requests', async () => (await broker.post(statRequest(1))).status === 200);
   return broker;
 }
 
-/** Ids that a node has in the queue. */
+/** Ids of the messages in the queue on a node. */
 async function idsOn({ port }: StackNode, address = 100): Promise<Set<number>> {
   const entries = (await ask(port, 'XRANGE', `aizumi:{${address}}:queue`, '-', '+')) as [string, string[]][];
   return new Set(entries.map(([, fields]) => Number(fields[3])));
@@ -51,7 +51,7 @@ async function idsOn({ port }: StackNode, address = 100): Promise<Set<number>> {
 
 const isPrimary = async (node: StackNode): Promise<boolean> => (await node.role()) === 'primary';
 
-/** Resolves when a node other than `old` is a primary by its own word. */
+/** Resolves when a node other than `old` reports itself as primary. */
 const promoted = (stack: Stack, old: StackNode): Promise<StackNode> =>
   until(
     'another node is promoted',
@@ -63,7 +63,7 @@ const promoted = (stack: Stack, old: StackNode): Promise<StackNode> =>
     15_000,
   );
 
-/** Sends at both levels all the time, until it is stopped. @returns what was acknowledged */
+/** Sends at both levels until it is stopped. @returns the acknowledged ids */
 function startSending(broker: BrokerProcess): { acknowledged: number[]; stop(): Promise<void> } {
   const acknowledged: number[] = [];
   let stopped = false;
@@ -96,7 +96,7 @@ describe('the fence under Sentinels', function () {
   });
 
   async function expectKept(acknowledged: readonly number[], broker: BrokerProcess): Promise<void> {
-    await until('it serves', async () => (await send(broker, 'quorum')).status === 200, 30_000);
+    await until('quorum is acknowledged', async () => (await send(broker, 'quorum')).status === 200, 30_000);
     const kept = await idsOn(await stack.primary());
     expect(
       acknowledged.filter((id) => !kept.has(id)),
@@ -105,7 +105,7 @@ describe('the fence under Sentinels', function () {
     expect(acknowledged.length).to.be.above(20);
   }
 
-  it('asks a Sentinel again whose connection gets nowhere, as when a packet is lost', async () => {
+  it('reconnects to a Sentinel whose connection hangs, as after a lost packet', async () => {
     let opened = 0;
     let isLossy = false;
     const sockets: Socket[] = [];
@@ -140,11 +140,11 @@ describe('the fence under Sentinels', function () {
     }
   });
 
-  it('holds when the primary hangs and wakes up the moment another one is promoted', async () => {
+  it('holds when the primary hangs and resumes the moment another node is promoted', async () => {
     const broker = await startBroker(stack, { AIZUMI_REPLICATION_NODES: '3' });
     const old = await stack.primary();
     const sending = startSending(broker);
-    await until('there is something to lose', () => sending.acknowledged.length > 40, 20_000);
+    await until('enough messages are acknowledged', () => sending.acknowledged.length > 40, 20_000);
     old.pause();
     await promoted(stack, old);
     old.resume();
@@ -153,12 +153,12 @@ describe('the fence under Sentinels', function () {
     await expectKept(sending.acknowledged, broker);
   });
 
-  it('holds when a fail-over is asked for while all is well, also for a worker that was idle', async () => {
+  it('holds during a fail-over that is requested without any fault, also for an idle worker', async () => {
     const [busy, idle] = [await startBroker(stack), await startBroker(stack)];
     for (const level of LEVELS) expect((await send(idle, level)).status).to.equal(200);
     const old = await stack.primary();
     const sending = startSending(busy);
-    await until('there is something to lose', () => sending.acknowledged.length > 40, 20_000);
+    await until('enough messages are acknowledged', () => sending.acknowledged.length > 40, 20_000);
     await ask(stack.sentinels[0]!.port, 'SENTINEL', 'FAILOVER', 'mymaster');
     await promoted(stack, old);
     for (let i = 0; i < 20; i++) {
@@ -169,16 +169,16 @@ describe('the fence under Sentinels', function () {
     await expectKept(sending.acknowledged, busy);
   });
 
-  it('holds when a hung replica wakes up at the moment at which the other one is promoted', async () => {
+  it('holds when a hung replica resumes the moment the other one is promoted', async () => {
     const broker = await startBroker(stack);
     const old = await stack.primary();
     const [hung, promotes] = stack.nodes.filter((node) => node !== old) as [StackNode, StackNode];
     await ask(hung.port, 'CONFIG', 'SET', 'replica-priority', '200');
     try {
       const sending = startSending(broker);
-      await until('there is something to lose', () => sending.acknowledged.length > 40, 20_000);
+      await until('enough messages are acknowledged', () => sending.acknowledged.length > 40, 20_000);
       hung.pause();
-      await pause(3_500); // longer than AIZUMI_REPLICA_MAX_LAG_MS: `all` goes on without it
+      await pause(3_500); // longer than AIZUMI_REPLICA_MAX_LAG_MS, so that `all` no longer needs the hung replica
       await ask(stack.sentinels[0]!.port, 'SENTINEL', 'FAILOVER', 'mymaster');
       expect(await promoted(stack, old)).to.equal(promotes);
       hung.resume();
@@ -191,7 +191,7 @@ describe('the fence under Sentinels', function () {
     }
   });
 
-  it('counts the nodes that the primary names when the Sentinels have just been reset', async () => {
+  it('counts the nodes that the primary lists if the Sentinels have just been reset', async () => {
     for (const { port } of stack.sentinels) await ask(port, 'SENTINEL', 'RESET', 'mymaster');
     const primary = await stack.primary();
     const replicas = stack.nodes.filter((node) => node !== primary);
@@ -200,12 +200,12 @@ describe('the fence under Sentinels', function () {
     for (let i = 0; i < 6; i++) expect((await send(broker, LEVELS[i % 2]!)).status).to.equal(503);
   });
 
-  it('takes a primary for alone only when the Sentinels have known it for a while', async () => {
+  it('treats a primary as the only node only after the Sentinels have known it for a while', async () => {
     const primary = await stack.primary();
     const replicas = stack.nodes.filter((node) => node !== primary);
     for (const replica of replicas) await replica.kill9();
     await until(
-      'nobody follows',
+      'the primary has no replica',
       async () => (await infoField(primary.port, 'replication', 'connected_slaves')) === '0',
     );
     for (const { port } of stack.sentinels) await ask(port, 'SENTINEL', 'RESET', 'mymaster');
@@ -220,7 +220,7 @@ describe('the fence under Sentinels', function () {
     }
   });
 
-  it('lets quorum go on while a replica hangs and somebody sends at all', async () => {
+  it('lets SENDs at quorum through while a replica hangs and a SEND at all waits for it', async () => {
     const broker = await startBroker(stack, { AIZUMI_REPLICA_MAX_LAG_MS: '60000' });
     for (const level of LEVELS) expect((await send(broker, level)).status).to.equal(200);
     (await stack.replica()).pause();
@@ -238,7 +238,7 @@ describe('the fence under Sentinels', function () {
     expect(meanwhile, 'sent at quorum, one after the other, while all waited').to.be.above(3);
   });
 
-  it('refuses quorum and all where a replica keeps nothing on disk, and goes on when it does', async () => {
+  it('refuses quorum and all while a replica keeps nothing on disk', async () => {
     const replica = await stack.replica();
     await ask(replica.port, 'CONFIG', 'SET', 'appendonly', 'no');
     const broker = await startBroker(stack);
@@ -251,7 +251,7 @@ describe('the fence under Sentinels', function () {
       `127.0.0.1:${replica.port}`,
     ]);
     await ask(replica.port, 'CONFIG', 'SET', 'appendonly', 'yes');
-    await until('it is noticed', async () => (await send(broker, 'quorum')).status === 200, 20_000);
+    await until('the change is noticed', async () => (await send(broker, 'quorum')).status === 200, 20_000);
   });
 });
 
@@ -262,7 +262,7 @@ describe('the count of nodes under Sentinels', function () {
   before(async () => (stack = await startSentinelStack()));
   after(() => stack.stop());
 
-  it('falls when a replica is gone from the primary and from all Sentinels for long, and not before', async () => {
+  it('shrinks only after a replica has long been missing from the primary and from all Sentinels', async () => {
     const address = parseRedisAddress(stack.url) as SentinelAddress;
     const membership = new Membership(address, GONE_MS);
     const primary = await stack.primary();
@@ -281,22 +281,22 @@ describe('the count of nodes under Sentinels', function () {
       );
     const other = await startRedisServer({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
     try {
-      await until('four are counted', async () => (await look()) === 4, 30_000);
+      await until('four nodes are counted', async () => (await look()) === 4, 30_000);
       await other.kill9();
-      await until('the primary has noticed', async () => {
+      await until('the primary has noticed the loss', async () => {
         await look();
         return (await infoField(primary.port, 'replication', 'connected_slaves')) === '2';
       });
       expect(await look(), 'dead, and known to the Sentinels').to.equal(4);
       await reset();
       await until(
-        'the Sentinels have found the others',
+        'the Sentinels list the other replicas',
         async () => (await named()).every((count) => count === 2),
         30_000,
       );
       expect(await look(), 'not at once').to.equal(4);
       const sinceMs = performance.now();
-      await until('it is forgotten', async () => (await look()) === 3, 30_000);
+      await until('the replica is no longer counted', async () => (await look()) === 3, 30_000);
       expect(performance.now() - sinceMs).to.be.above(GONE_MS - 1_000);
       expect(membership.hosts('').map(({ port }) => port)).not.to.include(other.port);
     } finally {
@@ -304,7 +304,7 @@ describe('the count of nodes under Sentinels', function () {
     }
   });
 
-  it('stays while a Sentinel does not answer, or the primary lists fewer than they name', async () => {
+  it('does not shrink while a Sentinel does not answer, or the primary lists fewer nodes than the Sentinels', async () => {
     const address = parseRedisAddress(stack.url) as SentinelAddress;
     const membership = new Membership(address, 0);
     const primary = await stack.primary();
@@ -329,17 +329,17 @@ describe('the count of nodes under Sentinels', function () {
   });
 });
 
-describe('the fence of one Redis', function () {
+describe('the fence with a single Redis', function () {
   this.timeout(30_000);
 
-  it('refuses quorum and all where it keeps nothing on disk', async () => {
+  it('refuses quorum and all while Redis keeps nothing on disk', async () => {
     const redis = await startRedisServer({ args: ['--appendonly', 'no'] });
     try {
       const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: redis.url });
       for (const level of LEVELS) expect((await send(broker, level)).reason).to.equal('durability_unavailable');
       expect((await send(broker, 'primary')).status).to.equal(200);
       await ask(redis.port, 'CONFIG', 'SET', 'appendonly', 'yes');
-      await until('it is noticed', async () => (await send(broker, 'all')).status === 200, 10_000);
+      await until('the change is noticed', async () => (await send(broker, 'all')).status === 200, 10_000);
     } finally {
       endAllProcesses();
       await redis.stop();
@@ -354,10 +354,10 @@ describe('the fence in a Cluster', function () {
   before(async () => (stack = await startClusterStack({ replicasEach: 2 })));
   after(() => stack.stop());
 
-  it('counts a failed primary for its own shard: another one loses a replica and goes on', async () => {
+  it('counts a failed primary only for its own shard: another shard tolerates the loss of a replica', async () => {
     const broker = await startBroker(stack);
     const lost = await stack.primary();
-    // a queue of another shard
+    // an address of another shard
     const shardOf = async (address: number): Promise<number> =>
       Math.floor((Number(await ask(lost.port, 'CLUSTER', 'KEYSLOT', String(address))) * 3) / 16_384);
     let other = 100;

@@ -1,5 +1,5 @@
-// A planned fail-over loses nothing (deploy/hand-over.sh; in a Cluster, CLUSTER FAILOVER), and an election goes by offsets taken
-// after the loss. The scripts of deploy/ run as processes, with real servers and Sentinels.
+// A planned fail-over loses nothing (deploy/hand-over.sh; in a Cluster, CLUSTER FAILOVER), and an election compares offsets taken
+// after the loss of the primary. The scripts of deploy/ run as processes, with real servers and Sentinels.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { ask } from '../../harness/ask.js';
@@ -15,7 +15,7 @@ import { answersMore, readWritten, startWriters } from '../support/writers.js';
 import type { Address, Writers } from '../support/writers.js';
 
 const ROUNDS = 2;
-/** Writes are answered again within this time. */
+/** Writes must be answered again within this time. */
 const ANSWERED_MS = 15_000;
 
 describe('a planned fail-over', function () {
@@ -40,26 +40,26 @@ describe('a planned fail-over', function () {
     expect((await wrongOf(stack, writers!)).lost).to.deep.equal([]);
   }
 
-  it('by hand-over.sh loses nothing that was answered, and no write is left unclear', async () => {
+  it('by hand-over.sh loses no acknowledged write, and leaves no outcome unknown', async () => {
     writers = await startAnew(stack);
     for (let round = 0; round < ROUNDS; round++) {
       const old = await stack.whole();
       await answersMore(writers, ANSWERED_MS);
       await handOver(old);
-      expect((await stack.replication(old)).role).to.equal('slave'); // at once, not when a Sentinel gets round to it
+      expect((await stack.replication(old)).role).to.equal('slave'); // at once, not only when a Sentinel reconfigures it
       expect(await stack.named()).to.be.oneOf(otherThan(stack, old));
       await answersMore(writers, ANSWERED_MS);
     }
     await expectNothingLost();
     const written = await readWritten(optionsOf(await stack.whole()));
     expect([...writers.refused].filter(([id]) => written.has(id))).to.deep.equal([]);
-    // NOREPLICAS: the new primary's, before its replicas are there
+    // NOREPLICAS comes from the new primary before its replicas are connected
     expect([...new Set(writers.refused.values())]).to.satisfy((messages: string[]) =>
       messages.every((message) => /^(READONLY|NOREPLICAS)/.test(message)),
     );
   });
 
-  it('loses nothing that a worker has acknowledged, at any level, and what it refused as not done was not done', async () => {
+  it('loses no acknowledged message at any level, and messages refused as not_done were not stored', async () => {
     const sentinels = stack.nodes.map((node) => `${node}:26379`).join(',');
     const broker = await startBrokerProcess({
       AIZUMI_REDIS_URL: `redis+sentinel://:${PASSWORD}@${sentinels}/mymaster`,
@@ -79,10 +79,10 @@ describe('a planned fail-over', function () {
     );
     const count = (answer: string): number => [...answers.values()].filter((each) => each === answer).length;
     try {
-      await until('there is something to lose', () => count('200 ') > 100, 20_000);
+      await until('enough messages are acknowledged', () => count('200 ') > 100, 20_000);
       await handOver(await stack.whole());
       const before = count('200 ');
-      await until('it goes on', () => count('200 ') > before + 100, 20_000);
+      await until('service continues', () => count('200 ') > before + 100, 20_000);
     } finally {
       stopped = true;
       await Promise.all(senders);
@@ -104,7 +104,7 @@ describe('a planned fail-over', function () {
     ).to.deep.equal([]);
   });
 
-  it('does nothing on a node that does not lead', async () => {
+  it('does nothing on a replica', async () => {
     const leader = await stack.whole();
     for (const node of otherThan(stack, leader)) {
       const { code, output } = await stack.run(node, 'hand-over.sh');
@@ -113,9 +113,9 @@ describe('a planned fail-over', function () {
     expect(await stack.named()).to.equal(leader);
   });
 
-  it('picks the replica that has everything when another one hangs', async () => {
+  it('promotes the replica that is in sync if another one hangs', async () => {
     const old = await stack.whole();
-    await stack.redis(old, 'DEL', 'writes'); // numbers begin anew
+    await stack.redis(old, 'DEL', 'writes'); // the numbers start again at 1
     const [hung, well] = otherThan(stack, old) as [string, string];
     stack.signal(hung, 'redis', 'SIGSTOP');
     try {
@@ -130,7 +130,7 @@ describe('a planned fail-over', function () {
     await expectNothingLost();
   });
 
-  it('is refused when no replica may be elected, and writes go on', async () => {
+  it('is refused if no replica may be promoted, and writes continue', async () => {
     const leader = await stack.whole();
     for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
     try {
@@ -147,10 +147,10 @@ describe('a planned fail-over', function () {
   describe('an election', () => {
     const script = shipped('deploy/start-sentinel.sh');
     const infoPeriodMs = Number(/^INFO_PERIOD_MS=(\d+)$/m.exec(shipped('deploy/ask.sh'))?.[1]);
-    /** Sentinel looks at its periods this often. */
+    /** Sentinel checks its periods this often. */
     const TIMER_MS = 100;
 
-    it('comes after an INFO that is younger than the loss: the period is shorter than down-after', async () => {
+    it('follows an INFO taken after the loss, since its period is shorter than down-after', async () => {
       const downAfterMs = [/DOWN_AFTER_MS:-(\d+)/.exec(script)?.[1], downAfterInKubernetes()].map(Number);
       expect(infoPeriodMs + 2 * TIMER_MS).to.be.below(Math.min(...downAfterMs));
       for (const node of stack.nodes) {
@@ -159,27 +159,27 @@ describe('a planned fail-over', function () {
       }
     });
 
-    it('is won by the replica that got more just before the primary was lost', async () => {
+    it('is won by the replica that received more just before the primary was lost', async () => {
       for (let round = 0; round < ROUNDS; round++) {
         const old = await stack.whole();
         const runIds = await Promise.all(otherThan(stack, old).map(runId));
-        // offsets that are the same are decided by the run id: it would win by what Sentinel knew before
+        // equal offsets are decided by the run id, so `behind` would win by the offsets that Sentinel knew before
         const [behind, ahead] = runIds.sort((a, b) => (a.runId < b.runId ? -1 : 1)) as [Known, Known];
         stack.signal(behind.node, 'redis', 'SIGSTOP');
-        await stack.redis(old, 'CLIENT', 'KILL', 'TYPE', 'replica'); // what is on its way would reach it later
-        await until('the other one has followed again', async () => {
+        await stack.redis(old, 'CLIENT', 'KILL', 'TYPE', 'replica'); // otherwise data in flight would reach it later
+        await until('the other replica is in sync again', async () => {
           const { slave_repl_offset: theirs } = await stack.replication(ahead.node);
           return theirs === (await stack.replication(old)).master_repl_offset;
         });
         await stack.redis(old, 'SET', 'late', round);
-        await until('it has the late write', async () => {
+        await until('the other replica has the late write', async () => {
           const { slave_repl_offset: theirs } = await stack.replication(ahead.node);
           return theirs === (await stack.replication(old)).master_repl_offset;
         });
         stack.signal(old, 'redis', 'SIGKILL');
         stack.signal(behind.node, 'redis', 'SIGCONT');
         const winner = await until(
-          'one is elected',
+          'a replica is elected',
           async () => {
             const named = await stack.named();
             return named !== old && named;
@@ -214,14 +214,14 @@ function shipped(file: string): string {
 describe('a planned fail-over in a Cluster', function () {
   this.timeout(60_000);
 
-  /** OK means that it has begun. It gives up after 5 s, when too few primaries voted in time, and is asked for again. */
+  /** OK means that the fail-over has begun. It gives up after 5 s if too few primaries voted in time; then it is retried. */
   async function leads(replica: StackNode): Promise<boolean> {
     expect(await ask(replica.port, 'CLUSTER', 'FAILOVER')).to.equal('OK');
-    const inTime = until('it leads', async () => (await replica.role()) === 'primary', 6_000);
+    const inTime = until('the replica is primary', async () => (await replica.role()) === 'primary', 6_000);
     return inTime.catch(() => false);
   }
 
-  it('by CLUSTER FAILOVER on a replica loses nothing that was answered', async () => {
+  it('by CLUSTER FAILOVER on a replica loses no acknowledged write', async () => {
     const stack = await startClusterStack();
     let writers: Writers | undefined;
     try {
@@ -229,7 +229,7 @@ describe('a planned fail-over in a Cluster', function () {
       writers = startWriters(primary);
       await answersMore(writers, ANSWERED_MS);
       const replica = await stack.replica();
-      await until('the replica leads', () => leads(replica), 30_000);
+      await until('the replica is primary', () => leads(replica), 30_000);
       await answersMore(writers, ANSWERED_MS);
       await writers.stop();
       await stack.whole();

@@ -1,5 +1,5 @@
-// deploy/init.sh, as PID 1 of Redis and Sentinel: what it does when it is told to stop, with real servers and Sentinels, and that it
-// leaves no zombies.
+// deploy/init.sh as PID 1 of Redis and Sentinel: how it reacts to SIGTERM, with real servers and Sentinels, and that it leaves no
+// zombies.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,10 +16,10 @@ import type { Writers } from '../support/writers.js';
 
 const KILLED_BY_TERM = 128 + 15;
 const KILLED = 128 + 9;
-/** Writes are answered again within this time. */
+/** Writes must be answered again within this time. */
 const ANSWERED_MS = 40_000;
 
-describe('a node that is told to stop', function () {
+describe('a Redis node on SIGTERM', function () {
   this.timeout(90_000);
   let stack: ScriptedStack;
   let writers: Writers | undefined;
@@ -31,12 +31,12 @@ describe('a node that is told to stop', function () {
     await writers?.stop();
     writers = undefined;
   });
-  // a test that fails must not take those after it along
+  // a failed test must not make the following ones fail
   afterEach('everything runs', async function () {
     if (this.currentTest?.state === 'failed') await stack.recover();
   });
 
-  /** What a program has logged since this was called. */
+  /** @returns a function that reads the program's log from here on */
   const logOf = (node: string, program: 'redis' | 'sentinel'): (() => string) => {
     const { length } = stack.log(node, program);
     return () => stack.log(node, program).slice(length);
@@ -46,7 +46,7 @@ describe('a node that is told to stop', function () {
     expect(await wrongOf(stack, writers!)).to.deep.equal({ lost: [], doneAllTheSame: [] });
   }
 
-  /** No replica may be elected meanwhile: a hand-over of this node tries until half of its time is up. */
+  /** Runs the action while no replica may be elected: a hand-over of this node then tries until half of its time is up. */
   async function whileNoneMayBeElected(leader: string, action: () => Promise<void>): Promise<void> {
     for (const node of otherThan(stack, leader)) await stack.redis(node, 'CONFIG', 'SET', 'replica-priority', 0);
     try {
@@ -56,7 +56,7 @@ describe('a node that is told to stop', function () {
     }
   }
 
-  /** Of its own and of its children: the process that runs a script of deploy/. */
+  /** Ids of the node's processes that run this script of deploy/. */
   const pidsOf = (script: string, node: string): number[] =>
     execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' })
       .split('\n')
@@ -64,7 +64,7 @@ describe('a node that is told to stop', function () {
       .map((line) => Number.parseInt(line, 10))
       .filter((pid) => environmentOf(pid).includes(`\0SELF=${node}\0`));
 
-  it('hands over first where it leads: nothing is lost, and it is a replica when it comes back', async () => {
+  it('hands over first if it is primary: nothing is lost, and it is a replica after its restart', async () => {
     const old = await stack.whole();
     writers = await startAnew(stack);
     await answersMore(writers, ANSWERED_MS);
@@ -82,14 +82,14 @@ describe('a node that is told to stop', function () {
     await expectNothingLost();
   });
 
-  it('hands over together with its Sentinel, as a pod does', async () => {
+  it('hands over if its Sentinel is stopped at the same time, as in a pod', async () => {
     const old = await stack.whole();
     writers = await startAnew(stack);
     await answersMore(writers, ANSWERED_MS);
     stack.tell(old, 'sentinel');
     stack.tell(old, 'redis');
     expect(await stack.ended(old, 'sentinel')).to.equal(0);
-    // it stayed for as long as that: the workers' fence asks for it
+    // the Sentinel ended only after the hand-over: the workers' fence needs it
     expect((await stack.replication(old)).role).not.to.equal('master');
     expect(await stack.ended(old, 'redis')).to.equal(0);
     expect(await stack.named()).to.be.oneOf(otherThan(stack, old));
@@ -99,7 +99,7 @@ describe('a node that is told to stop', function () {
     await expectNothingLost();
   });
 
-  it('ends at once where it does not lead', async () => {
+  it('ends at once if it is a replica', async () => {
     const leader = await stack.whole();
     const [replica] = otherThan(stack, leader) as [string];
     const log = logOf(replica, 'redis');
@@ -110,7 +110,7 @@ describe('a node that is told to stop', function () {
     expect(await stack.whole()).to.equal(leader);
   });
 
-  it('leads on until it ends where no replica may take over', async () => {
+  it('stays primary until it ends if no replica may be promoted', async () => {
     const leader = await stack.whole();
     await whileNoneMayBeElected(leader, async () => {
       const log = logOf(leader, 'redis');
@@ -122,35 +122,35 @@ describe('a node that is told to stop', function () {
     await stack.whole(60_000);
   });
 
-  it('told a second time it ends at once, and Sentinel has its period back', async () => {
+  it('ends at once on a second SIGTERM, and the INFO period of Sentinel is restored', async () => {
     const leader = await stack.whole();
     await whileNoneMayBeElected(leader, async () => {
       const log = logOf(leader, 'redis');
       stack.tell(leader, 'redis');
-      await until('it tries to hand over', () => pidsOf('hand-over.sh', leader).length > 0);
+      await until('the hand-over is running', () => pidsOf('hand-over.sh', leader).length > 0);
       stack.tell(leader, 'redis');
       expect(await stack.ended(leader, 'redis')).to.equal(0);
       expect(log()).not.to.include('no replica can be promoted');
-      // a Sentinel that has just started again has it a moment later
+      // a Sentinel that has just restarted has it a moment later
       const period = async (node: string): Promise<string | undefined> =>
         fieldsOf(await stack.sentinel(node, 'SENTINEL', 'DEBUG').catch(() => []))['INFO-PERIOD'];
       for (const node of stack.nodes)
-        await until('it has its period', async () => (await period(node)) === '500', 30_000);
+        await until('the period is restored', async () => (await period(node)) === '500', 30_000);
     });
     stack.restart(leader);
     await stack.whole(60_000);
   });
 
-  it('ends although its hand-over is killed', async () => {
+  it('ends even if its hand-over is killed', async () => {
     const leader = await stack.whole();
     await whileNoneMayBeElected(leader, async () => {
       stack.tell(leader, 'redis');
-      await until('it tries to hand over', () => pidsOf('hand-over.sh', leader).length > 0);
+      await until('the hand-over is running', () => pidsOf('hand-over.sh', leader).length > 0);
       for (const pid of pidsOf('hand-over.sh', leader)) kill(pid);
       expect(await stack.ended(leader, 'redis')).to.equal(0);
     });
     for (const node of stack.nodes)
-      await until('Sentinel has its period back', async () => {
+      await until('the period is restored', async () => {
         const periods = fieldsOf(await stack.sentinel(node, 'SENTINEL', 'DEBUG').catch(() => []));
         return periods['INFO-PERIOD'] === '500';
       });
@@ -158,12 +158,12 @@ describe('a node that is told to stop', function () {
     await stack.whole(60_000);
   });
 
-  it('ends with the exit code of a server that dies meanwhile', async () => {
+  it('ends with the exit code of its server if that dies during the hand-over', async () => {
     const leader = await stack.whole();
     await whileNoneMayBeElected(leader, async () => {
       const pid = /^process_id:(\d+)/m.exec(String(await stack.redis(leader, 'INFO', 'server')))![1];
       stack.tell(leader, 'redis');
-      await until('it tries to hand over', () => pidsOf('hand-over.sh', leader).length > 0);
+      await until('the hand-over is running', () => pidsOf('hand-over.sh', leader).length > 0);
       kill(Number(pid));
       expect(await stack.ended(leader, 'redis')).to.equal(KILLED);
     });
@@ -171,17 +171,17 @@ describe('a node that is told to stop', function () {
     await stack.whole(60_000);
   });
 
-  it('ends while it waits for the others', async () => {
+  it('ends while it waits for Sentinels at its start', async () => {
     const leader = await stack.whole();
     const [replica] = otherThan(stack, leader) as [string];
-    // the one beside the primary stays, until it is told a second time
+    // the Sentinel beside the primary ends only on a second SIGTERM
     for (let times = 0; times < 2; times++) for (const node of stack.nodes) stack.tell(node, 'sentinel');
     for (const node of stack.nodes) expect(await stack.ended(node, 'sentinel')).to.equal(0);
     stack.tell(replica, 'redis');
     await stack.ended(replica, 'redis');
     const log = logOf(replica, 'redis');
     stack.restart(replica);
-    await until('it waits', () => log().includes('waiting: 0 Sentinels answer'));
+    await until('the node waits', () => log().includes('waiting: 0 Sentinels answer'));
     stack.tell(replica, 'redis');
     expect(await stack.ended(replica, 'redis')).to.equal(KILLED_BY_TERM);
     for (const node of stack.nodes) stack.restart(node, 'sentinel');
@@ -190,10 +190,10 @@ describe('a node that is told to stop', function () {
   });
 
   for (const [what, programs] of [
-    ['all of it, as by `scale --replicas 0`', ['sentinel', 'redis']],
-    ['all Redis nodes, as by `docker compose stop`', ['redis']],
+    ['everything is stopped, as by `scale --replicas 0`', ['sentinel', 'redis']],
+    ['all Redis nodes are stopped, as by `docker compose stop`', ['redis']],
   ] as const)
-    it(`gives up at once where nobody can take over: ${what}`, async () => {
+    it(`ends at once if no node can take over: ${what}`, async () => {
       const leader = await stack.whole();
       writers = await startAnew(stack);
       await answersMore(writers, ANSWERED_MS);
@@ -210,7 +210,7 @@ describe('a node that is told to stop', function () {
       await expectNothingLost();
     });
 
-  it('no server has logged a child that it does not know', () => {
+  it('does not hand the server any child process that the server does not know', () => {
     for (const node of stack.nodes)
       for (const program of ['redis', 'sentinel'] as const)
         expect(stack.log(node, program)).not.to.match(/can't find|unmatched pid|unknown pid/i);
@@ -225,7 +225,7 @@ describe('deploy/init.sh as PID 1', () => {
   let child: ChildProcess | undefined;
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'aizumi-init-'))));
   afterEach(() => {
-    child?.kill('SIGKILL'); // and all in its namespace
+    child?.kill('SIGKILL'); // with everything in its namespace
     child = undefined;
     rmSync(folder, { recursive: true });
   });
@@ -233,11 +233,11 @@ describe('deploy/init.sh as PID 1', () => {
   const isThere = (shell: string): boolean =>
     spawnSync('unshare', [...inNamespace, ...shell.split(' '), '-c', ':']).status === 0;
 
-  /** The programs that it calls; the server is a shell script. */
+  /** Starts init.sh with stand-ins for the programs that it calls; the server is a shell script. */
   function start(shell: string, server: string): ChildProcess {
     const programs = {
       sh: `#!/bin/sh\nexec ${shell} "$@"\n`,
-      // as busybox's: the watcher of the time is nobody's child
+      // like that of busybox, whose timer process is orphaned
       busybox: '#!/bin/sh\n[ "$1" = timeout ] && { ( (exec sleep 0.1) & ); shift 2; }\nexec "$@"\n',
       'redis-cli': '#!/bin/sh\necho role:slave\n',
       'start-redis.sh': server,
@@ -273,8 +273,8 @@ describe('deploy/init.sh as PID 1', () => {
         this.skip();
       });
 
-      it('reaps what probes leave behind', async () => {
-        // a server that knows no other child than its own, as Redis; what is asked of it runs beside it
+      it('reaps the orphaned processes of probes', async () => {
+        // like Redis, the server knows only its own children; the probes run beside it
         child = start(
           shell,
           `{ for i in $(seq 100); do
@@ -289,15 +289,15 @@ describe('deploy/init.sh as PID 1', () => {
         );
         let output = '';
         child.stdout!.on('data', (chunk) => (output += String(chunk)));
-        await until('all is asked', () => output.endsWith('\n'), 50_000);
+        await until('all probes have run', () => output.endsWith('\n'), 50_000);
         expect(output).to.equal('zombies: 0, orphans: 100\n');
       }).timeout(60_000);
 
-      it('ends with what the server ends with when it is told to stop', async () => {
+      it('ends with the exit code of the server on SIGTERM', async () => {
         child = start(shell, `trap 'exit 9' TERM\necho started\nwhile :; do sleep 0.05; done\n`);
         let output = '';
         child.stdout!.on('data', (chunk) => (output += String(chunk)));
-        await until('it has started', () => output.includes('started'));
+        await until('the server has started', () => output.includes('started'));
         // not to `unshare` itself
         execFileSync('pkill', ['-TERM', '-P', String(child.pid)]);
         const [code] = (await once(child, 'close')) as [number];

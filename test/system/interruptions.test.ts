@@ -1,4 +1,4 @@
-// Short interruptions of Redis that cost no client a refusal: a planned fail-over, a restart, replicas that are late.
+// Short interruptions of Redis during which no request is refused: a planned fail-over, a restart, late replicas.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { endAllProcesses, startBrokerProcess } from '../../harness/process.js';
@@ -17,7 +17,7 @@ import { PASSWORD, startScriptedStack } from '../../harness/scripted-stack.js';
 import type { ScriptedStack } from '../../harness/scripted-stack.js';
 import { until } from '../../harness/until.js';
 
-/** Long enough for a busy machine; the interruptions are as short as they can be. */
+/** Long enough for a busy machine; the interruptions themselves are as short as possible. */
 const KEEP = { AIZUMI_DURABILITY_TIMEOUT_MS: '20000' };
 
 describe('a short interruption of Redis', function () {
@@ -39,10 +39,10 @@ describe('a short interruption of Redis', function () {
     server = await startRedisServer({ args });
     raw = new Redis(server.url, { maxRetriesPerRequest: 0 }).on('error', () => undefined);
     broker = await startBrokerProcess({ AIZUMI_REDIS_URL: server.url, ...env });
-    await until('it serves', async () => (await broker.post(statRequest(1))).status === 200, 20_000);
+    await until('the broker serves requests', async () => (await broker.post(statRequest(1))).status === 200, 20_000);
   }
 
-  /** Queues as the requests of {@link oneOfEach} need them. */
+  /** Prepares the queues for the requests of {@link oneOfEach}. */
   async function prepare(): Promise<void> {
     for (const address of [100, 101, 102]) await broker.post(sendRequest(address, 1));
     await broker.post(recvRequest(101));
@@ -60,14 +60,14 @@ describe('a short interruption of Redis', function () {
     gbyeRequest(102),
   ];
   const isPaused = (): Promise<unknown> =>
-    until('they wait for Redis', async () => Number(await field('blocked_clients')) > 0, 20_000);
+    until('the requests wait for Redis', async () => Number(await field('blocked_clients')) > 0, 20_000);
   const field = async (name: string): Promise<string> =>
     new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(await raw.info())?.[1] ?? '';
   const ids = async (address: number): Promise<string[]> =>
     (await raw.xrange(`aizumi:{${address}}:queue`, '-', '+')).map(([, fields]) => fields[3] ?? '');
   const codes = (replies: { json: Record<string, unknown> }[]): unknown[] => replies.map(({ json }) => json.code);
 
-  it('writes that are paused and then refused by a demoted primary are done by the next, once', async () => {
+  it('writes that a primary pauses and then refuses on its demotion are done once, by the new primary', async () => {
     await start();
     await prepare();
     await raw.call('CLIENT', 'PAUSE', 60_000, 'WRITE');
@@ -75,7 +75,7 @@ describe('a short interruption of Redis', function () {
     await isPaused();
     await raw.replicaof('127.0.0.1', 1);
     await raw.call('CLIENT', 'UNPAUSE');
-    await until('they have been refused', async () => (await field('total_error_replies')) !== '0', 20_000);
+    await until('Redis has refused them', async () => (await field('total_error_replies')) !== '0', 20_000);
     await raw.replicaof('NO', 'ONE');
     expect(codes(await answers)).to.deep.equal([200, 200, 200, 200, 200, 200, 404, 200, 200, 200]);
     expect(await ids(100)).to.deep.equal(['1', '2']);
@@ -86,7 +86,7 @@ describe('a short interruption of Redis', function () {
     ).to.deep.equal([]);
   });
 
-  it('a restart costs those who ask meanwhile nothing, and keeps the order of a body', async () => {
+  it('no request fails during a restart, and the order of a body is kept', async () => {
     await start();
     await prepare();
     await server.kill9();
@@ -99,21 +99,21 @@ describe('a short interruption of Redis', function () {
     expect(await ids(300)).to.deep.equal(body.map((_, i) => String(i + 1)));
   });
 
-  it('a new primary whose replicas are not there yet is waited for', async () => {
+  it('requests wait for a new primary whose replicas are not connected yet', async () => {
     await start(['--min-replicas-to-write', '1']);
     other = await startRedisServer({ args: ['--replicaof', '127.0.0.1', String(server.port)] });
-    await until('it takes writes', async () => (await broker.post(sendRequest(100, 1))).status === 200, 20_000);
+    await until('Redis accepts writes', async () => (await broker.post(sendRequest(100, 1))).status === 200, 20_000);
     await other.kill9();
-    await until('it is noticed', async () => (await field('connected_slaves')) === '0', 20_000);
+    await until('the loss of the replica is noticed', async () => (await field('connected_slaves')) === '0', 20_000);
     const answer = broker.post(sendRequest(100, 2));
-    const recv = broker.post(recvRequest(100)); // its script is not there yet
-    await until('they have been refused', async () => (await field('total_error_replies')) !== '0', 20_000);
+    const recv = broker.post(recvRequest(100)); // its script is not loaded yet
+    await until('Redis has refused them', async () => (await field('total_error_replies')) !== '0', 20_000);
     await other.restart();
     expect(codes([await answer, await recv])).to.deep.equal([200, 200]);
     expect(await ids(100)).to.deep.equal(['1', '2']);
   });
 
-  it('ends in a refusal that says why when it is not short; later requests are refused at once', async () => {
+  it('one that lasts too long ends with refusals that name the reason, and later requests are refused at once', async () => {
     await start([], { AIZUMI_DURABILITY_TIMEOUT_MS: '1000' });
     await prepare();
     await raw.replicaof('127.0.0.1', 1);
@@ -123,11 +123,15 @@ describe('a short interruption of Redis', function () {
       expect((json.error as { message: string }).message).to.match(/read-only/);
     }
     await raw.replicaof('NO', 'ONE');
-    await until('it serves again', async () => (await broker.post(sendRequest(100, 3))).status === 200, 20_000);
+    await until(
+      'the broker serves requests again',
+      async () => (await broker.post(sendRequest(100, 3))).status === 200,
+      20_000,
+    );
     expect(await ids(100)).to.deep.equal(['1', '3']);
   });
 
-  it('a pause that outlasts 800 ms does not count as the loss of a Redis that answers elsewhere', async () => {
+  it('writes paused for more than 800 ms do not count as the loss of a Redis that answers on other connections', async () => {
     await start();
     await prepare();
     await raw.call('CLIENT', 'PAUSE', 2_500, 'WRITE');
@@ -146,7 +150,7 @@ describe('a planned fail-over by Sentinels', function () {
   after(() => stack.stop());
   afterEach(() => endAllProcesses());
 
-  it('refuses no request at any level and leaves none unclear, and nothing is lost or done twice', async () => {
+  it('refuses no request at any level, leaves no outcome unknown, and loses or repeats nothing', async () => {
     const sentinels = stack.nodes.map((node) => `${node}:26379`).join(',');
     const broker = await startBrokerProcess({
       AIZUMI_REDIS_URL: `redis+sentinel://:${PASSWORD}@${sentinels}/mymaster`,
@@ -182,12 +186,12 @@ describe('a planned fail-over by Sentinels', function () {
     ];
     for (let round = 0; round < 2; round++) {
       const before = sent.length;
-      await until('there is something to lose', () => sent.length > before + 100, 30_000);
+      await until('enough messages are sent', () => sent.length > before + 100, 30_000);
       const { code, output } = await stack.run(await stack.whole(), 'hand-over.sh', '20');
       expect(code, output).to.equal(0);
     }
     const before = sent.length;
-    await until('it goes on', () => sent.length > before + 100, 30_000);
+    await until('service continues', () => sent.length > before + 100, 30_000);
     isStopped = true;
     await Promise.all(running);
     expect(failed).to.deep.equal([]);

@@ -1,4 +1,4 @@
-// npm run load on a real broker: all is well where all is well, and a broker that loses, doubles or changes messages is found out.
+// npm run load on a real broker: it reports no fault for a correct broker, and detects lost, duplicated and changed messages.
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,7 +31,7 @@ interface Ended {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HEADERS = { 'Content-Type': 'application/json' };
 const SHORT: LoadOptions = { connections: 6, durationS: 0.4, timeoutS: 2, waiting: 500, keep: false };
-/** Of a tampering proxy: the first request of a type, and then each so manieth, is tampered with. */
+/** A tampering proxy tampers with the first request of a type, and then with each of this many. */
 const EVERY = 10;
 
 function load(args: string[], onStart?: (child: ReturnType<typeof spawn>) => void): Promise<Ended> {
@@ -53,12 +53,12 @@ describe('npm run load', function () {
 
   before(async () => {
     broker = await startBroker();
-    // beside the other tests: it takes as long as all of them
+    // in parallel to the other tests, since it takes as long as all of them
     all = load(['--url', broker.url, ...'--scenario all --duration 1 --connections 4 --waiting 2000'.split(' ')]);
   });
   after(() => broker.stop());
 
-  /** A run through a proxy, with what is wrong and what was counted. */
+  /** A run through a proxy. @returns the faults and the counts that it reports */
   async function runThrough(tamper: Tamper, scenario = 'cycle', options: Partial<LoadOptions> = {}): Promise<Result> {
     const proxy = await startProxy(broker.url, tamper);
     const found = SCENARIOS.find(({ name }) => name === scenario)!;
@@ -70,7 +70,7 @@ describe('npm run load', function () {
     }
   }
 
-  /** Forwards everything, but the first request of a type and then each {@link EVERY}th. */
+  /** Forwards everything except the first request of a type and then each {@link EVERY}th. */
   function tampering(type: string, tamper: Tamper): Tamper {
     let n = 0;
     return (request, forward, headers) =>
@@ -86,30 +86,34 @@ describe('npm run load', function () {
     answer(status, { status: 'Bad', msg_type: 'MSG_SEND_ACK', error: { message: '', details: [], ...error } });
   const changed = (text: string): string => text.replace(/"payload":"\d/, '"payload":"x');
 
-  describe('finds out a broker that', () => {
+  describe('detects a broker that', () => {
     const broken: [string, Tamper, string][] = [
       ['loses messages', tampering('MSG_SEND_REQ', () => ack('MSG_SEND_ACK')), 'were lost'],
       [
-        'doubles messages',
+        'duplicates messages',
         tampering('MSG_SEND_REQ', async (request, forward) => (await forward(request), forward(request))),
-        'came twice',
+        'were delivered twice',
       ],
       [
-        'changes messages on their way in',
+        'changes messages before storing them',
         tampering('MSG_SEND_REQ', (request, forward) => forward({ ...request, payload: 'another' })),
         'were changed',
       ],
       [
-        'changes messages on their way out',
+        'changes messages while delivering them',
         tampering('MSG_RECV_REQ', async (request, forward) => {
           const { status, text } = await forward(request);
           return { status, text: changed(text) };
         }),
         'were changed',
       ],
-      ['does not free what it says it has freed', tampering('MSG_FREE_REQ', () => ack('MSG_FREE_ACK')), 'came twice'],
       [
-        'frees what was not freed yet',
+        'does not free what it says it has freed',
+        tampering('MSG_FREE_REQ', () => ack('MSG_FREE_ACK')),
+        'were delivered twice',
+      ],
+      [
+        'frees messages too early',
         tampering('MSG_RECV_REQ', async (request, forward) => {
           const { status, text } = await forward(request);
           const { saddr } = request;
@@ -119,20 +123,20 @@ describe('npm run load', function () {
         'not_delivered',
       ],
       [
-        'takes what it says it has refused',
+        'stores messages that it has refused',
         tampering('MSG_SEND_REQ', async (request, forward) => {
           await forward(request);
           return failure(503, { reason: 'unavailable', outcome: 'not_done' });
         }),
-        'came that nobody had sent',
+        'were delivered that were never sent',
       ],
       [
-        'answers otherwise than the protocol says',
+        'violates the protocol in its replies',
         tampering('MSG_SEND_REQ', async (request, forward) => {
           await forward(request);
           return answer(200, { msg_type: 'MSG_SEND_ACK' });
         }),
-        'an answer 200 that says',
+        'a reply 200 with',
       ],
       ['fails', tampering('MSG_SEND_REQ', () => failure(500, { reason: 'internal' })), '500 internal'],
     ];
@@ -141,7 +145,7 @@ describe('npm run load', function () {
         expect(faults(await runThrough(tamper)).join('\n')).to.include(fault);
       });
 
-    it('delivers a message twice at once', async () => {
+    it('leases a message twice at once', async () => {
       let last: Answered | undefined;
       const tamper = tampering('MSG_RECV_REQ', (request, forward) => last ?? forward(request));
       const remembering: Tamper = async (request, forward, headers) => {
@@ -149,10 +153,10 @@ describe('npm run load', function () {
         if (request.msg_type === 'MSG_RECV_REQ' && given?.status === 200) last = given;
         return given;
       };
-      expect(faults(await runThrough(remembering)).join('\n')).to.match(/came twice|were changed/);
+      expect(faults(await runThrough(remembering)).join('\n')).to.match(/were delivered twice|were changed/);
     });
 
-    it('loses messages of a run that leaves them there (--keep)', async () => {
+    it('loses messages between a run with --keep and the next run', async () => {
       const tamper = tampering('MSG_SEND_REQ', () => ack('MSG_SEND_ACK'));
       const result = await runThrough(tamper, 'send', { keep: true });
       expect(faults(result).join('\n')).to.include('were lost');
@@ -162,8 +166,8 @@ describe('npm run load', function () {
     });
   });
 
-  describe('counts, and does not blame the broker for,', () => {
-    it('connections that break, and answers that get lost with them', async () => {
+  describe('counts, without reporting it as a fault,', () => {
+    it('broken connections with their lost replies', async () => {
       const cut: Tamper = async (request, forward) => (await forward(request), undefined);
       for (const type of ['MSG_SEND_REQ', 'MSG_RECV_REQ', 'MSG_FREE_REQ']) {
         const result = await runThrough(tampering(type, cut), 'cycle', { durationS: 0.6 });
@@ -177,14 +181,14 @@ describe('npm run load', function () {
       }
     });
 
-    it('answers that break off in their middle', async () => {
+    it('truncated replies', async () => {
       const half: Tamper = async (request, forward) => ({ ...(await forward(request)), cutAfter: 20 });
       const result = await runThrough(tampering('MSG_RECV_REQ', half));
       expect(faults(result)).to.deep.equal([]);
       expect(total(result.tally.rows.get('RECV')!.failures)).to.be.above(0);
     });
 
-    it('answers that never come', async () => {
+    it('missing replies', async () => {
       const silent: Tamper = async (request, forward) => {
         await forward(request);
         return new Promise<undefined>(() => undefined);
@@ -205,14 +209,14 @@ describe('npm run load', function () {
       expect(result.verdict.sent).to.equal(requests - total(failures));
     });
 
-    it('RECVs that find nothing', async () => {
+    it('RECVs from an empty queue', async () => {
       const result = await runThrough((request, forward) => forward(request), 'mixed', { connections: 3 });
       expect(faults(result)).to.deep.equal([]);
       expect(result.tally.rows.get('RECV')!.empty).to.be.above(0);
       expect(total(result.tally.all.failures)).to.equal(0);
     });
 
-    it('a durability level that cannot be had', async () => {
+    it('a durability level that is not available', async () => {
       const tamper: Tamper = async (request, forward) =>
         request.durability ? failure(503, { reason: 'not_durable', outcome: 'unknown' }) : forward(request);
       const result = await runThrough(tamper, 'durability');
@@ -223,11 +227,11 @@ describe('npm run load', function () {
 
   it('keeps to a rate', async () => {
     const result = await runThrough((request, forward) => forward(request), 'send', { rate: 50, durationS: 1 });
-    // what was waiting for its turn at the end may add one for each connection
+    // requests that still waited for their turn at the end may add one for each connection
     expect(result.tally.all.requests).to.be.within(20, 51 + SHORT.connections);
   });
 
-  it('checks its warm-up and does not count it', async () => {
+  it('verifies the messages of its warm-up, but does not measure it', async () => {
     let sends = 0;
     const failFirst: Tamper = (request, forward) =>
       request.msg_type === 'MSG_SEND_REQ' && sends++ === 0 ? failure(500, { reason: 'internal' }) : forward(request);
@@ -256,7 +260,7 @@ describe('npm run load', function () {
     expect([...seen]).to.deep.equal(['Bearer secret']);
   });
 
-  it('leaves alone a queue that is not its own', async () => {
+  it('does not touch a queue that another user has filled', async () => {
     const firstAddress = randomAddress();
     const taken = firstAddress + 7;
     await broker.post(sendRequest(taken, 1));
@@ -267,7 +271,7 @@ describe('npm run load', function () {
     await broker.post({ msg_type: 13, saddr: taken, daddr: 5000 });
   });
 
-  it('exits with 1 when the broker is broken, and says of what', async () => {
+  it('exits with 1 if it has found a fault, and names it', async () => {
     const lossy = tampering('MSG_SEND_REQ', () => ack('MSG_SEND_ACK'));
     const proxy = await startProxy(broker.url, lossy);
     const args = '--scenario cycle --duration 1 --connections 4 --json'.split(' ');
@@ -281,7 +285,7 @@ describe('npm run load', function () {
     expect(found[0]).to.include('were lost');
   });
 
-  it('says what to do where there is no broker', async () => {
+  it('reports what to do if there is no broker', async () => {
     const stranger = createServer((_, response) => response.end('hello'));
     await once(stranger.listen(0, '127.0.0.1'), 'listening');
     const nobody = `http://127.0.0.1:${await freePort()}`;
@@ -289,7 +293,7 @@ describe('npm run load', function () {
     const cases: [string[], string][] = [
       [['--scenario', 'cycle'], 'start a broker (npm start), then name it'],
       [['--scenario', 'cycle', '--url', nobody], `${nobody} does not answer (ECONNREFUSED)`],
-      [['--scenario', 'cycle', '--url', somebody], 'is no aizumi'],
+      [['--scenario', 'cycle', '--url', somebody], 'is not aizumi'],
       [['--scenario', 'cycel', '--url', nobody], '--scenario is all, or one of send, receive'],
       [['--scenario', 'cycle', '--url', nobody, '--connections', 'many'], '--connections many must be a whole number'],
     ];
@@ -305,14 +309,16 @@ describe('npm run load', function () {
     const first = randomAddress();
     const args = ['--url', broker.url, ...`--scenario send --duration 60 --first-address ${first}`.split(' ')];
     const { code, output } = await load(args, (child) => {
-      void until('it sends', async () => (await statOf(first))?.waiting > 0, 20_000).then(() => child.kill('SIGINT'));
+      void until('it is sending', async () => (await statOf(first))?.waiting > 0, 20_000).then(() =>
+        child.kill('SIGINT'),
+      );
     });
     expect(code, output).to.equal(130);
     expect(output).to.include('lost 0, doubled 0');
     expect(await statOf(first)).to.equal(null);
   });
 
-  it('runs every scenario, ends well, and leaves nothing behind', async () => {
+  it('runs every scenario successfully, and leaves nothing behind', async () => {
     const { code, output } = await all;
     expect(code, output).to.equal(0);
     for (const { name } of SCENARIOS) expect(output).to.match(new RegExp(`^${name}[,:]`, 'm'));

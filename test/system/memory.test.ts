@@ -1,4 +1,4 @@
-// One client cannot make a worker die for want of memory: the inputs B2, B4 and B7 of issue 15, with a heap of 256 MB.
+// One client cannot make a worker run out of memory: the inputs B2, B4 and B7 of issue 15, with a heap of 256 MB.
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { httpRequest } from '../../harness/connection.js';
@@ -19,9 +19,9 @@ import { heloRequest, recvRequest, sendRequest } from '../../harness/requests.js
 import { sharedRedis } from '../../harness/shared-redis.js';
 import { until } from '../../harness/until.js';
 
-/** Of a container as k8s/base has it. */
+/** The memory limit of a container in k8s/base. */
 const CONTAINER_BYTES = 512 * 1024 * 1024;
-/** So long a flood is kept up after it has arrived. */
+/** How long a flood continues after it has arrived. */
 const FLOOD_MS = 3_000;
 
 /** No room in the worker's memory; on a busy machine Redis may also be silent for so long that the connection is given up. */
@@ -42,8 +42,12 @@ describe('system/memory', function () {
   after(() => broker.kill9());
 
   afterEach('the worker serves others, and has not had more memory than a container of 512 MB', async () => {
-    // nobody has a key here: who asks now shares with whoever floods, until the flood's connections are known to be closed
-    await until('it serves', async () => (await broker.post(sendRequest(1, 1))).status === 200, 10_000);
+    // Without API keys, this request shares its limits with the flood until the flood's connections are known to be closed.
+    await until(
+      'the broker serves requests',
+      async () => (await broker.post(sendRequest(1, 1))).status === 200,
+      10_000,
+    );
     expect((await broker.post(recvRequest(1))).status).to.equal(200);
     expect(memoryOf(broker.pid).peak).to.be.below(CONTAINER_BYTES);
   });
@@ -55,7 +59,7 @@ describe('system/memory', function () {
     expect(broker.exitCode, broker.stderr).to.equal(undefined);
   }
 
-  it('survives 1,000 RECVs of a message of 1 MiB in one body', async () => {
+  it('a worker survives 1,000 RECVs of a message of 1 MiB in one body', async () => {
     await broker.post({ ...heloRequest(100), settings: { max_deliveries: 1_000_000 } });
     await broker.post(largeSend(100, 1));
     const { status, text, json } = await broker.post(manyRecvs(100));
@@ -68,29 +72,29 @@ describe('system/memory', function () {
     expect([...new Set(codes)].filter((code) => !OTHERWISE.includes(code))).to.deep.equal(['200 ']);
   });
 
-  it('survives 20 of them at once whose replies nobody reads', async () => {
+  it('a worker survives 20 such bodies at once from clients that do not read the replies', async () => {
     await keepUp(await flood(broker.url, 20, httpRequest(JSON.stringify(manyRecvs(100))), false));
   });
 
-  it('survives 100 PEEKs of 10 messages of 1 MB whose replies nobody reads', async () => {
+  it('a worker survives 100 PEEKs of 10 messages of 1 MB from clients that do not read the replies', async () => {
     for (let id = 0; id < 10; id++) await broker.post(largeSend(101, id));
     await keepUp(await flood(broker.url, 100, httpRequest(JSON.stringify(peekOfMany(101))), false));
   });
 
-  it('survives 60,000 RECVs that wait, pipelined on one connection', async () => {
+  it('a worker survives 60,000 RECVs with wait_ms, pipelined on one connection', async () => {
     await keepUp(await flood(broker.url, 1, pipelinedWaits(60_000, 102), true));
   });
 
-  it('survives 200 bodies of 1,000 RECVs that wait', async () => {
+  it('a worker survives 200 bodies of 1,000 RECVs with wait_ms', async () => {
     await keepUp(await flood(broker.url, 200, batchedWaits(1_000, 103), true));
   });
 
-  it('survives 8 bodies of 1,000 RECVs, each of which is told 1,000 messages again by its attempt_id', async () => {
+  it('a worker survives 8 bodies of 1,000 RECVs that each repeat a reply of 1,000 messages by attempt_id', async () => {
     await broker.post(Array.from({ length: 1_000 }, (_, id) => sendRequest(105, id, 'x'.repeat(200))));
     const again = { ...recvRequest(105), attempt_id: 'A', visibility_timeout_ms: 3_600_000 };
     const first = await broker.post({ ...again, max: 1_000 });
     expect(first.json.messages).to.have.length(1_000);
-    // one is told all of them, as before
+    // a single one gets the whole reply again
     const { messages } = (await broker.post({ ...again, max: 1 })).json;
     expect(messages).to.deep.equal(first.json.messages);
     const body = JSON.stringify(Array.from({ length: 1_000 }, () => again));
@@ -101,7 +105,7 @@ describe('system/memory', function () {
     }
   });
 
-  it('survives 400 lists of 1,000 queues at once', async () => {
+  it('a worker survives 400 lists of 1,000 queues at once', async () => {
     for (let from = 10_000; from < 11_000; from += 500)
       await broker.post(Array.from({ length: 500 }, (_, i) => sendRequest(from + i, 1)));
     const lists = await Promise.all(
@@ -114,12 +118,12 @@ describe('system/memory', function () {
     expect([...new Set(lists)].sort()).to.deep.equal(['200 1000', '503 ']);
   });
 
-  it('survives 200 bodies of 1 MiB, and holds none of them when they are answered', async () => {
+  it('a worker survives 200 bodies of 1 MiB, and holds none of them after their replies', async () => {
     await keepUp(await flood(broker.url, 200, httpRequest(JSON.stringify(largeSend(104, 1))), true));
   });
 });
 
-describe('system/memory: RECVs of one large message at once, where nothing is known of its size', function () {
+describe('system/memory: many RECVs of one large message at once, through a worker that does not know its size', function () {
   this.timeout(120_000);
   let server: TestServer;
   let raw: Redis;
@@ -137,7 +141,7 @@ describe('system/memory: RECVs of one large message at once, where nothing is kn
     await server.stop();
   });
 
-  it('Redis holds a few of them at a time for its replies, and each RECV is answered', async () => {
+  it('make Redis hold only a few replies at a time, and each RECV is answered', async () => {
     const [sender, receiver] = brokers as [BrokerProcess, BrokerProcess];
     await sender.post({ ...heloRequest(100), settings: { max_deliveries: 1_000_000 } });
     await sender.post(largeSend(100, 1));

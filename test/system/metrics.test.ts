@@ -1,4 +1,4 @@
-// GET /metrics of real brokers: what is counted, what is asked of Redis, and that two workers are one broker here too.
+// GET /metrics of real brokers: what is counted, what is read from Redis, and that two workers report as one broker.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -25,7 +25,7 @@ import type { Labels, Scrape } from '../support/scrape.js';
 import { sharedRedis } from '../../harness/shared-redis.js';
 import { until } from '../../harness/until.js';
 
-/** Metrics are read once a second, queues once in three. */
+/** Well over the interval of a second at which metrics are read, and three seconds for queues. */
 const SHOWN_MS = 10_000;
 
 describe('metrics', function () {
@@ -45,7 +45,7 @@ describe('metrics', function () {
       AIZUMI_METRICS_PORT: '0',
       ...env,
     });
-    await until('it serves', async () => (await fetch(`${broker.url}readyz`)).ok);
+    await until('the broker serves requests', async () => (await fetch(`${broker.url}readyz`)).ok);
   }
 
   async function startServer(...args: string[]): Promise<TestServer> {
@@ -68,7 +68,7 @@ describe('metrics', function () {
     { msg_type, code, reason },
   ];
 
-  it('count every request by type, status and reason, of batches each', async () => {
+  it('count every request by type, status and reason, including each request of a batch', async () => {
     await start();
     const once = [sendRequest(100, 1), recvRequest(100), heloRequest(101), statRequest(100), freeRequest(100, 1)];
     for (const request of [...once, gbyeRequest(101)]) expect((await broker.post(request)).status).to.equal(200);
@@ -92,7 +92,7 @@ describe('metrics', function () {
     expect(found.value('aizumi_request_duration_seconds_sum', { msg_type: 'MSG_SEND_REQ' })).to.be.within(1e-5, 5);
   });
 
-  it('count what was over each limit', async () => {
+  it('count the refusals of each limit', async () => {
     const most = { QUEUES: '2', REQUESTS_PER_S: '13', BYTES: '300000' };
     const env = Object.entries(most).map(([name, value]) => [`AIZUMI_MAX_CLIENT_${name}`, value]);
     const ofAddress = { AIZUMI_MAX_QUEUE_LENGTH: '2', AIZUMI_MAX_QUEUE_BYTES: '200000' };
@@ -120,7 +120,7 @@ describe('metrics', function () {
     expect(found.value('aizumi_queue_full_total', { address: '102' })).to.equal(undefined);
   });
 
-  it('count deliveries, those that are not the first, and dead letters', async () => {
+  it('count deliveries, redeliveries and dead letters', async () => {
     await start({ AIZUMI_MAX_DELIVERIES: '2' });
     for (const id of [1, 2]) await broker.post(sendRequest(100, id));
     const recv = { ...recvRequest(100), max: 10, visibility_timeout_ms: 0 };
@@ -136,7 +136,7 @@ describe('metrics', function () {
     await shown('they are seen in Redis', (now) => now.value('aizumi_dead_messages') === 3);
   });
 
-  it('tell a bounded number of addresses apart', async () => {
+  it('have a bounded number of addresses as labels', async () => {
     await start({ AIZUMI_MAX_DELIVERIES: '1', AIZUMI_VISIBILITY_TIMEOUT_MS: '0' });
     const addresses = Array.from({ length: 105 }, (_, i) => 1_000 + i);
     await broker.post(addresses.map((address) => sendRequest(address, 1)));
@@ -149,7 +149,7 @@ describe('metrics', function () {
     expect(found.value('aizumi_queue_dead_letters_total', { address: 'other' })).to.equal(5);
   });
 
-  it('tell receivers that wait, and how long they did, apart from latencies', async () => {
+  it('report waiting receivers and the time that they wait separately from latencies', async () => {
     await start();
     const client = openClient(broker.url);
     const waits = client.post({ ...recvRequest(100), wait_ms: 20_000 });
@@ -169,7 +169,7 @@ describe('metrics', function () {
     expect(found.value('aizumi_redis_commands_total', { connection: 'waiting' })).to.be.above(0);
   });
 
-  it('count commands to Redis, and time some', async () => {
+  it('count commands to Redis, and measure the time of some', async () => {
     await start();
     const before = await scrape(broker);
     for (let id = 1; id <= 64; id++) await broker.post(sendRequest(100, id));
@@ -179,7 +179,7 @@ describe('metrics', function () {
     await shown('all are counted', (now) => count(now) >= count(before) + 64 && timed(now) >= timed(before) + 4);
   });
 
-  it('are about the process too', async () => {
+  it('include metrics of the process', async () => {
     await start();
     const found = await shown('it has used time', (now) => now.value('process_cpu_seconds_total'));
     expect(found.value('nodejs_eventloop_lag_p99_seconds')).to.be.above(0);
@@ -187,7 +187,7 @@ describe('metrics', function () {
     expect(found.value('aizumi_redis_up')).to.equal(1);
   });
 
-  it('have a bounded number of queues, those that hold the most, and sums over all', async () => {
+  it('report a bounded number of top queues, and sums over all queues', async () => {
     await start({ AIZUMI_METRICS_QUEUES: '5' });
     for (let address = 1; address <= 50; address++) {
       const messages = address > 45 ? 10 : 1;
@@ -205,27 +205,27 @@ describe('metrics', function () {
     expect(found.value('aizumi_oldest_message_age_seconds')).to.be.above(0);
   });
 
-  it('come while Redis is away, say so, and do not tell of queues what nobody knows', async () => {
+  it('are served while Redis is unreachable, report that, and omit the queues', async () => {
     const redis = await startServer();
     await start({ AIZUMI_REDIS_URL: redis.url });
     await broker.post(sendRequest(100, 1));
     await shown('the queue is there', (now) => now.value('aizumi_queues') === 1);
     redis.pause();
-    const found = await shown('it is away', (now) => now.value('aizumi_redis_up') === 0);
-    const blind = await shown('no queue is told of', (now) => now.value('aizumi_queues') === undefined);
+    const found = await shown('Redis is reported as down', (now) => now.value('aizumi_redis_up') === 0);
+    const blind = await shown('queues are omitted', (now) => now.value('aizumi_queues') === undefined);
     expect(blind.values('aizumi_queue_messages', 'address')).to.deep.equal([]);
     expect(blind.value('aizumi_oldest_message_age_seconds')).to.equal(undefined);
     expect(found.value(...requests('MSG_SEND_REQ', '200'))).to.equal(1);
     redis.resume();
-    const back = await shown('it is back', (now) => now.value('aizumi_queues') === 1);
+    const back = await shown('queues are reported again', (now) => now.value('aizumi_queues') === 1);
     expect(back.value('aizumi_redis_up')).to.equal(1);
   });
 
-  it('tell replicas, and how many writes one WAIT confirmed', async () => {
+  it('report the replicas in sync, and how many writes each WAIT has confirmed', async () => {
     const primary = await startServer('--repl-diskless-sync-delay', '0');
     const replica = await startServer('--replicaof', '127.0.0.1', String(primary.port));
     await start({ AIZUMI_REDIS_URL: primary.url, AIZUMI_REPLICA_MAX_LAG_MS: '2000' });
-    await shown('it is in sync', (now) => now.value('aizumi_replicas_in_sync') === 1);
+    await shown('the replica is in sync', (now) => now.value('aizumi_replicas_in_sync') === 1);
     const sends = Array.from({ length: 20 }, (_, id) => ({ ...sendRequest(100, id), durability: 'all' }));
     expect((await broker.post(sends)).status).to.equal(200);
     const found = await shown('all are counted', (now) => now.value('aizumi_group_commit_writes_sum') === 20);
@@ -235,14 +235,14 @@ describe('metrics', function () {
     );
     expect(found.value('aizumi_redis_commands_total', { connection: 'durable' })).to.be.above(20);
     replica.pause();
-    const alone = await shown('it is out of sync', (now) => now.value('aizumi_replicas_in_sync') === 0);
+    const alone = await shown('the replica is out of sync', (now) => now.value('aizumi_replicas_in_sync') === 0);
     expect(alone.value('aizumi_replication_nodes')).to.equal(2);
     replica.resume();
   });
 
-  it('of two workers are one broker’s, and what was counted stays when a worker dies', async () => {
+  it('are the sums of both workers, and counters do not drop when a worker dies', async () => {
     await start({ AIZUMI_WORKERS: '2' });
-    // connections go to the workers in turn
+    // connections are given to the workers in turn
     const clients = Array.from({ length: 4 }, () => openClient(broker.url));
     for (const [i, client] of clients.entries())
       for (let id = 1; id <= 10; id++)
@@ -251,11 +251,11 @@ describe('metrics', function () {
     const sent = requests('MSG_SEND_REQ', '200');
     const before = await shown('all are counted', (now) => now.value(...sent) === 40);
     expect(before.value('aizumi_workers')).to.equal(2);
-    expect(before.value('aizumi_queue_messages', { address: '100', state: 'waiting' }), 'told once').to.equal(40);
+    expect(before.value('aizumi_queue_messages', { address: '100', state: 'waiting' }), 'reported once').to.equal(40);
     expect(before.value('aizumi_redis_up')).to.equal(1);
     const [one] = broker.workerPids();
     process.kill(one!, 'SIGKILL');
-    const after = await shown('it is replaced', (now) => {
+    const after = await shown('the worker is replaced', (now) => {
       expect(now.value(...sent), 'a counter does not go down').to.equal(40);
       return now.value('aizumi_worker_deaths_total') === 1 && now.value('aizumi_workers') === 2;
     });
@@ -264,21 +264,21 @@ describe('metrics', function () {
     await shown('counting goes on', (now) => now.value(...sent) === 41);
   });
 
-  it('come in time when one of two workers hangs, with what it said last', async () => {
+  it('are served in time while one of two workers hangs, with its last values', async () => {
     const prefix = `t${randomBytes(6).toString('hex')}`;
     await start({ AIZUMI_WORKERS: '2', AIZUMI_KEY_PREFIX: prefix });
     await broker.post(sendRequest(100, 1));
     const sent = requests('MSG_SEND_REQ', '200');
-    await shown('it is counted', (now) => now.value(...sent) === 1);
+    await shown('the SEND is counted', (now) => now.value(...sent) === 1);
     const pids = broker.workerPids();
     expect(pids).to.have.length(2);
     const raw = new Redis((await sharedRedis()).url);
-    // one of them is who is asked for the queues
+    // one of the two reports the queues
     for (const [i, pid] of pids.entries()) {
       process.kill(pid, 'SIGSTOP');
       await raw.xadd(`${prefix}:{100}:queue`, '*', 'saddr', 1, 'id', 1, 'payload', '1');
       await shown(
-        'the other tells of queues',
+        'the other worker reports the queues',
         (now) => now.value('aizumi_queue_messages', { address: '100' }) === 2 + i,
       );
       process.kill(pid, 'SIGCONT');
@@ -297,7 +297,7 @@ describe('metrics', function () {
     }
   });
 
-  it('count requests that are refused for want of a connection or of a key', async () => {
+  it('count requests refused because of the connection limit or without a valid key', async () => {
     const file = keysFile();
     try {
       await start({ AIZUMI_MAX_CONNECTIONS: '2', ...file.env });
@@ -315,7 +315,7 @@ describe('metrics', function () {
     }
   });
 
-  it('tell when each key was last let in, as long as the file has its name', async () => {
+  it('report when each key was last used, as long as its name is in the keys file', async () => {
     const file = keysFile();
     try {
       const [used, gone] = ['used', 'gone'].map((name) => file.add({ send: [1] }, { name })) as [string, string];
@@ -338,7 +338,7 @@ describe('metrics', function () {
     }
   });
 
-  it('are at GET /metrics and nowhere else', async () => {
+  it('are served at GET /metrics and nowhere else', async () => {
     await start();
     const url = metricsUrl(broker);
     const response = await fetch(url);
@@ -356,7 +356,7 @@ describe('metrics', function () {
   });
 
   for (const workers of ['1', '2'])
-    it(`stop the start with words when their port is in use, with ${workers} worker(s)`, async () => {
+    it(`keep the broker from starting, with an explanation, if their port is in use, with ${workers} worker(s)`, async () => {
       const holder = createServer().listen(0, '127.0.0.1');
       await once(holder, 'listening');
       const port = String((holder.address() as AddressInfo).port);

@@ -1,4 +1,4 @@
-// What documents, alert rules and dashboard say of metrics is what a real scrape gives.
+// Documents, alert rules and the dashboard agree with a real scrape of the metrics.
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
@@ -12,13 +12,13 @@ import { sharedRedis } from '../../harness/shared-redis.js';
 import { until } from '../../harness/until.js';
 import { parse } from 'yaml';
 
-/** Of the scrape itself, which Prometheus adds. */
+/** Labels that Prometheus adds at the scrape. */
 const ADDED = ['instance', 'pod', 'le'];
 
-describe('what is said of metrics', function () {
+describe('documents, alert rules and dashboard', function () {
   this.timeout(60_000);
   let found: Scrape;
-  /** The labels that each metric has somewhere. */
+  /** All labels that a series of each metric has. */
   let labels: Map<string, Set<string>>;
 
   before(async () => {
@@ -34,7 +34,7 @@ describe('what is said of metrics', function () {
       AIZUMI_VISIBILITY_TIMEOUT_MS: '0',
       AIZUMI_MAX_QUEUE_LENGTH: '1',
     });
-    // the second SEND finds the queue full, and the second RECV a message that dies
+    // the second SEND finds a full queue, and the second RECV makes a message dead
     for (const id of [1, 2]) await broker.post(sendRequest(100, id), headers);
     for (let i = 0; i < 2; i++) await broker.post(recvRequest(100), headers);
     await broker.post(sendRequest(100, 3), headers);
@@ -50,12 +50,12 @@ describe('what is said of metrics', function () {
     labels = new Map([...found.types.keys()].map((name) => [name, new Set<string>()]));
     for (const sample of found.samples)
       Object.keys(sample.labels).forEach((label) => labels.get(metricOf(sample.name, found.types))!.add(label));
-    labels.get('nodejs_gc_duration_seconds')!.add('kind'); // there may have been none
+    labels.get('nodejs_gc_duration_seconds')!.add('kind'); // there may have been no garbage collection yet
     endAllProcesses();
     keys.delete();
   });
 
-  /** Metrics and labels that an expression asks for and that there are not; a series of a histogram by its ending. */
+  /** Metrics and labels in an expression that do not exist; the series of a histogram are recognized by their suffix. */
   function unknownIn(expr: string): string[] {
     return metricsIn(expr).flatMap(({ name, labels: asked }) => {
       const known = labels.get(metricOf(name, found.types));
@@ -66,7 +66,7 @@ describe('what is said of metrics', function () {
     });
   }
 
-  it('every metric is in docs/operations.md, with its type and labels, and no other', () => {
+  it('docs/operations.md lists exactly the metrics that exist, with their types and labels', () => {
     const text = readFileSync('docs/operations.md', 'utf8');
     const rows = [...text.matchAll(/^\| `(\w+)` \| (counter|gauge|histogram) \| ([\w, –]+) \|/gm)];
     const documented = rows.map(([, name, type, names]) => [name, type, names === '–' ? '' : names]);
@@ -77,14 +77,14 @@ describe('what is said of metrics', function () {
     expect(documented.sort()).to.deep.equal(real.sort());
   });
 
-  it('every name in the rules is a metric, with the labels that are asked of it', () => {
+  it('the alert rules use only metrics and labels that exist', () => {
     for (const { alert, expr } of allRules()) {
       expect(metricsIn(expr), alert).not.to.be.empty;
       expect(unknownIn(expr), alert).to.deep.equal([]);
     }
   });
 
-  it('every alert is in docs/operations.md with its severity, and no other; each links there and is tested', () => {
+  it('docs/operations.md lists exactly the alerts that exist, with their severity; each links there and has a test', () => {
     const text = readFileSync('docs/operations.md', 'utf8');
     const documented = [...text.matchAll(/^\| (Aizumi\w+) \| (\w+) \|/gm)].map(([, alert, severity]) => [
       alert,
@@ -102,7 +102,7 @@ describe('what is said of metrics', function () {
     }
   });
 
-  it('the rules for the operator are the same', () => {
+  it('the alert rules for the Prometheus operator are the same', () => {
     const { kind, spec } = parse(readFileSync('k8s/components/monitoring/prometheus-rule.yaml', 'utf8')) as {
       kind: string;
       spec: unknown;
@@ -115,7 +115,7 @@ describe('what is said of metrics', function () {
     const dashboard = readDashboard();
     const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 
-    it('asks for metrics that there are', () => {
+    it('uses only metrics and labels that exist', () => {
       for (const { title, targets = [] } of panels)
         for (const { expr, legendFormat } of targets) {
           expect(metricsIn(expr), title).not.to.be.empty;
@@ -126,14 +126,14 @@ describe('what is said of metrics', function () {
         }
     });
 
-    it('shows every metric of aizumi’s own', () => {
+    it('shows every metric of aizumi itself', () => {
       const shown = panels.flatMap(({ targets = [] }) => targets.flatMap(({ expr }) => metricsIn(expr)));
       const names = new Set(shown.map(({ name }) => metricOf(name, found.types)));
       const own = [...found.types.keys()].filter((name) => name.startsWith('aizumi_'));
       expect(own.filter((name) => !names.has(name))).to.deep.equal([]);
     });
 
-    it('is one that Grafana takes: ids, places that do not overlap, a variable for the data source', () => {
+    it('is valid for Grafana: ids, panels that do not overlap, a variable for the data source', () => {
       expect(dashboard).to.include({ uid: 'aizumi', title: 'aizumi' });
       expect(dashboard.schemaVersion).to.be.at.least(36);
       expect(dashboard.templating.list[0]).to.include({ name: 'datasource', type: 'datasource', query: 'prometheus' });

@@ -1,4 +1,4 @@
-// docs/operations.md, Moving: from Sentinels to a Cluster, by the command that it prints.
+// Moving from Sentinels to a Cluster with the command in docs/operations.md.
 import { expect } from 'chai';
 import { startBroker, startBeside } from '../../harness/broker.js';
 import { runBlock } from '../support/documents.js';
@@ -19,7 +19,7 @@ describe('moving from Sentinels to a Cluster', function () {
   });
   after(() => Promise.all(stacks.map((stack) => stack.stop())));
 
-  it('takes every message along, in order, the leased ones and what is remembered for dedup too', async () => {
+  it('keeps every message in order, including leased ones and deduplication', async () => {
     const [old, target] = stacks as [Stack, Stack];
     const settings = { AIZUMI_VISIBILITY_TIMEOUT_MS: String(LEASE_MS) };
     const before = await startBroker({ ...settings, AIZUMI_REDIS_URL: old.url });
@@ -27,7 +27,7 @@ describe('moving from Sentinels to a Cluster', function () {
     for (let queue = 1; queue <= QUEUES; queue++)
       for (const id of [1, 2, 3]) expect((await before.post(send(id, queue))).status).to.equal(200);
     for (let queue = 1; queue <= QUEUES; queue++) expect((await before.post(recvRequest(queue))).json.id).to.equal(1);
-    // leased last, and alone in its queue: when it comes again all leases have ended
+    // leased last, and alone in its queue: when it is redelivered, all leases have ended
     await before.post(send(1, LAST));
     expect((await before.post(recvRequest(LAST))).json.id).to.equal(1);
     await before.stop();

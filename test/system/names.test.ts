@@ -1,4 +1,4 @@
-// Redis by name: when DNS falls silent, a worker goes where the name led last, and nothing else waits for DNS.
+// Redis by name: while DNS does not answer, a worker uses the last known addresses, and nothing else waits for DNS.
 import { expect } from 'chai';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,13 +23,13 @@ import type { Stack } from '../../harness/stacks.js';
 import { until } from '../../harness/until.js';
 
 const OLD = 'name does not resolve: its last known addresses stay in use';
-/** Sentinels notice after 1 s that the primary is gone, and elect. */
+/** Sentinels notice the loss of the primary after 1 s, and elect another one. */
 const FAIL_OVER_MS = 15_000;
 
-/** As long as 127.0.0.1, so that it can stand in its place in a reply. */
+/** As long as 127.0.0.1, so that it can replace it in a reply. */
 const NODES_NAME = 'nodes.tst';
 
-/** A Sentinel that names the nodes by name, as one with `announce-hostnames yes` does. */
+/** A Sentinel that returns host names of nodes, as with `announce-hostnames yes`. */
 async function startRenaming({ port }: TestServer): Promise<Server> {
   const server = createServer((client) => {
     const sentinel = createConnection({ host: '127.0.0.1', port });
@@ -49,13 +49,13 @@ async function startRenaming({ port }: TestServer): Promise<Server> {
 
 describe('Redis by name', function () {
   this.timeout(60_000);
-  // addresses of its own beside what else is tested on this machine
+  // addresses that no other test on this machine uses
   const net = `127.${1 + Math.floor(Math.random() * 254)}.${Math.floor(Math.random() * 256)}`;
   let folder: string;
   let resolvConf: string;
   let dns: DnsServer;
   let nextId = 1;
-  /** A Cluster without replicas refuses them. */
+  /** False in a Cluster without replicas, which refuses such SENDs. */
   let takesWrites: boolean;
 
   before(function () {
@@ -84,10 +84,10 @@ describe('Redis by name', function () {
     (await broker.post(takesWrites ? sendRequest(100, nextId++) : statRequest(100))).status === 200;
 
   const serves = (broker: BrokerProcess, why: string, withinMs?: number): Promise<true> =>
-    until(`it serves: ${why}`, () => isServing(broker), withinMs);
+    until(`the broker serves requests: ${why}`, () => isServing(broker), withinMs);
 
   const isAway = (broker: BrokerProcess, why: string): Promise<true> =>
-    until(`it does not serve: ${why}`, async () => !(await isServing(broker)));
+    until(`the broker serves no requests: ${why}`, async () => !(await isServing(broker)));
 
   describe('of a single one', () => {
     let server: TestServer;
@@ -99,13 +99,13 @@ describe('Redis by name', function () {
     });
     afterEach(() => server.stop());
 
-    /** As when it has moved: it listens there only, and those that are connected lose their connections. */
+    /** As when the server has moved: it listens only on the new address, and existing connections are lost. */
     async function move(to: string): Promise<void> {
       await ask(server.port, 'CONFIG', 'SET', 'bind', `127.0.0.1 ${to}`);
       await ask(server.port, 'CLIENT', 'KILL', 'TYPE', 'normal');
     }
 
-    it('is found again while DNS is silent, and under a new address when DNS is back', async () => {
+    it('is found again while DNS does not answer, and at a new address when DNS is back', async () => {
       const broker = await start(url);
       await serves(broker, 'DNS answers');
       dns.behaviour = 'is silent';
@@ -115,7 +115,7 @@ describe('Redis by name', function () {
       await serves(broker, 'DNS is silent');
       await move(`${net}.2`);
       await isAway(broker, 'Redis has moved, and DNS is silent');
-      await until('it is logged', () => broker.lines(OLD).length > 0);
+      await until('the address is logged', () => broker.lines(OLD).length > 0);
       dns.names.set('redis.aizumi.svc.test', [`${net}.2`]);
       dns.behaviour = 'answers';
       await serves(broker, 'DNS names the new address');
@@ -126,7 +126,7 @@ describe('Redis by name', function () {
       expect(broker.lines('name resolves again')).to.have.length(1);
     });
 
-    it('is found at the start when DNS comes later', async () => {
+    it('is found even if DNS answers only after the start', async () => {
       dns.behaviour = 'is silent';
       const broker = await start(url);
       await isAway(broker, 'DNS is silent');
@@ -134,7 +134,7 @@ describe('Redis by name', function () {
       await serves(broker, 'DNS answers');
     });
 
-    it('is reached at every attempt where each second packet of DNS is lost', async () => {
+    it('is reached at every attempt even if every second DNS packet is lost', async () => {
       dns.lose = 2;
       const broker = await start(url);
       for (let i = 0; i < 10; i++) {
@@ -148,7 +148,7 @@ describe('Redis by name', function () {
 
     it('that does not exist is named in the log', async () => {
       const broker = await start('redis://nowhere:6379');
-      const [line] = await until('it is away', () => {
+      const [line] = await until('the failure is logged', () => {
         const lines = broker.log.filter(({ reason }) => String(reason).includes('nowhere'));
         return lines.length > 0 && lines;
       });
@@ -156,7 +156,7 @@ describe('Redis by name', function () {
     });
   });
 
-  it('is trusted by its name, not by its address', async () => {
+  it('is verified by the name in its certificate, not by its address', async () => {
     const certificates = makeCertificates();
     const [right, wrong] = [certificates.issue('right', 'DNS:redis'), certificates.issue('wrong', `IP:${net}.1`)];
     const port = await freePort();
@@ -170,7 +170,9 @@ describe('Redis by name', function () {
     });
     try {
       const broker = await start(`rediss://redis:${port}`, { AIZUMI_REDIS_CA_FILE: certificates.ca });
-      await until('it refuses', () => broker.log.some(({ reason }) => String(reason).includes('Host: redis. is not')));
+      await until('the certificate is refused', () =>
+        broker.log.some(({ reason }) => String(reason).includes('Host: redis. is not')),
+      );
       const { certificate, key } = right;
       await ask(server.port, 'CONFIG', 'SET', 'tls-cert-file', certificate, 'tls-key-file', key);
       await serves(broker, 'the certificate has its name');
@@ -180,11 +182,11 @@ describe('Redis by name', function () {
     }
   });
 
-  describe('of several', () => {
+  describe('of several nodes', () => {
     let stack: Stack;
     afterEach(() => stack.stop());
 
-    /** Instead of the addresses in the stack's URL. */
+    /** The stack's URL with names instead of addresses. */
     function byNames(shape: string): string {
       const { hosts, rest } = /\/\/(?<hosts>[^/]*)(?<rest>.*)/.exec(stack.url)!.groups as {
         hosts: string;
@@ -197,7 +199,7 @@ describe('Redis by name', function () {
       return `redis+${shape}://${named.join(',')}${rest}`;
     }
 
-    it('watched by Sentinels: a worker follows a fail-over while DNS is silent', async () => {
+    it('under Sentinels: a worker follows a fail-over while DNS does not answer', async () => {
       stack = await startSentinelStack({ replicas: 2 });
       const broker = await start(byNames('sentinel'), { AIZUMI_DURABILITY: 'quorum' });
       await serves(broker, 'DNS answers');
@@ -216,11 +218,11 @@ describe('Redis by name', function () {
       expect(dns.asked.slice(asked).join(' '), 'was needed').to.include(NODES_NAME);
       for (const server of renaming) server.close();
       expect(dns.asked.length, 'names were needed').to.be.above(asked);
-      // one Sentinel names the new one at first, and the others within 2 s
-      await until('most Sentinels name another', async () => (await stack.primary().catch(() => old)) !== old);
+      // one Sentinel names the new primary first, the others within 2 s
+      await until('most Sentinels name another primary', async () => (await stack.primary().catch(() => old)) !== old);
     });
 
-    it('in a Cluster: one name that does not resolve is passed over, and all are known while DNS is silent', async () => {
+    it('in a Cluster: a name that does not resolve is skipped, and all nodes are known while DNS does not answer', async () => {
       stack = await startClusterStack({ primaries: 3, replicasEach: 0 });
       takesWrites = false;
       const url = byNames('cluster').replace('://', '://gone.test:6379,');
@@ -236,7 +238,7 @@ describe('Redis by name', function () {
     });
   });
 
-  it('holds up nothing but the connections to it', async () => {
+  it('delays only connections to Redis while DNS does not answer', async () => {
     dns.behaviour = 'is silent';
     const [command, ...args] = withResolvConf(resolvConf);
     const program = [process.execPath, '--import', 'tsx', 'test/support/hanging-names.ts'];

@@ -1,4 +1,4 @@
-// The comparison with other systems measures only what did all the work: its checker, and the systems that need no Debian package.
+// The comparison with peers accepts only complete results: tests of its checker, and of peers that need no Debian package.
 import { expect } from 'chai';
 import { SYSTEMS, measure } from '../../bench/peers/index.js';
 import { check, messages } from '../../bench/peers/system.js';
@@ -8,7 +8,7 @@ const SIZE = { count: 200, warmUp: 100, alone: 100 };
 
 const named = (name: string): System => SYSTEMS.find((system) => system.name.startsWith(name))!;
 
-describe('what was received is compared with what was sent', () => {
+describe('the comparison of received with sent messages', () => {
   const sent = messages(300, 1_000_001);
   const faultOf = (received: Message[]) => () => check('a system', sent, received);
 
@@ -20,12 +20,12 @@ describe('what was received is compared with what was sent', () => {
     expect(faultOf(sent.slice(1))).to.throw(`a system: lost: 1 messages, the first ${sent[0]!.payload}`);
   });
 
-  it('notices a doubled message, also in the place of a lost one', () => {
+  it('notices a duplicate message, even if another one was lost', () => {
     expect(faultOf([...sent, sent[7]!])).to.throw(`received twice: ${sent[7]!.payload}`);
     expect(faultOf([...sent.slice(1), sent[7]!])).to.throw(/received twice.*lost/);
   });
 
-  it('notices an altered message', () => {
+  it('notices a changed message', () => {
     const altered = { ...sent[0]!, payload: sent[0]!.payload.replace(/.$/, '!') };
     expect(faultOf([altered, ...sent.slice(1)])).to.throw(/altered or never sent.*lost/);
   });
@@ -39,7 +39,7 @@ describe('a measurement of a system', function () {
   this.timeout(30_000);
 
   for (const name of ['floor', 'webdis', 'BullMQ', 'rsmq'])
-    it(`${name} does all the work`, async function () {
+    it(`succeeds for ${name}: all messages are delivered`, async function () {
       const system = named(name);
       if (system.missing?.('none')) this.skip();
       const { parts, perSecond, p50, p99 } = await measure(system, 'none', SIZE);
@@ -47,7 +47,7 @@ describe('a measurement of a system', function () {
       expect(p99).to.be.at.least(p50);
     });
 
-  it('fails when the system loses a message, and stops it all the same', async () => {
+  it('fails if the system loses a message, and still stops the system', async () => {
     const floor = named('floor');
     let stopped = false;
     const lossy: System = {

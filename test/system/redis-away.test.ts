@@ -1,4 +1,4 @@
-// Redis dies, hangs, fills up, turns read-only or forgets: requests are answered in time, truthfully, and service resumes by itself.
+// Redis dies, hangs, is full, read-only or loses its scripts: replies are in time and correct, and service resumes by itself.
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -21,17 +21,17 @@ import {
 } from '../../harness/requests.js';
 import { until } from '../../harness/until.js';
 
-/** Every request is answered, and service resumes, within this time. */
+/** Every request must be answered, and service must resume, within this time. */
 const PROMISED_MS = patient(1_000);
 const PASSWORD = 'open/sesame&=42';
-/** A user with a password; the default user, of the tests, needs none. */
+/** The password of a user; the default user, which the tests use, has none. */
 const USER = ['--user', 'aizumi', 'on', `>${PASSWORD}`, '~*', '&*', '+@all'];
 
 interface Timed extends Reply {
   tookMs: number;
 }
 
-describe('when Redis is away', function () {
+describe('when Redis', function () {
   this.timeout(60_000);
   let server: TestServer;
   let broker: BrokerProcess;
@@ -50,10 +50,10 @@ describe('when Redis is away', function () {
     await serving();
   }
 
-  /** Time until a request is served. */
+  /** @returns the time until a request succeeds */
   async function serving(): Promise<number> {
     const askedAt = performance.now();
-    await until('it serves', async () => (await broker.post(statRequest(1))).status === 200, 10_000);
+    await until('the broker serves requests', async () => (await broker.post(statRequest(1))).status === 200, 10_000);
     return performance.now() - askedAt;
   }
 
@@ -65,7 +65,7 @@ describe('when Redis is away', function () {
 
   const oneOfEach = (): object[] => [
     sendRequest(100, 1), // to a queue that the worker knows
-    sendRequest(101, 1), // to one that it does not
+    sendRequest(101, 1), // to a queue that it does not know
     recvRequest(100),
     freeRequest(100, 1),
     heloRequest(100),
@@ -90,7 +90,7 @@ describe('when Redis is away', function () {
     expect((await broker.post({ msg_type: 'MSG_PUSH_REQ' })).status, 'needs no Redis').to.equal(501);
   }
 
-  it('by a crash: every request is answered 503, and service is back with Redis', async () => {
+  it('has crashed, every request is answered 503, and service resumes with Redis', async () => {
     await start();
     await broker.post(sendRequest(100, 7));
     await server.kill9();
@@ -106,17 +106,17 @@ describe('when Redis is away', function () {
     expect(broker.lines('Redis is back'), 'one line for the return').to.have.length(1);
   });
 
-  it('hung: no request hangs with it, each tells the truth, and service is back when it goes on', async () => {
+  it('hangs, no request hangs with it, each outcome is correct, and service resumes with Redis', async () => {
     await start();
     await broker.post(sendRequest(100, 1));
     server.pause();
-    // under way when it hangs: written to its socket, which takes them
+    // in progress when Redis hangs: they are written to its socket, which accepts them
     const cut = await Promise.all([...oneOfEach(), sendRequest(100, 2)].map(timed));
     for (const reply of cut) expectUnavailable(reply, ['unknown']);
     expect((await fetch(`${broker.url}readyz`)).status).to.equal(503);
     const refused = await Promise.all([sendRequest(100, 3), sendRequest(100, 4)].map(timed));
     for (const reply of refused) expectUnavailable(reply, ['not_done']);
-    // long enough for it to try again, in vain
+    // long enough for the broker to reconnect in vain
     const hungAt = performance.now();
     while (performance.now() - hungAt < 2_500) {
       expectUnavailable(await timed(sendRequest(100, 5)), ['not_done']);
@@ -140,7 +140,7 @@ describe('when Redis is away', function () {
     expect(broker.lines('Redis is back'), 'one line for the return').to.have.length(1);
   });
 
-  it('at the start: it starts all the same, answers 503, and serves when Redis comes', async () => {
+  it('is down when the broker starts, the broker answers 503, and serves once Redis is up', async () => {
     server = await startRedisServer();
     await server.kill9();
     broker = await startBrokerProcess({ AIZUMI_REDIS_URL: server.url });
@@ -150,13 +150,13 @@ describe('when Redis is away', function () {
     expect((await broker.post(sendRequest(100, 1))).status).to.equal(200);
   });
 
-  it('not at all: the very first connection that a starting broker takes is served', async () => {
+  it('is up, even the first connection that a starting broker accepts is served', async () => {
     server = await startRedisServer();
     const port = await deadPort();
     broker = spawnBroker({ AIZUMI_REDIS_URL: server.url, AIZUMI_PORT: String(port) });
     const client = openClient(`http://127.0.0.1:${port}/`);
     const first = await until(
-      'it takes a connection',
+      'the broker accepts a connection',
       async () => {
         const outcome = await client.post(statRequest(1));
         return outcome.kind === 'replied' && outcome;
@@ -167,13 +167,13 @@ describe('when Redis is away', function () {
     expect(first.status, JSON.stringify(first.json)).to.equal(200);
   });
 
-  it('out of memory: SEND is refused and leaves nothing, RECV and FREE go on and make room', async () => {
+  it('is out of memory, SEND is refused without effect, while RECV and FREE still work and make room', async () => {
     await start(['--maxmemory', '4mb']);
     const raw = openRaw();
     const payload = 'x'.repeat(2_000);
     const sent: number[] = [];
     const refused: Timed[] = [];
-    // each to a queue of its own, several at once: the limit is met between any two commands
+    // each to a queue of its own, several at once, so that memory runs out between any two commands
     for (let address = 1000; refused.length < 20; address += 8) {
       const addresses = Array.from({ length: 8 }, (_, n) => address + n);
       const replies = await Promise.all(addresses.map((to) => timed(sendRequest(to, to, payload))));
@@ -206,7 +206,7 @@ describe('when Redis is away', function () {
     expect(broker.output.length, 'the log, without the messages').to.be.below(50_000);
   });
 
-  it('read-only: changes are refused and nothing changes, until it takes them again', async () => {
+  it('is read-only, changes are refused without effect until it accepts writes again', async () => {
     await start();
     const raw = openRaw();
     await broker.post(sendRequest(100, 1));
@@ -221,7 +221,7 @@ describe('when Redis is away', function () {
       expectUnavailable(reply, ['not_done']);
       expect((reply.json.error as { message: string }).message).to.match(/read-only/);
     }
-    // not while it connects anew, to see whether another one leads
+    // not while the broker reconnects to look for another primary
     await until(
       'STAT, which changes nothing, is answered',
       async () => (await broker.post(statRequest(100))).status === 200,
@@ -233,11 +233,11 @@ describe('when Redis is away', function () {
     expect((await broker.post(sendRequest(100, 3))).status).to.equal(200);
   });
 
-  it('forgetful: clients do not notice that it lost its scripts', async () => {
+  it('has lost its scripts, clients do not notice', async () => {
     await start();
     const raw = openRaw();
     const requests = [
-      sendRequest(102, 1), // to a queue that it does not know yet: a script
+      sendRequest(102, 1), // to a queue that the worker does not know: uses a script
       recvRequest(102),
       freeRequest(102, 1),
       statRequest(102),
@@ -252,7 +252,7 @@ describe('when Redis is away', function () {
     expect(many.map(({ status }) => status)).to.deep.equal(many.map(() => 200));
   });
 
-  it('for a moment, by CLIENT KILL: what is under way is answered, and the next requests are served', async () => {
+  it('closes the connection (CLIENT KILL), requests in progress are answered, and the next ones served', async () => {
     await start();
     const raw = openRaw();
     const acknowledged = new Set<number>();
@@ -281,7 +281,7 @@ describe('when Redis is away', function () {
     expect(broker.exitCode).to.equal(undefined);
   });
 
-  it('in the log: its settings, one line for each 5xx under the id that the client has, none for the rest, no secret', async () => {
+  it('is down, the log has its settings and a line for each 5xx with its request id, but no secret', async () => {
     server = await startRedisServer({ args: USER });
     broker = await startBrokerProcess({
       AIZUMI_REDIS_URL: `redis://aizumi:${encodeURIComponent(PASSWORD)}@127.0.0.1:${server.port}`,
@@ -308,24 +308,26 @@ describe('when Redis is away', function () {
     const failed = await Promise.all(oneOfEach().map(timed));
     const ids = failed.map(({ headers }) => headers.get('x-request-id'));
     expect(new Set(ids).size).to.equal(failed.length);
-    await until('all are in the log', () => ids.every((id) => broker.log.some(({ requestId }) => requestId === id)));
+    await until('all failures are logged', () =>
+      ids.every((id) => broker.log.some(({ requestId }) => requestId === id)),
+    );
     expect(broker.log.slice(quiet).filter(({ requestId }) => requestId !== undefined)).to.have.length(failed.length);
 
-    // a password that no longer fits comes with its own errors
+    // a wrong password causes errors of its own
     await server.restart();
     await serving();
     const raw = openRaw();
     await raw.acl('SETUSER', 'aizumi', 'resetpass', '>another');
     await raw.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-    await until('the connection is gone', async () => (await broker.post(statRequest(1))).status === 503);
+    await until('the connection is lost', async () => (await broker.post(statRequest(1))).status === 503);
     const trying = performance.now() + 500;
     while (performance.now() < trying)
       for (const request of oneOfEach()) expectUnavailable(await timed(request), ['not_done', 'unknown']);
-    // a password that fits, and rights that do not
+    // the correct password, but missing permissions
     await raw.acl('SETUSER', 'aizumi', `>${PASSWORD}`, '-@write');
-    await until('it has been let in again', async () => (await fetch(`${broker.url}readyz`)).ok);
+    await until('the broker has logged in again', async () => (await fetch(`${broker.url}readyz`)).ok);
     for (const request of [sendRequest(100, 1), sendRequest(102, 1), recvRequest(100), heloRequest(103)])
-      // refused inside a script that has begun, the outcome is not known
+      // refused within a running script, so the outcome is unknown
       expectUnavailable(await timed(request), ['not_done', 'unknown']);
     expect(await broker.stop()).to.equal(0);
     expect(broker.lines('aizumi stops')).to.have.length(1);
@@ -333,7 +335,7 @@ describe('when Redis is away', function () {
     expect(broker.output, 'of a message').not.to.include('hello');
   });
 
-  it('in the log: no secret from the query of its URL either', async () => {
+  it('is given a password in the query of its URL, that is not logged either', async () => {
     server = await startRedisServer({ args: USER });
     const secret = encodeURIComponent(PASSWORD);
     broker = await startBrokerProcess({
@@ -377,7 +379,7 @@ async function dataset(raw: Redis): Promise<Record<string, string>> {
   return Object.fromEntries(keys.map((key, n) => [key, dumps[n]!.toString('hex')]));
 }
 
-/** A port on which nobody listens. */
+/** A port on which nothing listens. */
 async function deadPort(): Promise<number> {
   const holder = createServer().listen(0, '127.0.0.1');
   await once(holder, 'listening');

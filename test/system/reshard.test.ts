@@ -1,4 +1,4 @@
-// redis-cli's own operations on a Redis Cluster under load: a node is added, gets slots, gives them back and is taken out.
+// redis-cli's operations on a Redis Cluster under load: a node is added, receives slots, returns them and is removed.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Command } from 'ioredis';
@@ -18,7 +18,7 @@ const CLI = testServerProgram.replace(/-server$/, '-cli');
 const CLI_MS = 60_000;
 /** Slots in one reshard: the first of the first primary, where the queues are. */
 const SLOTS = 20;
-/** The new primary's share when others count 1: some 27 slots. */
+/** The weight of the new primary, relative to 1 for the others: some 27 slots. */
 const SHARE = 0.005;
 
 const WAYS = [
@@ -51,21 +51,21 @@ describe('redis-cli --cluster', function () {
     await stack.stop();
   });
 
-  it('adds a node, reshards, rebalances and deletes it, and nothing is lost, doubled or reordered', async () => {
+  it('adds a node, reshards, rebalances and deletes it, while no message is lost, duplicated or reordered', async () => {
     const [first] = stack.nodes as [StackNode];
     const [primary, replica] = added as [StackNode, StackNode];
     const address = ({ port }: StackNode): string => `127.0.0.1:${port}`;
     const id = async ({ port }: StackNode): Promise<string> => String(await ask(port, 'CLUSTER', 'MYID'));
     const cluster = (...args: string[]): Promise<unknown> =>
       run(CLI, ['--cluster', ...args], { timeout: CLI_MS }).catch((error: unknown) => {
-        // what went wrong it writes to its standard output
+        // it writes errors to standard output
         throw new Error(`${args.join(' ')}: ${String((error as { stdout?: string }).stdout).slice(-2_000)}`);
       });
     const knowsEach = async ({ port }: StackNode, count: number): Promise<boolean> =>
       String(await ask(port, 'CLUSTER', 'INFO').catch(() => '')).includes(`cluster_known_nodes:${count}\r`);
     /**
-     * Every node knows all of them and sees one configuration: redis-cli refuses to go on before. Its check asks the nodes that the
-     * first one knows, which may not have heard of the newest yet.
+     * Waits until every node knows all nodes and the same configuration, which redis-cli requires. Its check asks the nodes that
+     * the first node knows, and these may not know the newest one yet.
      */
     const agreed = (...more: StackNode[]): Promise<unknown> => {
       const nodes = [...stack.nodes, ...more];
@@ -87,9 +87,9 @@ describe('redis-cli --cluster', function () {
     for (let queue = 1; queues.length < WAYS.length; queue++) if (isMoved(queue)) queues.push(queue);
     const loads = WAYS.map((way, i) => new QueueLoad(broker.url, queues[i]!, way));
     loads.forEach((load) => load.start());
-    await until('all queues are served', () => loads.every(({ answered }) => answered > 2), 10_000);
+    await until('requests to all queues are answered', () => loads.every(({ answered }) => answered > 2), 10_000);
 
-    // redis-cli writes to it (FUNCTION RESTORE) before it has a replica
+    // redis-cli writes to the new primary (FUNCTION RESTORE) before that has a replica
     await ask(primary.port, 'CONFIG', 'SET', 'min-replicas-to-write', 0);
     await cluster('add-node', address(primary), address(first));
     await agreed(primary);
@@ -144,12 +144,12 @@ describe('redis-cli --cluster', function () {
       });
   });
 
-  it('fails over to a replica by hand, as docs/operations.md says', async () => {
+  it('fails over to a replica with the command in docs/operations.md', async () => {
     await stack.whole();
     const replica = await stack.replica();
     const replace = { '-h REPLICA': `-p ${replica.port}` };
     await until(
-      'the replica leads',
+      'the replica is primary',
       async () => (await runBlock('cluster-failover', { replace })).output.includes('master'),
       20_000,
     );

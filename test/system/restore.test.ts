@@ -1,4 +1,4 @@
-// k8s/restore with real servers and Sentinels, each node's claim a folder: the steps of docs/operations.md.
+// k8s/restore with real servers and Sentinels, with a folder for each node's volume: the steps of docs/operations.md.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -63,7 +63,7 @@ describe('k8s/restore', function () {
       for (const process of ['sentinel', 'redis'] as const) stack.signal(node, process, 'SIGKILL');
   };
   const startAll = (): void => {
-    // the others first: the restored node must win all the same
+    // the other nodes first: the restored node must still become primary
     for (const node of [...stack.nodes].reverse())
       for (const process of ['sentinel', 'redis'] as const) stack.restart(node, process);
   };
@@ -78,8 +78,8 @@ describe('k8s/restore', function () {
   };
   const wordAt = (node: string): Promise<unknown> => stack.redis(node, 'GET', 'word');
 
-  it('brings back what the backup has, on all nodes, whoever led before and whatever came since', async () => {
-    await handOver(); // the Sentinels remember another primary than the first node, and an epoch
+  it('restores the backup on all nodes, whichever was primary before, and drops later messages', async () => {
+    await handOver(); // so that the Sentinels remember an epoch, and another primary than the first node
     await stack.redis(await stack.whole(), 'SET', 'word', 'backed up');
     await backUp();
     const primary = await stack.whole();
@@ -101,17 +101,17 @@ describe('k8s/restore', function () {
     expect(await stack.whole()).to.equal(stack.nodes[0]);
     for (const node of stack.nodes) expect(await wordAt(node), node).to.equal('backed up');
     expect(await stack.redis(stack.nodes[0]!, 'DBSIZE')).to.equal(1);
-    // and it is a deployment like any other: a fail-over keeps it
+    // a fail-over works as usual and keeps the restored messages
     await handOver();
     expect(await wordAt(await stack.whole())).to.equal('backed up');
   });
 
-  it('does nothing while a node runs', async () => {
+  it('changes nothing while a node is running', async () => {
     const primary = await stack.whole();
     await backUp();
     const left = stack.nodes.find((node) => node !== primary)!;
     killAll();
-    stack.restart(left, 'sentinel'); // its Redis is down
+    stack.restart(left, 'sentinel'); // while its Redis is down
     await until('a Sentinel answers', () => stack.sentinel(left, 'PING').catch(() => undefined), 10_000);
     const nodes = await Promise.all(
       stack.nodes.map((node) =>
@@ -125,7 +125,7 @@ describe('k8s/restore', function () {
     for (const node of stack.nodes) expect(readdirSync(stack.claim(node)).sort()).to.deep.equal(['redis', 'sentinel']);
   });
 
-  it('moves nothing where the backup is not whole, or not there', async () => {
+  it('changes nothing if the backup is truncated or missing', async () => {
     await stack.whole();
     killAll();
     writeFileSync(join(backups, 'aizumi-20260101T000000Z.rdb'), 'REDIS0010 and no more');

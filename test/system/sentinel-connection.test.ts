@@ -1,4 +1,4 @@
-// A connection that Sentinels lead: to the primary of the latest fail-over that any of them knows of, and away from any other.
+// A connection through Sentinels: to the primary of the latest fail-over that any Sentinel knows of, and to no other.
 import { expect } from 'chai';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
@@ -13,12 +13,12 @@ import type { Stack, StackNode } from '../../harness/stacks.js';
 import { patient } from '../../harness/patience.js';
 import { until } from '../../harness/until.js';
 
-/** Sentinel makes a primary that was replaced a replica after 8 s: until then it takes writes. */
+/** Sentinel demotes a replaced primary after 8 s: until then it accepts writes. */
 const TAKEN_FOR_PRIMARY_MS = 8_000;
-/** Well before that. */
+/** Well below these 8 s. */
 const FOLLOWED_MS = 2_000;
 
-describe('a connection by Sentinel', function () {
+describe('a connection through Sentinels', function () {
   this.timeout(60_000);
   let stack: Stack;
   const connections: Redis[] = [];
@@ -29,14 +29,14 @@ describe('a connection by Sentinel', function () {
   afterEach(async () => {
     for (const redis of connections.splice(0)) redis.disconnect();
     for (const sentinel of stack.sentinels) sentinel.resume();
-    // sooner than the Sentinels do
-    const { port } = await until('they agree', () => stack.primary().catch(() => undefined), 10_000);
+    // makes the nodes follow the new primary sooner than the Sentinels would
+    const { port } = await until('the Sentinels agree', () => stack.primary().catch(() => undefined), 10_000);
     for (const node of stack.nodes) if (node.port !== port) await ask(node.port, 'REPLICAOF', '127.0.0.1', port);
     await stack.whole();
   });
   after(() => stack.stop());
 
-  /** @param ports of Sentinels that are named before the others */
+  /** @param ports of Sentinels to be listed before the others */
   function open(...ports: number[]): Redis {
     const named = [...ports, ...stack.sentinels.map(({ port }) => port)].map((port) => `127.0.0.1:${port}`);
     const redis = openPrimary(parseRedisAddress(`redis+sentinel://${named.join(',')}/mymaster`) as SentinelAddress, {});
@@ -46,25 +46,29 @@ describe('a connection by Sentinel', function () {
 
   const portOf = (redis: Redis): number | undefined => (redis.status === 'ready' ? redis.stream.remotePort : undefined);
 
-  /** By hand: the old primary is well, and does not know yet that it was replaced. @returns the old one */
+  /** Fails over by hand: the old primary runs on, and does not know yet that it was replaced. @returns the old primary */
   async function failOver(): Promise<StackNode> {
     const old = await stack.primary();
     await ask(stack.sentinels[0]!.port, 'SENTINEL', 'FAILOVER', 'mymaster');
-    await until('another is primary', async () => (await stack.primary().catch(() => old)) !== old, 10_000);
+    await until('another node is primary', async () => (await stack.primary().catch(() => old)) !== old, 10_000);
     return old;
   }
 
-  it('follows a fail-over while the old primary still takes itself for one', async () => {
+  it('follows a fail-over while the old primary still acts as a primary', async () => {
     const redis = open();
     await until('connected', () => portOf(redis));
     const old = await failOver();
     const since = performance.now();
-    await until('it follows', () => ![undefined, old.port].includes(portOf(redis)), TAKEN_FOR_PRIMARY_MS);
+    await until(
+      'the connection is to the new primary',
+      () => ![undefined, old.port].includes(portOf(redis)),
+      TAKEN_FOR_PRIMARY_MS,
+    );
     expect(performance.now() - since).to.be.below(patient(FOLLOWED_MS));
     expect(await old.role()).to.equal('primary');
   });
 
-  /** One more Sentinel, that never hears of a fail-over: it may not listen where they tell each other. */
+  /** One more Sentinel that never learns of a fail-over: it may not subscribe to the channel that Sentinels use. */
   async function startDeafSentinel(): Promise<TestServer> {
     for (const { port } of stack.nodes)
       await ask(port, 'ACL', 'SETUSER', 'deaf', 'on', '>secret', '+@all', 'resetchannels');
@@ -76,7 +80,7 @@ describe('a connection by Sentinel', function () {
     return startRedisServer({ conf, args: ['--sentinel'] });
   }
 
-  it('is not led back by a Sentinel that has not heard of the fail-over', async () => {
+  it('does not return to the old primary because of a Sentinel that has not learned of the fail-over', async () => {
     const deaf = await startDeafSentinel();
     try {
       const old = await failOver();
@@ -96,7 +100,7 @@ describe('a connection by Sentinel', function () {
     }
   });
 
-  it('needs only one Sentinel, and waits for no other', async () => {
+  it('needs only one Sentinel, and does not wait for others', async () => {
     const [hung, alsoHung] = stack.sentinels as [TestServer, TestServer];
     for (const sentinel of [hung, alsoHung]) sentinel.pause();
     const since = performance.now();
@@ -105,11 +109,11 @@ describe('a connection by Sentinel', function () {
     expect(performance.now() - since).to.be.below(patient(1_000));
   });
 
-  it('comes when Sentinels do, and not after it was closed', async () => {
+  it('is opened once Sentinels are up, but not after it was closed', async () => {
     for (const sentinel of stack.sentinels) sentinel.pause();
     const [redis, closed] = [open(), open()];
     await until(
-      'it has looked for the primary',
+      'it has asked for the primary',
       () => new Promise((resolve) => redis.once('error', () => resolve(true))),
     );
     closed.disconnect();

@@ -1,4 +1,4 @@
-// Who ends a broker, and how, when it is not run alone: npm in front of it, a terminal or a disk behind it.
+// How a broker ends when it is started by npm, or when its terminal or the disk of its log fails.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,14 +15,14 @@ import { testServerProgram } from '../../harness/redis-server.js';
 import { recvRequest, sendRequest } from '../../harness/requests.js';
 import { until } from '../../harness/until.js';
 
-/** npm 9 and older take SIGTERM and SIGINT and do nothing. */
+/** npm 9 and older ignore SIGTERM and SIGINT. */
 const forwardsSignals = Number.parseInt(execFileSync('npm', ['--version'], { encoding: 'utf8' })) >= 10;
 
 describe('signals', function () {
   this.timeout(60_000);
   let temp: string;
   let env: Record<string, string>;
-  /** Brokers that outlive the process that was started here. */
+  /** Brokers that outlive the process started here. */
   const brokers = new Set<number>();
 
   beforeEach(() => {
@@ -36,7 +36,7 @@ describe('signals', function () {
     rmSync(temp, { recursive: true, force: true, maxRetries: 10 });
   });
 
-  /** `npm start` with package.json's own script; the program is the source, not what was built of it last. */
+  /** `npm start` with the script in package.json, but running the source, not the latest build. */
   function npmStart(workers: string): BrokerProcess {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } };
     const manifest = { name: 'aizumi', type: 'module', scripts: { start: scripts.start } };
@@ -79,17 +79,20 @@ describe('signals', function () {
       const client = openClient(npm.url);
       expect(await client.post(sendRequest(100, 1))).to.include({ status: 200 });
       const waiting = client.post({ ...recvRequest(101), wait_ms: 20_000 });
-      await until('it waits', async () => (await npm.post({ ...recvRequest(100), max: 1 })).status === 200);
+      await until(
+        'the second RECV waits',
+        async () => (await npm.post({ ...recvRequest(100), max: 1 })).status === 200,
+      );
       npm.signal(signal);
       expect(await waiting, 'what was under way is answered').to.include({ kind: 'replied' });
-      await until('the broker has gone', () => !isThere(pid), 15_000);
+      await until('the broker has ended', () => !isThere(pid), 15_000);
       client.close();
       expect(npm.lines('aizumi stops')).to.have.length(1);
       expect(redisPidsOn(env.AIZUMI_DATA_DIR!)).to.deep.equal([]);
       expect(readdirSync(join(env.AIZUMI_DATA_DIR!, 'run'))).to.deep.equal([]);
     });
 
-  it('nobody ends a broker whose parent goes when npm does not run it', async () => {
+  it('a broker that npm did not start keeps running when its parent ends', async () => {
     const shell = spawnBroker(env, ['sh', '-c', '"$@" & wait', 'sh']);
     const { pid } = await shell.started();
     brokers.add(pid);
@@ -101,11 +104,11 @@ describe('signals', function () {
     client.close();
     expect(shell.lines('aizumi stops')).to.deep.equal([]);
     process.kill(pid, 'SIGTERM');
-    await until('the broker has gone', () => !isThere(pid), 15_000);
+    await until('the broker has ended', () => !isThere(pid), 15_000);
     expect(shell.lines('aizumi stops')).to.have.length(1);
   });
 
-  it('SIGHUP drains a broker whose log cannot be written any more, as when its terminal was closed', async () => {
+  it('SIGHUP drains a broker that can no longer write its log, as after its terminal was closed', async () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await once(holder, 'listening');
     const { port } = holder.address() as AddressInfo;
@@ -116,13 +119,13 @@ describe('signals', function () {
         ({ ok }) => ok,
         () => false,
       );
-    await until('it serves', () => broker.exitCode !== undefined || isReady(), 20_000);
+    await until('the broker serves requests', () => broker.exitCode !== undefined || isReady(), 20_000);
     broker.signal('SIGHUP');
     expect(await broker.exited, broker.output).to.equal(0);
     expect(redisPidsOn(env.AIZUMI_DATA_DIR!)).to.deep.equal([]);
   });
 
-  it('are not needed to read an address: IPv6 is in brackets wherever the log has one', async function () {
+  it('the log has brackets around each IPv6 address', async function () {
     const hasIpv6 = await new Promise((done) =>
       createServer()
         .once('error', () => done(false))

@@ -1,4 +1,4 @@
-// A slot of a Redis Cluster that is being moved: nothing is lost, doubled or reordered, and no request is answered 500.
+// A slot of a Redis Cluster that is being moved: no message is lost, duplicated or reordered, and no request is answered 500.
 import { Command } from 'ioredis';
 import { expect } from 'chai';
 import { ask } from '../../harness/ask.js';
@@ -21,11 +21,11 @@ import { patient } from '../../harness/patience.js';
 import { until } from '../../harness/until.js';
 import { QueueLoad } from '../support/queue-load.js';
 
-/** Moves of the slot while the load runs; each with all its steps. */
+/** Complete moves of the slot under load. */
 const MOVES = Number(process.env.AIZUMI_TEST_SLOT_MOVES ?? 40);
 const LOAD_MS = 15_000;
 
-/** For tests that need a queue which none has used. */
+/** Addresses for tests that need an unused queue. */
 const FRESH = 9;
 
 const WAYS = [
@@ -36,7 +36,7 @@ const WAYS = [
   { durability: 'quorum', dedup: true },
 ];
 
-/** The first addresses from `from` on whose queues are in one slot. */
+/** The first addresses from `from` on whose queues share a slot. */
 function addressesOfOneSlot(prefix: string, count: number): { slot: number; addresses: number[] } {
   const slotOfAddress = (address: number): number => new Command('exists', [`${prefix}:{${address}}:queue`]).getSlot();
   const slot = slotOfAddress(1);
@@ -46,7 +46,7 @@ function addressesOfOneSlot(prefix: string, count: number): { slot: number; addr
   return { slot, addresses };
 }
 
-describe('a slot of a Cluster that moves', function () {
+describe('while a slot of a Cluster is moved', function () {
   this.timeout(90_000);
   let stack: Stack;
   let broker: TestBroker;
@@ -65,7 +65,7 @@ describe('a slot of a Cluster that moves', function () {
     const from = await ownerOf(primaries, found.slot);
     move = { slot: found.slot, from, to: primaries.find((node) => node !== from)! };
     await until(
-      'durable SENDs are taken',
+      'SENDs at quorum are acknowledged',
       async () => (await send(addresses[0]!, 0, { durability: 'quorum' })).status === 200,
     );
     await receive(addresses[0]!);
@@ -79,7 +79,7 @@ describe('a slot of a Cluster that moves', function () {
     broker.post({ msg_type: 'MSG_SEND_REQ', saddr: 1, daddr, id, payload: id, ...more });
   const request = (type: string, saddr: number, more: object = {}): Promise<Reply> =>
     broker.post({ msg_type: `MSG_${type}_REQ`, saddr, daddr: 5000, ...more });
-  /** Takes and frees the next message. @returns its id; undefined where none waits */
+  /** Receives and frees the next message. @returns its id, or undefined if the queue is empty */
   const receive = async (address: number): Promise<number | undefined> => {
     const { status, json } = await request('RECV', address);
     if (status === 404) return undefined;
@@ -93,7 +93,7 @@ describe('a slot of a Cluster that moves', function () {
       : `${status} ${(json.error as Record<string, string>).reason} ${(json.error as Record<string, string>).outcome}`;
 
   for (const state of ['no key moved', 'all keys moved'] as const)
-    it(`goes on, or says that nothing was done: ${state}`, async () => {
+    it(`requests are done, or refused as not_done: ${state}`, async () => {
       const address = addresses[0]!;
       for (const id of [1, 2]) expect((await send(address, id)).status).to.equal(200);
       await beginMove(move);
@@ -118,7 +118,7 @@ describe('a slot of a Cluster that moves', function () {
       await moveKeys(move);
       await endMove(move, primaries);
       const received: (number | undefined)[] = [];
-      await until('all have come', async () => {
+      await until('the queue is empty', async () => {
         received.push(await receive(address));
         return received.at(-1) === undefined;
       });
@@ -135,11 +135,11 @@ describe('a slot of a Cluster that moves', function () {
       ...ADDRESS_KEYS.map((name) => ({ what: `only ${name} moved`, moved: [name], has: ADDRESS_KEYS })),
       { what: 'all but the queue moved', moved: ADDRESS_KEYS.slice(1), has: ADDRESS_KEYS },
       { what: 'all keys moved', moved: ADDRESS_KEYS, has: ADDRESS_KEYS },
-      // nothing is missing: the source runs the script
-      { what: 'no key moved of all that there can be', moved: [], has: EVERY_KEY },
-      { what: 'all keys moved that there can be', moved: EVERY_KEY, has: EVERY_KEY },
+      // no key is missing, so the source node runs the script
+      { what: 'no key moved, where every possible key exists', moved: [], has: EVERY_KEY },
+      { what: 'all keys moved, where every possible key exists', moved: EVERY_KEY, has: EVERY_KEY },
     ];
-    /** What each key of the address holds, at the node that has the slot. */
+    /** The contents of each key of the address, on the node that owns the slot. */
     const contents = async (node: StackNode, key: (name: string) => string): Promise<unknown> =>
       Promise.all([
         ask(node.port, 'XRANGE', key('queue'), '-', '+'),
@@ -149,7 +149,7 @@ describe('a slot of a Cluster that moves', function () {
       ]);
 
     for (const [nth, { what, moved, has }] of states.entries())
-      it(`is done wholly, or not at all and the client is told so: ${what}`, async () => {
+      it(`is done completely, or refused as not_done: ${what}`, async () => {
         const address = freshAddresses[nth]!;
         const key = (name: string): string => `${broker.config.keyPrefix}:{${address}}:${name}`;
         const sendOnce = async (): Promise<void> => {
@@ -179,7 +179,7 @@ describe('a slot of a Cluster that moves', function () {
         expect(outcome(reply)).to.equal(isWhole ? 200 : '503 unavailable not_done');
         if (reply.status !== 200) {
           expect(await contents(move.from, key), 'nothing was changed').to.deep.equal(before);
-          // while the message lives, and after its end
+          // while the message exists, and after its end
           await sendOnce();
           expect((await request('FREE', address, { id: 7 })).status).to.equal(200);
         }
@@ -190,10 +190,10 @@ describe('a slot of a Cluster that moves', function () {
       });
   });
 
-  it('takes a message to a RECV that waits while its slot is moved', async () => {
+  it('a waiting RECV still gets its message', async () => {
     const address = addresses[1]!;
     const waiting = request('RECV', address, { wait_ms: 15_000 });
-    await until('it waits', async () => (await send(addresses[2]!, 1)).status === 200);
+    await until('the RECV waits', async () => (await send(addresses[2]!, 1)).status === 200);
     await beginMove(move);
     await moveKeys(move);
     await endMove(move, primaries);
@@ -204,7 +204,7 @@ describe('a slot of a Cluster that moves', function () {
     await receive(addresses[2]!);
   });
 
-  it('answers while a move that was begun is taken back', async () => {
+  it('requests are answered even if the move is cancelled', async () => {
     const address = addresses[3]!;
     expect((await send(address, 1, { dedup: true })).status).to.equal(200);
     await beginMove(move);
@@ -216,12 +216,12 @@ describe('a slot of a Cluster that moves', function () {
     expect(received).to.deep.equal(received.length === 2 ? [1, 3] : [1, 2, 3]);
   });
 
-  it(`loses, doubles and reorders nothing while it moves to and fro under load`, async () => {
+  it('to and fro under load, no message is lost, duplicated or reordered', async () => {
     const loads = WAYS.map((way, i) => new QueueLoad(broker.url, addresses[i]!, way));
     const startedMs = performance.now();
     loads.forEach((load) => load.start());
     const answered = (): number => loads.reduce((sum, load) => sum + load.answered, 0);
-    /** Until every queue has been sent to, so that no step of a move passes unnoticed. */
+    /** Waits until every queue has been used, so that requests meet each step of a move. */
     const pause = async (): Promise<void> => {
       const before = answered();
       await until('requests are answered', () => answered() > before + 2 * loads.length, 10_000);
@@ -239,7 +239,7 @@ describe('a slot of a Cluster that moves', function () {
     expect(moves).to.be.above(3);
   });
 
-  it("has a command for what MIGRATE does not wait for: the target's replicas", async () => {
+  it('WAIT on the target covers its replicas, for which MIGRATE does not wait', async () => {
     const address = addresses[4]!;
     expect((await send(address, 1)).status).to.equal(200);
     await beginMove(move);

@@ -1,5 +1,5 @@
-// deploy/start-redis.sh decides as docs/operations.md says. The programs that it calls are stand-ins: redis-cli gives the answers
-// of a case, redis-server says what it would have started with. With real ones: npm run test:compose.
+// deploy/start-redis.sh decides as documented in docs/operations.md. It runs with stand-ins: redis-cli returns the replies of a
+// case, redis-server prints its arguments. `npm run test:compose` runs it with the real programs.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,13 +9,13 @@ import { expect } from 'chai';
 import { until } from '../../harness/until.js';
 
 interface Case {
-  /** By Sentinel: whom it names, the epoch, and its own address as it announces it; undefined: it does not answer. */
+  /** For each Sentinel the primary that it names, the epoch, and its announced address; undefined if it does not answer. */
   sentinels: ({ primary: string; epoch?: number; flags?: string; announced?: string } | undefined)[];
-  /** INFO of the others, by name; one that is not here does not answer. */
+  /** INFO of the other nodes, by name; a node that is not listed does not answer. */
   nodes?: Record<string, string>;
   hasData: boolean;
   holdS?: number;
-  /** Nodes and Sentinels are redis-0, -1 and -2 and have the addresses A, B and C; what is remembered of them, a line each. */
+  /** Use the names redis-0, -1 and -2, with the addresses A, B and C in DNS, and these remembered addresses. */
   remembered?: string[];
 }
 
@@ -38,12 +38,12 @@ const STAND_INS = {
 const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
 const SENTINELS = ['10.0.1.1', '10.0.1.2', '10.0.1.3'];
 const DNS = `redis-0 ${A}\nredis-1 ${B}\nredis-2 ${C}\n`;
-/** No node's. */
+/** The address of no node. */
 const NOBODY = '10.9.9.9';
-/** What the nodes had before. */
+/** The previous addresses of the nodes. */
 const [OLD_A, OLD_B, OLD_C] = ['10.0.9.1', '10.0.9.2', '10.0.9.3'];
 const OLD = [`redis-0 ${OLD_A}`, `redis-1 ${OLD_B}`, `redis-2 ${OLD_C}`];
-/** They have exchanged their addresses. */
+/** Remembered addresses of nodes that have swapped theirs. */
 const EXCHANGED = [`redis-0 ${B}`, `redis-1 ${C}`, `redis-2 ${A}`];
 const EMPTY = 'loading:0\nrole:slave\nslave_priority:0\n';
 const RESTARTED = `${EMPTY}db0:keys=5\n`;
@@ -59,7 +59,7 @@ describe('deploy/start-redis.sh', () => {
     output = '';
   });
   afterEach(() => {
-    killGroup(child); // it and its watcher
+    killGroup(child); // the script and its watcher
     rmSync(folder, { recursive: true });
   });
 
@@ -98,21 +98,21 @@ describe('deploy/start-redis.sh', () => {
     child.stdout!.on('data', (chunk) => (output += String(chunk)));
   }
 
-  const started = (): Promise<string> => until('it starts', () => /STARTED (.*)/.exec(output)?.[1], 10_000);
+  const started = (): Promise<string> => until('the server is started', () => /STARTED (.*)/.exec(output)?.[1], 10_000);
   const all = (primary: string): Case['sentinels'] => [{ primary }, { primary }, { primary }];
 
   const replicas: Record<string, Case> = {
-    'another is named': { sentinels: all(B), hasData: true },
-    'another is named, and the folder is empty': { sentinels: all(B), hasData: false },
-    'most Sentinels answer, and the latest fail-over chose another': {
+    'Sentinels name another primary': { sentinels: all(B), hasData: true },
+    'Sentinels name another primary, and the folder is empty': { sentinels: all(B), hasData: false },
+    'a majority answers, and the latest fail-over chose another primary': {
       sentinels: [{ primary: A, epoch: 1 }, { primary: B, epoch: 2 }, undefined],
       hasData: true,
     },
-    'most Sentinels name another one at the same epoch': {
+    'most Sentinels name another primary at the same epoch': {
       sentinels: [{ primary: A }, { primary: B }, { primary: B }],
       hasData: true,
     },
-    'one of those that know the latest fail-over names no node': {
+    'one of the Sentinels that know the latest fail-over names an unknown address': {
       sentinels: [
         { primary: NOBODY, epoch: 2 },
         { primary: B, epoch: 2 },
@@ -120,17 +120,17 @@ describe('deploy/start-redis.sh', () => {
       ],
       hasData: true,
     },
-    'all Sentinels name the address that another one had before': {
+    'all Sentinels name the previous address of another node': {
       sentinels: [OLD_A, OLD_B, OLD_C].map((announced) => ({ primary: OLD_B, announced })),
       hasData: true,
       remembered: OLD,
     },
-    'a Sentinel has the latest fail-over from one with old addresses': {
+    'the latest fail-over is known only with a previous address': {
       sentinels: [{ primary: A, epoch: 1 }, { primary: OLD_B, epoch: 2 }, undefined],
       hasData: true,
       remembered: OLD,
     },
-    'addresses were exchanged, and Sentinels know it': {
+    'addresses were swapped, and Sentinels know the new ones': {
       sentinels: [{ primary: B }, { primary: B }, { primary: C, announced: A }],
       hasData: true,
       remembered: EXCHANGED,
@@ -148,13 +148,13 @@ describe('deploy/start-redis.sh', () => {
       });
       for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk) => (output += String(chunk)));
       const ended = (): boolean => child.exitCode !== null;
-      await until('it ends', ended, 10_000);
+      await until('the script has ended', ended, 10_000);
       expect(child.exitCode, output).to.equal(1);
       expect(output).to.include('dump.rdb, and no append-only file').and.not.to.include('STARTED');
     });
 
   for (const [when, facts] of Object.entries(replicas))
-    it(`starts a replica that may not be elected when ${when}`, async () => {
+    it(`starts a replica that may not be elected if ${when}`, async () => {
       start(facts);
       expect(await started()).to.match(
         /--include \/etc\/aizumi\/replicated.conf .*--maxmemory 1gb --replicaof 10.0.0.2 6379 --replica-priority 0$/,
@@ -163,39 +163,39 @@ describe('deploy/start-redis.sh', () => {
 
   const primaries: Record<string, Case> = {
     'it is the first start': { sentinels: all(A), nodes: { [B]: EMPTY, [C]: EMPTY }, hasData: false },
-    'all were restarted, and it was the last': {
+    'all nodes were restarted, and it was the last primary': {
       sentinels: all(A),
       nodes: { [B]: RESTARTED, [C]: RESTARTED },
       hasData: true,
     },
-    'it is named by the address that it had before': {
+    'Sentinels name its previous address': {
       sentinels: [{ primary: OLD_A, announced: OLD_A }, { primary: OLD_A, announced: OLD_B }, undefined],
       nodes: { [B]: RESTARTED, [C]: RESTARTED },
       hasData: true,
       remembered: OLD,
     },
-    'no fail-over came in time': { sentinels: all(A), nodes: { [B]: ELECTABLE }, hasData: true, holdS: 2 },
+    'no fail-over has started in time': { sentinels: all(A), nodes: { [B]: ELECTABLE }, hasData: true, holdS: 2 },
   };
   for (const [when, facts] of Object.entries(primaries))
-    it(`starts the primary when ${when}`, async () => {
+    it(`starts the primary if ${when}`, async () => {
       start(facts);
       expect(await started()).not.to.include('--replicaof');
     });
 
   const waits: Record<string, [Case, RegExp]> = {
-    'most Sentinels are away': [
+    'most Sentinels do not answer': [
       { sentinels: [{ primary: B }, undefined, undefined], hasData: true },
       /1 Sentinels answer, 2 must/,
     ],
-    'a Sentinel names no node, and another one is away': [
+    'a Sentinel names an unknown address, and another one does not answer': [
       { sentinels: [{ primary: A }, { primary: NOBODY }, undefined], hasData: true, holdS: 0 },
       /1 Sentinels answer, 2 must; Sentinels name what is the address of no node now: 10\.9\.9\.9/,
     ],
-    'all name no node': [
+    'all Sentinels name an unknown address': [
       { sentinels: all(NOBODY), hasData: true, holdS: 0 },
       /0 Sentinels answer, 2 must; Sentinels name what is the address of no node now/,
     ],
-    'the one that knows the latest fail-over names no node': [
+    'the Sentinel that knows the latest fail-over names an unknown address': [
       {
         sentinels: [
           { primary: A, epoch: 1 },
@@ -206,7 +206,7 @@ describe('deploy/start-redis.sh', () => {
       },
       /2 Sentinels answer, 2 must; Sentinels name what is the address of no node now/,
     ],
-    'Sentinels disagree, none by a majority': [
+    'Sentinels disagree without a majority': [
       { sentinels: [{ primary: C, epoch: 3 }, { primary: B, epoch: 3 }, undefined], hasData: true },
       /Sentinels disagree about the last fail-over: 10\.0\.0\.[23] 10\.0\.0\.[23]/,
     ],
@@ -230,19 +230,19 @@ describe('deploy/start-redis.sh', () => {
       },
       /a fail-over may be under way/,
     ],
-    'its folder is empty, and others hold messages': [
+    'its folder is empty, and another node holds messages': [
       { sentinels: all(A), nodes: { [B]: RESTARTED, [C]: EMPTY }, hasData: false, holdS: 0 },
       /this folder is empty; 0 nodes do not answer, 1 hold messages/,
     ],
-    'its folder is empty, and one does not answer': [
+    'its folder is empty, and a node does not answer': [
       { sentinels: all(A), nodes: { [B]: EMPTY }, hasData: false, holdS: 0 },
       /this folder is empty; 1 nodes do not answer, 0 hold messages/,
     ],
   };
   for (const [when, [facts, why]] of Object.entries(waits))
-    it(`waits while ${when}, and follows whom the Sentinels choose`, async () => {
+    it(`waits while ${when}, then follows the primary that Sentinels elect`, async () => {
       start(facts);
-      await until('it says what it waits for', () => why.test(output), 10_000);
+      await until('the script logs why it waits', () => why.test(output), 10_000);
       expect(output).not.to.include('STARTED');
       for (const i of [0, 1]) {
         writeFileSync(join(folder, `${SENTINELS[i]}-26379-SENTINEL-GET-MASTER-ADDR-BY-NAME`), `${C}\n6379\n`);
@@ -254,14 +254,18 @@ describe('deploy/start-redis.sh', () => {
       expect(await started()).to.include(`--replicaof ${C} 6379`);
     });
 
-  it('waits while Sentinels mean addresses that nodes have exchanged since', async () => {
+  it('waits while Sentinels use addresses that the nodes have since swapped', async () => {
     const sentinels = [{ primary: A, announced: B }, { primary: A, announced: C }, { primary: B }];
     start({ sentinels, hasData: true, remembered: EXCHANGED });
-    await until('it says what it waits for', () => /1 Sentinels answer.*no node now: 10\.0\.0\.1/.test(output), 10_000);
+    await until(
+      'the script logs why it waits',
+      () => /1 Sentinels answer.*no node now: 10\.0\.0\.1/.test(output),
+      10_000,
+    );
     expect(output).not.to.include('STARTED');
   });
 
-  it('remembers the addresses of before below those of now', async () => {
+  it('stores the previous addresses below the current ones', async () => {
     start({ sentinels: all(B), hasData: true, remembered: OLD });
     await started();
     const lines = readFileSync(join(folder, 'data/addresses'), 'utf8').trim().split('\n');
@@ -269,10 +273,10 @@ describe('deploy/start-redis.sh', () => {
     expect(lines.slice(3)).to.deep.equal(OLD);
   });
 
-  it('looks names up again while it waits', async () => {
+  it('resolves names again while it waits', async () => {
     start({ sentinels: [{ primary: B }, undefined, undefined], hasData: true, remembered: OLD });
-    await until('it waits', () => output.includes('1 Sentinels answer'), 10_000);
-    // its own address as well
+    await until('the script waits', () => output.includes('1 Sentinels answer'), 10_000);
+    // its own address changes as well
     setDns(DNS.replace(A, '10.0.0.4').replace(C, '10.0.0.5'));
     for (const what of ['MASTER', 'CONFIG', 'GET-MASTER-ADDR-BY-NAME']) {
       const reply = readFileSync(join(folder, `${A}-26379-SENTINEL-${what}`), 'utf8');
@@ -287,6 +291,6 @@ function killGroup({ pid }: ChildProcess): void {
   try {
     process.kill(-pid!, 'SIGKILL');
   } catch {
-    // all of it has ended
+    // the whole group has ended already
   }
 }

@@ -1,4 +1,4 @@
-// What a user sees when a broker cannot start: every reason at once, in words, and nothing left behind.
+// A broker that cannot start reports every reason at once, in plain words, and leaves nothing behind.
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -40,7 +40,7 @@ describe('a broker that cannot start', function () {
     expectNoStack(broker);
   });
 
-  it('names a URL of Redis that no client could use, and exits with 78', async () => {
+  it('names an invalid Redis URL, and exits with 78', async () => {
     const broker = spawnBroker({ AIZUMI_REDIS_URL: 'redis://:sesame@127.0.0.1:99999' });
     expect(await broker.exited).to.equal(78);
     expect(broker.stderr).to.include('AIZUMI_REDIS_URL');
@@ -49,7 +49,7 @@ describe('a broker that cannot start', function () {
   });
 
   for (const workers of ['1', '2']) {
-    it(`says that its port is in use, with ${workers} worker(s)`, async () => {
+    it(`reports that its port is in use, with ${workers} worker(s)`, async () => {
       const holder = createServer().listen(0, '127.0.0.1');
       await once(holder, 'listening');
       const port = String((holder.address() as AddressInfo).port);
@@ -64,14 +64,14 @@ describe('a broker that cannot start', function () {
     });
   }
 
-  it('says that its host name leads nowhere', async () => {
+  it('reports that its host name does not resolve', async () => {
     const broker = spawnBroker({ ...embedded, AIZUMI_HOST: 'no-such-host.invalid', AIZUMI_ALLOW_ANONYMOUS: 'true' });
     expect(await broker.exited).to.equal(1);
     expect(broker.output).to.include('no-such-host.invalid').and.to.include('AIZUMI_HOST');
     expectNothingLeft(broker);
   });
 
-  it('says that its host is not an address of this machine', async () => {
+  it('reports that its host is not an address of this machine', async () => {
     const broker = spawnBroker({ ...embedded, AIZUMI_HOST: '192.0.2.1', AIZUMI_ALLOW_ANONYMOUS: 'true' });
     expect(await broker.exited).to.equal(1);
     expect(broker.output).to.include('192.0.2.1').and.to.include('AIZUMI_HOST');

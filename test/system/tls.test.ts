@@ -1,4 +1,4 @@
-// rediss+sentinel: TLS to the Sentinels, to the primary and between the Redises, with certificates that the worker checks.
+// rediss+sentinel: TLS to the Sentinels, to the primary and between the Redis nodes, with certificates that the worker verifies.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ describe('TLS', function () {
   const servers: TlsServer[] = [];
   let url: string;
 
-  /** Its plain port is for the test itself. */
+  /** Redis with TLS; the plain port is for the test itself. */
   async function startTlsServer(conf?: string, ...more: string[]): Promise<TlsServer> {
     const tlsPort = await freePort();
     const tls = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate];
@@ -35,7 +35,7 @@ describe('TLS', function () {
   }
 
   before(async () => {
-    // one that vouches for itself
+    // a self-signed certificate
     const subject = ['-subj', '/CN=aizumi', '-addext', 'subjectAltName=IP:127.0.0.1'];
     const elliptic = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc'];
     execFileSync('openssl', ['req', '-x509', ...elliptic, ...subject, '-keyout', key, '-out', certificate], {
@@ -45,11 +45,11 @@ describe('TLS', function () {
     const replica = await startTlsServer(undefined, '--replicaof', '127.0.0.1', `${primary.tlsPort}`);
     const watch = `sentinel monitor mymaster 127.0.0.1 ${primary.tlsPort} 1\n`;
     const sentinel = await startTlsServer(watch, '--sentinel');
-    await until('the Sentinel sees the replica', async () => {
+    await until('the Sentinel lists the replica', async () => {
       const replicas = (await ask(sentinel.port, 'SENTINEL', 'REPLICAS', 'mymaster')) as string[][];
       return replicas.some((facts) => facts.includes(`127.0.0.1:${replica.tlsPort}`) && facts.includes('slave'));
     });
-    await until('the replica is in step', async () =>
+    await until('the replica is in sync', async () =>
       String(await ask(primary.port, 'INFO', 'replication')).includes('state=online'),
     );
     url = `rediss+sentinel://127.0.0.1:${sentinel.tlsPort}/mymaster`;
@@ -63,10 +63,10 @@ describe('TLS', function () {
   const sendAtQuorum = (broker: BrokerProcess, id: number): Promise<Reply> =>
     broker.post({ ...sendRequest(100, id), durability: 'quorum' });
 
-  it('leads to Sentinels, primary and replica: a SEND at quorum is on both, and on none without the replica', async () => {
+  it('is used to Sentinels, primary and replica: a SEND at quorum is on both, and refused without the replica', async () => {
     const [primary, replica] = servers as [TlsServer, TlsServer];
     const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: url, NODE_EXTRA_CA_CERTS: certificate });
-    await until('it serves', async () => (await sendAtQuorum(broker, 1)).status === 200);
+    await until('quorum is acknowledged', async () => (await sendAtQuorum(broker, 1)).status === 200);
     for (const { port } of [primary, replica]) expect(await ask(port, 'XLEN', 'aizumi:{100}:queue')).to.equal(1);
     const clients = String(await ask(primary.port, 'CLIENT', 'LIST')).match(/laddr=\S+ .*name=aizumi\S*/g)!;
     for (const client of clients) expect(client).to.contain(`laddr=127.0.0.1:${primary.tlsPort} `);
@@ -80,7 +80,7 @@ describe('TLS', function () {
     replica.resume();
   });
 
-  it('takes the authority, the user and the password from files, at every node', async () => {
+  it('uses the authority, the user and the password from files for every node', async () => {
     const [primary, replica] = servers as [TlsServer, TlsServer];
     for (const { port } of [primary, replica])
       await ask(port, 'ACL', 'SETUSER', 'worker', 'on', '>sesame', '~*', '&*', '+@all');
@@ -92,8 +92,8 @@ describe('TLS', function () {
       AIZUMI_REDIS_USERNAME: 'worker',
       AIZUMI_REDIS_PASSWORD_FILE: passwordFile,
     });
-    await until('it serves', async () => (await sendAtQuorum(broker, 4)).status === 200);
-    // the brokers of other tests are other users
+    await until('quorum is acknowledged', async () => (await sendAtQuorum(broker, 4)).status === 200);
+    // brokers of other tests use other users
     const clients = String(await ask(primary.port, 'CLIENT', 'LIST'));
     expect(clients)
       .to.match(/name=aizumi .*user=worker/)
@@ -102,9 +102,9 @@ describe('TLS', function () {
     await broker.stop();
   });
 
-  it('trusts nobody whose certificate it cannot check', async () => {
+  it('refuses servers whose certificate cannot be verified', async () => {
     const broker = await startBrokerProcess({ AIZUMI_REDIS_URL: url });
     expect((await sendAtQuorum(broker, 3)).status).to.equal(503);
-    await until('it says why', () => broker.output.includes('self-signed certificate'));
+    await until('the reason is logged', () => broker.output.includes('self-signed certificate'));
   });
 });

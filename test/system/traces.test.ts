@@ -18,7 +18,7 @@ describe('traces', () => {
   after(() => receiver.stop());
   beforeEach(() => (receiver.spans.length = 0));
 
-  /** What the receiver got of what was done: a worker that stops sends all it has. */
+  /** All spans of the requests: a worker that stops exports everything first. */
   async function spansOf(act: (broker: TestBroker) => Promise<unknown>, env: object = {}): Promise<ReceivedSpan[]> {
     const broker = await startBroker({ AIZUMI_TRACES_URL: receiver.url, ...env });
     await act(broker).finally(() => broker.stop());
@@ -31,7 +31,7 @@ describe('traces', () => {
     return found[0]!;
   };
 
-  it('tell of a message from its sender to its receiver', async () => {
+  it('follow a message from its sender to its receiver', async () => {
     let told = '';
     const spans = await spansOf(async (broker) => {
       await broker.post(sendRequest(100, 7), { traceparent: TRACEPARENT });
@@ -82,7 +82,7 @@ describe('traces', () => {
     }
   });
 
-  it('have one span for each request of a batch, under that of the HTTP request or under its own traceparent', async () => {
+  it('have a span for each request of a batch, under the span of the HTTP request or its own traceparent', async () => {
     const spans = await spansOf((broker) =>
       broker.post([
         sendRequest(1, 1),
@@ -96,12 +96,12 @@ describe('traces', () => {
     expect(http.attributes['http.response.status_code']).to.equal(207);
   });
 
-  it('say why a request failed', async () => {
+  it('have the reason why a request failed', async () => {
     const spans = await spansOf((broker) => broker.post(recvRequest(9)));
     expect(named(spans, 'receive').attributes['error.type']).to.equal('queue_empty');
   });
 
-  it('leave out what the ratio says, but not what the client has sampled', async () => {
+  it('are sampled by AIZUMI_TRACES_RATIO, except that a trace sampled by the client is always kept', async () => {
     const spans = await spansOf(
       async (broker) => {
         await broker.post(sendRequest(1, 1));
@@ -114,14 +114,14 @@ describe('traces', () => {
     expect(new Set(spans.map(({ traceId }) => traceId))).to.deep.equal(new Set([TRACE_ID]));
   });
 
-  it('do no harm while nobody receives them', async () => {
+  it('do no harm while their receiver is down', async () => {
     const broker = await startBroker({ AIZUMI_TRACES_URL: 'http://127.0.0.1:1' });
     expect((await broker.post(sendRequest(1, 1))).status).to.equal(200);
     await broker.stop();
   });
 
-  // prom-client loads @opentelemetry/api, which does nothing by itself
-  it('are not even loaded when they are off', async () => {
+  // prom-client loads @opentelemetry/api, which does nothing on its own
+  it('load no OpenTelemetry code while they are off', async () => {
     const script = `
       import { createRequire } from 'node:module';
       const { startBroker } = await import('./harness/broker.ts');

@@ -1,4 +1,4 @@
-// RECVs that wait while Redis goes: its connections, Redis itself, a primary under Sentinels and in a Cluster.
+// RECVs that wait while Redis fails: broken connections, Redis itself down, a primary lost under Sentinels and in a Cluster.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
@@ -17,7 +17,7 @@ import type { Waiter } from '../support/waiters.js';
 const LONG_MS = 20_000;
 const NAMES = ['aizumi-waiting', 'aizumi-changes'];
 
-/** Ends the connections of this name, and says how many there were. */
+/** Kills the connections with this name. @returns how many there were */
 async function cut(redis: Redis, name: string): Promise<number> {
   const lines = String(await redis.client('LIST')).split('\n');
   const ids = lines.filter((line) => line.includes(` name=${name} `)).map((line) => /^id=(\d+)/.exec(line)![1]!);
@@ -25,7 +25,7 @@ async function cut(redis: Redis, name: string): Promise<number> {
   return ids.length;
 }
 
-/** SENDs until it is done. */
+/** Repeats a SEND until it succeeds. */
 const send = (broker: TestBroker, address: number, id: number): Promise<unknown> =>
   until(
     `the SEND to ${address} is done`,
@@ -39,7 +39,7 @@ async function expectEachServed(waiters: Waiter[], first: number): Promise<void>
   expect(replies.map(({ json }) => json.id)).to.deep.equal(waiters.map((_, i) => first + i));
 }
 
-describe('system/waiting', function () {
+describe('system/waiting: a RECV with wait_ms', function () {
   this.timeout(60_000);
 
   describe('with one Redis', () => {
@@ -51,8 +51,8 @@ describe('system/waiting', function () {
     before(async () => {
       redis = await startRedisServer();
       raw = new Redis(redis.url, { retryStrategy: () => 50 });
-      raw.on('error', () => undefined); // Redis goes and comes
-      // a look that is cut off may have taken a message: it comes back
+      raw.on('error', () => undefined); // Redis is stopped and restarted
+      // an interrupted poll may have taken a message, which is redelivered when this lease ends
       const env = { AIZUMI_REDIS_URL: redis.url, AIZUMI_KEY_PREFIX: 'aizumi', AIZUMI_VISIBILITY_TIMEOUT_MS: '2000' };
       broker = await startBroker(env);
       other = await startBroker(env);
@@ -63,7 +63,7 @@ describe('system/waiting', function () {
       await redis.stop();
     });
 
-    /** Waiters at addresses of their own, which have looked. */
+    /** Waiters at addresses of their own whose first poll has ended. */
     async function startWaiters(count: number): Promise<{ waiters: Waiter[]; first: number }> {
       const first = address;
       address += count;
@@ -74,11 +74,11 @@ describe('system/waiting', function () {
     }
 
     for (const names of [[NAMES[0]!], [NAMES[1]!], NAMES])
-      it(`waits on when ${names.join(' and ')} are cut, and hears of what is sent meanwhile and later`, async () => {
+      it(`keeps waiting when ${names.join(' and ')} break, and gets messages sent during and after that`, async () => {
         const { waiters, first } = await startWaiters(20);
         for (const name of names) expect(await cut(raw, name)).to.equal(1);
         for (let i = 0; i < 10; i++) await send(other, first + i, first + i);
-        await until('they are back', async () => {
+        await until('the connections are open again', async () => {
           const list = String(await raw.client('LIST'));
           return NAMES.every((name) => list.includes(` name=${name} `));
         });
@@ -87,7 +87,7 @@ describe('system/waiting', function () {
         await expectEachServed(waiters, first);
       });
 
-    it('is told of a message that was sent while its connections were cut over and over', async () => {
+    it('gets a message that was sent while its connections broke again and again', async () => {
       const { waiters, first } = await startWaiters(20);
       const sending = (async () => {
         for (let i = 0; i < 20; i++) await send(other, first + i, first + i);
@@ -100,16 +100,16 @@ describe('system/waiting', function () {
       await expectEachServed(waiters, first);
     });
 
-    it('waits through a loss of Redis, though a RECV that comes in it is answered 503 within a second', async () => {
+    it('outlasts an outage of Redis, while a RECV that arrives during it is answered 503 within a second', async () => {
       const { waiters, first } = await startWaiters(20);
       await redis.kill9();
-      await until('the loss is known', async () => !(await fetch(`${broker.url}readyz`)).ok);
+      await until('Redis is reported as unreachable', async () => !(await fetch(`${broker.url}readyz`)).ok);
       const startMs = performance.now();
       const reply = await startWaiter(broker, address++, LONG_MS).answered;
       expect(reply.status).to.equal(503);
       expect(reply.json.error).to.include({ reason: 'unavailable', outcome: 'not_done' });
       expect(performance.now() - startMs).to.be.below(patient(1_000));
-      // behind one that waits already, and alone, it is the same
+      // the same behind an earlier waiter as without one
       expect((await startWaiter(broker, first, LONG_MS).answered).status).to.equal(503);
       await pause(1_500);
       expect(waiters.filter((waiter) => waiter.reply !== undefined)).to.deep.equal([]);
@@ -118,7 +118,7 @@ describe('system/waiting', function () {
       await expectEachServed(waiters, first);
     });
 
-    it('is told the truth, 503, if its time is up while Redis is away', async () => {
+    it('is answered 503, not 404, if its time is up during an outage', async () => {
       const waiter = startWaiter(broker, address++, 1_500);
       await pause(300);
       await redis.kill9();
@@ -129,14 +129,14 @@ describe('system/waiting', function () {
       await until('Redis is back', async () => (await fetch(`${broker.url}readyz`)).ok);
     });
 
-    it('is not told that there was nothing when a poll for it may have taken a message', async () => {
+    it('is not answered 404 if one of its polls may have taken a message', async () => {
       const queue = address++;
       const lease = { ...recvRequest(queue), visibility_timeout_ms: 500 };
       expect((await other.post(sendRequest(queue, 1))).status).to.equal(200);
       expect((await other.post(lease)).status).to.equal(200);
       const waiting = broker.post({ ...recvRequest(queue), wait_ms: 4_000, visibility_timeout_ms: 60_000 });
       await pause(200);
-      redis.pause(); // the lease ends meanwhile: the poll is sent, and its answer comes too late
+      redis.pause(); // the lease ends during the pause, so the poll is sent, and its reply arrives too late
       await pause(1_500);
       redis.resume();
       const { status, json } = await waiting;
@@ -144,7 +144,7 @@ describe('system/waiting', function () {
     });
 
     it('is answered in time when Redis hangs', async () => {
-      // longer than it takes to notice: a connection is asked once a second, and has 0.8 s to answer
+      // longer than the detection takes: a connection is pinged once a second, and has 0.8 s to answer
       const waiter = startWaiter(broker, address++, 3_000);
       const startMs = performance.now();
       await pause(300);
@@ -175,23 +175,23 @@ describe('system/waiting', function () {
         await stack.stop();
       });
 
-      it('waits through a fail-over, and is woken by the new primary', async () => {
+      it('outlasts a fail-over, and is woken by the new primary', async () => {
         const first = 100;
         const waiters = Array.from({ length: 30 }, (_, i) => startWaiter(broker, first + i, LONG_MS));
         await pause(500);
         const old = await stack.primary();
         await old.kill9();
-        await until('another is the primary', async () => (await stack.primary()) !== old, 15_000);
-        await old.restart(); // a primary without a replica takes no writes
+        await until('another node is primary', async () => (await stack.primary()) !== old, 15_000);
+        await old.restart(); // a primary without a replica accepts no writes
         for (let i = 0; i < 15; i++) await send(other, first + i, first + i);
         await expectEachServed(waiters.slice(0, 15), first);
-        await pause(1_500); // all of them are armed again
+        await pause(1_500); // by then the new primary knows all waiters
         for (let i = 15; i < 30; i++) await send(other, first + i, first + i);
         await expectEachServed(waiters.slice(15), first + 15);
         await stack.whole();
       });
 
-      it('has two connections to each primary', async () => {
+      it('needs two connections to each primary, shared by all waiters', async () => {
         const waiters = Array.from({ length: 30 }, (_, i) => startWaiter(broker, 1000 + i, 1_000));
         await Promise.all(waiters.map(({ answered }) => answered));
         for (const node of stack.nodes) {

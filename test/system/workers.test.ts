@@ -49,7 +49,7 @@ describe('several workers', function () {
     return opened;
   }
 
-  it('give 40 receivers of one queue every message once, each in the order of sending', async () => {
+  it('deliver every message once to 40 receivers of one queue, to each in the order of sending', async () => {
     const brokers = await Promise.all([
       startBrokerProcess(settings),
       startBrokerProcess({ ...settings, AIZUMI_WORKERS: '1' }),
@@ -97,7 +97,7 @@ describe('several workers', function () {
     expect(shares, 'receivers that got something').to.be.above(20);
   });
 
-  it('lose nothing when one is killed while it serves, and replace it', async () => {
+  it('lose nothing when one of them is killed under load, and it is replaced', async () => {
     const broker = await startBrokerProcess({ ...settings, AIZUMI_VISIBILITY_TIMEOUT_MS: '3000' });
     const before = broker.workerPids();
     expect(before).to.have.length(2);
@@ -110,7 +110,7 @@ describe('several workers', function () {
     let nextId = 1;
     let sending = SENDERS;
 
-    /** Tries until it is answered; an answer that was cut off is told to `onCut`. */
+    /** Retries until there is a reply; reports each broken one to `onCut`. */
     const persist = async (
       post: KeepAliveClient['post'],
       request: () => object,
@@ -172,7 +172,7 @@ describe('several workers', function () {
       }
     };
     const work = Promise.all([...numbers(SENDERS).map((n) => send(n + 1)), ...numbers(8).map(receive)]);
-    await until('a third is delivered', () => deliveries.length > (SENDERS * EACH) / 3, 20_000);
+    await until('a third of the messages is delivered', () => deliveries.length > (SENDERS * EACH) / 3, 20_000);
     // this need not break a request off: at that instant all replies may be in their sockets
     process.kill(before[0]!, 'SIGKILL');
     await work;
@@ -191,7 +191,7 @@ describe('several workers', function () {
       twice.filter((id) => !cutFrees.has(id)),
       'twice',
     ).to.deep.equal([]);
-    const after = await until('a new worker', () => {
+    const after = await until('a new worker runs', () => {
       const pids = broker.workerPids();
       return pids.length === 2 && pids;
     });
@@ -202,22 +202,22 @@ describe('several workers', function () {
     expect(JSON.stringify(deaths[0])).to.include(String(before[0]));
   });
 
-  it('leave no connection open that a worker was given and died before it took', async () => {
+  it('leave no connection open that was handed to a worker which died before accepting it', async () => {
     const broker = await startBrokerProcess(settings);
     const [hung] = broker.workerPids();
     process.kill(hung!, 'SIGSTOP');
-    // every other one is given to the worker that hangs, until that has one that it does not take
+    // every other connection is given to the hung worker, until that has one that it does not accept
     const asked = numbers(8).map(() => client(broker.url).post(statRequest(1)));
     const outcomes: Outcome[] = [];
     asked.forEach((outcome) => void outcome.then((known) => outcomes.push(known)));
-    await until('all but one are answered', () => outcomes.length === 7);
+    await until('all requests but one are answered', () => outcomes.length === 7);
     process.kill(hung!, 'SIGKILL');
-    await until('the last one is told', () => outcomes.length === 8);
+    await until('the last request has failed', () => outcomes.length === 8);
     expect(outcomes.map(({ kind }) => kind).sort()).to.deep.equal(['broken', ...Array(7).fill('replied')]);
   });
 
   for (const workers of ['1', '2']) {
-    it(`answer every request that they took before they stop, with ${workers} worker(s)`, async () => {
+    it(`answer every request that they have accepted before they stop, with ${workers} worker(s)`, async () => {
       const broker = await startBrokerProcess({ ...settings, AIZUMI_WORKERS: workers });
       let answered = 0;
       let asked = false;
@@ -228,7 +228,7 @@ describe('several workers', function () {
           const outcome = await post(sendRequest(200 + n, 1));
           if (outcome.kind === 'refused') return;
           if (outcome.kind === 'broken') {
-            // a new connection may be one that the kernel took for a process that was just closing its listening socket
+            // the kernel may have accepted a new connection for a process that was just closing its listening socket
             if (outcome.reused) broken.push(String(outcome.error.code));
             return;
           }
@@ -237,7 +237,7 @@ describe('several workers', function () {
         }
       };
       const loads = Promise.all(numbers(40).map(load));
-      await until('it is under load', () => answered > 200, 20_000);
+      await until('the broker is under load', () => answered > 200, 20_000);
       const askedAt = performance.now();
       asked = true;
       broker.signal('SIGTERM');
@@ -249,15 +249,15 @@ describe('several workers', function () {
     });
   }
 
-  it('stop within 10 s, whatever connections do, and finish what still comes', async () => {
+  it('stop within 10 s whatever clients do, and finish requests that are still arriving', async () => {
     const broker = await startBrokerProcess(settings);
     const idle = client(broker.url);
     await idle.post(statRequest(1));
     const [slow, stuck] = [await halfSent(broker, 300), await halfSent(broker, 301)];
     const askedAt = performance.now();
     broker.signal('SIGTERM');
-    await until('it no longer listens', () => refuses(broker));
-    // impatience changes nothing
+    await until('the broker no longer listens', () => refuses(broker));
+    // further signals change nothing
     broker.signal('SIGTERM');
     broker.signalGroup('SIGINT');
     broker.signalGroup('SIGTERM');
@@ -272,7 +272,7 @@ describe('several workers', function () {
     expect(broker.lines('aizumi stops')).to.have.length(1);
   });
 
-  it('go on for AIZUMI_DRAIN_DELAY_MS when they are told to stop, and say so to a balancer', async () => {
+  it('keep serving for AIZUMI_DRAIN_DELAY_MS after SIGTERM, while /readyz reports the drain to a balancer', async () => {
     const broker = await startBrokerProcess({ ...settings, AIZUMI_DRAIN_DELAY_MS: '3000' });
     const probe = async (): Promise<number> => (await fetch(`${broker.url}readyz?exclude=redis`)).status;
     const kept = client(broker.url);
@@ -280,14 +280,14 @@ describe('several workers', function () {
     expect(await probe()).to.equal(200);
     const toldMs = performance.now();
     broker.signal('SIGTERM');
-    await until('it says that it stops', async () => (await probe()) === 503);
+    await until('/readyz reports the drain', async () => (await probe()) === 503);
     expect(await kept.post(statRequest(1))).to.include({ kind: 'replied', status: 200, connection: 'keep-alive' });
     expect(await client(broker.url).post(statRequest(1))).to.include({ kind: 'replied', status: 200 });
     expect(await broker.exited).to.equal(0);
     expect(performance.now() - toldMs).to.be.above(3_000);
   });
 
-  describe('told to stop during the start', () => {
+  describe('that get a signal during the start', () => {
     let temp: string;
     let dataDir: string;
     beforeEach(async () => {
@@ -296,15 +296,15 @@ describe('several workers', function () {
     });
     afterEach(() => rm(temp, { recursive: true, force: true }));
 
-    /** Whether it has a handler for the signal, from /proc. */
+    /** Whether the process handles the signal, from /proc. */
     const hears = ({ pid }: BrokerProcess, signal: number): boolean => {
       const [, caught = '0'] = /^SigCgt:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
       return (BigInt(`0x${caught}`) >> BigInt(signal - 1)) % 2n === 1n;
     };
 
-    it('by SIGHUP as soon as it hears signals, obey when they have started; SIGUSR2 does no harm', async () => {
+    it('stop after the start on an early SIGHUP, while SIGUSR2 does no harm', async () => {
       const broker = spawnBroker({ AIZUMI_DATA_DIR: dataDir, AIZUMI_REDIS_SERVER: testServerProgram });
-      await until('it hears SIGUSR2', () => hears(broker, constants.signals.SIGUSR2), 20_000);
+      await until('the process handles SIGUSR2', () => hears(broker, constants.signals.SIGUSR2), 20_000);
       expect(broker.output, 'nothing of it is loaded').to.equal('');
       broker.signal('SIGUSR2');
       broker.signal('SIGHUP');
@@ -316,12 +316,12 @@ describe('several workers', function () {
 
     const moments: [string, (broker: BrokerProcess) => unknown][] = [
       ['it has the data folder', () => existsSync(join(dataDir, 'run'))],
-      ['its Redis is there', () => existsSync(join(dataDir, 'run', 'redis.sock'))],
-      ['its workers are there', (broker) => broker.workerPids().length === 2],
+      ['its Redis is running', () => existsSync(join(dataDir, 'run', 'redis.sock'))],
+      ['its workers are running', (broker) => broker.workerPids().length === 2],
     ];
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       for (const [moment, reached] of signal === 'SIGTERM' ? moments : moments.slice(1)) {
-        it(`by ${signal} when ${moment}, leave nothing behind`, async () => {
+        it(`leave nothing behind: ${signal} when ${moment}`, async () => {
           const broker = spawnBroker({
             AIZUMI_WORKERS: '2',
             AIZUMI_DATA_DIR: dataDir,
@@ -344,22 +344,22 @@ describe('several workers', function () {
 
 interface HalfSent {
   finish(): void;
-  /** All that came back until the connection ended, however it did. */
+  /** Everything received until the connection ended, for whatever reason. */
   answer: Promise<string>;
 }
 
-/** A SEND of which all but the end of its body has been sent and has arrived. */
+/** A SEND that has been sent and has arrived except for the end of its body. */
 async function halfSent({ url }: BrokerProcess, daddr: number): Promise<HalfSent> {
   const body = JSON.stringify(sendRequest(daddr, 1));
   const { port } = new URL(url);
   const socket: Socket = connect(Number(port), '127.0.0.1');
   let text = '';
   socket.on('data', (data) => (text += data.toString()));
-  socket.on('error', () => undefined); // told by 'close' and by what came until then
+  socket.on('error', () => undefined); // 'close' and the bytes received until then are enough
   const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(text)));
   await once(socket, 'connect');
   const head = `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
-  // Expect: the server's "100 Continue" tells that it has the request
+  // with Expect, the server's "100 Continue" shows that it has the request
   socket.write(`${head}Expect: 100-continue\r\n\r\n`);
   await until('the request has arrived', () => text.includes('100 Continue'));
   text = '';

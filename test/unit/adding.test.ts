@@ -1,5 +1,5 @@
-// What is added and incomplete does not compile, and the compiler names what is missing. Here the compiler reads the sources
-// with something added to them.
+// An incomplete addition does not compile, and the compiler names what is missing. These tests run the compiler on the sources
+// with such an addition.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { expect } from 'chai';
@@ -11,10 +11,10 @@ const DESCRIPTIONS = 'src/api-docs/descriptions.ts';
 const EXAMPLES = 'src/api-docs/examples.ts';
 const SETTINGS = 'src/config/settings.ts';
 const ERRORS = 'src/errors.ts';
-/** A message type's own file, which is not there. */
+/** The file of a new message type, which does not exist. */
 const FOO = 'src/messages/foo.ts';
 
-/** Where something is added: behind the first match in the file. */
+/** Where text is added: after the first match in the file. */
 const IN = {
   requestNames: [NAMES, /export type RequestName =/],
   descriptions: [DESCRIPTIONS, /export const DESCRIPTIONS: .* = \{/],
@@ -24,10 +24,10 @@ const IN = {
   reasons: [ERRORS, /export const REASONS: .* = \{/],
 } as const;
 
-/** What is added there, a line each. */
+/** The text to be added, one item per line. */
 type Additions = Partial<Record<keyof typeof IN, readonly string[]>>;
 
-/** Each file's text with what is added to it. */
+/** The text of each file with its additions. */
 function textsWith(additions: Additions): Map<string, string> {
   const texts = new Map<string, string>();
   for (const [place, lines] of Object.entries(additions)) {
@@ -42,10 +42,10 @@ function textsWith(additions: Additions): Map<string, string> {
   return texts;
 }
 
-/** Parsed once for all programs. */
+/** Files parsed once for all compilations. */
 const parsed = new Map<string, ts.SourceFile | undefined>();
 
-/** What the compiler says of these files: their texts, or undefined: as they are. Each fault as `file: message`. */
+/** Compiles these files, with the given texts or, if undefined, unchanged. @returns each error as `file: message` */
 function faultsOf(texts: ReadonlyMap<string, string | undefined>): string[] {
   const { config } = ts.readConfigFile('tsconfig.build.json', (name) => ts.sys.readFile(name)) as { config: object };
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, '.');
@@ -74,17 +74,17 @@ const rowOf = (parts: Parts): string =>
     .map(([name, value]) => `${name}: ${value}`)
     .join(', ')} }`;
 
-/** For each part the row that lacks it. */
+/** For each part, a row without it. */
 const lacking = (parts: Parts): [part: string, row: string][] =>
   Object.keys(parts).map((part) => {
     const { [part]: _, ...rest } = parts;
     return [part, rowOf(rest)];
   });
 
-describe('adding', function () {
+describe('an incomplete addition', function () {
   this.timeout(60_000);
 
-  describe('a name and nothing else', () => {
+  describe('of only a name', () => {
     let faults: string[];
     before(() => {
       const texts = textsWith({
@@ -102,16 +102,16 @@ describe('adding', function () {
       ['setting', SETTINGS, "'FOO_MS' is missing", 'SettingsTable'],
       ['reason', ERRORS, "'foo' is missing", 'ReasonRow'],
     ] as const)
-      it(`of a ${what} does not compile: ${file} names it`, () => {
+      it(`does not compile: of a ${what}, with an error in ${file}`, () => {
         const told = faults.filter((fault) => fault.startsWith(`${file}:`));
         expect(told).to.have.length(1);
         for (const word of words) expect(told[0]).to.include(word);
       });
 
-    it('is all that is wrong', () => expect(faults, faults.join('\n')).to.have.length(5));
+    it('causes no other compiler errors', () => expect(faults, faults.join('\n')).to.have.length(5));
   });
 
-  describe('a row that lacks something', () => {
+  describe('of an incomplete row', () => {
     const messageType = {
       number: '25',
       reply: "'MSG_FOO_ACK'",

@@ -1,4 +1,4 @@
-// The capacity model: what a deployment needs, from what was measured.
+// The capacity model: derives the needs of a deployment from measurements.
 import { expect } from 'chai';
 import { ASSUMED, NEEDED, bytesPerMessage, measured, plan } from '../../bench/capacity.js';
 import type { Demand, Measured } from '../../bench/capacity.js';
@@ -22,7 +22,7 @@ const costs: Measured = {
 const demand: Demand = { perSecond: 1_000, payloadBytes: 0, backlog: 0, queues: 100 };
 
 describe('the capacity model', () => {
-  it('takes its costs from what was measured', () => {
+  it('takes its costs from measurements', () => {
     const found = measured(inventedResults())!;
     expect(found.cycle).to.deep.equal({ worker: 82, redis: 36 });
     expect(found.perKb.worker).to.be.closeTo(82 / 9.9, 0.01); // twice the cost at 10,000 bytes as at 100
@@ -33,30 +33,30 @@ describe('the capacity model', () => {
     expect(found.memoryPoints[0]!.bytes).to.be.closeTo(140, 0.1);
   });
 
-  it('predicts nothing while a part is missing', () => {
+  it('predicts nothing while a measurement is missing', () => {
     for (const name of NEEDED) {
       const { [name]: _, ...rest } = inventedResults();
       expect(measured(rest), name).to.equal(undefined);
     }
   });
 
-  it('never counts on growth to make anything cheaper', () => {
+  it('never assumes that growth makes anything cheaper', () => {
     const results = inventedResults();
     for (const row of results.scaling.rows.filter(({ ratio }) => ratio.both !== 1)) row.workerMicros /= 3;
     expect(measured(results)).to.nested.include({ 'cluster.worker': 1, 'manyWorkers.worker': 1, 'backlog.worker': 1 });
   });
 
-  it('gives one worker and one Redis to what they can carry', () => {
+  it('assigns one worker and one Redis to a load that they can handle', () => {
     expect(plan(costs, demand)).to.deep.include({ workerCores: 0.08, workers: 1, redisCores: 0.04, shards: 1 });
   });
 
-  it('counts a core as full when it is as busy as it may be', () => {
+  it('counts a core as full at the allowed utilization', () => {
     const busy = { ...ASSUMED, busyShare: 0.08 };
     expect(plan(costs, demand, busy).workers).to.equal(1);
     expect(plan(costs, { ...demand, perSecond: 1_001 }, busy).workers).to.equal(2);
   });
 
-  it('adds what payloads, many workers, queues and a Cluster cost', () => {
+  it('adds the costs of payloads, many workers, queues and a Cluster', () => {
     expect(plan(costs, { ...demand, payloadBytes: 2_000 }).workerCores).to.be.closeTo(0.1, 1e-9);
     expect(plan(costs, { ...demand, queues: 10_000 }).redisCores).to.be.closeTo(0.06, 1e-9);
     const many = plan(costs, { ...demand, perSecond: 10_000 });
@@ -67,7 +67,7 @@ describe('the capacity model', () => {
     expect(cluster).to.include({ shards: 4, workers: 8 }); // 2.4 and 4.8 cores, 60 % busy
   });
 
-  it('finds the memory between the sizes that were measured, and beyond them', () => {
+  it('interpolates and extrapolates memory from the measured sizes', () => {
     expect(bytesPerMessage(costs, 100)).to.equal(140);
     expect(bytesPerMessage(costs, 550)).to.equal(680);
     expect(bytesPerMessage(costs, 20_000)).to.equal(20_220);
@@ -75,13 +75,13 @@ describe('the capacity model', () => {
     expect(redisBytes).to.equal(2 * (1_220e6 + 4e6));
   });
 
-  it('adds shards for memory alone', () => {
+  it('adds shards if only memory requires them', () => {
     const plenty = plan(costs, { ...demand, payloadBytes: 1_000, backlog: 20_000_000 });
     expect(plenty.redisBytes).to.be.greaterThan(3 * ASSUMED.nodeBytes);
     expect(plenty.shards).to.equal(4);
   });
 
-  it('counts every payload in and out on the network', () => {
+  it('counts every payload on the network in both directions', () => {
     const { clientMbits } = plan(costs, { ...demand, payloadBytes: 1_000 });
     expect(clientMbits).to.be.closeTo((1_000 * (2_000 + ASSUMED.clientOverheadBytes) * 8) / 1e6, 1e-9);
   });

@@ -1,4 +1,4 @@
-// Made-up histories: each breaks one promise, and the checker must see that one and no other.
+// Made-up histories: each breaks one promise, and the checker must find that one and no other.
 import { expect } from 'chai';
 import { check, longestSilence } from '../../chaos/checker.js';
 import type { Verdict } from '../../chaos/checker.js';
@@ -9,7 +9,7 @@ import type { Answer } from '../../harness/answer.js';
 const LEASE_MS = 1_000;
 const QUEUE = 100;
 
-/** A history that is told step by step; each step takes 9 ms unless it says otherwise, and the next is 1 ms later. */
+/** Builds a history step by step; by default, each step takes 9 ms, and the next one starts 1 ms later. */
 class Story {
   readonly history: History = emptyHistory(LEASE_MS);
   #nowMs = 0;
@@ -31,14 +31,14 @@ class Story {
     this.history.receives.push({ queue: QUEUE, answer: 'unknown', ...this.#time(9) });
     return this;
   }
-  /** The repetition of a RECV whose own answer, asked for `agoMs` ago, was not read. */
+  /** Repeats a RECV that was sent `agoMs` ago and whose reply was not read. */
   recvAgain(message: number, receipt: string, agoMs = 20): this {
     const times = this.#time(9);
     const receive = { queue: QUEUE, message, intact: true, receipt, sinceMs: times.askedMs - agoMs, ...times };
     this.history.receives.push({ answer: 'done', ...receive });
     return this;
   }
-  /** A FREE by receipt that was refused: that delivery is over. */
+  /** A FREE by receipt that was refused with `lease_lost`. */
   leaseLost(message: number, receipt: string): this {
     this.history.frees.push({ queue: QUEUE, message, answer: 'refused', receipt, leaseLost: true, ...this.#time(9) });
     return this;
@@ -56,7 +56,7 @@ class Story {
     this.history.faults.push({ name: kind, kind, fromMs: this.#nowMs, toMs: this.#nowMs + 9 });
     return this.wait(10);
   }
-  /** Everything so far and for 10 ms more happened under this fault. */
+  /** This fault lasted from the beginning until 10 ms from here. */
   during(kind: FaultWindow['kind']): this {
     this.history.faults.push({ name: kind, kind, fromMs: 0, toMs: this.#nowMs + 10 });
     return this;
@@ -65,7 +65,7 @@ class Story {
 
 const story = (): Story => new Story();
 
-/** What is wrong, without the counts and whatever is in order. */
+/** The faults in the verdict, without counts and empty lists. */
 function faultsIn(history: History): object {
   const { levels, unexpected, denied, duplicates, twoLeases, takenBack, outOfOrder, excused, slow } = check(history);
   const lost = [levels.primary, levels.quorum, levels.all].flatMap((level) => level.lost);
@@ -74,7 +74,7 @@ function faultsIn(history: History): object {
 }
 
 describe('the checker of histories', () => {
-  it('finds nothing in a clean one and counts it', () => {
+  it('finds no fault in a correct one, and counts its messages', () => {
     const { history } = story().send(1).send(2, 'unknown').send(3, 'refused').recv(1).free(1).recv(2).free(2);
     const verdict: Verdict = check(history);
     expect(faultsIn(history)).to.deep.equal({});
@@ -222,12 +222,12 @@ describe('the checker of histories', () => {
   ];
   for (const [what, told, faults] of cases) it(what, () => expect(faultsIn(told.history)).to.deep.equal(faults));
 
-  it('counts each level by itself', () => {
+  it('counts each level separately', () => {
     const { levels } = check(story().send(1, 'done', 'primary').send(2, 'done', 'quorum').send(3).recv(2).history);
     expect([levels.primary.lost, levels.quorum.lost, levels.all.lost]).to.deep.equal([[1], [], [3]]);
   });
 
-  it('measures how long the service was away: the longest time without an acknowledged SEND', () => {
+  it('measures an interruption of service as the longest time without an acknowledged SEND', () => {
     // acknowledged at 9, 19, 739 and 849
     const { attempts } = story().send(1).send(2).wait(700).send(3, 'unknown').send(4).wait(100).send(5).history;
     expect(longestSilence(attempts, 0, 850)).to.equal(720);
@@ -235,7 +235,7 @@ describe('the checker of histories', () => {
     expect(longestSilence(attempts, 740, 5_000), 'it never came back').to.equal(5_000 - 849);
   });
 
-  it('takes the queue that was without service longest', () => {
+  it('reports the longest interruption of any queue', () => {
     const { attempts } = story().send(1).wait(500).send(2).history;
     const other = attempts.map((attempt) => ({ ...attempt, queue: 101, askedMs: 5, answeredMs: 10 }));
     expect(longestSilence([...attempts, ...other], 0, 520)).to.equal(510);

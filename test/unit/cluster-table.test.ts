@@ -1,4 +1,4 @@
-// What npm run test:cluster makes of what it counted. The cluster itself is not here.
+// How npm run test:cluster evaluates its counts. No cluster is needed here.
 import { expect } from 'chai';
 import type { Row } from '../cluster/event.js';
 import { count, countIn } from '../cluster/load.js';
@@ -17,8 +17,8 @@ const GOOD: Row = {
   gaps: [],
 };
 
-describe('test:cluster: its table', () => {
-  it('counts ids that are in both lists of runs', () => {
+describe('the table of test:cluster', () => {
+  it('counts the ids that two lists of ranges have in common', () => {
     const acknowledged = [
       [0, 9],
       [20, 29],
@@ -37,7 +37,7 @@ describe('test:cluster: its table', () => {
     expect(countIn([[5, 5]], acknowledged)).to.equal(1);
   });
 
-  it('is Markdown, with a word on each bound', () => {
+  it('is Markdown, and says for each limit whether it was kept', () => {
     const rows = [
       GOOD,
       { ...GOOD, longestMs: 1_001 },
@@ -64,7 +64,7 @@ Skipped:
     );
   });
 
-  it('counts as broken what was lost, wrongly refused or not as it should be, and no time', () => {
+  it('counts losses, wrong refusals and other faults as broken promises, but no times', () => {
     expect(violations([GOOD, { ...GOOD, longestMs: 90_000 }, { skipped: 'cut', why: 'no tool' }])).to.deep.equal([]);
     expect(violations([{ ...GOOD, bound: 'failover', notDone: 1_000, unknown: 8 }])).to.deep.equal([]);
     const broken: [Partial<Row>, string][] = [

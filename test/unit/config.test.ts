@@ -88,7 +88,7 @@ const REDIS_URL_FAULT =
   'AIZUMI_REDIS_URL must be an address such as redis://host:6379, rediss://host:6379, unix:///path/of/socket, ' +
   'redis+sentinel://h1:26379,h2:26379,h3:26379/mymaster or redis+cluster://h1:6379,h2:6379,h3:6379';
 
-/** What is wrong with `env`, one line for each variable. */
+/** The faults of `env`, one line per variable. */
 function faults(env: Record<string, string>): string[] {
   try {
     loadConfig(env);
@@ -158,7 +158,7 @@ describe('config', () => {
       AIZUMI_TRACES_URL: 'https://collector:4318/v1/traces',
       AIZUMI_TRACES_RATIO: '0.25',
     };
-    // of the two that exclude each other
+    // one of the two variables that exclude each other
     const read = [...Object.keys(env), 'AIZUMI_JWT_PUBLIC_KEY_FILE'];
     expect(read.sort(), 'a setting is missing in this test').to.deep.equal([...SETTING_NAMES].sort());
     const { AIZUMI_JWT_JWKS_URL: _, ...rest } = env;
@@ -222,7 +222,7 @@ describe('config', () => {
     });
   });
 
-  it('takes an empty variable as not set', () => {
+  it('treats an empty variable as not set', () => {
     const empty = Object.fromEntries(SETTING_NAMES.map((name) => [name, '']));
     expect(loadConfig(empty)).to.deep.equal(DEFAULTS);
     expect(loadConfig({ AIZUMI_NO_SUCH_THING: '' })).to.deep.equal(DEFAULTS);
@@ -243,14 +243,14 @@ describe('config', () => {
     'redis+sentinel://h1:26379,h2/mymaster?db=1',
     'rediss+cluster://user:secret@h1,[::1]:7000',
   ])
-    it(`takes the Redis URL ${url}`, () => expect(loadConfig({ AIZUMI_REDIS_URL: url }).redisUrl).to.equal(url));
+    it(`accepts the Redis URL ${url}`, () => expect(loadConfig({ AIZUMI_REDIS_URL: url }).redisUrl).to.equal(url));
 
   it('is frozen', () => {
     const config = loadConfig({}) as { port: number };
     expect(() => (config.port = 1)).to.throw(TypeError);
   });
 
-  it('does not look at variables that are not its own', () => {
+  it('ignores variables without its prefix', () => {
     const env = {
       PATH: '/bin',
       PORT: 'x',
@@ -314,7 +314,7 @@ describe('config', () => {
     AIZUMI_TRACES_RATIO: ['-0.1', '1.1', '10%', 'all'],
   };
   for (const [name, values] of Object.entries(bad))
-    it(`refuses a bad ${name} by its name`, () => {
+    it(`refuses an invalid ${name}, and names it`, () => {
       for (const value of values) {
         const lines = faults({ [name]: value });
         expect(lines, value).to.have.length(1);
@@ -322,7 +322,7 @@ describe('config', () => {
       }
     });
 
-  it('names every bad variable at once, with the rule that it breaks', () => {
+  it('names all invalid variables at once, with the rules that they break', () => {
     const env = { AIZUMI_PORT: 'http', AIZUMI_WORKERS: '0', AIZUMI_MAX_BODY_BYTES: '1', AIZUMI_LOG_LEVEL: 'loud' };
     expect(faults(env)).to.deep.equal([
       'AIZUMI_PORT must be a number',
@@ -367,7 +367,7 @@ describe('config', () => {
   for (const [what, env, expected] of together)
     it(`refuses ${what}`, () => expect(faults(env)).to.deep.equal(expected));
 
-  it('names every unknown variable of its own, along with the bad ones', () => {
+  it('names all unknown variables with its prefix, together with the invalid ones', () => {
     const env = { AIZUMI_PORT: 'http', AIZUMI_PROT: '80', AIZUMI_port: '80', AIZUMI_constructor: 'x' };
     expect(faults(env)).to.have.members([
       'AIZUMI_PORT must be a number',
@@ -377,10 +377,10 @@ describe('config', () => {
     ]);
   });
 
-  it('names a variable that is nothing but the prefix', () =>
+  it('names a variable that consists of the prefix only', () =>
     expect(faults({ AIZUMI_: 'x' })).to.deep.equal(['AIZUMI_ is not a setting of aizumi']));
 
-  it('says what a Redis URL looks like, and never a password', () => {
+  it('shows what a Redis URL looks like, but never a password', () => {
     const withPassword = [
       'http://user:secret@h',
       'redis://user:secret@',
@@ -404,7 +404,7 @@ describe('config', () => {
       expect(faults({ AIZUMI_REDIS_URL: url })).to.deep.equal([REDIS_URL_FAULT]));
 
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1', 'localhost', 'LocalHost'])
-    it(`lets everybody in who reaches ${host}`, () => expect(loadConfig({ AIZUMI_HOST: host }).host).to.equal(host));
+    it(`needs no credentials on ${host}`, () => expect(loadConfig({ AIZUMI_HOST: host }).host).to.equal(host));
 
   const jwt = { AIZUMI_JWT_ISSUER: 'i', AIZUMI_JWT_AUDIENCE: 'a', AIZUMI_JWT_PUBLIC_KEY_FILE: '/pem' };
   for (const host of [
@@ -416,7 +416,7 @@ describe('config', () => {
     '127.0.0.1.example',
     'localhost.example',
   ])
-    it(`listens on ${host} only with credentials, or when it is said that this is meant`, () => {
+    it(`listens on ${host} only with credentials, or if anonymous access is explicitly allowed`, () => {
       const AIZUMI_HOST = host;
       const lines = faults({ AIZUMI_HOST });
       expect(lines).to.have.length(1);
@@ -428,7 +428,7 @@ describe('config', () => {
         expect(faults({ AIZUMI_HOST, ...enough })).to.deep.equal([]);
     });
 
-  it('wants all that tokens need, and their keys from one place', () => {
+  it('requires all settings for tokens together, and their keys from a single source', () => {
     const { AIZUMI_JWT_ISSUER, AIZUMI_JWT_AUDIENCE, AIZUMI_JWT_PUBLIC_KEY_FILE } = jwt;
     const named = (env: Record<string, string>) => faults(env).map((line) => line.split(' ')[0]);
     expect(named({ AIZUMI_JWT_ISSUER })).to.deep.equal(['AIZUMI_JWT_AUDIENCE', 'AIZUMI_JWT_JWKS_URL']);
@@ -437,7 +437,7 @@ describe('config', () => {
     expect(named({ ...jwt, AIZUMI_JWT_JWKS_URL: 'https://i/' })).to.deep.equal(['AIZUMI_JWT_JWKS_URL']);
   });
 
-  it('says what a key prefix may be', () => {
+  it('describes valid key prefixes', () => {
     for (const prefix of bad.AIZUMI_KEY_PREFIX!)
       expect(faults({ AIZUMI_KEY_PREFIX: prefix }), prefix).to.deep.equal([
         'AIZUMI_KEY_PREFIX must be 1 to 64 letters, digits, _ . : or -',

@@ -10,7 +10,7 @@ const PLAIN: Record<string, object> = {
   MSG_FREE_REQ: { saddr: 1, daddr: 5000, id: 3 },
 };
 
-/** Values at and around every bound, and of every type that JSON has. */
+/** Values at and around every bound, and of every JSON type. */
 const value = fc.oneof(
   fc.constantFrom(0, -0, -1, 1, 64, 65, 20_000, 20_001, 0xffff_ffff, 0x1_0000_0000, 604_800_000, 604_800_001),
   fc.constantFrom(43_200_000, 43_200_001, 31_536_000_000, 31_536_000_001, 2 ** 53 - 1, 2 ** 53, 1.5, 1e300, 1e-300),
@@ -45,7 +45,7 @@ describe('messages/fast-validator', () => {
     });
   }
 
-  it('leaves rules that it does not know to Joi', () => {
+  it('leaves rules that it does not implement to Joi', () => {
     const leaves = (field: Joi.Schema, given: unknown): void => {
       expect(fastValidatorOf(Joi.object({ field }))({ field: given }), JSON.stringify(field.describe())).to.equal(
         false,

@@ -6,7 +6,7 @@ import { reportIn } from '../../src/redis/replication/node-report.js';
 import type { NodeReport } from '../../src/redis/replication/node-report.js';
 import type { SentinelView } from '../../src/redis/replication/sentinel.js';
 
-/** Ids of replication, each promoted from the one before. */
+/** Replication ids, each of a primary promoted from the one before. */
 const [OLDEST, BEFORE, NOW, AFTER] = ['aaaa', 'bbbb', 'cccc', 'dddd'];
 
 const node = (role: NodeReport['role'], id: string, before: string, isLinkUp = true): NodeReport => ({
@@ -25,27 +25,27 @@ const verdict = (others: Evidence['others'], witnesses: Evidence['witnesses'] = 
 describe('the fence: a batch that not all replicas have confirmed', () => {
   const follower = node('replica', NOW, BEFORE);
 
-  it('is good when all others follow the primary, or nobody at the moment', () => {
+  it('is acknowledged if all other nodes follow the primary, or currently no node', () => {
     expect(verdict([follower, follower])).to.equal('');
     expect(verdict([follower, node('replica', AFTER, NOW, false)])).to.equal('');
     expect(verdict([follower, node('replica', OLDEST, '0000', false)])).to.equal('');
     expect(verdict([follower], []), 'without Sentinels').to.equal('');
   });
 
-  it('is not when the one that took it follows somebody itself', () =>
+  it('is not acknowledged if the node that took it is a replica itself', () =>
     expect(verdict([follower], SENTINELS, node('replica', NOW, BEFORE))).to.match(/no longer the primary/));
 
-  it('is not when a replica has been promoted, whatever the Sentinels say', () => {
+  it('is not acknowledged if a replica was promoted, whatever the Sentinels report', () => {
     expect(verdict([follower, node('primary', AFTER, NOW)])).to.match(/promoted/);
     expect(verdict([node('replica', AFTER, NOW)]), 'or one has turned to it').to.match(/promoted/);
   });
 
-  it('is good when the old primary is back and has not heard yet, or a replica still follows that one', () => {
+  it('is acknowledged if an old primary is back and not yet demoted, or a replica still follows that one', () => {
     expect(verdict([follower, node('primary', BEFORE, OLDEST)])).to.equal('');
     expect(verdict([node('replica', BEFORE, OLDEST)])).to.equal('');
   });
 
-  it('is good with a stranger that leads only when every Sentinel vouches for the primary', () => {
+  it('is acknowledged beside an unrelated primary only if every Sentinel confirms the primary', () => {
     const stranger = node('primary', '1234', '0000');
     expect(verdict([follower, stranger])).to.equal('');
     expect(verdict([follower, stranger], [VOUCHES, VOUCHES, undefined])).to.match(/another node leads/);
@@ -53,26 +53,26 @@ describe('the fence: a batch that not all replicas have confirmed', () => {
     expect(verdict([node('replica', '1234', '0000')], [VOUCHES, undefined])).to.match(/another node leads/);
   });
 
-  it('is good with a node that is lost only while most Sentinels can be reached', () => {
+  it('is acknowledged without a lost node only while most Sentinels can be reached', () => {
     expect(verdict([follower, 'lost'])).to.equal('');
     expect(verdict([follower, 'lost'], [VOUCHES, VOUCHES, undefined])).to.equal('');
     expect(verdict([follower, 'lost'], [VOUCHES, undefined, undefined])).to.match(/cannot be reached/);
     expect(verdict([follower, 'lost'], []), 'nobody elects by himself').to.equal('');
   });
 
-  it('is not when a node answers and does not say what it is', () =>
+  it('is not acknowledged if a node answers without its role', () =>
     expect(verdict([follower, 'unclear'])).to.match(/does not report its role/));
 
-  it('is not when one Sentinel has a doubt', () =>
+  it('is not acknowledged if one Sentinel casts doubt', () =>
     expect(verdict([follower, follower], [VOUCHES, VOUCHES, { doubt: 'a fail-over is under way' }])).to.equal(
       'a fail-over is under way',
     ));
 
-  it('takes the primary, found among the others, for what it is', () =>
+  it('is acknowledged if the primary is itself among the other nodes', () =>
     expect(verdict([PRIMARY, follower])).to.equal(''));
 });
 
-describe('the fence: what Sentinels say', () => {
+describe('the fence: a reply of a Sentinel', () => {
   const view: SentinelView = {
     host: '10.0.0.1',
     port: 6379,
@@ -87,16 +87,16 @@ describe('the fence: what Sentinels say', () => {
   const doubts = (...views: (SentinelView | undefined)[]): (boolean | undefined)[] =>
     witnessesOf(views, target).map((witness) => witness && witness.doubt !== '');
 
-  it('is nothing against the primary that the latest fail-over made', () => {
+  it('casts no doubt on the primary of the latest fail-over', () => {
     expect(doubts(view, view, undefined)).to.deep.equal([false, false, undefined]);
     const late = { ...view, host: '10.0.0.2', epoch: 2, isDown: true };
     expect(doubts(view, late), 'one that has not heard of it').to.deep.equal([false, false]);
   });
 
-  it('is a doubt when a fail-over is under way, whatever its Sentinel has heard', () =>
+  it('casts doubt if a fail-over is in progress, whatever else it contains', () =>
     expect(doubts(view, { ...view, epoch: 1, isFailingOver: true })).to.deep.equal([false, true]));
 
-  it('is a doubt when the primary is silent to one, or another one is named', () => {
+  it('casts doubt if the primary does not answer this Sentinel, or if it names another one', () => {
     expect(doubts(view, { ...view, isDown: true })).to.deep.equal([false, true]);
     expect(doubts(view, { ...view, host: '10.0.0.2', epoch: 4 })).to.deep.equal([false, true]);
     expect(witnessesOf([view], undefined)[0]?.doubt).to.match(/another primary/);
@@ -104,7 +104,7 @@ describe('the fence: what Sentinels say', () => {
 });
 
 describe('the fence: INFO of a node', () => {
-  it('says what it is, whom it follows, and whether it keeps a file', () => {
+  it('gives its role, its primary, and whether it writes an append-only file', () => {
     const text = [
       '# Persistence',
       'aof_enabled:1',

@@ -8,7 +8,7 @@ import { joinWrites } from '../../src/redis/connect/join-writes.js';
 describe('joined writes', () => {
   let server: Server;
   let socket: Socket;
-  /** Characters of each write that the socket itself was given. */
+  /** Length of each write that reached the socket itself, in characters. */
   let writes: number[];
   let received: Promise<string>;
 
@@ -39,7 +39,7 @@ describe('joined writes', () => {
     server.close();
   });
 
-  it('are one, of all that comes while each turn brings something, for four turns at most', async () => {
+  it('are a single write of everything written in consecutive turns, four at most', async () => {
     for (let turn = 0; turn < 3; turn++) {
       socket.write('a');
       socket.write('é');
@@ -57,14 +57,14 @@ describe('joined writes', () => {
     expect(await received).to.equal('aéaéaébbbbbbbb');
   });
 
-  it('wait for nothing where a turn brings nothing', async () => {
+  it('are not delayed after a turn without a write', async () => {
     socket.write('a');
     await nextTurn();
     await nextTurn();
     expect(writes).to.deep.equal([1]);
   });
 
-  it('keep their order with buffers between them, and lose nothing when the socket is ended in the same turn', async () => {
+  it('keep their order relative to buffers, and lose nothing if the socket is ended in the same turn', async () => {
     socket.write('one ');
     socket.write(Buffer.from('two '));
     socket.write('three');
@@ -72,7 +72,7 @@ describe('joined writes', () => {
     expect(await received).to.equal('one two three');
   });
 
-  it('do not pile up without end', async () => {
+  it('are bounded in size', async () => {
     const text = 'x'.repeat(300_000);
     for (let i = 0; i < 8; i++) socket.write(text);
     expect(writes).to.deep.equal([1_200_000, 1_200_000]);

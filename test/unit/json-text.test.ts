@@ -55,24 +55,23 @@ describe('messages/json-text', () => {
       ['{"payload":[1,2,{"a":[3,4]}],"b":[5,6]}', '[1,2,{"a":[3,4]}]'],
     ];
     for (const [text, payload] of cases)
-      it(`of ${text.replace(/\s+/g, ' ')} is ${payload ?? 'not there'}`, () =>
-        expect(payloadOf(text)).to.equal(payload));
+      it(`of ${text.replace(/\s+/g, ' ')} is ${payload ?? 'missing'}`, () => expect(payloadOf(text)).to.equal(payload));
 
-    it('is kept to the last digit, where JSON.parse loses some', () => {
+    it('keeps all digits, where JSON.parse loses some', () => {
       for (const payload of ['12345678901234567890', '1e400', '-0', '1.0', '{"a":1,"a":2}', '{"2":0,"1":0}'])
         expect(payloadOf(`{"payload":${payload}}`)).to.equal(payload);
     });
   });
 
   describe('the fields', () => {
-    it('are those that JSON.parse finds', () =>
+    it('are the same as those of JSON.parse', () =>
       expect(parseRequest('{"a":1,"b":[2],"a":3,"payload":null}').fields).to.deep.equal({
         a: 3,
         b: [2],
         payload: null,
       }));
 
-    it('have __proto__ among them as a field like any other', () => {
+    it('include __proto__ as an ordinary field', () => {
       const { fields } = parseRequest('{"__proto__":{"polluted":1}}');
       expect(Object.keys(fields)).to.deep.equal(['__proto__']);
       expect(Object.getPrototypeOf(fields)).to.equal(Object.prototype);
@@ -81,7 +80,7 @@ describe('messages/json-text', () => {
   });
 
   describe('a byte order mark', () => {
-    it('in front is refused with words of its own, whatever follows', () => {
+    it('at the start is refused with its own message, whatever follows', () => {
       for (const text of ['\ufeff{}', '\ufeff', '\ufeff{', '\ufeff\ufeff{}', `\ufeff${'['.repeat(100)}`])
         expect(refusal(text)).to.include({
           reason: 'invalid_json',
@@ -94,23 +93,22 @@ describe('messages/json-text', () => {
         expect(refusal(text)?.message).to.match(/^the body is not valid JSON: \S/);
     });
 
-    it('in a string is a character like any other', () =>
-      expect(payloadOf('{"payload":"\ufeff"}')).to.equal('"\ufeff"'));
+    it('in a string is an ordinary character', () => expect(payloadOf('{"payload":"\ufeff"}')).to.equal('"\ufeff"'));
   });
 
   describe('nesting', () => {
     const nested = (levels: number): string => '{"a":'.repeat(levels - 1) + '{}' + '}'.repeat(levels - 1);
 
-    it('may have 64 levels, the outermost counted', () => expect(refusal(nested(64))).to.equal(undefined));
+    it('may have 64 levels, including the outermost', () => expect(refusal(nested(64))).to.equal(undefined));
 
     it('may not have 65', () => expect(refusal(nested(65))).to.have.property('reason', 'invalid_request'));
 
-    it('is refused before JSON.parse sees it, closed or not', () => {
+    it('that is too deep is refused before JSON.parse, whether or not its brackets close', () => {
       for (const text of ['['.repeat(1_000_000), nested(100_000)])
         expect(refusal(text)?.message).to.equal('the body is nested deeper than 64 levels');
     });
 
-    it('ends where its brackets close', () =>
+    it('is counted down by closing brackets', () =>
       expect(refusal(`{"a":[${'[[]],{},'.repeat(1000)}0]}`)).to.equal(undefined));
 
     it('is not counted in strings', () =>
@@ -118,13 +116,13 @@ describe('messages/json-text', () => {
   });
 
   describe('a batch', () => {
-    it('is what begins with a bracket', () => {
+    it('is any text that begins with a bracket', () => {
       for (const text of ['[', ' [', '\r\n\t[1]']) expect(isBatch(text), text).to.equal(true);
       for (const text of ['{"a":[]}', '', ' ', '"["', '\ufeff[', '\u00a0['])
         expect(isBatch(text), text).to.equal(false);
     });
 
-    it('may hold as many requests as allowed, and not one more', () => {
+    it('may have as many requests as allowed, and not one more', () => {
       expect(parseBatch('[{},{},{}]', 3)).to.have.length(3);
       expect(batchRefusal('[{},{},{},{}]', 3)).to.include({
         reason: 'too_large',
@@ -137,28 +135,28 @@ describe('messages/json-text', () => {
       for (const text of ['[]', ' [ \n] ']) expect(batchRefusal(text)?.reason, text).to.equal('invalid_request');
     });
 
-    it('is refused as a whole when it is not JSON, with a place in the whole body', () => {
+    it('is refused as a whole if it is not JSON, with the position in the whole body', () => {
       for (const text of ['[{}', '[{},]', '[,{}]', '[{}]]', '[{}] {}', '[{}}', '[{]}', '[{} {}]', '[{}\ufeff]'])
         expect(batchRefusal(text)?.reason, text).to.equal('invalid_json');
       expect(batchRefusal('[{"a":1},{"b":2]')?.message).to.match(/position 15/);
     });
 
-    it('counts the levels of each request for itself', () => {
+    it('has its levels of nesting counted for each request', () => {
       const nested = (levels: number): string => '{"a":'.repeat(levels - 1) + '{}' + '}'.repeat(levels - 1);
       const [fine, deep] = parseBatch(`[${nested(64)},${nested(65)}]`, 2);
       expect(fine).not.to.be.instanceOf(BrokerError);
       expect(deep).to.include({ reason: 'invalid_request', message: 'the body is nested deeper than 64 levels' });
     });
 
-    it('keeps each payload to the last digit', () => {
+    it('keeps all digits of each payload', () => {
       const texts = ['12345678901234567890', '"],["', '{"payload":[1e400 , 2]}'];
       const requests = parseBatch(`[${texts.map((payload) => `{"payload": ${payload} }`).join(' , ')}]`, 3);
       expect(requests.map((request) => (request as { payload: string }).payload)).to.deep.equal(texts);
     });
   });
 
-  it('takes time in proportion to the text, whatever is in it', () => {
-    // each of these takes minutes if it is quadratic; mocha's own timeout is the limit
+  it('takes linear time for any text', () => {
+    // each of these would take minutes in quadratic time; mocha's timeout is the limit
     const n = 500_000;
     const texts = [
       `{"payload":"${'\\\\'.repeat(n)}"}`,
@@ -178,7 +176,7 @@ describe('messages/json-text', () => {
     const whitespace = fc
       .array(fc.constantFrom(' ', '\t', '\n', '\r'), { maxLength: 3 })
       .map((parts) => parts.join(''));
-    /** What stands between the quotes, escapes and all. */
+    /** The text between the quotes, including escapes. */
     const inQuotes = fc
       .array(
         fc.oneof(
@@ -254,7 +252,7 @@ describe('messages/json-text', () => {
       );
     });
 
-    it('finds in a batch what it finds in each element alone', () => {
+    it('finds the same in a batch as in each element alone', () => {
       const batch = fc.array(fc.oneof(request, request, value), { minLength: 1, maxLength: 5 });
       const outcome = (parse: () => unknown): unknown => {
         try {
@@ -279,7 +277,7 @@ describe('messages/json-text', () => {
       );
     });
 
-    it('takes of what begins like a batch what JSON.parse takes', () => {
+    it('accepts a text that begins like a batch if JSON.parse accepts it', () => {
       const broken = fc
         .tuple(
           fc.array(request, { minLength: 1, maxLength: 3 }),
@@ -308,7 +306,7 @@ describe('messages/json-text', () => {
       );
     });
 
-    it('takes what JSON.parse takes, and refuses the rest with an error of its own', () => {
+    it('accepts what JSON.parse accepts, and refuses the rest with an error of its own', () => {
       const broken = fc
         .tuple(
           request,

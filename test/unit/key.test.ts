@@ -1,4 +1,4 @@
-// The program for keys, as a person runs it.
+// The key program, as a user runs it.
 import { execFile } from 'node:child_process';
 import {
   chmodSync,
@@ -20,7 +20,7 @@ import { readKeys } from '../../src/access/keys-file.js';
 
 const PROGRAM = fileURLToPath(new URL('../../src/bin/key.ts', import.meta.url));
 
-describe('key', function () {
+describe('npm run key', function () {
   this.timeout(30_000);
   let folder: string;
   beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'aizumi-key-'))));
@@ -34,7 +34,7 @@ describe('key', function () {
       ),
     );
 
-  it('prints a key on standard output, and what belongs into the file beside it', async () => {
+  it('prints a key on standard output, and its entry for the file on standard error', async () => {
     const args = ['--name', 'billing', '--send', '100', '--send', '7', '--receive', '200-299, 5', '--to', '*'];
     const { code, stdout, stderr } = await make(...args, '--expires', '2999-01-31');
     expect(code).to.equal(0);
@@ -54,7 +54,7 @@ describe('key', function () {
   });
 
   for (const name of ['keys.yaml', 'keys.json'])
-    it(`adds to ${name}, which it makes for its user alone`, async () => {
+    it(`adds a key to ${name}, which it creates with access for its user only`, async () => {
       const keys: string[] = [];
       for (const address of ['1', '2'])
         keys.push((await make('--name', 'a', '--send', address, '--file', at(name))).stdout.trim());
@@ -68,7 +68,7 @@ describe('key', function () {
       expect(readdirSync(folder)).to.deep.equal([name]);
     });
 
-  it('leaves what is in the file as it is', async () => {
+  it('keeps the contents of the file unchanged', async () => {
     writeFileSync(at('keys.yaml'), `# ours\nkeys:\n  - name: old # since 2026\n    sha256: ${'ab'.repeat(32)}\n...\n`, {
       mode: 0o644,
     });
@@ -79,7 +79,7 @@ describe('key', function () {
     expect(statSync(at('keys.yaml')).mode & 0o777).to.equal(0o644);
   });
 
-  it('ends what it writes, and adds to no file that may be cut short', async () => {
+  it('marks the end of the file, and does not change a file that may be truncated', async () => {
     const { stderr } = await make('--name', 'a', '--look', '1');
     expect(stderr).to.match(/\n\.\.\.\n+$/);
     const cut = `keys:\n  - name: old\n    sha256: ${'ab'.repeat(32)}\n`;
@@ -97,7 +97,7 @@ describe('key', function () {
     'an unknown option': [['--name', 'a', '--sned', '1'], /--sned/],
   };
   for (const [what, [args, words]] of Object.entries(wrong))
-    it(`makes no key with ${what}, and says why`, async () => {
+    it(`creates no key with ${what}, and says why`, async () => {
       const { code, stdout, stderr } = await make(...args, '--file', at('keys.yaml'));
       expect([code, stdout]).to.deep.equal([1, '']);
       expect(stderr)
@@ -106,7 +106,7 @@ describe('key', function () {
       expect(readdirSync(folder)).to.deep.equal([]);
     });
 
-  it('does not touch a file that is broken', async () => {
+  it('does not change a malformed file', async () => {
     writeFileSync(at('keys.yaml'), 'keys: [');
     const { code, stdout } = await make('--name', 'a', '--send', '1', '--file', at('keys.yaml'));
     expect([code, stdout, readFileSync(at('keys.yaml'), 'utf8')]).to.deep.equal([1, '', 'keys: [']);
@@ -137,7 +137,7 @@ keys:
     const inFile = (...args: string[]): ReturnType<typeof make> => make(...args, '--file', at('keys.yaml'));
     beforeEach(() => writeFileSync(at('keys.yaml'), FILE, { mode: 0o640 }));
 
-    it('list whose keys there are, what they may do and until when, without a digest', async () => {
+    it('list the names of all keys, their permissions and expiry, without digests', async () => {
       const { code, stdout, stderr } = await inFile('list');
       expect([code, stderr]).to.deep.equal([0, '']);
       expect(stdout.trimEnd().split('\n')).to.deep.equal([
@@ -160,13 +160,13 @@ keys:
       expect(stdout + json.stdout).not.to.match(/(ab|cd|ef){4}/);
     });
 
-    it('show one name as a whole, with what tells its keys apart', async () => {
+    it('show everything about one name, with an id for each of its keys', async () => {
       const { stdout } = await inFile('show', 'shop');
       expect(stdout).to.include('id          cdcdcdcd\n').and.to.include('id          efefefef\n');
       expect(stdout).to.include(',37,38,39\n').and.not.to.include('billing');
     });
 
-    it('revoke a key, and leave comments, order, mode and all else as they are', async () => {
+    it('revoke a key, and keep comments, order, file mode and everything else', async () => {
       expect((await inFile('revoke', 'shop', '--id', 'CDCDCDCD')).stdout).to.match(/^a key of shop revoked, 1 left: /);
       const gone = FILE.slice(FILE.indexOf('  # the shop\n'), FILE.indexOf("  # the shop's second"));
       expect(text()).to.equal(FILE.replace(gone, ''));
@@ -180,7 +180,7 @@ keys:
       expect(readdirSync(folder)).to.deep.equal(['keys.yaml']);
     });
 
-    it('revoke in JSON, through a link, and all keys of a name', async () => {
+    it('revoke keys in a JSON file, through a symbolic link, and all keys of a name', async () => {
       const keys = ['ab', 'cd', 'ef'].map((each, i) => ({
         name: i === 1 ? 'a' : 'b',
         sha256: digest(each),
@@ -219,14 +219,14 @@ keys:
           .and.not.to.match(/^\s+at /m);
       });
 
-    it('lose no change that another makes at the same moment', async () => {
+    it('lose no change that another process makes at the same time', async () => {
       writeFileSync(at('keys.yaml.new'), '');
       const { code, stderr } = await inFile('revoke', 'billing');
       expect([code, text()]).to.deep.equal([1, FILE]);
       expect(stderr).to.include(`if none is under way, remove ${at('keys.yaml.new')}`);
     });
 
-    it('know the file from AIZUMI_API_KEYS_FILE, and ask for it otherwise', async () => {
+    it('use the file in AIZUMI_API_KEYS_FILE, or ask for one', async () => {
       expect((await make('list')).stderr).to.match(/^give --file FILE, or set AIZUMI_API_KEYS_FILE/);
       process.env.AIZUMI_API_KEYS_FILE = at('keys.yaml');
       try {
@@ -237,5 +237,5 @@ keys:
     });
   });
 
-  it('tells how it is used', async () => expect((await make()).stdout).to.match(/^usage: key /));
+  it('prints its usage', async () => expect((await make()).stdout).to.match(/^usage: key /));
 });

@@ -6,7 +6,7 @@ import { BrokerError } from '../../src/errors.js';
 
 const DIGEST = 'ab'.repeat(32);
 
-/** What is wrong with a file, one line for each fault. */
+/** The faults of a file, one line each. */
 function faults(text: string): string[] {
   try {
     readKeys(text);
@@ -36,7 +36,7 @@ describe('the file of keys', () => {
     }
   });
 
-  it('does not take one digest for another that begins like it', () => {
+  it('distinguishes digests that begin alike', () => {
     const other = `${DIGEST.slice(0, -1)}0`;
     const keys = readKeys(
       JSON.stringify({
@@ -57,7 +57,7 @@ describe('the file of keys', () => {
     expect(digests.map((digest) => keys.find(digest)?.name)).to.deep.equal(['a', 'a']);
   });
 
-  it('knows until when a key is good', () => {
+  it('refuses a key after its expiry', () => {
     const until = (expires: string): (() => unknown) => {
       const keys = readKeys(withEntry({ expires }));
       return () => keys.find(DIGEST);
@@ -68,7 +68,7 @@ describe('the file of keys', () => {
       expect(until(past), past).to.throw(BrokerError, /^this key expired at 20/);
   });
 
-  describe('cut short', () => {
+  describe('that is truncated', () => {
     const entry = (indent: string): string =>
       `name: billing\n${indent}sha256: ${DIGEST}\n${indent}send: [100]\n${indent}to:\n${indent}  - 200\n${indent}expires: 2027-01-01\n`;
     const whole: Record<string, string> = {
@@ -82,13 +82,13 @@ describe('the file of keys', () => {
       'in brackets': `keys: [\n  { name: a, sha256: ${DIGEST}, send: [100], to: [200] },\n  { name: b, sha256: ${'cd'.repeat(32)} }\n]\n`,
     };
     for (const [how, text] of Object.entries(whole))
-      it(`is refused wherever it is cut, ${how}`, () => {
+      it(`is refused wherever it was truncated, ${how}`, () => {
         expect(readKeys(text).size).to.be.greaterThan(0);
         const { length } = text.trimEnd();
         for (let cut = 0; cut < length; cut++) expect(faults(text.slice(0, cut)), text.slice(0, cut)).not.to.be.empty;
       });
 
-    it('is told what to do, as is a file of before there was an end', () => {
+    it('is refused with advice, as is a file of an older version without an end mark', () => {
       const [fault, ...more] = faults(`keys:\n  - ${entry('    ')}`);
       expect(fault).to.include('its last line must be ...').and.to.include('echo ... >>FILE');
       expect(more).to.deep.equal([]);
@@ -126,13 +126,13 @@ describe('the file of keys', () => {
     it(`names ${what}`, () => expect(faults(text)).to.include.members(expected));
 
   for (const address of [-1, 1.5, 4_294_967_296, 'x', '5-', '-5', '9-8', '1-4294967296', '1 - 2', '', null, true, [1]])
-    it(`takes ${JSON.stringify(address)} for no address`, () =>
+    it(`refuses ${JSON.stringify(address)} as an address`, () =>
       expect(faults(withEntry({ receive: [1, address] }))).to.deep.equal([
         'keys[0].receive[1] must be an address from 0 to 4294967295, a range such as "100-199", or "*" for all',
       ]));
 
   for (const date of ['tomorrow', '2027-13-01', '31.12.2027', '2027-01-31T10:00', 1_800_000_000])
-    it(`takes ${JSON.stringify(date)} for no date`, () =>
+    it(`refuses ${JSON.stringify(date)} as a date`, () =>
       expect(faults(withEntry({ expires: date }))).to.have.length(1));
 
   it('names every fault at once', () =>
@@ -140,7 +140,7 @@ describe('the file of keys', () => {
       4,
     ));
 
-  it('never repeats what stands there, for it might be a key', () => {
+  it('never quotes its contents in an error, which might be a key', () => {
     const key = newKey();
     const texts = [
       withEntry({ sha256: key }),

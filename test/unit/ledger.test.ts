@@ -1,4 +1,4 @@
-// load's ledger: a byte for each message says what chaos's checker says of objects for each request.
+// The ledger of load, with a byte for each message, must agree with the checker of chaos, with an object for each request.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { check } from '../../chaos/checker.js';
@@ -24,8 +24,8 @@ const events = fc.array(
   { maxLength: 12 },
 );
 
-describe("load's ledger", () => {
-  it('says of lost, doubled, changed and unexpected messages what the checker of chaos says', () => {
+describe('the ledger of load', () => {
+  it('agrees with the checker of chaos on lost, duplicate, changed and unexpected messages', () => {
     const sends = fc.array(answers, { minLength: MESSAGES, maxLength: MESSAGES });
     fc.assert(
       fc.property(sends, events, (sent, happened) => {
@@ -48,7 +48,7 @@ describe("load's ledger", () => {
         for (const event of happened) {
           const { id, payload, saddr, daddr } = messages[event.message]!;
           if (event.kind === 'freed') {
-            // as in a run: only what is held, and once
+            // as in a run: only leased messages, each once
             if (!held.has(id) || tried.has(id)) continue;
             tried.add(id);
             ledger.freed(id, event.answer);
@@ -79,7 +79,7 @@ describe("load's ledger", () => {
     );
   });
 
-  it('balances: what was sent was received or is left', () => {
+  it('balances: messages sent are messages received plus messages left', () => {
     const ledger = newLedger();
     const [freed, left, never, maybe, refused] = Array.from({ length: 5 }, () => ledger.begin(QUEUE));
     for (const { id } of [freed!, left!, never!]) ledger.sent(id, 'done');
@@ -96,7 +96,7 @@ describe("load's ledger", () => {
     expect(ledger.verdict()).to.deep.include({ ...expected, doubled: 0, changed: 0, unexpected: 0 });
   });
 
-  it('counts a message that came and went without a FREE as vanished', () => {
+  it('counts a message that was delivered and is gone without a FREE as vanished', () => {
     const ledger = newLedger();
     const message = ledger.begin(QUEUE);
     ledger.sent(message.id, 'done');
@@ -105,7 +105,7 @@ describe("load's ledger", () => {
     expect(ledger.verdict()).to.deep.include({ sent: 1, received: 0, left: 0, lost: 0, vanished: 1 });
   });
 
-  it('holds more messages than it was made for', () => {
+  it('holds more messages than its initial size', () => {
     const ledger = newLedger();
     const many = Array.from({ length: 70_000 }, () => ledger.begin(QUEUE));
     for (const message of many) {
@@ -116,7 +116,7 @@ describe("load's ledger", () => {
     expect(ledger.verdict()).to.deep.include({ sent: 70_000, received: 70_000, lost: 0, changed: 0, doubled: 0 });
   });
 
-  describe('where what is left is counted and not drained', () => {
+  describe('if remaining messages are counted and not drained', () => {
     const counted = (count: number): object => {
       const ledger = newLedger();
       const messages = Array.from({ length: 5 }, () => ledger.begin(QUEUE));
@@ -130,11 +130,11 @@ describe("load's ledger", () => {
       return { left, lost, doubled };
     };
 
-    it('allows for what is unknown', () => {
+    it('allows for messages with unknown outcome', () => {
       for (const left of [2, 3, 4]) expect(counted(left)).to.deep.equal({ left, lost: 0, doubled: 0 });
     });
 
-    it('says how many too few or too many', () => {
+    it('reports how many there are too few or too many', () => {
       expect(counted(1)).to.deep.equal({ left: 1, lost: 1, doubled: 0 });
       expect(counted(5)).to.deep.equal({ left: 5, lost: 0, doubled: 1 });
     });

@@ -6,10 +6,10 @@ import type { Lane } from '../../src/queue/light-turns.js';
 
 const MOST = 1_024;
 
-describe('queue/light-turns', () => {
+describe('queue/light-turns: light requests', () => {
   let turns: LightTurns;
   let lane: Lane;
-  /** In the order in which they have begun. */
+  /** Names of requests in the order in which they have begun. */
   let begun: string[];
   let ends: Map<string, (error?: Error) => void>;
 
@@ -39,7 +39,7 @@ describe('queue/light-turns', () => {
   const many = (who: string, count: number): Promise<string>[] =>
     Array.from({ length: count }, (_, i) => ask(`${who}${i}`));
 
-  it('begin at once, in the same turn of the event loop, as many as may be under way; the others in their order', async () => {
+  it('begin in the same turn of the event loop up to the limit, and the others later in order', async () => {
     const all = many('a', MOST + 3);
     const failed = all[3]!.catch((error: unknown) => (error as Error).message);
     expect(begun).to.have.length(MOST);
@@ -52,13 +52,13 @@ describe('queue/light-turns', () => {
     expect(turns.waiting).to.equal(1);
   });
 
-  it('are counted for each client', () => {
+  it('are counted separately for each client', () => {
     void many('a', MOST + 1);
     void many('b', 2);
     expect(begun.slice(MOST)).to.deep.equal(['b0', 'b1']);
   });
 
-  it('are counted for each Redis, and each level of durability', () => {
+  it('are counted separately for each Redis and each durability level', () => {
     turns = new LightTurns(String);
     for (const each of [turns.lane(1), turns.lane(2), turns.lane(1, 'quorum')]) {
       lane = each;
@@ -67,14 +67,14 @@ describe('queue/light-turns', () => {
     expect(begun).to.have.length(3 * MOST + 1);
   });
 
-  it('count by what they cost; one that costs more than all may goes alone', async () => {
+  it('are counted by their cost; one that costs more than the limit runs alone', async () => {
     void ask('a0', MOST + 100);
     void ask('a1', MOST - 1);
     void ask('a2', 2);
     void ask('a3', 1);
     expect(begun).to.deep.equal(['a0']);
     await end('a0');
-    // the third does not fit, and the fourth is behind it
+    // the third does not fit, and the fourth must not overtake it
     expect(begun).to.deep.equal(['a0', 'a1']);
     await end('a1');
     expect(begun).to.deep.equal(['a0', 'a1', 'a2', 'a3']);
@@ -85,7 +85,7 @@ describe('queue/light-turns', () => {
     ]);
   });
 
-  it('are refused when they could not begin in time: nothing was done', async () => {
+  it('are refused without effect if they cannot begin in time', async () => {
     turns = new LightTurns(() => '', 300);
     lane = turns.lane(1);
     void many('a', MOST);

@@ -1,4 +1,4 @@
-// Texts that took a time by the square of their length, which is minutes for these.
+// Texts that once took quadratic time, which is minutes for these.
 import { expect } from 'chai';
 import { pino } from 'pino';
 import { Pressure } from '../../src/http/limits/pressure.js';
@@ -12,10 +12,10 @@ const SEND = '{"msg_type":"MSG_SEND_REQ","saddr":1}';
 describe('a very long text', function () {
   this.timeout(20_000);
 
-  it('of blanks is looked at once under pressure', async () => {
+  it('of spaces is classified at once under pressure', async () => {
     const pressure = new Pressure({ maxUnanswered: 1, unanswered: () => 2, log: pino({ level: 'silent' }) });
     try {
-      await until('it is under pressure', () => pressure.level === 1);
+      await until('the worker is under pressure', () => pressure.level === 1);
       for (const blank of [' ', '\n', '\t'])
         for (const end of ['', '[', '{', '{"msg_type"', ' x'])
           expect(() => pressure.checkText(blank.repeat(LONG) + end)).not.to.throw();
@@ -28,13 +28,13 @@ describe('a very long text', function () {
     }
   });
 
-  it('of colons behind a long name is no JSON, and soon so', () => {
+  it('of colons after a long name is quickly refused as invalid JSON', () => {
     for (const name of ['\\u0070ayload', `${'x'.repeat(LONG / 2)}\\u0070`])
       expect(() => parseRequest(`{"${name}"${':'.repeat(LONG / 2)}1}`)).to.throw('not valid JSON');
     expect(parseRequest('{"\\u0070ayload":"x"}').payload).to.equal('"x"');
   });
 
-  it('of words with dots has no password in it', () => {
+  it('of words with dots is quickly searched for passwords', () => {
     expect(withoutSecrets('a.'.repeat(LONG / 2))).to.have.length(LONG);
     expect(withoutSecrets('redis+sentinel://user:secret@host/x')).to.equal('redis+sentinel://…@host/x');
   });

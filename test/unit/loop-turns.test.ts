@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { LoopTurns } from '../../src/http/limits/loop-turns.js';
 
 describe('http/loop-turns', () => {
-  it('gives each piece of work a turn of the event loop of its own, to clients by turns', async () => {
+  it('gives each piece of work its own turn of the event loop, alternating between clients', async () => {
     const turns = new LoopTurns();
     const begun: string[] = [];
     const all = ['a1', 'a2', 'a3', 'b1', 'b2', 'c1'].map(async (name) => {
@@ -20,7 +20,7 @@ describe('http/loop-turns', () => {
     expect(begun).to.deep.equal(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
   });
 
-  it('goes on with what has begun before it begins what else the client wants', async () => {
+  it('finishes started work of a client before it starts other work of that client', async () => {
     const turns = new LoopTurns();
     const begun: string[] = [];
     const work = async (name: string): Promise<void> => {
@@ -33,7 +33,7 @@ describe('http/loop-turns', () => {
     expect(begun).to.deep.equal(['x 1', 'x 2', 'y 1', 'y 2']);
   });
 
-  it('goes on when all is done, also for who asks in its turn', async () => {
+  it('continues after everything was done, also for work added during a turn', async () => {
     const turns = new LoopTurns();
     await turns.take('a');
     await turns.take('a');

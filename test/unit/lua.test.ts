@@ -10,19 +10,19 @@ const folder = new URL('../../src/queue/', import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith('.lua'));
 const registered = QUEUE_SCRIPTS as Record<string, { lua: string; numberOfKeys: number }>;
 
-/** send.lua is called aizumiSend. */
+/** The name under which a script is registered: aizumiSend for send.lua. */
 const commandOf = (file: string): string => {
   const operation = basename(file, '.lua').replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
   return `aizumi${operation.charAt(0).toUpperCase()}${operation.slice(1)}`;
 };
 
 interface Input {
-  /** KEYS[1], ARGV[2] */
+  /** Such as KEYS[1] or ARGV[2]. */
   name: string;
   text: string;
 }
 
-/** The lines of comment on top, and what is below without its comments. */
+/** The comment lines at the top, and the rest without comments. */
 function take(lua: string): { header: string[]; body: string } {
   const lines = lua.split('\n').slice(1);
   const end = lines.findIndex((line) => !line.startsWith('--'));
@@ -43,7 +43,7 @@ const inputsOf = (header: string[]): Input[] =>
     return match ? [{ name: match[1]!, text: match[2]! }] : [];
   });
 
-/** What `local a, b = KEYS[1], tonumber(ARGV[1])` binds to what. */
+/** The bindings of `local a, b = KEYS[1], tonumber(ARGV[1])`. */
 function bindingsOf(body: string): { input: string; local: string }[] {
   return [...body.matchAll(/^local ([\w, ]+) = (.*(?:KEYS|ARGV)\[\d+\].*)$/gm)].flatMap(
     ([, names = '', values = '']) => {
@@ -62,7 +62,7 @@ describe('queue/*.lua', () => {
     expect(files).not.to.deep.equal([]);
     const { aizumiRecvRemembering: remembering, aizumiEstimate: estimating, ...others } = registered;
     expect(Object.keys(others).sort()).to.deep.equal(files.map(commandOf).sort());
-    // the same without its flags
+    // the same script without its flags
     expect(remembering!.lua.split('\n').slice(1)).to.deep.equal(others.aizumiRecv!.lua.split('\n').slice(1));
     expect(remembering!.lua).to.match(/^#!lua\n/);
     expect(estimating!.lua.split('\n').slice(1)).to.deep.equal(others.aizumiMeasure!.lua.split('\n').slice(1));
@@ -93,12 +93,12 @@ describe('queue/*.lua', () => {
 
       it('is a script of Redis 7, whose flags are declared', () => expect(lua).to.match(/^#!lua( flags=[a-z,-]+)?\n/));
 
-      it('says what it is for before what goes in', () =>
+      it('describes its purpose before its input', () =>
         expect(header[0])
           .to.match(/^[A-Z].*\S$/)
           .and.not.to.match(/^(KEYS|ARGV|Returns|Errors)/));
 
-      it('is registered with as many keys as its header has', () => {
+      it('is registered with the number of keys in its header', () => {
         expect(keys).not.to.deep.equal([]);
         expect(registered[commandOf(file)]?.numberOfKeys).to.equal(keys.length);
       });
@@ -111,7 +111,7 @@ describe('queue/*.lua', () => {
         ]);
       });
 
-      it('uses what its header has and nothing else', () => {
+      it('uses exactly the inputs in its header', () => {
         const used = new Set(body.match(/\b(?:KEYS|ARGV)\[[^\]]*\]/g));
         expect([...used].sort()).to.deep.equal([...names].sort());
         expect(body).not.to.match(/\b(?:KEYS|ARGV)\b(?!\[)/);
@@ -128,7 +128,7 @@ describe('queue/*.lua', () => {
         expect(body.split('\n').slice(firstOther).join('\n')).not.to.match(/KEYS|ARGV/);
       });
 
-      it('names keys that there are, by their own names, and says what each holds', () => {
+      it('names existing keys as in the data model, and describes their contents', () => {
         const all = Object.values(allKeys).map((key) => key('aizumi', 'address' as never));
         const bindings = bindingsOf(body);
         for (const { name, text } of keys) {
@@ -139,13 +139,13 @@ describe('queue/*.lua', () => {
         }
       });
 
-      it('gives Redis no key but its KEYS: in a slot that is being moved, any other makes it fail half-way', () => {
+      it('passes only its KEYS to Redis: in a slot that is being moved, any other key makes it fail half-way', () => {
         const locals = bindingsOf(body).filter(({ input }) => input.startsWith('KEYS'));
         const computed = computedKeys({ body, keys: locals.map(({ local }) => local) });
         expect(computed).to.deep.equal([]);
       });
 
-      it('says what it returns and how it fails', () => {
+      it('describes its returns and its errors', () => {
         for (const word of ['Returns', 'Errors']) {
           const lines = header.filter((line) => line.startsWith(word));
           expect(lines, word).to.have.length(1);
@@ -153,17 +153,17 @@ describe('queue/*.lua', () => {
         }
       });
 
-      it('fails with the codes in its header, and with no other', () => {
+      it('fails with exactly the error codes in its header', () => {
         const said = header.find((line) => line.startsWith('Errors'))!.match(/\b[A-Z]+_[A-Z_]+\b/g) ?? [];
         const raised = [...body.matchAll(/error_reply\('([A-Z_]+) /g)].map(([, code]) => code);
         expect(body.match(/error_reply/g) ?? []).to.have.length(raised.length);
         expect([...new Set(raised)].sort()).to.deep.equal([...said].sort());
       });
 
-      it("has one clock, Redis's", () => expect(body).not.to.match(/\bos\.(time|clock)\b/));
+      it("uses only Redis's clock", () => expect(body).not.to.match(/\bos\.(time|clock)\b/));
     });
 
-  it('share functions that are described and used', () => {
+  it('share functions that are all described and used', () => {
     const scripts = files.map((file) => readFileSync(new URL(file, folder), 'utf8')).join('\n');
     for (const file of readdirSync(new URL('shared/', folder))) {
       const lua = readFileSync(new URL(`shared/${file}`, folder), 'utf8');

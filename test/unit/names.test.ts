@@ -1,4 +1,4 @@
-// Names are looked up without a thread, and one that does not resolve keeps its addresses.
+// Host names are resolved without a thread, and one that does not resolve keeps its addresses.
 import { expect } from 'chai';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { startDnsServer } from '../support/dns-server.js';
 import type { DnsServer } from '../support/dns-server.js';
 import { until } from '../../harness/until.js';
 
-describe('a name', () => {
+describe('a host name', () => {
   let folder: string;
   let dns: DnsServer;
   let names: Names;
@@ -53,19 +53,19 @@ describe('a name', () => {
       (error: unknown) => error as NodeJS.ErrnoException,
     );
 
-  it('is looked up in DNS, all addresses of it', async () => {
+  it('is resolved with DNS to all its addresses', async () => {
     dns.names.set('several.test', ['127.0.0.8', '127.0.0.9']);
     expect(await addressesOf('redis.test')).to.deep.equal(['127.0.0.7']);
     expect(await addressesOf('Several.Test')).to.deep.equal(['127.0.0.8', '127.0.0.9']);
   });
 
-  it('that is an address needs no look-up', async () => {
+  it('that is an IP address needs no lookup', async () => {
     expect(await names.resolve('10.1.2.3')).to.deep.equal([{ address: '10.1.2.3', family: 4 }]);
     expect(await names.resolve('::1')).to.deep.equal([{ address: '::1', family: 6 }]);
     expect(dns.asked).to.deep.equal([]);
   });
 
-  it('in /etc/hosts is taken from there, as the file is now; localhost is always there', async () => {
+  it('in /etc/hosts is taken from the current file; localhost always resolves', async () => {
     expect(await addressesOf('redis.test')).to.deep.equal(['127.0.0.7']);
     hosts('# 127.0.0.1 redis.test\n127.0.0.2\tother Redis.test # the nearest\n');
     expect(await addressesOf('redis.test')).to.deep.equal(['127.0.0.2']);
@@ -74,7 +74,7 @@ describe('a name', () => {
     expect(dns.asked).to.deep.equal(['redis.test']);
   });
 
-  it('that is short is looked for in the domains of /etc/resolv.conf', async () => {
+  it('that is short is resolved in the domains of /etc/resolv.conf', async () => {
     resolvConf('search ns.svc.cluster.test svc.cluster.test cluster.test\noptions ndots:5\n');
     dns.names.set('redis-0.ns.svc.cluster.test', ['127.0.0.3']);
     dns.names.set('redis-1.other.svc.cluster.test', ['127.0.0.4']);
@@ -92,7 +92,7 @@ describe('a name', () => {
     ]);
   });
 
-  it('keeps its addresses when DNS falls silent, forgets or refuses it, and takes new ones afterwards', async () => {
+  it('keeps its addresses while DNS does not answer, has lost or refuses it, and takes new ones afterwards', async () => {
     expect(await addressesOf('redis.test')).to.deep.equal(['127.0.0.7']);
     const answers = dns.names.get('redis.test')!;
     for (const fail of [
@@ -103,10 +103,10 @@ describe('a name', () => {
       fail();
       const before = logged.length;
       for (let i = 0; i < 3; i++) expect(await addressesOf('redis.test')).to.deep.equal(['127.0.0.7']);
-      await until('it is logged', () => logged.length > before);
+      await until('the failure is logged', () => logged.length > before);
       dns.behaviour = 'answers';
       dns.names.set('redis.test', answers);
-      await until('it resolves again', async () => {
+      await until('the name resolves again', async () => {
         await addressesOf('redis.test');
         return logged.length === before + 2;
       });
@@ -122,34 +122,34 @@ describe('a name', () => {
     expect(askedOfSystem, 'what was known').to.deep.equal([]);
   });
 
-  it('is not waited for long where it is known, and the answer counts when it comes', async () => {
+  it('that is known is not waited for long, and a late answer is used when it arrives', async () => {
     await addressesOf('redis.test');
     dns.names.set('redis.test', ['127.0.0.8']);
     dns.delayMs = 600;
     expect(await addressesOf('redis.test'), 'the last one').to.deep.equal(['127.0.0.7']);
-    await until('the answer has come', async () => (await addressesOf('redis.test'))[0] === '127.0.0.8');
+    await until('the answer has arrived', async () => (await addressesOf('redis.test'))[0] === '127.0.0.8');
     expect(logged, 'slow is not silent').to.deep.equal([]);
   });
 
-  it('is asked for once, however many connections want it', async () => {
+  it('is queried once, however many connections need it', async () => {
     const all = await Promise.all(Array.from({ length: 20 }, () => addressesOf('redis.test')));
     expect(all).to.deep.equal(Array.from({ length: 20 }, () => ['127.0.0.7']));
     expect(dns.asked, 'where the machine is slow, it is repeated').to.have.length.below(20);
   });
 
   for (const lose of [2, 3])
-    it(`resolves afresh where 1 of ${lose} packets is lost`, async () => {
+    it(`resolves to new addresses if 1 of ${lose} packets is lost`, async () => {
       dns.lose = lose;
       for (let i = 1; i <= 10; i++) {
         dns.names.set('redis.test', [`127.0.1.${i}`]);
         dns.names.set(`new-${i}.test`, ['127.0.0.8']);
         expect(await addressesOf(`new-${i}.test`)).to.deep.equal(['127.0.0.8']);
-        await until('it is found', async () => (await addressesOf('redis.test'))[0] === `127.0.1.${i}`);
+        await until('the new address is found', async () => (await addressesOf('redis.test'))[0] === `127.0.1.${i}`);
       }
       expect(logged).to.deep.equal([]);
     });
 
-  it('is asked of the next server, each time from another port, when the first is silent', async () => {
+  it('is queried at the next server, each time from another port, if the first does not answer', async () => {
     const second = await startDnsServer();
     try {
       second.names.set('redis.test', ['127.0.0.9']);
@@ -162,7 +162,7 @@ describe('a name', () => {
     }
   });
 
-  it('that DNS never had may be known to the system, which is asked one by one', async () => {
+  it('that DNS never had may be known to the system resolver, which is asked for one at a time', async () => {
     let running = 0;
     system = async (name) => {
       expect(++running, 'at a time').to.equal(1);
@@ -175,12 +175,12 @@ describe('a name', () => {
     expect(await Promise.all(printers.map(addressesOf))).to.deep.equal(printers.map(() => ['127.0.0.5']));
     expect((await failureOf('none.test')).message).to.equal('getaddrinfo ENOTFOUND none.test');
     expect(askedOfSystem).to.have.members([...printers, 'none.test']);
-    // it is asked again, as it is the only one that knows them
+    // the system resolver is asked again, since only it knows them
     await addressesOf('printer-1.local');
     expect(askedOfSystem).to.have.length(5);
   });
 
-  it('that was never known fails while DNS is silent, without holding up the system', async () => {
+  it('that was never known fails while DNS does not answer, without blocking the system resolver', async () => {
     dns.behaviour = 'is silent';
     const { code, message } = await failureOf('redis.test');
     expect(code).to.equal('ETIMEOUT');
@@ -191,8 +191,8 @@ describe('a name', () => {
   });
 });
 
-describe('the files of names', () => {
-  it('are read as the C library does', () => {
+describe('/etc/hosts and /etc/resolv.conf', () => {
+  it('are parsed as by the C library', () => {
     expect(parseHosts('::1 Host ip6\n127.0.0.1 host\nnonsense host\n#1.1.1.1 host\n').get('host')).to.deep.equal([
       { address: '::1', family: 6 },
       { address: '127.0.0.1', family: 4 },

@@ -1,10 +1,10 @@
-// load's pacer: requests fall due evenly.
+// The pacer of load: requests are due at an even rate.
 import { expect } from 'chai';
 import { createPacer } from '../../harness/pace.js';
 import { until } from '../../harness/until.js';
 
-describe("load's pacer", () => {
-  it('spreads requests evenly over a second, whoever asks first, and never early', async () => {
+describe('the pacer of load', () => {
+  it('spreads requests evenly over a second, never early', async () => {
     const pacer = createPacer(500);
     const dues: number[] = [];
     let early = 0;
@@ -15,14 +15,14 @@ describe("load's pacer", () => {
         if (dues.length < 200) again();
       });
     for (let i = 0; i < 8; i++) again();
-    await until('200 have had their turn', () => dues.length >= 200);
+    await until('200 requests have had their turn', () => dues.length >= 200);
     pacer.stop();
     expect(early).to.equal(0);
-    // those that were let through at the end had no time
+    // requests let through at the end have no due time
     dues.slice(1, 200).forEach((due, i) => expect(due - dues[i]!).to.be.closeTo(2, 1e-6));
   });
 
-  it('tells one who comes late when it was due', async () => {
+  it('passes the due time to a late request', async () => {
     const pacer = createPacer(1000);
     const startMs = performance.now();
     await until('time has passed', () => performance.now() > startMs + 20);
@@ -32,7 +32,7 @@ describe("load's pacer", () => {
     pacer.stop();
   });
 
-  it('lets all through when it stops', () => {
+  it('lets all requests through when it stops', () => {
     const pacer = createPacer(1);
     let turns = 0;
     for (let i = 0; i < 5; i++) pacer.enter(() => (turns += 1));

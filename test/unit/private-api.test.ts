@@ -1,5 +1,5 @@
-// What aizumi uses of ioredis and Node that they do not document (src/redis/private-api.ts, src/http/server/private-api.ts): a new
-// version that no longer has it fails here, by name.
+// The undocumented parts of ioredis and Node that aizumi uses (private-api.ts in src/redis and src/http/server): if a new
+// version no longer has one of them, a test here fails and names it.
 import { readFileSync } from 'node:fs';
 import cluster from 'node:cluster';
 import { once } from 'node:events';
@@ -49,7 +49,7 @@ describe('redis/private-api', function () {
       (error: unknown) => (error as Error).message,
     );
 
-  it('is of the version that package.json and package-lock.json pin', () => {
+  it('is tested with the version that package.json and package-lock.json pin', () => {
     const read = (path: string): any => JSON.parse(readFileSync(path, 'utf8'));
     const { version } = read('node_modules/ioredis/package.json');
     expect(read('package.json').dependencies.ioredis).to.equal(version);
@@ -58,7 +58,7 @@ describe('redis/private-api', function () {
     expect(packages['node_modules/ioredis'].version).to.equal(version);
   });
 
-  it('has the socket when it is connected, and none before', async () => {
+  it('has the socket once it is connected, and none before', async () => {
     const redis = keep(new Redis({ port: server.port, ...offline, lazyConnect: true }));
     expect(api.socketOf(redis)).to.equal(undefined);
     const [port] = await new Promise<[number | undefined]>((resolve) => {
@@ -76,7 +76,7 @@ describe('redis/private-api', function () {
     expect(api.unansweredOn(redis)).to.equal(0);
   });
 
-  it('says in these words that it has not sent a command', async () => {
+  it('reports with this message that a command was not sent', async () => {
     expect(await failure(keep(new Redis({ port: 1, ...offline })).ping())).to.match(new RegExp(`^${api.NOT_SENT}`));
     const nodes = keep(new Cluster([{ host: '127.0.0.1', port: 1 }], { ...offline, lazyConnect: true }));
     expect(await failure(nodes.get('a'))).to.match(new RegExp(`^${api.CLUSTER_NOT_SENT}`));
@@ -84,7 +84,7 @@ describe('redis/private-api', function () {
     expect(source).to.contain(`new Error("${api.TOO_MANY_REDIRECTIONS}`);
   });
 
-  it('emits no error when a connector that was disconnected fails in these words, and one in others', async () => {
+  it('emits no error if a disconnected connector fails with this message, but one for any other', async () => {
     const emitted = async (message: string): Promise<string[]> => {
       class Failing extends AbstractConnector {
         constructor() {
@@ -106,7 +106,7 @@ describe('redis/private-api', function () {
     expect(await emitted('another')).to.deep.equal(['another']);
   });
 
-  it('takes a connector that is there already, and asks it whether the server will do', async () => {
+  it('accepts an existing connector, and asks it whether the server is acceptable', async () => {
     const asked: unknown[] = [];
     class Own extends AbstractConnector {
       override check(info: { role?: string }): boolean {
@@ -183,7 +183,7 @@ describe('redis/private-api', function () {
     expect(commands.filter((command) => !api.isOfScript(command)).map(api.kindOf)).to.include('get');
   });
 
-  it('logs in with what its options are changed to', async () => {
+  it('logs in with the changed options', async () => {
     const { port } = server;
     const admin = await connected();
     await admin.config('SET', 'requirepass', 'secret');
@@ -212,7 +212,7 @@ describe('redis/private-api', function () {
     expect(api.primaryOfSlot(nodes, slot)).to.equal('127.0.0.1:2');
   });
 
-  it('calls back when the map of slots was fetched, or could not be', async () => {
+  it('calls back when the slot map was fetched, or the fetch failed', async () => {
     const nodes = keep(new Cluster([{ host: '127.0.0.1', port: 1 }], { ...offline, lazyConnect: true }));
     await new Promise<void>((resolve) => api.refreshSlots(nodes, resolve));
   });
@@ -228,7 +228,7 @@ describe('http/server/private-api', () => {
     wrapped.destroy();
   });
 
-  it('answers a client that has closed its side, and leaves idle connections open when it stops to accept', async () => {
+  it('answers a client that has half-closed, and keeps idle connections open when it stops listening', async () => {
     const accepting: unknown[] = [];
     const server = createServer((_req, res) => {
       accepting.push(isAccepting(res));
@@ -253,7 +253,7 @@ describe('http/server/private-api', () => {
     await closed;
   });
 
-  it('sees which connections node:cluster hands to a worker, and what becomes of them', async () => {
+  it('observes which connections node:cluster hands to a worker, and whether these are accepted', async () => {
     cluster.setupPrimary({ exec: 'test/support/cluster-worker.mjs', execArgv: [], args: [] });
     const worker = cluster.fork();
     try {

@@ -8,7 +8,7 @@ describe('rate', () => {
   const taken = (limit: Rate, key: string, tries: number): number =>
     Array.from({ length: tries }, () => limit.take(key)).filter((waitMs) => waitMs === 0).length;
 
-  it("allows one second's worth at once, and then as many as a second has", () => {
+  it('allows the requests of one second at once, and then those of each second', () => {
     const limit = rate(10);
     expect(taken(limit, 'a', 30)).to.equal(10);
     let more = 0;
@@ -19,7 +19,7 @@ describe('rate', () => {
     expect(more).to.equal(50);
   });
 
-  it('says how long it is until the next, exactly', () => {
+  it('returns the exact time until the next request is allowed', () => {
     const limit = rate(4);
     expect(taken(limit, 'a', 5)).to.equal(4);
     expect(limit.take('a')).to.be.closeTo(250, 0.01);
@@ -29,13 +29,13 @@ describe('rate', () => {
     expect(limit.take('a')).to.equal(0);
   });
 
-  it('counts each key for itself, and never what it refused', () => {
+  it('counts each key separately, without refused requests', () => {
     const limit = rate(1);
     expect([limit.take('a'), limit.take('b'), limit.take(1)]).to.deep.equal([0, 0, 0]);
     for (let n = 0; n < 100; n++) expect(limit.take('a')).to.be.closeTo(1_000, 0.01);
   });
 
-  it('lets time pay what was charged over the limit', () => {
+  it('lets a charge over the limit be paid off by time', () => {
     const limit = rate(10);
     limit.take('a');
     limit.charge('a', 99);
@@ -44,7 +44,7 @@ describe('rate', () => {
     expect(taken(limit, 'a', 10)).to.equal(1);
   });
 
-  it('forgets those who have paid, so that memory does not grow with every address that was ever seen', () => {
+  it('forgets keys without debt, so that memory does not grow with every address ever seen', () => {
     const limit = rate(1_000);
     for (let n = 0; n < 100_000; n++) {
       nowMs += 0.1;
@@ -53,7 +53,7 @@ describe('rate', () => {
     expect(limit.size).to.be.at.most(10_001);
     const slow = rate(1);
     for (let n = 0; n < 30_000; n++) slow.take(n);
-    // none of them is to be forgotten
+    // none of these may be forgotten
     expect(slow.size).to.equal(30_000);
     expect(slow.take(0)).to.be.greaterThan(0);
   });
@@ -67,6 +67,5 @@ describe('rate', () => {
     '::1': '0:0:0:0',
   };
   for (const [address, client] of Object.entries(named))
-    it(`takes ${address} for the client ${client}`, () =>
-      expect(clientOf({ remoteAddress: address })).to.equal(client));
+    it(`maps ${address} to the client ${client}`, () => expect(clientOf({ remoteAddress: address })).to.equal(client));
 });

@@ -135,7 +135,7 @@ describe('redis-address', () => {
     'unix+sentinel://h/m',
 
     'redis+cluster://',
-    'redis+cluster://h/0', // a Cluster has no other database
+    'redis+cluster://h/0', // a Cluster has only database 0
     'redis+cluster://h/name',
     'redis+cluster://h?db=0',
     'redis+cluster://h1,,h2',
@@ -144,14 +144,14 @@ describe('redis-address', () => {
     'redis+clusters://h',
   ];
   for (const url of bad)
-    it(`refuses ${JSON.stringify(url)}, with examples of what is right`, () =>
+    it(`refuses ${JSON.stringify(url)}, with examples of valid URLs`, () =>
       expect(() => parseRedisAddress(url)).to.throw(
         Error,
         'must be an address such as redis://host:6379, rediss://host:6379, unix:///path/of/socket, ' +
           'redis+sentinel://h1:26379,h2:26379,h3:26379/mymaster or redis+cluster://h1:6379,h2:6379,h3:6379',
       ));
 
-  it('never says a part of what it refuses', () => {
+  it('never quotes a part of a refused URL', () => {
     for (const url of bad.concat('redis+sentinel://user:sesame@h', 'redis+cluster://user:sesame@h:0'))
       expect(() => parseRedisAddress(url))
         .to.throw(Error)
@@ -159,7 +159,7 @@ describe('redis-address', () => {
         .not.match(/secret|sesame|100%/);
   });
 
-  describe('in words', () => {
+  describe('as text', () => {
     const described: Record<string, string> = {
       'redis://user:sesame@h:1/2?password=sesame': 'redis://h:1/2',
       'rediss://:sesame@[::1]:1': 'rediss://[::1]:1',
@@ -173,7 +173,7 @@ describe('redis-address', () => {
     };
     for (const [url, text] of Object.entries(described))
       it(`${url} is ${text}`, () => {
-        parseRedisAddress(url); // what is described is what is taken
+        parseRedisAddress(url); // the URL itself is valid
         expect(describeAddress(url).replace(/\/$/, ''))
           .to.equal(text)
           .and.not.to.match(/sesame|ses:ame|user/);

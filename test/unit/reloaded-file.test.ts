@@ -11,7 +11,7 @@ import { until } from '../../harness/until.js';
 
 const EVERY_MS = 100;
 
-describe('a file that is followed', () => {
+describe('a followed file', () => {
   let folder: string;
   let path: string;
   let file: ReloadedFile<string>;
@@ -46,34 +46,34 @@ describe('a file that is followed', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('is read anew when it changes, and the log says so', async () => {
+  it('is read again when it changes, which is logged', async () => {
     writeFileSync(path, 'two');
-    await until('it is in force', () => file.current === 'two');
+    await until('the new contents are used', () => file.current === 'two');
     writeFileSync(`${path}.new`, 'six'); // of the same size
     renameSync(`${path}.new`, path);
-    await until('it is in force', () => file.current === 'six');
+    await until('the new contents are used', () => file.current === 'six');
     expect(logged.map(({ level, path: of }) => [level, of])).to.deep.equal([
       [30, path],
       [30, path],
     ]);
   });
 
-  it('is not read while somebody writes it', async () => {
+  it('is not read while it is being written', async () => {
     for (let i = 0; i < 60; i++) {
       writeFileSync(path, `bad ${i}`);
       await pause(EVERY_MS / 4);
     }
-    // in one look of many the file may have been left alone for longer than it should
+    // on a busy machine, a single poll may find the file unchanged for too long
     expect(read.length).to.be.below(6);
     writeFileSync(path, 'two');
-    await until('it is in force', () => file.current === 'two');
+    await until('the new contents are used', () => file.current === 'two');
   });
 
-  it('that is bad, or gone, changes nothing, and is told once', async () => {
+  it('that is invalid or missing changes nothing, and is logged once', async () => {
     writeFileSync(path, 'bad');
-    await until('it is told', () => logged.length === 1);
+    await until('the invalid file is logged', () => logged.length === 1);
     rmSync(path);
-    await until('it is told', () => logged.length === 2);
+    await until('the missing file is logged', () => logged.length === 2);
     await pause(3 * EVERY_MS);
     expect(file.current).to.equal('one');
     expect(logged.map(({ level }) => level)).to.deep.equal([50, 50]);
@@ -81,10 +81,10 @@ describe('a file that is followed', () => {
       /^A_SETTING cannot be used \(.*\):\nit is bad\nThe contents from before the change/,
     );
     writeFileSync(path, 'two');
-    await until('it is in force', () => file.current === 'two');
+    await until('the new contents are used', () => file.current === 'two');
   });
 
-  it('must be good at first', async () => {
+  it('must be valid at the start', async () => {
     file.stop();
     writeFileSync(path, 'bad');
     const refused = await follow().then(

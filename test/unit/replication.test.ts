@@ -7,7 +7,7 @@ import { caughtUpReplicasIn, lineageIn, isCaughtUp } from '../../src/redis/repli
 import { ReplicationWatch, replicasIn } from '../../src/redis/replication/replication.js';
 import { ShardMemory } from '../../src/redis/replication/shards.js';
 
-/** As Redis 7.0 says it, as Redis 8.6 does, as Valkey 9.1 does. */
+/** INFO as printed by Redis 7.0, Redis 8.6 and Valkey 9.1. */
 const DIALECTS: Record<string, string> = {
   'Redis 7.0': '',
   'Redis 8.6': ',io-thread=0',
@@ -34,22 +34,22 @@ describe('redis/replication: INFO replication', () => {
     describe(`of ${server}`, () => {
       const replica = (state: string, lag: number): string => `state=${state},offset=140,lag=${lag}${more}`;
 
-      it('has no replica', () => expect(replicasIn(info([]), 3_000)).to.deep.equal({ inSync: 0, offsets: [] }));
+      it('may have no replica', () => expect(replicasIn(info([]), 3_000)).to.deep.equal({ inSync: 0, offsets: [] }));
 
-      it('has replicas that are online', () =>
+      it('has online replicas, which count as in sync', () =>
         expect(replicasIn(info([replica('online', 0), replica('online', 1)]), 3_000)).to.deep.equal({
           inSync: 2,
           offsets: [140, 140],
         }));
 
       for (const state of ['wait_bgsave', 'send_bulk', 'send_bulk_and_stream', 'bg_transfer', 'rdb_transmitted'])
-        it(`has a replica that is being filled: ${state}`, () =>
+        it(`has a replica that is still receiving a full copy, and does not count: ${state}`, () =>
           expect(replicasIn(info([replica('online', 0), replica(state, 0)]), 3_000)).to.deep.equal({
             inSync: 1,
             offsets: [140],
           }));
 
-      it('has replicas that confirmed too long ago', () => {
+      it('has replicas that confirmed too long ago, and do not count', () => {
         const text = info([1, 2, 3, 4, 100].map((lag) => replica('online', lag)));
         for (const [maxLagMs, inSync] of [
           [3_000, 2],
@@ -59,29 +59,29 @@ describe('redis/replication: INFO replication', () => {
           expect(replicasIn(text, maxLagMs).inSync).to.equal(inSync);
       });
 
-      it('has replicas whose report is from the future, since the clock was set back: they keep up', () =>
+      it('has replicas whose last report is in the future, after the clock was set back: they count', () =>
         expect(replicasIn(info([replica('online', -3_600)]), 3_000)).to.deep.equal({ inSync: 1, offsets: [140] }));
 
-      it('has no replica in a copy that is being taken, and each replica once', () => {
+      it('has each replica once, and none for a client that only receives a snapshot', () => {
         const copy = info([replica('online', 0)]).replace('port=17101', 'port=0');
         expect(replicasIn(copy, 3_000)).to.deep.equal({ inSync: 0, offsets: [] });
         const twice = info([replica('online', 0), replica('online', 0)]).replace('port=17102', 'port=17101');
         expect(replicasIn(twice, 3_000)).to.deep.equal({ inSync: 1, offsets: [140] });
       });
 
-      it('has replicas that have confirmed an offset of its history', () => {
+      it('has replicas that have confirmed an offset of its replication lineage', () => {
         const fresh = replica('online', 0).replace('offset=140', 'offset=0');
         expect(caughtUpReplicasIn(info([replica('online', 0), fresh, replica('send_bulk', 0)]))).to.equal(1);
       });
 
-      it('has more replicas than fingers', () =>
+      it('may have more than ten replicas', () =>
         expect(replicasIn(info(Array.from({ length: 12 }, () => replica('online', 0))), 3_000)).to.deep.equal({
           inSync: 12,
           offsets: Array.from({ length: 12 }, () => 140),
         }));
     });
 
-  it('names the history and the one before', () => {
+  it('names the replication lineage and the previous one', () => {
     const [id, before] = ['0a6ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b4', '1b7ee8a4d3cbd7ea5d2e1b31ad1c1b9fa8d6e3b5'];
     const text = info([]).replace('master_repl_offset', `master_replid2:${before}\r\nmaster_repl_offset`);
     expect(lineageIn(text)).to.deep.equal({ id, before });
@@ -91,7 +91,7 @@ describe('redis/replication: INFO replication', () => {
     expect(isCaughtUp(null, { id, before }), 'never noted').to.equal(false);
   });
 
-  it('of a replica has none of its own', () => {
+  it('of a replica has no lineage of its own', () => {
     const text = [
       '# Replication',
       'role:slave',
@@ -109,7 +109,7 @@ describe('redis/replication: INFO replication', () => {
   });
 });
 
-/** What `redis-cli cluster nodes` printed: 3 primaries with a replica each. */
+/** Output of `redis-cli cluster nodes`: 3 primaries with a replica each. */
 const HEALTHY = `effbc8decef04530fb8fec67a86e5fd21d59cfca 127.0.0.1:17202@27202 master - 0 1795388003625 3 connected 10923-16383
 379a748c0edb205c9bba8f19d7d1e0d3962eec96 127.0.0.1:17205@27205 slave e70584b460311d2a0d330e0f890e0fddf7c3c626 0 1795388003324 1 connected
 c69145a2ffafb39987d5ef8cf22ab42c39c27347 127.0.0.1:17204@27204 slave effbc8decef04530fb8fec67a86e5fd21d59cfca 0 1795388003524 3 connected
@@ -136,32 +136,32 @@ describe('redis/shards: CLUSTER NODES', () => {
   it('has a primary and a replica in each shard', () =>
     expect(nodes(HEALTHY)).to.include({ '127.0.0.1:17200': 2, '127.0.0.1:17201': 2, '127.0.0.1:17202': 2 }));
 
-  it('has a failed primary whose slots another one took: to who never saw it before it counts for every shard', () =>
+  it('may have a failed primary without slots: a worker that never saw it before counts it for every shard', () =>
     expect(nodes(FAILED_OVER)).to.include({ '127.0.0.1:17200': 3, '127.0.0.1:17201': 3, '127.0.0.1:17204': 2 }));
 
-  it('has a failed primary that still has its slots, before the fail-over', () => {
+  it('may have a failed primary that still owns its slots, before the fail-over', () => {
     const failing = HEALTHY.replace('17202@27202 master -', '17202@27202 master,fail -');
     expect(nodes(failing)).to.include({ '127.0.0.1:17200': 2, '127.0.0.1:17201': 2, '127.0.0.1:17202': 2 });
     const perhaps = HEALTHY.replace('17202@27202 master -', '17202@27202 master,fail? -');
     expect(nodes(perhaps)).to.deep.equal(nodes(failing));
   });
 
-  it('has failed replicas, which count', () => {
+  it('may have failed replicas, which still count', () => {
     for (const flags of ['slave,fail', 'slave,fail?', 'slave,noaddr', 'slave,nofailover'])
       expect(nodes(HEALTHY.replaceAll(' slave ', ` ${flags} `)), flags).to.deep.equal(nodes(HEALTHY));
   });
 
-  it('has a shard without replicas', () =>
+  it('may have a shard without replicas', () =>
     expect(nodes(HEALTHY.replace(/^379a.*\n/m, ''))).to.include({ '127.0.0.1:17200': 1, '127.0.0.1:17201': 2 }));
 
-  it('has a new node without slots, and one that is only just met: they belong to no shard', () => {
+  it('may have new nodes without slots, or still in handshake, which belong to no shard', () => {
     const more = `1111111111111111111111111111111111111111 127.0.0.1:17206@27206 master - 0 1795388003625 0 connected
 2222222222222222222222222222222222222222 127.0.0.1:17207@27207 handshake - 1795388003625 0 0 disconnected
 `;
     expect(nodes(HEALTHY + more)).to.include(nodes(HEALTHY));
   });
 
-  it('has slots in several ranges, and some that move', () => {
+  it('may have slots in several ranges, and slots that are being moved', () => {
     const moving = HEALTHY.replace(
       '1 connected 0-5460',
       '1 connected 0-93 95 100-5460 [94->-d7698769632f114fc4108a9ddc57d70adb3e4e7d]',
@@ -169,7 +169,7 @@ describe('redis/shards: CLUSTER NODES', () => {
     expect(nodes(moving)).to.deep.equal(nodes(HEALTHY));
   });
 
-  it('has host names, since 7.0, and IPv6 addresses', () => {
+  it('may have host names, since 7.0, and IPv6 addresses', () => {
     const named = HEALTHY.replaceAll(/127\.0\.0\.1:(\d+)@(\d+)/g, '127.0.0.1:$1@$2,redis-$1.example');
     expect(nodes(named)).to.include(nodes(HEALTHY)).and.to.have.property('redis-17200.example:17200', 2);
     expect(nodes(HEALTHY.replaceAll('127.0.0.1', '::1'))).to.have.property('::1:17200', 2);
@@ -179,7 +179,7 @@ describe('redis/shards: CLUSTER NODES', () => {
 describe('redis/shards: a Cluster that changes', () => {
   const [first, second, third] = ['127.0.0.1:17200', '127.0.0.1:17201', '127.0.0.1:17204'];
 
-  it('has a failed primary in its own shard and in no other, until it is back', () => {
+  it('counts a failed primary in its own shard and in no other, until it is back', () => {
     const memory = new ShardMemory();
     expect(numbers(memory, HEALTHY)).to.include({ [first]: 2, [second]: 2, [third]: 2 });
     expect(numbers(memory, FAILED_OVER)).to.include({ [first]: 2, [second]: 2, [third]: 2 });
@@ -190,13 +190,13 @@ describe('redis/shards: a Cluster that changes', () => {
     expect(numbers(memory, back)).to.include({ [first]: 2, [second]: 2, [third]: 2, '127.0.0.1:17202': 2 });
   });
 
-  it('has the nodes that there are when it is whole, however many it had', () => {
+  it('counts the existing nodes when it is complete, however many it had before', () => {
     const memory = new ShardMemory();
     expect(numbers(memory, FAILED_OVER)).to.include({ [first]: 3, [second]: 3 });
     expect(numbers(memory, HEALTHY)).to.include({ [first]: 2, [second]: 2, [third]: 2 });
   });
 
-  it('has no fewer nodes in a shard of which one is missing', () => {
+  it('does not count fewer nodes in a shard while one is missing', () => {
     const memory = new ShardMemory();
     numbers(memory, HEALTHY);
     const missing = FAILED_OVER.replace(/^effb.*\n/, '').replace(
@@ -206,7 +206,7 @@ describe('redis/shards: a Cluster that changes', () => {
     expect(numbers(memory, missing)).to.include({ [first]: 2, [third]: 2 });
   });
 
-  it('knows the address of each node of a shard, of the failed one too', () => {
+  it('knows the address of each node of a shard, including failed ones', () => {
     const memory = new ShardMemory();
     memory.learn(HEALTHY);
     const ports = memory
@@ -217,14 +217,14 @@ describe('redis/shards: a Cluster that changes', () => {
   });
 });
 
-/** The moment after CLUSTER FAILOVER: 17204 has the slots, and 17202 has not said yet that it follows. */
+/** Right after CLUSTER FAILOVER: 17204 owns the slots, and 17202 does not report yet that it is a replica. */
 const HANDING_OVER = HEALTHY.replace('3 connected 10923-16383', '3 connected').replace(
   'slave effbc8decef04530fb8fec67a86e5fd21d59cfca 0 1795388003524 3 connected',
   'master - 0 1795388003524 7 connected 10923-16383',
 );
 
 describe('redis/replication: a watch over a Cluster', () => {
-  /** As much of ioredis's Cluster as the watch asks. */
+  /** The part of ioredis's Cluster that the watch uses. */
   function clusterSaying(saying: { nodes: string; primaries: number[] }): Cluster {
     const node = (port: number): object => ({
       options: { host: '127.0.0.1', port },
@@ -240,7 +240,7 @@ describe('redis/replication: a watch over a Cluster', () => {
     return cluster as unknown as Cluster;
   }
 
-  it('counts no fewer nodes for a replica that has just become the primary', async () => {
+  it('does not count fewer nodes when a replica has just been promoted', async () => {
     const saying = { nodes: HEALTHY, primaries: [17200, 17201, 17202] };
     const address: ClusterAddress = { shape: 'cluster', hosts: [], tls: false };
     const log = pino({ level: 'silent' });
@@ -263,7 +263,7 @@ describe('redis/replication: a watch over a Cluster', () => {
 });
 
 describe('redis/replication: how many replicas must confirm', () => {
-  // quorum: nodes of which most are dead count all the same
+  // nodes count for the quorum even if most are dead
   const rows: [nodes: number, quorum: number][] = [
     [1, 0],
     [2, 1],
@@ -272,14 +272,14 @@ describe('redis/replication: how many replicas must confirm', () => {
     [5, 2],
   ];
   for (const [nodes, quorum] of rows) {
-    it(`a majority of ${nodes}: the primary and ${quorum}, however many keep up`, () => {
+    it(`a majority of ${nodes}: the primary and ${quorum} replicas, however many are in sync`, () => {
       expect(1 + quorum, 'a majority').to.be.above(nodes / 2);
       expect(quorum, 'and no more').to.be.at.most(nodes / 2);
       for (let inSync = 0; inSync < nodes; inSync++)
         expect(replicasFor('quorum', { nodes, inSync }), `${inSync} in sync`).to.equal(quorum);
     });
 
-    it(`all of ${nodes}: those that keep up, never fewer than a majority`, () => {
+    it(`all of ${nodes}: those in sync, but never fewer than a majority`, () => {
       for (let inSync = 0; inSync < nodes; inSync++)
         expect(replicasFor('all', { nodes, inSync }), `${inSync} in sync`).to.equal(Math.max(inSync, quorum));
     });

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { QUEUE_SCRIPTS } from '../../src/queue/queues.js';
 import { CLUSTER_COMMANDS, OWN_COMMANDS, PLAIN_COMMANDS, commandsOf } from '../../src/redis/connect/rights.js';
 
-/** To Sentinels, to a Cluster's nodes, or that aizumi does without. */
+/** Commands to Sentinels or to Cluster nodes, or optional ones. */
 const ELSEWHERE = ['CLUSTER', 'CONFIG', 'QUIT', 'SENTINEL', 'SHUTDOWN', 'SUBSCRIBE'];
 
 describe('redis/rights', () => {
@@ -16,15 +16,15 @@ describe('redis/rights', () => {
   ];
   const known = asked.map((command) => command.split(' ')[0]);
 
-  it('asks for every command in the scripts', () => {
+  it('requires every command in the scripts', () => {
     const lua = Object.values(QUEUE_SCRIPTS).map((script) => script.lua.replace(/--.*$/gm, ''));
-    // whatever is in quotes and capitals and is a command, or a word of one
+    // every word in quotes and capitals that is a command, or part of one
     const words = lua.flatMap((text) => [...text.matchAll(/call\(\s*'([A-Z]+)'/g)].map(([, word]) => word!));
     expect(words).not.to.deep.equal([]);
     expect([...new Set(words)].filter((word) => !known.includes(word))).to.deep.equal([]);
   });
 
-  it('asks for every command in the code', () => {
+  it('requires every command in the code', () => {
     const folders = ['queue', 'redis'];
     const text = folders
       .flatMap((folder) =>

@@ -1,4 +1,4 @@
-// scripts/setup.mjs in a project of its own, with a PATH that holds only stubs that record how they were called.
+// scripts/setup.mjs in a project of its own, with only stubs on its PATH, which record their calls.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -36,7 +36,7 @@ describe('setup', () => {
   };
   const calls = () => (existsSync(at('calls')) ? readFileSync(at('calls'), 'utf8').trim().split('\n') : []);
 
-  /** A program on the PATH that records its call, then does what `script` says. */
+  /** Puts a program on the PATH that records its call, then runs `script`. */
   const stub = (name: string, script = '', folder = 'bin') => {
     write(`${folder}/${name}`, `#!/bin/sh\necho "${name} $*" >>'${at('calls')}'\n${script}\n`);
     chmodSync(at(`${folder}/${name}`), 0o755);
@@ -54,7 +54,7 @@ describe('setup', () => {
   };
   const SILENT = { status: 0, stdout: '', stderr: '' };
 
-  /** Copies a script with the paths of this machine replaced by paths in the project. */
+  /** Copies a script, with the paths of this machine replaced by paths in the project. */
   const copyWith = (path: string, from: string, to: string) => {
     const text = readFileSync(join(repository, path), 'utf8');
     expect(text).to.include(from);
@@ -93,7 +93,7 @@ describe('setup', () => {
     rmSync(root, { recursive: true });
   });
 
-  it('does and says nothing when nothing is missing', () => {
+  it('does nothing and prints nothing if nothing is missing', () => {
     expect(setup('start')).to.deep.equal(SILENT);
     expect(setup('test')).to.deep.equal(SILENT);
     expect(calls()).to.deep.equal([]);
@@ -137,7 +137,7 @@ describe('setup', () => {
       });
     }
 
-    it('that cannot be installed end it', () => {
+    it('that cannot be installed make it fail', () => {
       STALE['node_modules is missing']!();
       stub('npm', 'exit 1');
       const { status, stderr } = setup();
@@ -147,7 +147,7 @@ describe('setup', () => {
   });
 
   describe('the build', () => {
-    it('compiles, copies .lua and .conf files, and leaves nothing behind of deleted sources', () => {
+    it('compiles, copies .lua and .conf files, and removes the output of deleted sources', () => {
       mkdirSync(at('src/queue'));
       write('src/queue/send.ts', 'export {};\n');
       write('src/queue/send.lua', 'return 1');
@@ -165,7 +165,7 @@ describe('setup', () => {
       expect(existsSync(at('dist/queue/send.lua'))).to.be.true;
     });
 
-    it('that fails ends it, and is tried again', () => {
+    it('that fails makes it fail, and is retried by the next run', () => {
       write('src/index.ts', 'export const one: number = "1";\n');
       for (const _attempt of [1, 2]) {
         const { status, stdout, stderr } = setup();
@@ -191,7 +191,7 @@ describe('setup', () => {
     for (const [manager, made, command] of MANAGERS) {
       const shown = () => command.replace('{root}', root);
 
-      it(`is installed by ${manager} as root, which says the command first`, () => {
+      it(`is installed with ${manager} by root, after printing the command`, () => {
         stub(manager, install());
         const { status, stdout } = setup();
         expect(status).to.equal(0);
@@ -201,7 +201,7 @@ describe('setup', () => {
       });
 
       if (manager === 'brew') continue;
-      it(`is not installed by ${manager} for a person without rights, who is told the one command`, () => {
+      it(`is not installed with ${manager} by an unprivileged user, who gets the command to run`, () => {
         stub(manager, install());
         stub('sudo', 'exit 1');
         const { status, stderr } = setup('start', {}, AS_PERSON);
@@ -211,7 +211,7 @@ describe('setup', () => {
         expect(calls()).to.deep.equal(['sudo -n true']);
       });
 
-      it(`is installed by ${manager} through sudo that asks for no password`, () => {
+      it(`is installed with ${manager} through sudo without a password`, () => {
         stub(manager, install());
         sudo();
         const { status, stdout } = setup('start', {}, AS_PERSON);
@@ -222,20 +222,20 @@ describe('setup', () => {
       });
     }
 
-    it('is not installed where there is no sudo at all', () => {
+    it('is not installed if there is no sudo', () => {
       stub('apk');
       expect(setup('start', {}, AS_PERSON)).to.include({ status: 1, stdout: '' });
       expect(calls()).to.deep.equal([]);
     });
 
-    it('comes from brew where a person may use that but not apt-get', () => {
+    it('is installed with brew if the user may use that but not apt-get', () => {
       stub('apt-get');
       stub('brew', install());
       expect(setup('start', {}, AS_PERSON).status).to.equal(0);
       expect(calls()).to.deep.equal(['brew install redis']);
     });
 
-    it('is redis where dnf knows no valkey', () => {
+    it('is installed as redis if dnf has no valkey', () => {
       stub('dnf', `[ "$3" = redis ] || exit 1; ${install()}`);
       expect(setup().status).to.equal(0);
       expect(calls()).to.deep.equal(['dnf install -y valkey', 'dnf install -y redis']);
@@ -255,14 +255,14 @@ describe('setup', () => {
       expect(existsSync(at('policy-rc.d'))).to.be.false;
     });
 
-    it("leaves the machine's own service policy alone", () => {
+    it("does not change the machine's service policy when it is installed", () => {
       write('policy-rc.d', 'mine');
       stub('apt-get', install());
       expect(setup().status).to.equal(0);
       expect(readFileSync(at('policy-rc.d'), 'utf8')).to.equal('mine');
     });
 
-    it('that could not be installed ends it with the command to try', () => {
+    it('that could not be installed makes it fail, with the command to try', () => {
       stub('apt-get', 'exit 100');
       const { status, stderr } = setup();
       expect(status).to.equal(1);
@@ -270,19 +270,19 @@ describe('setup', () => {
       expect(existsSync(at('policy-rc.d'))).to.be.false;
     });
 
-    it('ends it where no package manager is known', () => {
+    it('makes it fail if no package manager is known', () => {
       const { status, stderr } = setup();
       expect(status).to.equal(1);
       expect(stderr).to.include('AIZUMI_REDIS_SERVER').and.include('AIZUMI_REDIS_URL');
     });
 
-    it('is not missed by start when AIZUMI_REDIS_URL is set, but by test', () => {
+    it('is not needed to start with AIZUMI_REDIS_URL, but to test', () => {
       const env = { AIZUMI_REDIS_URL: 'redis://127.0.0.1:6379' };
       expect(setup('start', env)).to.deep.equal(SILENT);
       expect(setup('test', env).status).to.equal(1);
     });
 
-    it('is not missed by key, which says all else on standard error: its output is the key alone', () => {
+    it('is not needed by key, which prints everything but the key on standard error', () => {
       expect(setup('key')).to.deep.equal(SILENT);
       stub('npm', 'echo installed; mkdir -p node_modules; cp package-lock.json node_modules/.package-lock.json');
       rmSync(at('node_modules/.package-lock.json'));
@@ -291,12 +291,12 @@ describe('setup', () => {
       expect(stderr).to.include('npm ci').and.to.include('installed');
     });
 
-    it('may be valkey-server, and outside the PATH', () => {
+    it('is found as valkey-server, and outside of the PATH', () => {
       stub('valkey-server', '', 'sbin');
       expect(setup()).to.deep.equal(SILENT);
     });
 
-    it('may be named by AIZUMI_REDIS_SERVER, by path or by name', () => {
+    it('is found by AIZUMI_REDIS_SERVER, as a path or a name', () => {
       stub('my-redis');
       expect(setup('start', { AIZUMI_REDIS_SERVER: at('bin/my-redis') })).to.deep.equal(SILENT);
       expect(setup('start', { AIZUMI_REDIS_SERVER: 'my-redis' })).to.deep.equal(SILENT);

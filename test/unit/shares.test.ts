@@ -4,16 +4,16 @@ import { Shares } from '../../src/queue/shares.js';
 const MOST = 1_000;
 const DAY_MS = 86_400_000;
 
-describe('queue/shares, what is not due', () => {
+describe('queue/shares: a delayed message', () => {
   const opened = (): Shares => new Shares({ maxClientBytes: MOST, maxClientQueues: 1 });
-  /** What the client may still store. */
+  /** How much the client may still store. */
   const room = (shares: Shares, client = 'a'): number => {
     let bytes = MOST;
     while (bytes > 0 && !shares.mayStore(client, bytes)) bytes -= 1;
     return bytes;
   };
 
-  it('is its sender’s until it is due, whatever can be received there', () => {
+  it('counts for its sender until it is due, whatever else is received from the queue', () => {
     const shares = opened();
     shares.store('a', 100, 600, 7 * DAY_MS, 0);
     shares.store('b', 100, 300);
@@ -21,24 +21,24 @@ describe('queue/shares, what is not due', () => {
     expect([room(shares), room(shares, 'b')]).to.deep.equal([400, MOST]);
   });
 
-  it('may be somebody else’s from then on', () => {
+  it('may count for other senders once it is due', () => {
     const shares = opened();
     shares.store('a', 100, 600, 10_000, 0);
     shares.learnBytes(100, 0, 600, 9_000);
     expect(room(shares)).to.equal(400);
-    // it is still there, and others have sent as much
+    // the message is still there, and others have sent as much
     shares.learnBytes(100, 1_200, 0, 12_000);
     expect(room(shares)).to.equal(400);
     shares.learnBytes(100, 50, 0, 12_000);
     expect(room(shares)).to.equal(950);
   });
 
-  it('does not become less because others are due at once, again and again', () => {
+  it('keeps its size when messages that are due at once are sent again and again', () => {
     const shares = opened();
     shares.store('a', 100, 600, 7 * DAY_MS, 0);
     for (let nowMs = 0; nowMs < 100_000; nowMs += 1_000) {
       expect(shares.store('a', 100, 100, nowMs + 1, nowMs)).to.equal(true);
-      // due in Redis already, and as yet unknown to the worker; then received and freed
+      // already due in Redis, but not yet known to the worker; then received and freed
       shares.learnBytes(100, 100, 600, nowMs + 10);
       shares.learnBytes(100, 0, 600, nowMs + 20);
       expect(room(shares)).to.equal(400);
@@ -47,7 +47,7 @@ describe('queue/shares, what is not due', () => {
     }
   });
 
-  it('is free again when it was dropped, or not sent', () => {
+  it('no longer counts when it was dropped, or not sent', () => {
     const shares = opened();
     shares.store('a', 100, 600, DAY_MS, 0);
     shares.learnBytes(100, 0, 0, 10);
@@ -59,7 +59,7 @@ describe('queue/shares, what is not due', () => {
     expect(room(shares)).to.equal(MOST);
   });
 
-  it('is remembered in bounded memory, and counts until the end of a day at most beyond that', () => {
+  it('is tracked in bounded memory; beyond that, it counts until the end of a day at most', () => {
     const shares = new Shares({ maxClientBytes: 1e9, maxClientQueues: 1 });
     for (let i = 0; i < 120_000; i++) shares.store('a', i % 2_000, 1, 1_000 + 300 * i, 0);
     expect(shares.mayStore('a', 1e9 - 120_000)).to.equal(true);

@@ -5,7 +5,7 @@ import { Turns } from '../../src/queue/turns.js';
 import type { Asker, Slice } from '../../src/queue/turns.js';
 import { until } from '../../harness/until.js';
 
-/** A slice that is under way until it is told to end. */
+/** A slice that is in progress until the test ends it. */
 interface Job {
   name: string;
   end(error?: Error): void;
@@ -13,7 +13,7 @@ interface Job {
 
 describe('queue/turns', () => {
   let turns: Turns;
-  /** In the order in which they have begun. */
+  /** Names of slices in the order in which they have begun. */
   let begun: string[];
   let underWay: Map<string, Job>;
 
@@ -56,7 +56,7 @@ describe('queue/turns', () => {
       (error: unknown) => error as BrokerError,
     );
 
-  it('begins at once, in the same turn of the event loop, what fits into two slices', async () => {
+  it('begins work that fits into two slices in the same turn of the event loop', async () => {
     const [first, second] = [take('a1'), take('b1')];
     expect(begun).to.deep.equal(['a1', 'b1']);
     void take('c1');
@@ -66,20 +66,20 @@ describe('queue/turns', () => {
     expect(begun).to.deep.equal(['a1', 'b1', 'c1']);
   });
 
-  it('counts messages: small ones go many at a time', () => {
+  it('counts messages, so that many small requests run at a time', () => {
     for (let i = 0; i < 30; i++) void take(`a${i}`, { size: 10 });
     expect(begun).to.have.length(Math.floor((2 * SLICE_MESSAGES) / 10));
     expect(turns.waiting).to.equal(30 - begun.length);
   });
 
-  it('takes turns of clients, not of requests', async () => {
+  it('alternates between clients, not between requests', async () => {
     for (let i = 1; i <= 100; i++) void take(`a${i}`);
     for (const name of ['b1', 'c1', 'b2']) void take(name);
     for (let i = 0; i < 6; i++) await ended([...underWay.keys()][0]!);
     expect(begun).to.deep.equal(['a1', 'a2', 'a3', 'b1', 'c1', 'a4', 'b2', 'a5']);
   });
 
-  it('goes on with what has begun before the next request of that client', async () => {
+  it('continues a started request before the next request of that client', async () => {
     for (const name of ['a1', 'a2', 'a3']) void take(name);
     void take('a1, more', { isBegun: true });
     void take('b1');
@@ -87,19 +87,19 @@ describe('queue/turns', () => {
     expect(begun).to.deep.equal(['a1', 'a2', 'a1, more', 'b1']);
   });
 
-  it('has turns for each Redis', () => {
+  it('schedules each Redis separately', () => {
     for (const key of ['one', 'two']) for (const n of [1, 2, 3]) void take(`${key} ${n}`, { key });
     expect(begun).to.deep.equal(['one 1', 'one 2', 'two 1', 'two 2']);
   });
 
-  it('goes on after a slice that failed, and tells its failure', async () => {
+  it('continues after a failed slice, and reports its failure', async () => {
     const all = [take('a1'), take('a2'), take('a3')];
     underWay.get('a1')!.end(new Error('away'));
     expect(await failure(all[0]!)).to.include({ message: 'away' });
     expect(begun).to.deep.equal(['a1', 'a2', 'a3']);
   });
 
-  it('refuses at once what is too much of one client, and nobody else', async () => {
+  it('refuses the requests of one client over its limit at once, and no others', async () => {
     const all = Array.from({ length: 20_002 }, (_, i) => take(`a${i}`).catch(() => undefined));
     expect(await failure(take('a, one more'))).to.include({ reason: 'overloaded', outcome: 'not_done' });
     void take('b1');
@@ -109,7 +109,7 @@ describe('queue/turns', () => {
     expect(all).to.have.length(20_002);
   });
 
-  it('refuses what could not begin in time; what has begun waits on', async () => {
+  it('refuses requests that cannot begin in time; started ones keep waiting', async () => {
     turns = new Turns(() => '', 300);
     void take('a1');
     void take('a2');
@@ -123,14 +123,14 @@ describe('queue/turns', () => {
     expect(await goesOn).to.equal('a1, more');
   });
 
-  it('keeps no place for a client that has left', async () => {
+  it('drops the requests of a disconnected client', async () => {
     void take('a1');
     void take('a2');
     const asker = { who: 'b', hasLeft: false };
     const gone = failure(take('b1', { asker }));
     void take('c1');
     asker.hasLeft = true;
-    await until('it has lost its place', () => turns.waiting === 1);
+    await until('the request is dropped', () => turns.waiting === 1);
     expect(await gone).to.include({ reason: 'overloaded', outcome: 'not_done' });
     await ended('a1');
     expect(begun).to.deep.equal(['a1', 'a2', 'c1']);

@@ -1,4 +1,4 @@
-// docs/operations.md, Moving: from Redis 8 to Valkey 9 and back, by the blocks that it prints. .ci/run names both servers.
+// Moving from Redis 8 to Valkey 9 and back with the blocks in docs/operations.md. .ci/run names both servers.
 import { rmSync } from 'node:fs';
 import { expect } from 'chai';
 import { post } from '../../harness/broker.js';
@@ -10,7 +10,7 @@ import { until } from '../../harness/until.js';
 const { AIZUMI_TEST_REDIS_SERVER: OLD, AIZUMI_TEST_OTHER_SERVER: NEW } = process.env;
 const LEASE_MS = 2_000;
 
-describe('moving to a server that does not read the snapshots of the other', function () {
+describe('moving to a server that cannot read the snapshots of the old one', function () {
   this.timeout(90_000);
   const cwd = makeCheckout();
   const running = new Set<RunningBlock>();
@@ -58,7 +58,7 @@ describe('moving to a server that does not read the snapshots of the other', fun
     await ask(first, freeRequest(102, 5));
     expect((await ask(first, recvRequest(100))).id).to.equal(1);
     await makePlainFile();
-    await ask(first, sendRequest(100, 6)); // behind the rewrite
+    await ask(first, sendRequest(100, 6)); // after the rewrite
     await stop(first);
 
     const second = await start('other-server', {
