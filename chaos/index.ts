@@ -1,5 +1,5 @@
 // npm run chaos -- [--seed N] [--stack sentinel|cluster] [--level primary|quorum|all] [--scenario NAME] [--short]
-//                  [--rounds N [--markdown] [--out FILE]]
+//                  [--rounds N [--markdown] [--out FILE]] | --list
 // Breaks real processes under load and decides whether what was promised was kept. Without options: everything, on
 // both stacks, each message at a level by chance. Exits with 1 when a promise was broken.
 // --rounds repeats each scenario with the next seeds on one stack and adds up; --out appends a line of JSON per round.
@@ -40,8 +40,13 @@ const {
     rounds: { type: 'string' },
     markdown: { type: 'boolean', default: false },
     out: { type: 'string' },
+    list: { type: 'boolean', default: false },
   },
 });
+if (values.list) {
+  for (const [name, { faults }] of Object.entries(SCENARIOS)) console.log(name.padEnd(32) + faults.join(', '));
+  process.exit(0);
+}
 
 /** A stack that is not whole by then is replaced: it was waited for at the end of the run before. */
 const WHOLE_MS = 2_000;
