@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { httpRequest } from '../harness/connection.js';
 import { cpuMicros, percentile, residentMb } from '../harness/measure.js';
+import { recvRequest, sendRequest } from '../harness/requests.js';
 import { GOALS, atMost } from './goals.js';
 import { sizeOf } from './requests.js';
 import type { Options, Row } from './results.js';
@@ -135,8 +137,7 @@ async function startWaiter(url: string, address: number): Promise<Waiter> {
   const { hostname, port } = new URL(url);
   const socket = createConnection({ host: hostname, port: Number(port), noDelay: true });
   await once(socket, 'connect');
-  const body = `{"msg_type":3,"saddr":${address},"daddr":5000,"wait_ms":${WAIT_MS}}`;
-  const request = `POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const request = httpRequest(JSON.stringify({ ...recvRequest(address), wait_ms: WAIT_MS }));
   const waiter: Waiter = { address, socket, ask: () => socket.write(request), onReply: () => undefined };
   socket.on('data', (bytes: Buffer) => {
     const text = bytes.toString(); // replies are short: they come in one piece
@@ -156,7 +157,7 @@ async function measureWakes(waiters: Waiter[], url: string): Promise<number[]> {
       };
     });
     const startMs = performance.now();
-    const body = `{"msg_type":1,"saddr":1,"daddr":${waiter.address},"id":1,"payload":"wake up"}`;
+    const body = JSON.stringify(sendRequest(waiter.address, 1));
     const sent = fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
     times.push((await woken) - startMs);
     waiter.onReply = () => undefined;

@@ -18,7 +18,7 @@ export interface Fault {
   kind: FaultWindow['kind'];
   /** More nodes die than the deployment is made for: no time is promised, only that nothing confirmed is lost. */
   majorityDies?: true;
-  /** @returns why it cannot be done on this stack, with the servers that it has; undefined when it can */
+  /** @returns why the servers of this stack cannot do it; undefined when they can */
   unknown?(stack: Stack): Promise<string | undefined>;
   /** @param window of this fault, for one that turns out to be of another kind */
   strike(victims: Victims, window: FaultWindow): Promise<void>;
