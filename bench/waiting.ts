@@ -32,8 +32,8 @@ const WAIT_MS = 20_000;
 const CONNECT_AT_ONCE = 250;
 const IDLE_MS = 5_000;
 const WAKES = 400;
-/** Redis is idle when it carries out fewer commands than this in a second. */
-const IDLE_COMMANDS = 50;
+/** Redis's commands and the worker's CPU, less than this in a second. */
+const QUIET = { commands: 50, micros: 50_000 };
 
 /** The senders and those who wait use different workers. */
 export async function waiting(options: Options): Promise<Row[]> {
@@ -49,9 +49,11 @@ export async function waiting(options: Options): Promise<Row[]> {
   };
   const sendWithout = await sendBest();
   const idleWithout = await measureIdle(waitersWorker, redis);
+  const commands = await commandsOf(redis);
   const waiters = await startWaiters(waitersWorker.url);
   // measured before the first of them asks again
-  const isSettled = await settled(redis, performance.now() + WAIT_MS - IDLE_MS - 1_000);
+  const untilMs = performance.now() + WAIT_MS - IDLE_MS - 1_000;
+  const isSettled = await settled(waitersWorker, redis, commands, untilMs);
   if (!isSettled) options.say('the machine is too busy for the idle figures: not all waiters were polled for in time');
   const idleWith = isSettled ? await measureIdle(waitersWorker, redis) : undefined;
   const wakes = await measureWakes(waiters, sendersWorker.url);
@@ -87,12 +89,14 @@ async function measureSend(worker: HttpServer, redis: RedisServer, count: number
   return { workerMicros, xaddMicros: (after.micros - before.micros) / (after.calls - before.calls) };
 }
 
-/** Waits until each waiter has been polled for, which is when Redis is idle. @returns false: it was not by `untilMs` */
-async function settled(redis: RedisServer, untilMs: number): Promise<boolean> {
-  for (let before = 0; performance.now() < untilMs;) {
-    const now = await commandsOf(redis);
-    if (now - before < IDLE_COMMANDS) return true;
-    before = now;
+/** Waits until the waiters have been polled for and all is quiet for a second. @returns false: not by `untilMs` */
+async function settled(worker: HttpServer, redis: RedisServer, before: number, untilMs: number): Promise<boolean> {
+  let [commands, micros] = [before, 0];
+  while (performance.now() < untilMs) {
+    const [commandsNow, microsNow] = [await commandsOf(redis), cpuMicros(worker.pid)];
+    const isQuiet = commandsNow - commands < QUIET.commands && microsNow - micros < QUIET.micros;
+    if (isQuiet && commandsNow - before > WAITERS) return true;
+    [commands, micros] = [commandsNow, microsNow];
     await sleep(1_000);
   }
   return false;
