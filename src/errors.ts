@@ -221,7 +221,7 @@ interface Extra {
   retryAfterS?: number;
   /** Whether the request may have taken effect nevertheless; only for `rate_limited` and for 5xx. */
   outcome?: 'not_done' | 'unknown';
-  /** For the audit log: who requested what. */
+  /** For the audit log: the client and its request. */
   about?: About;
   cause?: unknown;
 }
@@ -247,7 +247,7 @@ export class BrokerError extends Error {
     message: string,
     { details = [], retryAfterS, outcome, about, cause }: Extra = {},
   ) {
-    // No stack: an expected refusal needs none, and collecting it cost 8 µs; what was not expected is the cause, which has its own.
+    // No stack: an expected refusal needs none, and collecting it cost 8 µs. An unexpected error is the cause, with its own stack.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(message, { cause });

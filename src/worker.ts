@@ -1,4 +1,4 @@
-// One worker: redis → app → listen → drain. Holds no state; any number may share one Redis.
+// One worker: connects to Redis, builds the app, listens, and drains when it stops. It is stateless: many may share one Redis.
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -30,7 +30,7 @@ import { dataFormatFault } from './redis/connect/data-format.js';
 import { Invalidations } from './redis/connect/invalidations.js';
 import { accessOf } from './redis/connect/login.js';
 import { missingRights } from './redis/connect/rights.js';
-import { within } from './timing/timeout.js';
+import { withTimeout } from './timing/timeout.js';
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -39,8 +39,8 @@ export const VERSION = (
 /** Part of AIZUMI_DURABILITY_TIMEOUT_MS for which a request may wait for a connection to Redis; the rest is for the reply. */
 const KEEP_SHARE = 0.85;
 /**
- * The worker's memory for clients is never less than this many largest bodies: one client may use half of it, and needs several
- * times its body's size until the request is answered.
+ * The worker's memory for clients is never less than this many times AIZUMI_MAX_BODY_BYTES: one client may use half of it, and a
+ * request needs several times the size of its body until it is answered.
  */
 const LARGEST_REQUEST_COPIES = 8;
 /** If Redis does not reply within this time, a scrape of the metrics reports it as away. */
@@ -134,7 +134,10 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
     probes,
     undos,
   });
-  /** @throws Error when Redis replies and aizumi cannot work with it: rights are missing, or the data is of a newer format */
+  /**
+   * Passes while Redis is away.
+   * @throws Error if aizumi must not use this Redis: rights are missing, or the data has a newer format
+   */
   const checkRedis = async (): Promise<void> => {
     const missing = await missingRights(redis, QUEUE_SCRIPTS, config.keyPrefix).catch(() => []);
     if (missing.length > 0)
@@ -176,7 +179,7 @@ export async function startWorker(config: Config, redisUrl: string, startedAtMs:
       memory: () => memory,
       keyUses: () => gate.lastUses(),
       redisAnswers: async () =>
-        (await within(
+        (await withTimeout(
           SCRAPE_PING_MS,
           ping(redis).then(() => true),
         )) ?? false,

@@ -1,11 +1,11 @@
-// Who is let in: the text of a request's Authorization → what that client may do.
+// Authenticates a request: from its Authorization header to what that client may do.
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { digestOf } from './api-key.js';
 import { unauthenticated } from './credentials.js';
 import type { Admission } from './credentials.js';
-import { followFile } from './followed-file.js';
-import type { Followed } from './followed-file.js';
+import { openReloadedFile } from './reloaded-file.js';
+import type { ReloadedFile } from './reloaded-file.js';
 import { openTokens } from './jwt.js';
 import type { Tokens } from './jwt.js';
 import { readKeys } from './keys-file.js';
@@ -22,18 +22,18 @@ export interface GateSettings {
 
 export interface Gate {
   /**
-   * Asked for every request, so that a key that is withdrawn or expires is so on open connections too. It costs half a
-   * microsecond; only a token that is not known yet is answered with a promise.
-   * @param authorization the header; undefined without one
+   * Called for every request, so that a withdrawn or expired key is refused on open connections too. It takes half a
+   * microsecond, and returns a promise only for a token that is not known yet.
+   * @param authorization the header; undefined if there is none
    * @throws BrokerError unauthenticated, unavailable
    */
   admit(authorization: string | undefined): Admission;
-  /** Names in the file of keys that were let in here since this process began, and when last, ms since 1970. */
+  /** Names of keys that were accepted since this process began, and when each was last, ms since 1970. */
   lastUses(): Iterable<[name: string, atMs: number]>;
   close(): void;
 }
 
-/** Where no credentials are set up. */
+/** The gate of a broker without keys and tokens. */
 export const OPEN_GATE: Gate = { admit: () => ANYTHING, lastUses: () => [], close: () => undefined };
 
 /** @throws AccessError when a file cannot be used */
@@ -45,7 +45,8 @@ export async function openGate(settings: GateSettings, log: Logger): Promise<Gat
     uses = keys.lastUses;
     return keys;
   };
-  const keys = path === undefined ? undefined : await followFile({ path, setting: 'AIZUMI_API_KEYS_FILE', read, log });
+  const keys =
+    path === undefined ? undefined : await openReloadedFile({ path, setting: 'AIZUMI_API_KEYS_FILE', read, log });
   try {
     const { jwtJwksUrl: jwksUrl, jwtPublicKeyFile: publicKeyFile } = settings;
     const tokens =
@@ -59,13 +60,13 @@ export async function openGate(settings: GateSettings, log: Logger): Promise<Gat
   }
 }
 
-/** Opens it and closes it again, once for all workers. @throws AccessError with what keeps it from opening */
+/** Opens and closes a gate once, before any worker starts. @throws AccessError that names what is wrong */
 export async function tryGate(settings: GateSettings, log: Logger): Promise<void> {
   (await openGate(settings, log)).close();
   if (settings.apiKeysFile !== undefined) await warnOfOpenFile(settings.apiKeysFile, log);
 }
 
-/** Bits of a file's mode: what others than its user and its group may do. */
+/** Bits of a file's mode: what users other than its owner and outside its group may do. */
 const OTHERS_READ = 0o004;
 const OTHERS_WRITE = 0o002;
 
@@ -78,15 +79,15 @@ async function warnOfOpenFile(path: string, log: Logger): Promise<void> {
   if (may !== undefined)
     log.warn(
       { path },
-      `every user of this machine may ${may} AIZUMI_API_KEYS_FILE: it says who may do what; chmod o-rwx`,
+      `every user of this machine may ${may} AIZUMI_API_KEYS_FILE, which grants permissions: run chmod o-rwx on it`,
     );
 }
 
-/** The scheme in any case, as RFC 9110 has it; of a token neither the form nor the length says anything yet. */
+/** The scheme is case-insensitive (RFC 9110). Form and length of the token are not checked yet. */
 const BEARER = /^Bearer +(\S+)$/i;
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
-function gateOf(keys: Followed<Keys> | undefined, tokens: Tokens | undefined): Gate {
+function gateOf(keys: ReloadedFile<Keys> | undefined, tokens: Tokens | undefined): Gate {
   const what = [keys && 'an API key', tokens && 'a JSON Web Token'].filter(Boolean).join(' or ');
   return {
     admit(authorization) {

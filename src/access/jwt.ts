@@ -1,4 +1,4 @@
-// A JSON Web Token → who sent it and what it may do, by its claim `aizumi`. jose does the cryptography.
+// Verifies JSON Web Tokens with jose, and reads from them the client and, in the claim `aizumi`, its permissions.
 import { createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import Joi from 'joi';
@@ -15,21 +15,21 @@ import {
 import { BrokerError } from '../errors.js';
 import { AccessError, unauthenticated } from './credentials.js';
 import type { Admission } from './credentials.js';
-import { followFile } from './followed-file.js';
+import { openReloadedFile } from './reloaded-file.js';
 import { GRANTS, accessOf } from './permissions.js';
 import type { Access, Grants } from './permissions.js';
 
 export interface JwtSettings {
   issuer: string;
   audience: string;
-  /** One of the two. */
+  /** Exactly one of these two is set. */
   jwksUrl: string | undefined;
   publicKeyFile: string | undefined;
 }
 
 export interface Tokens {
   /**
-   * @param digest of the token: what was verified once is known by it for a while
+   * @param digest of the token, under which a verification is remembered for a while
    * @throws BrokerError unauthenticated; unavailable when the issuer's keys cannot be fetched
    */
   admit(token: string, digest: string): Admission;
@@ -55,11 +55,11 @@ const REFRESH_MS = 300_000;
 /** After a fetch that failed there is none for so long, ms; after one that did not, for a key that is not known. */
 const FAILED_COOL_DOWN_MS = 2_000;
 const UNKNOWN_KEY_COOL_DOWN_MS = 30_000;
-/** What `typ` may be, in any case; RFC 7515 lets it be shortened by application/. */
+/** Accepted values of `typ`, case-insensitive; RFC 7515 allows to omit its prefix application/. */
 const TYPES = ['jwt', 'at+jwt'];
 
 const CLAIM = 'aizumi';
-// in an object of its own, so that a fault's place begins with its name
+// in an object of its own, so that the path of a fault begins with the claim's name
 const claim = Joi.object({ [CLAIM]: Joi.object(GRANTS) }).prefs({
   abortEarly: false,
   convert: false,
@@ -67,7 +67,7 @@ const claim = Joi.object({ [CLAIM]: Joi.object(GRANTS) }).prefs({
   messages: { 'object.unknown': '{{#label}} is not a permission', 'object.base': '{{#label}} must be an object' },
 });
 
-/** @throws AccessError when the public key's file cannot be used */
+/** @throws AccessError if the public key's file cannot be used */
 export async function openTokens(settings: JwtSettings, log: Logger): Promise<Tokens> {
   const known = new Map<string, { access: Access; untilMs: number }>();
   const keys = settings.jwksUrl === undefined ? await fileKey(settings, log, known) : remoteKeys(settings.jwksUrl, log);
@@ -101,13 +101,13 @@ interface IssuerKeys {
   stop(): void;
 }
 
-/** A file that changes is another key: tokens of the old one are worth nothing then. */
+/** A changed file is another key, so the tokens that were verified with the old one are forgotten. */
 async function fileKey({ publicKeyFile }: JwtSettings, log: Logger, known: Map<string, unknown>): Promise<IssuerKeys> {
   const read = (pem: string): KeyObject => {
     known.clear();
     return publicKeyIn(pem);
   };
-  const file = await followFile({
+  const file = await openReloadedFile({
     path: publicKeyFile as string,
     setting: 'AIZUMI_JWT_PUBLIC_KEY_FILE',
     read,
@@ -117,7 +117,7 @@ async function fileKey({ publicKeyFile }: JwtSettings, log: Logger, known: Map<s
 }
 
 function publicKeyIn(pem: string): KeyObject {
-  // createPublicKey would take one half of it, and the issuer's private key has no business here
+  // createPublicKey would extract the public half, but the issuer's private key must not be on this machine
   if (pem.includes('PRIVATE KEY')) throw new AccessError('it must be a public key or a certificate, not a private key');
   try {
     return createPublicKey(pem);
@@ -127,8 +127,8 @@ function publicKeyIn(pem: string): KeyObject {
 }
 
 /**
- * Keys that were fetched stay good while the issuer is away. Refreshed in the background, so that no request waits for it
- * but one whose token names a key that is not known.
+ * The keys at the issuer's URL. Fetched keys stay valid while the issuer is unreachable. They are refreshed in the background, so
+ * that only a request whose token names an unknown key waits for a fetch.
  */
 function remoteKeys(url: string, log: Logger): IssuerKeys {
   let notBeforeMs = 0;
@@ -136,7 +136,7 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
     timeoutDuration: ISSUER_KEYS_FETCH_MS,
     cacheMaxAge: Infinity,
     cooldownDuration: UNKNOWN_KEY_COOL_DOWN_MS,
-    // jose has one fetch under way at most, which all wait for, but begins the next as soon as one has failed
+    // jose shares one fetch among all requests, but begins the next as soon as one has failed
     [customFetch]: (...asked: Parameters<FetchImplementation>) =>
       performance.now() < notBeforeMs ? Promise.reject(new CoolingDown()) : fetch(...asked).then(bounded),
   });
@@ -146,14 +146,14 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
     log.warn({ error }, 'the keys of AIZUMI_JWT_JWKS_URL cannot be fetched');
   };
   const refresh = (): void => void keys.reload().catch(failed);
-  // not for one that is opened only to see whether it can be
+  // deferred, so that tryGate(), which closes the gate at once, fetches nothing
   const first = setImmediate(refresh);
   const timer = setInterval(refresh, REFRESH_MS).unref();
   const get: JWTVerifyGetKey = async (header, token) => {
     try {
       return await keys(header, token);
     } catch (error) {
-      if (OF_THE_TOKEN.some((kind) => error instanceof kind)) throw error;
+      if (TOKEN_FAULTS.some((kind) => error instanceof kind)) throw error;
       failed(error);
       throw new BrokerError('unavailable', "the keys of the token's issuer cannot be fetched: try again", {
         retryAfterS: 1,
@@ -169,7 +169,7 @@ function remoteKeys(url: string, log: Logger): IssuerKeys {
   return { get, stop };
 }
 
-/** @returns the response, read whole, unless it is over the limit */
+/** @returns the response with its body read. @throws Error if the body is over the limit */
 async function bounded(response: Response): Promise<Response> {
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -183,12 +183,12 @@ async function bounded(response: Response): Promise<Response> {
 
 class CoolingDown extends Error {}
 
-/** What jose throws when the keys are there, and none of them is the token's. */
-const OF_THE_TOKEN = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported];
+/** Errors of jose that are the token's fault: the keys were fetched, and none of them fits. */
+const TOKEN_FAULTS = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported];
 
-/** Of a token whose signature is right: whether it is one for requests, and for a time that somebody can mean. */
+/** Checks of a token with a valid signature that it is meant for requests, and that it expires within a year. */
 function checkUse({ typ }: JWTHeaderParameters, { exp }: JWTPayload): void {
-  // of whatever kind it is: jose does not look at it
+  // of unknown type, since jose does not check it
   const type: unknown = typ;
   const isKnown = typeof type === 'string' && TYPES.includes(type.toLowerCase().replace('application/', ''));
   if (type !== undefined && !isKnown)
@@ -197,7 +197,7 @@ function checkUse({ typ }: JWTHeaderParameters, { exp }: JWTPayload): void {
     throw unauthenticated('this token lives too long: its claim exp must be within a year');
 }
 
-/** What jose says of a token, in this protocol's words. */
+/** Turns an error of jose into this protocol's error. */
 function refusal(error: unknown): BrokerError {
   if (error instanceof BrokerError) return error;
   if (error instanceof errors.JWTExpired)

@@ -1,19 +1,18 @@
-// Entries of AIZUMI_API_KEYS_FILE as a person or a program reads them: never with a digest, of which a key cannot be made but which
-// nobody needs to see.
+// Formats entries of AIZUMI_API_KEYS_FILE for people and programs. It omits the digests: they reveal no key, but nobody needs them.
 import { isExpired } from './keys-file.js';
 import type { Entry } from './keys-file.js';
 import { ACTIONS } from './permissions.js';
 
-/** Characters of a cell in the table; `show` has the whole. */
+/** Characters of a cell in the table; `show` prints the whole value. */
 const WIDEST = 32;
 const NAMES_SHOWN = 5;
-/** What a typing error changes, and half of a short name. */
+/** Edits that a typing error may make; of a short name at most half. */
 const MOST_EDITS = 3;
 
-/** Tells the keys of one name apart. */
+/** Distinguishes keys of the same name. */
 export const idOf = ({ sha256 }: Entry): string => sha256.slice(0, 8).toLowerCase();
 
-/** What --json prints of an entry; a permission that is not named is as it counts. */
+/** What --json prints for an entry; a permission that is not named has its default. */
 export const jsonOf = (entry: Entry): object => ({
   name: entry.name,
   ...Object.fromEntries(ACTIONS.map((action) => [action, entry[action] ?? (action === 'to' ? ['*'] : [])])),
@@ -21,7 +20,7 @@ export const jsonOf = (entry: Entry): object => ({
   expired: isExpired(entry),
 });
 
-/** A line for each entry under a line of names of columns. */
+/** A line for each entry, below a line with the names of the columns. */
 export function tableOf(entries: readonly Entry[]): string {
   const head = ['NAME', ...ACTIONS.map((action) => action.toUpperCase()), 'EXPIRES'];
   const rows = entries.map((entry) => cellsOf(entry).map((cell, i) => (i === 0 ? cell : shortened(cell))));
@@ -30,14 +29,14 @@ export function tableOf(entries: readonly Entry[]): string {
   return [head, ...rows].map((row) => line(row).trimEnd()).join('\n');
 }
 
-/** An entry in lines: its field, and what that says. */
+/** An entry in several lines, each with the name and the value of a field. */
 export function linesOf(entry: Entry): string {
   const [name = '', ...rest] = cellsOf(entry);
   const values = [name, idOf(entry), ...rest];
   return ['name', 'id', ...ACTIONS, 'expires'].map((field, i) => `${field.padEnd(12)}${values[i]}`).join('\n');
 }
 
-/** In a few words, beside another of its name. */
+/** One line, to choose among several keys of one name. */
 export function summaryOf(entry: Entry): string {
   const [, ...cells] = cellsOf(entry);
   const granted = ACTIONS.flatMap((action, i) =>
@@ -46,7 +45,7 @@ export function summaryOf(entry: Entry): string {
   return `${idOf(entry)}: ${granted.join(', ')}; expires ${cells.at(-1)}`;
 }
 
-/** Names that somebody may have meant, the closest first. */
+/** Existing names that are similar to `name`, the closest first. */
 export function closeNames(name: string, entries: readonly Entry[]): string[] {
   const wanted = name.toLowerCase();
   const isClose = (other: string, edits: number): boolean =>

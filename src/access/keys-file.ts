@@ -1,4 +1,4 @@
-// The text of AIZUMI_API_KEYS_FILE → the keys that are known, and who has which.
+// Parses AIZUMI_API_KEYS_FILE into the known keys, and finds the client of a key.
 import { timingSafeEqual } from 'node:crypto';
 import Joi from 'joi';
 import { LineCounter, isMap, isSeq, parseDocument } from 'yaml';
@@ -8,25 +8,25 @@ import { AccessError, unauthenticated } from './credentials.js';
 import { GRANTS, accessOf } from './permissions.js';
 import type { Access, Grants } from './permissions.js';
 
-/** When a client was last let in with one of its keys, ms since 1970; 0: not yet. */
+/** When one of a client's keys was last accepted, ms since 1970; 0: not yet. */
 export interface LastUse {
   atMs: number;
 }
 
 export interface Keys {
   readonly size: number;
-  /** Of each name in the file. */
+  /** By the names in the file. */
   readonly lastUses: ReadonlyMap<string, LastUse>;
   /**
-   * Notes when it was, for {@link lastUses}.
+   * Finds a key, and records its use in {@link lastUses}.
    * @param digest of the key that was presented
-   * @returns undefined where it is nobody's
-   * @throws BrokerError unauthenticated when it has expired
+   * @returns undefined if no entry has it
+   * @throws BrokerError unauthenticated if it has expired
    */
   find(digest: string): Access | undefined;
 }
 
-/** A key, as the file has it. */
+/** A key's entry in the file. */
 export interface Entry extends Grants {
   name: string;
   sha256: string;
@@ -42,14 +42,14 @@ interface Known {
 
 const ISO_DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
 
-/** An ISO date alone is its first moment, UTC. */
+/** A date without a time means its first moment, UTC. */
 export const isDate = (text: string): boolean => ISO_DATE.test(text) && !Number.isNaN(Date.parse(text));
 
 const expiryMs = ({ expires }: Entry): number => (expires === undefined ? Infinity : Date.parse(expires));
 
 export const isExpired = (entry: Entry): boolean => expiryMs(entry) <= Date.now();
 
-/** Of entries that are not checked yet. */
+/** Compares entries that are not validated yet. */
 function sameKey(a: unknown, b: unknown): boolean {
   const [one, other] = [a, b].map((entry) => (entry as { sha256?: unknown } | null)?.sha256);
   return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
@@ -92,7 +92,7 @@ const schema = Joi.object<{ keys: Entry[] }>({
     },
   });
 
-/** The last line of a file in YAML, which has no other end. */
+/** The last line of a file in YAML, YAML's end of a document: without it a truncated file would be valid too. */
 export const END = '...';
 
 const NO_END =
@@ -100,9 +100,8 @@ const NO_END =
   `If it is whole, add that line: echo ${END} >>FILE`;
 
 /**
- * Whether the text is certain to be the whole file. JSON, and lists in brackets, end with a bracket that closes; without it they
- * are not valid. A file of lines is valid wherever it is cut between two of them, and says more without its last `to` or
- * `expires`.
+ * Whether the text is certain to be the whole file. JSON, and lists in brackets, are invalid without their closing bracket. YAML
+ * in block style is valid even if it is cut between two lines, and without a last `to` or `expires` it grants more.
  */
 function hasEnd(text: string, { contents }: Document): boolean {
   if (text.trimEnd().endsWith(`\n${END}`)) return true;
@@ -113,20 +112,20 @@ function hasEnd(text: string, { contents }: Document): boolean {
 
 /**
  * Reads keys as docs/security.md describes them, in YAML or JSON.
- * @throws AccessError; a line for each fault, which says where it is and never what stands there: it might be a key
+ * @throws AccessError with a line for each fault, which names its place and never quotes a value, since that might be a key
  */
 export function readEntries(text: string): readonly Entry[] {
   const document = parse(text);
   const result = schema.validate(valueOf(document));
   if (result.error) throw new AccessError(result.error.details.map(({ message }) => withoutKeys(message)).join('\n'));
-  // last: what is no file of keys at all has other faults
+  // checked last: a file that holds no keys at all has more important faults
   if (!hasEnd(text, document)) throw new AccessError(NO_END);
   return result.value.keys;
 }
 
 /**
- * The same, to be asked whose a key is.
- * @param usesBefore of the file as it was before: names that stay have been used when they were
+ * Reads the keys for look-ups.
+ * @param usesBefore last uses of the file's previous version, which names that are still in it keep
  * @throws AccessError as {@link readEntries}
  */
 export function readKeys(text: string, usesBefore: Keys['lastUses'] = new Map()): Keys {
@@ -149,7 +148,7 @@ export function readKeys(text: string, usesBefore: Keys['lastUses'] = new Map())
   return { size: entries.length, lastUses, find: (digest) => find(byStart.get(startOf(digest)), digest) };
 }
 
-/** The map's index. Lookup timing can leak only digest bits, which do not reveal a key. */
+/** The key of the look-up map. Lookup timing can leak only digest bits, which do not reveal a key. */
 const startOf = (digest: string): string => digest.slice(0, 16);
 
 function find(candidates: readonly Known[] | undefined, digest: string): Access | undefined {

@@ -1,30 +1,32 @@
-// What a client may do: lists of addresses and ranges → whether this one. Pure; keys and tokens both come down to it.
+// Decides from lists of addresses and ranges what a client may do; keys and tokens both grant permissions in this form.
 import Joi from 'joi';
 import { MAX_ADDRESS, MAX_GRANTED_RANGES } from '../config/limits.js';
 
-/** `to`: whom a SEND may be addressed to. What each allows is in docs/security.md. */
+/** docs/security.md explains what each allows. `to`: the addresses that a SEND may go to. */
 export const ACTIONS = ['send', 'to', 'receive', 'look', 'administer'] as const;
 export type Action = (typeof ACTIONS)[number];
 
-/** Addresses from the first to the last, both included. */
+/** Addresses from the first to the last, inclusive. */
 export type Range = readonly [first: number, last: number];
 
 /** What one client may do. */
 export interface Access {
-  /** Of several credentials of one client the same. */
+  /** The client's name, the same for all its keys. */
   readonly name: string;
   may(action: Action, address: number): boolean;
-  /** Ascending, without overlaps. */
+  /** In ascending order, without overlaps. */
   ranges(action: Action): readonly Range[];
 }
 
-/** As they are written down: 100, "100-199", "*". Nothing is allowed that is not named, but `to`, which is everybody. */
+/**
+ * Permissions as a file or token writes them: 100, "100-199", "*". One that is not named allows nothing, except `to`: everybody.
+ */
 export type Grants = Readonly<Partial<Record<Action, readonly (number | string)[]>>>;
 
 const EVERYBODY: readonly Range[] = [[0, MAX_ADDRESS]];
 const RANGE = /^(\d{1,10})(?:-(\d{1,10}))?$/;
 
-/** Where nobody is asked for credentials. */
+/** The access of every client where no credentials are required. */
 export const ANYTHING: Access = { name: 'anonymous', may: () => true, ranges: () => EVERYBODY };
 
 const one = Joi.any().custom((value: unknown, { error }) => (rangeOf(value) ? value : error('any.invalid')));
@@ -40,7 +42,7 @@ const list = Joi.array()
     'array.max': `{{#label}} has more than ${MAX_GRANTED_RANGES} entries: use ranges`,
   });
 
-/** The fields of {@link Grants}, for the schema of what they are written in. Its words never repeat a value. */
+/** The fields of {@link Grants}, for a schema. Its messages never quote a value. */
 export const GRANTS: Joi.PartialSchemaMap = Object.fromEntries(ACTIONS.map((action) => [action, list]));
 
 /** @param grants valid by {@link GRANTS} */
@@ -56,7 +58,7 @@ export function accessOf(name: string, grants: Grants): Access {
   };
 }
 
-/** Who may change a queue may look at it. */
+/** `administer` includes `look`. */
 function entriesOf(action: Action, grants: Grants): readonly (number | string)[] {
   const { to = ['*'], look = [], administer = [] } = grants;
   if (action === 'to') return to;
@@ -82,7 +84,7 @@ function merged(list: readonly (number | string)[]): readonly Range[] {
   return apart;
 }
 
-/** A binary search: a client with a thousand ranges costs no more than one with a few. */
+/** A binary search, so that a client with a thousand ranges costs no more than one with a few. */
 function isIn(ranges: readonly Range[], address: number): boolean {
   let from = 0;
   let to = ranges.length;

@@ -1,4 +1,4 @@
-// What openapi.json has about each message type and field beside their schemas: descriptions, and the fields of replies.
+// Describes message types, fields and replies for openapi.json; the schemas of requests are in messages/.
 import { MAX_ADDRESS } from '../config/limits.js';
 import { STATES, cursorPattern } from '../queue/peek.js';
 import type { FieldName } from '../messages/fields.js';
@@ -9,25 +9,25 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** The type parameter makes the compiler name the row that lacks something. */
 export interface Description<_Name extends RequestName> {
-  says: string;
+  summary: string;
   /** Rules that Joi checks and that its JSON Schema does not contain. */
   also?: JsonSchema;
   /** The variants of a successful reply: its fields beside code, status and msg_type; []: the request never succeeds. */
   replies: readonly Readonly<Record<string, JsonSchema>>[];
 }
 
-const count = (says: string): JsonSchema => ({ type: 'integer', minimum: 0, description: says });
-const timeMs = (says: string): JsonSchema => count(`${says}, ms since 1970 by Redis's clock`);
-const address = (says: string): JsonSchema => ({
+const count = (description: string): JsonSchema => ({ type: 'integer', minimum: 0, description });
+const timeMs = (description: string): JsonSchema => count(`${description}, ms since 1970 by Redis's clock`);
+const address = (description: string): JsonSchema => ({
   type: 'integer',
   minimum: 0,
   maximum: MAX_ADDRESS,
-  description: says,
+  description,
 });
 const id: JsonSchema = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
-const text = (says: string): JsonSchema => ({ type: 'string', description: says });
+const text = (description: string): JsonSchema => ({ type: 'string', description });
 
-/** The schema of an object with these fields and no others; a name that ends in ? is of an optional field. */
+/** The schema of an object with these fields and no others; a name that ends in ? marks an optional field. */
 export const object = (fields: Readonly<Record<string, JsonSchema>>): JsonSchema => ({
   type: 'object',
   properties: Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name.replace('?', ''), schema])),
@@ -51,7 +51,7 @@ const DELIVERED = {
     attempt: { type: 'integer', minimum: 1, description: 'which delivery of the message this is' },
     sent_at_ms: timeMs('when it was sent'),
     lease_until_ms: timeMs('when the lease ends'),
-    'traceparent?': text('the sender’s, if it sent one'),
+    'traceparent?': text('that of the SEND, if it had one'),
   }),
 };
 
@@ -60,7 +60,7 @@ const SETTINGS = object({
   'max_deliveries?': count('instead of AIZUMI_MAX_DELIVERIES'),
   'max_queue_length?': count('instead of AIZUMI_MAX_QUEUE_LENGTH'),
   'max_queue_bytes?': count('instead of AIZUMI_MAX_QUEUE_BYTES'),
-  'ttl_ms?': count('of messages that were sent without one'),
+  'ttl_ms?': count('time to live of messages that were sent without one'),
 });
 
 export const QUEUE = {
@@ -71,7 +71,7 @@ export const QUEUE = {
   dead: count('messages delivered too often'),
   expired: count('messages deleted because their time to live had ended'),
   oldest_ms: count('age of the first message, ms'),
-  bytes: count('that its messages take in Redis, including dead ones'),
+  bytes: count('bytes that its messages take in Redis, including dead ones'),
   settings: SETTINGS,
 };
 
@@ -103,40 +103,40 @@ export const FIELDS: Readonly<Record<FieldName, string>> = {
   max: 'most messages in the reply',
   visibility_timeout_ms: 'when the lease ends, counted from now',
   details: 'true: return more about each delivery',
-  attempt_id: 'this RECV may be a repetition: what the first one took is returned again',
+  attempt_id: 'this RECV may be a repetition: the messages that the first one took are returned again',
   ids: 'the numbers of several messages',
   receipt: 'the delivery that must still be held, as RECV with details returns it',
-  settings: 'settings of this queue alone, instead of those of the broker; null takes one back',
-  count: 'false: this delivery was no attempt',
-  state: 'which messages',
-  cursor: 'that the page before returned',
+  settings: "settings of this queue alone, instead of the broker's; null resets one",
+  count: 'false: this delivery does not count as an attempt',
+  state: 'the state of the messages',
+  cursor: 'the cursor that the previous page returned',
 };
 
 export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> } = {
   MSG_SEND_REQ: {
-    says: 'Adds a message to the queue of daddr. The first one creates the queue.',
+    summary: 'Adds a message to the queue of daddr. The first one creates the queue.',
     replies: [{}],
   },
   MSG_RECV_REQ: {
-    says: 'Takes the next message of the queue of saddr, or several, under a lease.',
+    summary: 'Takes the next message of the queue of saddr, or several, under a lease.',
     replies: [DELIVERED, { messages: { type: 'array', minItems: 1, items: object(DELIVERED) } }],
   },
   MSG_FREE_REQ: {
-    says: 'Deletes a message that saddr holds and has processed, or several.',
+    summary: 'Deletes a message that saddr holds and has processed, or several.',
     also: {
       anyOf: [{ required: ['id'] }, { required: ['ids'] }],
       dependentSchemas: { ids: { properties: { receipt: false } } },
     },
     replies: [{}, { freed: count('messages that were deleted'), missing: { type: 'array', items: id } }],
   },
-  MSG_PUSH_REQ: { says: 'Not supported: use RECV.', replies: [] },
-  MSG_PUSH_ACK: { says: 'Not supported.', replies: [] },
+  MSG_PUSH_REQ: { summary: 'Not supported: use RECV.', replies: [] },
+  MSG_PUSH_ACK: { summary: 'Not supported.', replies: [] },
   MSG_HELO_REQ: {
-    says: 'Creates the queue of saddr before its first message, or changes its settings.',
+    summary: 'Creates the queue of saddr before its first message, or changes its settings.',
     replies: [{}],
   },
   MSG_STAT_REQ: {
-    says: 'Returns the state of the broker and of the queue of saddr.',
+    summary: 'Returns the state of the broker and of the queue of saddr.',
     replies: [
       {
         payload: object({
@@ -152,18 +152,18 @@ export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> }
     ],
   },
   MSG_GBYE_REQ: {
-    says:
+    summary:
       'Returns all messages that receivers of saddr hold to its queue, and removes the queue if it is empty. ' +
       'Not for the shutdown of one of several receivers.',
     replies: [{}],
   },
-  MSG_KEEP_REQ: { says: 'Sets a new end of the lease of a message that saddr holds.', replies: [{}] },
+  MSG_KEEP_REQ: { summary: 'Sets a new end of the lease of a message that saddr holds.', replies: [{}] },
   MSG_BACK_REQ: {
-    says: 'Returns a message that saddr holds to its queue, to be redelivered now or later.',
+    summary: 'Returns a message that saddr holds to its queue, to be redelivered now or later.',
     replies: [{}],
   },
   MSG_PEEK_REQ: {
-    says: 'Returns messages of the queue of saddr that are in one state, and changes nothing.',
+    summary: 'Returns messages of the queue of saddr that are in one state, and changes nothing.',
     also: {
       anyOf: STATES.map((state) => ({
         properties: { state: { const: state }, cursor: { pattern: cursorPattern(state) } },
@@ -177,18 +177,18 @@ export const DESCRIPTIONS: { readonly [Name in RequestName]: Description<Name> }
     ],
   },
   MSG_MOVE_REQ: {
-    says: 'Moves dead messages back into the queue of saddr.',
+    summary: 'Moves dead messages back into the queue of saddr.',
     replies: [{ count: count('messages moved back, at most 1000') }],
   },
   MSG_DROP_REQ: {
-    says: 'Deletes messages of the queue of saddr that are not leased.',
+    summary: 'Deletes messages of the queue of saddr that are not leased.',
     replies: [
       { count: count('with ids: messages deleted, at most 1000') },
       {
         count: count('without ids: messages deleted'),
         more: {
           type: 'boolean',
-          description: 'the 10 s of this request were over before all were deleted: send it again',
+          description: 'true: the 10 s of this request ended before all were deleted: send it again',
         },
       },
     ],

@@ -1,4 +1,4 @@
-// One example after the other, as a story on a broker without queues: openapi.json shows them, and a test sends them all.
+// Examples that follow one another, beginning on a broker without queues: openapi.json shows them, and a test sends them all.
 import { STATUS_CODES } from 'node:http';
 import { REASONS } from '../errors.js';
 import type { Fault, Reason } from '../errors.js';
@@ -7,7 +7,7 @@ import type { RequestName } from '../messages/message-type.js';
 export interface Example {
   /** Also its name in the document. */
   name: string;
-  says: string;
+  summary: string;
   request: Readonly<{ msg_type: RequestName | number } & Record<string, unknown>>;
   /** Times, versions and receipts differ each time. */
   reply: Readonly<{ code: number } & Record<string, unknown>>;
@@ -40,31 +40,31 @@ const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const STORY = [
   {
     name: 'helo',
-    says: 'Create the queue of address 100 before its first message',
+    summary: 'Create the queue of address 100 before its first message',
     request: { msg_type: 'MSG_HELO_REQ', ...own },
     reply: done('MSG_HELO_ACK'),
   },
   {
     name: 'helo_settings',
-    says: 'Give the queue a limit of its own, and reset another setting',
+    summary: 'Give the queue a limit of its own, and reset another setting',
     request: { msg_type: 'MSG_HELO_REQ', ...own, settings: { max_deliveries: 5, ttl_ms: null } },
     reply: done('MSG_HELO_ACK'),
   },
   {
     name: 'send',
-    says: 'Send a message from 1 to 100',
+    summary: 'Send a message from 1 to 100',
     request: { msg_type: 'MSG_SEND_REQ', ...hello },
     reply: done('MSG_SEND_ACK'),
   },
   {
     name: 'send_by_number',
-    says: 'Send another, with the number of the message type',
+    summary: 'Send another, with the number of the message type',
     request: { msg_type: 1, ...second },
     reply: done('MSG_SEND_ACK'),
   },
   {
     name: 'send_with_everything',
-    says: 'Send with every option: deduplicated, delayed by an hour, expiring after a day',
+    summary: 'Send with every option: deduplicated, delayed by an hour, expiring after a day',
     request: {
       msg_type: 'MSG_SEND_REQ',
       saddr: 1,
@@ -81,7 +81,7 @@ const STORY = [
   },
   {
     name: 'send_bad',
-    says: 'Every fault of a request is named',
+    summary: 'Every fault of a request is named',
     request: { msg_type: 'MSG_SEND_REQ', saddr: 1, daddr: 100, id: '12003' },
     reply: failed(
       'MSG_SEND_ACK',
@@ -95,7 +95,7 @@ const STORY = [
   },
   {
     name: 'stat',
-    says: 'Get the state of the broker and the queue',
+    summary: 'Get the state of the broker and the queue',
     request: { msg_type: 'MSG_STAT_REQ', ...own },
     reply: done('MSG_STAT_ACK', {
       payload: {
@@ -116,7 +116,7 @@ const STORY = [
   },
   {
     name: 'peek',
-    says: 'Peek at delayed messages',
+    summary: 'Peek at delayed messages',
     request: { msg_type: 'MSG_PEEK_REQ', ...own, state: 'delayed', max: 10, cursor: null },
     reply: done('MSG_PEEK_ACK', {
       messages: [
@@ -135,25 +135,25 @@ const STORY = [
   },
   {
     name: 'recv',
-    says: 'Receive the next message',
+    summary: 'Receive the next message',
     request: { msg_type: 'MSG_RECV_REQ', ...own },
     reply: done('MSG_RECV_ACK', hello),
   },
   {
     name: 'keep',
-    says: 'Extend its lease to a minute from now',
+    summary: 'Extend its lease to a minute from now',
     request: { msg_type: 'MSG_KEEP_REQ', ...own, id: 12000, visibility_timeout_ms: 60_000 },
     reply: done('MSG_KEEP_ACK'),
   },
   {
     name: 'back',
-    says: 'Return it, to be redelivered at once, without counting this delivery',
+    summary: 'Return it, to be redelivered at once, without counting this delivery',
     request: { msg_type: 'MSG_BACK_REQ', ...own, id: 12000, delay_ms: 0, count: false },
     reply: done('MSG_BACK_ACK'),
   },
   {
     name: 'recv_several',
-    says: 'Receive up to ten messages with their details, and wait if there is none',
+    summary: 'Receive up to ten messages with their details, and wait if there is none',
     request: {
       msg_type: 'MSG_RECV_REQ',
       ...own,
@@ -172,19 +172,19 @@ const STORY = [
   },
   {
     name: 'free',
-    says: 'Free the message: it is processed',
+    summary: 'Free the message: it is processed',
     request: { msg_type: 'MSG_FREE_REQ', ...own, id: 12000 },
     reply: done('MSG_FREE_ACK'),
   },
   {
     name: 'free_several',
-    says: 'Free several messages, one of which is not held',
+    summary: 'Free several messages, one of which is not held',
     request: { msg_type: 'MSG_FREE_REQ', ...own, ids: [12001, 12009] },
     reply: done('MSG_FREE_ACK', { freed: 1, missing: [12009] }),
   },
   {
     name: 'free_again',
-    says: 'Free a message that is no longer held',
+    summary: 'Free a message that is no longer held',
     request: { msg_type: 'MSG_FREE_REQ', ...own, id: 12000 },
     reply: failed(
       'MSG_FREE_ACK',
@@ -194,37 +194,37 @@ const STORY = [
   },
   {
     name: 'recv_empty',
-    says: 'Receive from an empty queue',
+    summary: 'Receive from an empty queue',
     request: { msg_type: 'MSG_RECV_REQ', ...own },
     reply: failed('MSG_RECV_ACK', 'queue_empty', 'no message waits for you: ask again later'),
   },
   {
     name: 'move',
-    says: 'Move a dead message back; here there is none',
+    summary: 'Move a dead message back; here there is none',
     request: { msg_type: 'MSG_MOVE_REQ', ...own, ids: [12000] },
     reply: done('MSG_MOVE_ACK', { count: 0 }),
   },
   {
     name: 'drop',
-    says: 'Delete a delayed message',
+    summary: 'Delete a delayed message',
     request: { msg_type: 'MSG_DROP_REQ', ...own, state: 'delayed', ids: [12002] },
     reply: done('MSG_DROP_ACK', { count: 1 }),
   },
   {
     name: 'purge',
-    says: 'Delete all waiting messages; here there is none',
+    summary: 'Delete all waiting messages; here there is none',
     request: { msg_type: 'MSG_DROP_REQ', ...own, state: 'waiting' },
     reply: done('MSG_DROP_ACK', { count: 0, more: false }),
   },
   {
     name: 'gbye',
-    says: 'Leave',
+    summary: 'Leave',
     request: { msg_type: 'MSG_GBYE_REQ', ...own },
     reply: done('MSG_GBYE_ACK'),
   },
   ...(['MSG_PUSH_REQ', 'MSG_PUSH_ACK'] as const).map((msg_type) => ({
     name: msg_type === 'MSG_PUSH_REQ' ? 'push' : 'push_ack',
-    says: 'Not supported',
+    summary: 'Not supported',
     request: { msg_type, saddr: 5000, daddr: 100 },
     reply: failed('MSG_PUSH_ACK', 'not_supported', 'the broker does not push: ask for messages with MSG_RECV_REQ'),
   })),

@@ -1,4 +1,4 @@
-// GET / from a browser: what aizumi is, and how to send the first message.
+// Answers GET / from a browser with a page about aizumi and how to send a first message.
 import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
 import { answerPrepared, policy, prepare } from './prepared.js';

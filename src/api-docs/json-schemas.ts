@@ -8,7 +8,7 @@ import { MESSAGE_TYPES } from '../messages/table.js';
 export interface DescribedType {
   request: string;
   reply: string;
-  says: string;
+  summary: string;
   requestSchema: JsonSchema;
   /** Undefined for a request that never succeeds. */
   replySchema: JsonSchema | undefined;
@@ -17,12 +17,12 @@ export interface DescribedType {
 export const describeTypes = (): DescribedType[] =>
   MESSAGE_TYPES.map((type) => {
     const description = DESCRIPTIONS[type.request];
-    const { says, replies } = description;
+    const { summary, replies } = description;
     const alternatives = replies.map((fields) => object({ ...headOf(type.reply), ...fields }));
     return {
       request: type.request,
       reply: type.reply,
-      says,
+      summary,
       requestSchema: requestSchemaOf(type, description),
       replySchema: alternatives.length > 1 ? { type: 'object', anyOf: alternatives } : alternatives[0],
     };
@@ -41,10 +41,10 @@ interface StandardJsonSchema {
 
 function requestSchemaOf(
   { request, number, schema }: MessageType,
-  { says, also }: Description<RequestName>,
+  { summary, also }: Description<RequestName>,
 ): JsonSchema {
   const msg_type = { enum: [request, number] };
-  if (!schema) return { type: 'object', description: says, properties: { msg_type }, required: ['msg_type'] };
+  if (!schema) return { type: 'object', description: summary, properties: { msg_type }, required: ['msg_type'] };
   const standard = schema as unknown as StandardJsonSchema;
   const { properties, required, ...rest } = standard['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
   const described = Object.entries({ ...(properties as Record<string, object>), msg_type }).map(([name, of]) => [
@@ -53,7 +53,7 @@ function requestSchemaOf(
   ]);
   return {
     ...rest,
-    description: says,
+    description: summary,
     properties: Object.fromEntries(described) as object,
     required: ['msg_type', ...(required as string[])],
     ...also,

@@ -34,7 +34,7 @@ function failures(operation: Operation, examples: readonly Example[] = []): Reco
 }
 
 const replies = (examples: readonly Example[]): object =>
-  Object.fromEntries(examples.map(({ name, says, reply }) => [name, { summary: says, value: reply }]));
+  Object.fromEntries(examples.map(({ name, summary, reply }) => [name, { summary, value: reply }]));
 
 /** @param maxBatch most requests in one body */
 export function paths(maxBatch: number): object {
@@ -67,9 +67,7 @@ export function paths(maxBatch: number): object {
           content: json(
             { anyOf: [schema('Request'), schema('Batch')] },
             {
-              ...Object.fromEntries(
-                EXAMPLES.map(({ name, says, request }) => [name, { summary: says, value: request }]),
-              ),
+              ...Object.fromEntries(EXAMPLES.map(({ name, summary, request }) => [name, { summary, value: request }])),
               batch,
             },
           ),

@@ -42,7 +42,7 @@ export function answerPrepared(
     'Content-Security-Policy': NOTHING,
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
-    // browsers ask again each time, and get 304 while it is the same
+    // browsers revalidate each time, and receive 304 while it is the same
     'Cache-Control': 'no-cache',
     ETag: etag,
     ...headers,

@@ -20,16 +20,16 @@ NAME is the client's; it may have several keys at a time. A LIST is of addresses
   --to          to whom; everybody if not given
   --receive     as whom it may RECV, FREE, KEEP, BACK, HELO, STAT, GBYE
   --look        whose messages it may PEEK, and whose queue it may see with STAT and at GET /queues
-  --administer  whose messages it may MOVE and DROP; it may look at them, too
-  --expires     2027-01-31 or 2027-01-31T12:00:00Z: the key is good until then; for ever if not given
-  --file        AIZUMI_API_KEYS_FILE: the key is added there, which aizumi notices by itself; made if it is not there
+  --administer  whose messages it may MOVE and DROP; this includes --look
+  --expires     2027-01-31 or 2027-01-31T12:00:00Z: the key is valid until then; forever if not given
+  --file        AIZUMI_API_KEYS_FILE: the key is added there, and aizumi reloads the file by itself; it is created if missing
 
-The key is printed on standard output, once: it is kept nowhere. What belongs into the file has only its digest.
+The key is printed on standard output, once, and is stored nowhere: the file has only its digest.
 
 list, show and revoke take the file that AIZUMI_API_KEYS_FILE names, unless --file names another. A key that is revoked is refused
 within two seconds. Of several keys of one name, show has each one's ID; --all revokes them all.`;
 
-/** Prints a new key, and adds its entry to the file. */
+/** Prints a new key, and adds its entry to the file, or prints that too. */
 function make(args: string[]): void {
   const list = { type: 'string', multiple: true } as const;
   const options = { name: { type: 'string' }, expires: { type: 'string' }, file: { type: 'string' } } as const;

@@ -1,4 +1,4 @@
-// The broker: config → redis → workers → listen → drain.
+// The broker's program: reads the settings, starts an embedded Redis if there is none, starts the workers, and stops them all.
 import cluster from 'node:cluster';
 import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
@@ -86,7 +86,7 @@ async function runForkedWorker(config: Config, log: Logger): Promise<Stoppable> 
   return worker;
 }
 
-/** The settings in force, for the log; of URLs without the parts that may be secret, such as a query. */
+/** The effective settings, for the log; URLs are without the parts that may be secret, such as a query. */
 function effective(config: Config): Partial<Config> {
   const { redisUrl, jwtJwksUrl } = config;
   return {

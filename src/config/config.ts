@@ -1,4 +1,4 @@
-// First stop of the process: AIZUMI_* environment variables → one frozen Config, or every fault named at once.
+// The first step of the process: turns the AIZUMI_* environment variables into one frozen Config, or reports every fault at once.
 import Joi from 'joi';
 import { contradictions } from './rules.js';
 import { SETTINGS, schemaOf } from './settings.js';
@@ -26,7 +26,7 @@ const schema = Joi.object<Settings>(Object.fromEntries(NAMES.map((name) => [name
   },
 });
 
-/** Every setting's variable, for documents and manifests to be checked against. */
+/** The variables of all settings, for checks of documents and manifests. */
 export const SETTING_NAMES: readonly string[] = NAMES.map((name) => PREFIX + name);
 
 /** Thrown by {@link loadConfig}; `message` has one line for each bad variable. */

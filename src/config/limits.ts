@@ -23,7 +23,7 @@ export const MAX_ISSUER_KEYS_BYTES = 262_144;
 /** From a request's first byte to the end of its headers, and to its end, ms. A TLS handshake has as long as headers. */
 export const REQUEST_HEADERS_MS = 10_000;
 export const WHOLE_REQUEST_MS = 15_000;
-/** A client that takes no byte of a reply for so long is disconnected, ms. */
+/** A client that reads no byte of a reply for this long is disconnected, ms. */
 export const STALL_MS = 10_000;
 /** When a worker stops: connections that are still idle after this time are closed, ms. */
 export const DRAIN_IDLE_MS = 300;
@@ -31,7 +31,7 @@ export const DRAIN_IDLE_MS = 300;
 export const DRAIN_MS = 9_000;
 /** The reply to a client over its rate is delayed by this time, ms: it throttles clients that ignore Retry-After. */
 export const THROTTLE_MS = 500;
-/** Replies that are delayed so at the same time; more are written at once, and their connections are closed. */
+/** Replies that are delayed in this way at the same time; further ones are written at once, and their connections closed. */
 export const MAX_THROTTLED = 1_000;
 /** Retry-After of requests that are refused because the worker, or a share of it, is full at the moment, s. */
 export const RETRY_AFTER_S = 1;
@@ -40,9 +40,9 @@ export const RETRY_AFTER_S = 1;
 
 /** Connections over AIZUMI_MAX_CONNECTIONS whose first request is answered 503; those beyond are reset. */
 export const MAX_REFUSED_CONNECTIONS = 100;
-/** Requests of one connection without a reply; it is not read while there are more. */
+/** Requests of one connection without a reply; the connection is not read while there are more. */
 export const MAX_PIPELINED = 100;
-/** One packet may bring more requests than that. A connection with more than these is closed: POSTs, and other requests. */
+/** One packet may hold more requests than that. A connection with more than this many POSTs, or other requests, is closed. */
 export const CUT_PIPELINED_POSTS = 1_000;
 export const CUT_PIPELINED_OTHERS = 16;
 
@@ -52,18 +52,18 @@ export const CUT_PIPELINED_OTHERS = 16;
 export const CONNECTION_BYTES = 16_384;
 /** A request until it is answered: the objects of Node, Koa and aizumi. */
 export const REQUEST_BYTES = 12_288;
-/** A byte of a body counts so many times: its text, the command to Redis, and that command's bytes. */
+/** How many times a byte of a body counts: for its text, the command to Redis, and that command's bytes. */
 export const BODY_COPIES = 3;
 /** A request in a batch beside its text, until the whole batch is answered. */
 export const BATCH_ELEMENT_BYTES = 2_048;
 /** A RECV that waits. */
 export const WAITING_RECV_BYTES = 1_024;
-/** A byte of a received message counts so many times: its text from Redis, and the reply's. */
+/** How many times a byte of a received message counts: for its text from Redis, and the reply's. */
 export const REPLY_COPIES = 2;
 /**
- * Replies of one client that are being made or sent, bytes. More brings no throughput, and a heap of a GB of them delays everybody
- * else: beside 100 connections that
- * read nothing of replies of 4 MB (docs/limits.md, B4) p99 was 6.9 s without this bound, 1.8 s with it, on a busy machine.
+ * Replies of one client that are being made or sent, bytes. More would bring no throughput, and a GB of them on the heap delays
+ * everybody else: beside 100 connections that read nothing of their replies of 4 MB (docs/limits.md, B4) p99 was 6.9 s without
+ * this bound and 1.8 s with it, on a busy machine.
  */
 export const MAX_CLIENT_REPLY_BYTES = 134_217_728;
 /** A message to be received from a queue whose sizes are not known yet. */
@@ -104,7 +104,7 @@ export const MAX_TTL_MS = 31_536_000_000;
 export const MAX_NAME_CHARACTERS = 64;
 /** Faults of one request that are listed in the reply; the others are counted. */
 export const MAX_LISTED_FAULTS = 20;
-/** Characters of an unknown field's name that the reply repeats. */
+/** Characters of an unknown field's name that the reply quotes. */
 export const MAX_REPEATED_NAME = 64;
 
 // ---- queue: what one script call does ----
@@ -120,11 +120,11 @@ export const SLICE_MESSAGES = 64;
 export const SLICE_BYTES = 524_288;
 /** A RECV of one that processes no more messages does not wait for a slice's turn: it takes under 0.2 ms. */
 export const LIGHT_MESSAGES = 4;
-/** Such a RECV returns at most so many bytes. */
+/** Such a RECV returns at most this many bytes. */
 export const LIGHT_BYTES = 8_192;
 /** The reply to a RECV or PEEK ends when its payloads have this length together, bytes. */
 export const MAX_REPLY_PAYLOAD_BYTES = 4_194_304;
-/** What a message takes at most in a reply beside its payload, with the details of its delivery, bytes. */
+/** The most that a message takes in a reply beside its payload, with the details of its delivery, bytes. */
 export const ENVELOPE_BYTES = 400;
 
 // ---- queue: turns ----
@@ -143,20 +143,20 @@ export const SCRIPT_COST = 8;
 export const STAT_COST = 64;
 /** Bytes of a payload that cost as much as an XADD of a small one. */
 export const BYTES_PER_COST = 4_096;
-/** Cost that one client may have under way; a dearer request goes alone. 1,024 XADDs or 128 scripts take 2 to 6 ms. */
+/** Cost that one client may have under way; a more expensive request is sent alone. 1,024 XADDs or 128 scripts take 2 to 6 ms. */
 export const MAX_COST_UNDER_WAY = 1_024;
 /** The same for writes that wait for replicas: one WAIT confirms them all, and takes as long as many of them. */
 export const MAX_DURABLE_COST_UNDER_WAY = 4_096;
-/** When there are so many clients, those that have nothing under way are forgotten. */
+/** When there are this many clients, those that have nothing under way are forgotten. */
 export const MAX_IDLE_CLIENTS = 10_000;
 
 // ---- queue: RECV ----
 
 /** A RECV that has messages continues for this long after slices that have found none, ms. */
 export const RECV_PATIENCE_MS = 500;
-/** A RECV is tried so often, because the next message may have become a larger one meanwhile. */
+/** How often a RECV is tried, since the next message may meanwhile be another, larger one. */
 export const MAX_RECV_TRIES = 4;
-/** Most messages that an attempt can have. */
+/** Most messages that are remembered for an attempt_id. */
 export const MAX_ATTEMPT_MESSAGES = 1_000;
 /** A waiter's queue is polled again after this time, ms, even when nothing falls due earlier: Redis's clock may have jumped. */
 export const MAX_POLL_PAUSE_MS = 5_000;
@@ -169,7 +169,7 @@ export const POLL_PATIENCE_MS = 500;
 
 // ---- queue: bytes, measured ----
 
-/** What a message takes in Redis while it is leased, beside its entry, bytes: measured 373, Redis 7.0.15 (docs/limits.md). */
+/** What a leased message takes in Redis beside its entry, bytes: measured 373 with Redis 7.0.15 (docs/limits.md). */
 export const LEASE_BYTES = 390;
 /** What an entry takes beside its payload, bytes: 20 to 130. */
 export const ENTRY_BYTES = 130;
@@ -185,10 +185,10 @@ export const MEASURED_PART = 1 / 16;
 export const FULL_QUEUE_PAUSE_MS = 250;
 /** A large queue is measured after a longer pause: 2 s for 1 GiB, which takes Redis 20 ms and more (docs/limits.md). */
 export const MEASURE_PAUSE_MS_PER_BYTE = 2_000 / 2 ** 30;
-/** Queues of a client that is near its limit of bytes are measured at this interval, ms, so many at the same time. */
+/** The queues of a client that is near its limit of bytes are measured at this interval, ms, this many at the same time. */
 export const CLIENT_MEASURE_MS = 100;
 export const CLIENT_MEASURED_AT_ONCE = 50;
-/** Of these, so many, chosen by chance, are checked for expired messages: with messages of 1 MB that is 4 ms of Redis each. */
+/** How many of these, chosen at random, are checked for expired messages: with messages of 1 MB each takes Redis 4 ms. */
 export const CLIENT_CHECKED_AT_ONCE = 4;
 /** A client that has stored this part of its bytes has its queues measured, so that it is not refused for freed bytes. */
 export const CLIENT_MEASURED_PART = 1 / 2;
@@ -200,8 +200,8 @@ export const MAX_SWEEP_SLICES = 16;
 /** A sweep that waits longer for its turn gives up, ms: the SEND that waits for it is refused then. */
 export const SWEEP_PATIENCE_MS = 500;
 /**
- * After a sweep that found nothing the next one is put off by this time, ms, and by at least this many times its duration: so
- * sweeps take at most a tenth of the turns.
+ * After a sweep that found nothing the next one is put off by this time, ms, and by at least this many times its duration, so
+ * that sweeps take at most a tenth of the turns.
  */
 export const SWEEP_PAUSE_MS = 100;
 export const SWEEP_PAUSE_TIMES = 9;
@@ -240,5 +240,5 @@ export const REMEMBERED_SWEEPS = 10_000;
 /** Clients and addresses whose bytes are counted; with more all are forgotten, which is in the clients' favour. */
 export const REMEMBERED_CLIENTS = 10_000;
 export const REMEMBERED_SHARES = 100_000;
-/** Ends of delays that are remembered exactly enough; further ones are rounded up to a day. */
+/** Ends of delays that are remembered to a sixteenth of the delay; further ones are rounded up to a day. */
 export const REMEMBERED_ENDS = 100_000;

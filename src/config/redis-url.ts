@@ -1,4 +1,4 @@
-// AIZUMI_REDIS_URL → where Redis is and in what shape. A leaf: config reads it, redis/ connects to it.
+// Parses AIZUMI_REDIS_URL into the addresses and the deployment shape of Redis, for its validation and for redis/.
 
 export interface Host {
   host: string;
@@ -12,14 +12,14 @@ interface Login {
   access?: RedisAccess;
 }
 
-/** One Redis; the URL as ioredis and node:net take it: redis:, rediss: or unix: */
+/** A single Redis, with a URL that ioredis or node:net accepts: redis:, rediss: or unix: */
 export interface SingleAddress {
   shape: 'single';
   url: string;
   access?: RedisAccess;
 }
 
-/** A primary that Sentinels watch over, by the name that they know it by. The login is the primary's. */
+/** A primary that Sentinels monitor under the name `primary`. The login is the primary's. */
 export interface SentinelAddress extends Login {
   shape: 'sentinel';
   hosts: Host[];
@@ -29,13 +29,13 @@ export interface SentinelAddress extends Login {
   sentinelPassword?: string;
 }
 
-/** A Redis Cluster, by some of its nodes. */
+/** A Redis Cluster, reached through some of its nodes. */
 export interface ClusterAddress extends Login {
   shape: 'cluster';
   hosts: Host[];
 }
 
-/** Who aizumi is to Redis and whom it trusts, where that is not in the URL. Files are read for each connection. */
+/** User, password and certificates for Redis that are not in the URL. The files are read for each connection. */
 export interface RedisAccess {
   username?: string | undefined;
   passwordFile?: string | undefined;
@@ -58,8 +58,8 @@ const DEFAULT_PORTS = { sentinel: 26_379, cluster: 6_379 };
 /**
  * Parses AIZUMI_REDIS_URL; user and password are percent-decoded. `rediss+…` means TLS to every node.
  * Query of a sentinel URL: db, sentinelUsername, sentinelPassword.
- * @param access what the address is to carry besides
- * @throws Error with examples of what is right
+ * @param access is added to the address
+ * @throws Error with examples of valid URLs
  */
 export function parseRedisAddress(url: string, access?: RedisAccess): RedisAddress {
   const several = SEVERAL_HOSTS.exec(url)?.groups;
@@ -67,7 +67,7 @@ export function parseRedisAddress(url: string, access?: RedisAccess): RedisAddre
     const address = several === undefined ? parseSingle(url) : parseSeveral(several);
     return access === undefined ? address : { ...address, access };
   } catch {
-    throw wrong(); // the same words for all of them, and nothing of the URL
+    throw wrong(); // the same text for every fault, without any part of the URL, which may hold a password
   }
 }
 
@@ -101,14 +101,14 @@ function parseSeveral(several: Record<string, string | undefined>): SentinelAddr
   };
 }
 
-/** What the URL says of TLS and of who aizumi is. */
+/** Whether the URL asks for TLS, and names a user and a password. */
 export function describeLogin(url: string): { tls: boolean; username: boolean; password: boolean } {
   const address = parseRedisAddress(url);
   const { username, password } = address.shape === 'single' ? new URL(url) : address;
   return { tls: url.startsWith('rediss'), username: Boolean(username), password: Boolean(password) };
 }
 
-/** For people and logs: shape and hosts without any secret. */
+/** Shape and hosts without any secret, for logs and people. */
 export function describeAddress(url: string): string {
   const several = SEVERAL_HOSTS.exec(url)?.groups;
   if (several) return `${several.scheme}+${several.shape}://${several.hosts}${several.name ? `/${several.name}` : ''}`;
@@ -139,7 +139,7 @@ function parseHost(text: string, defaultPort: number): Host {
 const decoded = <K extends string>(key: K, value: string | undefined): Partial<Record<K, string>> =>
   value === undefined || value === '' ? {} : ({ [key]: decodeURIComponent(value) } as Record<K, string>);
 
-/** As it stands in the query: URLSearchParams would take a + for a blank and a stray % for itself. */
+/** The raw value in the query: URLSearchParams would turn a + into a blank, and accept a stray %. */
 const raw = (query: string | undefined, key: string): string | undefined =>
   query
     ?.split('&')

@@ -1,4 +1,4 @@
-// Settings that are right each alone and must not stand together.
+// Rules between settings: combinations that are refused although each setting by itself is valid.
 import { BlockList, isIP } from 'node:net';
 import { describeLogin } from './redis-url.js';
 import type { Settings } from './settings.js';
@@ -7,20 +7,20 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-/** Whether only this machine reaches what listens there. */
+/** Whether a server that listens on `host` can be reached only from this machine. */
 export function isLoopback(host: string): boolean {
   const version = isIP(host);
   return version === 0 ? host.toLowerCase() === 'localhost' : LOOPBACK.check(host, version === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** @returns what is wrong, in words that begin with a setting's name without AIZUMI_ */
+/** @returns a message for each fault; it begins with a setting's name without AIZUMI_ */
 export function contradictions(settings: Settings): string[] {
   return [...needs(settings), ...redisFaults(settings), ...tokenFaults(settings), ...openFaults(settings)];
 }
 
 type Name = keyof Settings;
 
-/** The first means nothing without the second. */
+/** The first setting of each pair requires the second. */
 const NEEDED: [Name, Name][] = [
   ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
   ['TLS_KEY_FILE', 'TLS_CERT_FILE'],
@@ -73,8 +73,8 @@ function openFaults(settings: Settings): string[] {
   const { HOST, ALLOW_ANONYMOUS, API_KEYS_FILE } = settings;
   if (hasTokens(settings) || API_KEYS_FILE !== undefined || ALLOW_ANONYMOUS || isLoopback(HOST)) return [];
   return [
-    `HOST is ${HOST}, where others than this machine reach aizumi, and nobody would be asked for credentials: ` +
-      'name API keys in AIZUMI_API_KEYS_FILE (node dist/bin/key.js makes one), or set AIZUMI_JWT_ISSUER and what belongs to it, ' +
-      'or listen on 127.0.0.1; AIZUMI_ALLOW_ANONYMOUS=true if everybody who reaches it may do everything',
+    `HOST is ${HOST}, where other machines can reach aizumi, and no client would need credentials: ` +
+      'name API keys in AIZUMI_API_KEYS_FILE (node dist/bin/key.js makes one), or set AIZUMI_JWT_ISSUER and what it needs, ' +
+      'or listen on 127.0.0.1; set AIZUMI_ALLOW_ANONYMOUS=true if everybody who can reach it may do everything',
   ];
 }

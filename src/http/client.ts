@@ -116,7 +116,7 @@ export class HttpClient implements Client {
     }
   }
 
-  /** Undoes what was done for this client alone: it gets no reply that says so. */
+  /** Undoes what was done for this client alone, which receives no reply about it. */
   undo(undos: Undos): void {
     if (this.#undos.length > 0) undos.add(this.#undoAll());
   }

@@ -4,7 +4,7 @@ import type { Client, Deed } from './message-type.js';
 
 /**
  * Carries out an operation and writes it to the audit log.
- * @param act returns how many messages, or settings, it was done to
+ * @param act returns how many messages or settings were affected
  * @param isWorthIt whether that many are worth an entry; an operation whose outcome is unknown always is
  */
 export async function audited(

@@ -40,7 +40,7 @@ export async function answerBatch(
 /** Consecutive SENDs to one queue that take the same route. */
 interface Sends {
   readonly route: string;
-  /** Settles when the SENDs before them, which took another route, have ended; undefined: there were none. */
+  /** Settles when the earlier SENDs, which took another route, have ended; undefined: there were none. */
   readonly start: Promise<unknown> | undefined;
   readonly underWay: Promise<string>[];
 }

@@ -26,7 +26,7 @@ export async function answer(text: string, broker: Broker, client: Client): Prom
 
 /** Carries out one parsed request, as {@link answer} does. */
 export async function answerRequest({ fields, payload }: RequestText, broker: Broker, client: Client): Promise<string> {
-  // only the payload's text is used from here on; the value that JSON.parse made of it may take twenty times as much memory
+  // only the payload's text is used from here on; its parsed value may take twenty times as much memory
   if (payload !== undefined && payload.length > KEPT_PAYLOAD_CHARACTERS)
     (fields as Record<string, unknown>).payload = null;
   const type = typeOf(fields);

@@ -1,5 +1,5 @@
-// What is wrong with a request, in this protocol's words: the first faults, and how many more there are. Joi decides what is a
-// fault, but it collects every fault there is: so it is given only as much of the request as can be reported.
+// The faults of a request as the reply lists them: the first ones, and how many more there are. Joi decides what is a fault, but
+// it collects every fault, so it is given only as much of the request as can be reported.
 import type Joi from 'joi';
 import { MAX_LISTED_FAULTS, MAX_REPEATED_NAME } from '../config/limits.js';
 import type { Fault } from '../errors.js';

@@ -3,7 +3,7 @@
 import { MAX_DEPTH } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
-/** The field's name, or an escape that may stand for a part of it. */
+/** Matches the field's name, or an escape that may stand for a part of it. */
 const MAY_BE_PAYLOAD = ['payload', '\\'];
 
 const QUOTE = 0x22;

@@ -1,4 +1,4 @@
-// What a message type is made of: the names of all requests, the row of the table, and what its handler is given.
+// The parts of a message type: the names of all requests, the row of the table, and what its handler receives.
 import type Joi from 'joi';
 import type { Access, Action } from '../access/permissions.js';
 import type { Observer } from '../observe/observer.js';
@@ -97,9 +97,9 @@ export interface Client extends Caller {
   turn(isBegun?: boolean): Promise<void>;
   /** Called before any request of a batch is started. @throws BrokerError overloaded */
   startBatch(size: number): void;
-  /** A RECV begins to wait. @throws BrokerError overloaded, rate_limited: it must not */
+  /** To be called when a RECV begins to wait. @throws BrokerError overloaded, rate_limited: then it must not wait */
   startWait(): void;
-  /** It waits no longer. */
+  /** To be called when that RECV waits no longer. */
   endWait(): void;
   /** Counts a valid request of this address; undefined without a limit. @throws BrokerError rate_limited */
   readonly count?: ((saddr: number) => void) | undefined;
@@ -109,7 +109,7 @@ export interface Client extends Caller {
 export interface Deed {
   readonly request: RequestName;
   readonly address: number;
-  /** How many messages, or settings, it was done to. */
+  /** How many messages or settings were affected. */
   readonly count?: number;
   /** It may have been done, in part or wholly. */
   readonly outcome?: 'unknown';

@@ -1,4 +1,4 @@
-// Whether the client's credentials give it what a message type needs.
+// Checks whether the client has the permissions that a message type needs.
 import type { Access } from '../access/permissions.js';
 import { BrokerError } from '../errors.js';
 import type { Client, Fields, MessageType } from './message-type.js';

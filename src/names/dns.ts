@@ -1,29 +1,29 @@
-// Asks the DNS servers of this machine with c-ares, which needs no thread. A lost packet or a dead server costs 50 ms.
+// Queries the DNS servers of this machine with c-ares, which uses no thread. A lost packet or a dead server costs 50 ms.
 import type { LookupAddress } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
-import { within } from '../timing/timeout.js';
+import { withTimeout } from '../timing/timeout.js';
 import { candidates } from './local-files.js';
 import type { Search } from './local-files.js';
 
 /**
- * A question that is not answered yet is repeated after the first of these pauses, then after the next; it ends with the last.
- * All repeats stay open, and the first answer counts. Not c-ares's own retries: they never come sooner than after 250 ms, and
- * what is sent from the same port may go to the same dead server again, where a load balancer stands before several.
+ * An unanswered query is repeated after each of these pauses, and fails after the last. All repeats stay open, and the first
+ * answer counts. c-ares's own retries would not do: they begin after 250 ms at the earliest, and behind a load balancer a query
+ * from the same port may reach the same dead server again.
  */
 const PAUSES_MS = [50, 100, 200, 400, 500, 500, 500, 750];
 const LOOK_UP_MS = PAUSES_MS.reduce((sum, pause) => sum + pause);
-/** Once a name has addresses of one family, those of the other are waited for so long: for a repeat. */
+/** Once a name has addresses of one family, the other family has this long to answer: time for one repeat. */
 const OTHER_FAMILY_MS = 150;
 
 export interface DnsOptions {
   families: (4 | 6)[];
   search: Search;
-  /** Instead of those of /etc/resolv.conf. */
+  /** Addresses to query instead of the servers in /etc/resolv.conf. */
   servers?: string[] | undefined;
 }
 
 /**
- * Looks a name up, with the domains that short names are looked for in. IPv6 addresses come first, as getaddrinfo has them.
+ * Looks a name up, in the search domains too if it is short. IPv6 addresses are first, as getaddrinfo returns them.
  * @throws Error with c-ares's `code`; ETIMEOUT when no server has answered
  */
 export async function askDns(name: string, options: DnsOptions): Promise<LookupAddress[]> {
@@ -33,24 +33,26 @@ export async function askDns(name: string, options: DnsOptions): Promise<LookupA
       return await askBoth(candidate, options);
     } catch (error) {
       errors.push(error as NodeJS.ErrnoException);
-      // without an answer to this one, what the next one names may be another host
+      // this candidate might exist, so an answer for the next one could be another host
       if ((error as NodeJS.ErrnoException).code === 'ETIMEOUT') break;
     }
   }
-  throw weightiest(errors);
+  throw mostTelling(errors);
 }
 
 async function askBoth(name: string, { families, servers }: DnsOptions): Promise<LookupAddress[]> {
   const asked = families.map((family) => askOne(name, family, servers));
   await Promise.any(asked).catch((error: unknown) => {
-    throw weightiest((error as AggregateError).errors as NodeJS.ErrnoException[]);
+    throw mostTelling((error as AggregateError).errors as NodeJS.ErrnoException[]);
   });
-  const found = await Promise.all(asked.map((each) => within(OTHER_FAMILY_MS, each)));
+  const found = await Promise.all(asked.map((each) => withTimeout(OTHER_FAMILY_MS, each)));
   return found.flatMap((addresses) => addresses ?? []);
 }
 
-/** Of several failures the one that may pass; the last one where there is none such. */
-const weightiest = (errors: NodeJS.ErrnoException[]): NodeJS.ErrnoException =>
+/**
+ * Of several errors the first that may be temporary, or else the last: a name certainly does not exist only if all agree.
+ */
+const mostTelling = (errors: NodeJS.ErrnoException[]): NodeJS.ErrnoException =>
   errors.find(({ code }) => code !== 'ENOTFOUND' && code !== 'ENODATA') ?? (errors.at(-1) as NodeJS.ErrnoException);
 
 function askOne(name: string, family: 4 | 6, servers: string[] | undefined): Promise<LookupAddress[]> {
@@ -86,7 +88,7 @@ function askOne(name: string, family: 4 | 6, servers: string[] | undefined): Pro
   });
 }
 
-/** One for each attempt: from a port of its own, to the next server in turn. What one server refuses, c-ares asks of the others. */
+/** Each attempt has its own port and begins with the next server in turn. If that refuses, c-ares queries the others. */
 function resolverFor(attempt: number, given: string[] | undefined): Resolver {
   const resolver = new Resolver({ timeout: 2 * LOOK_UP_MS, tries: 1 });
   const servers = given ?? resolver.getServers();

@@ -6,13 +6,16 @@ import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
-import { within } from '../timing/timeout.js';
+import { withTimeout } from '../timing/timeout.js';
 import { askDns } from './dns.js';
-import { followed, parseHosts, parseSearch } from './local-files.js';
+import { cachedFile, parseHosts, parseSearch } from './local-files.js';
 
-/** A connection to a name whose addresses are known waits so long for the answer, which may be another now. */
+/** How long a connection to a name whose addresses are known waits for a new answer, in case they have changed. */
 const FRESH_MS = 250;
-/** Names come from AIZUMI_REDIS_URL and from what Sentinels and Cluster nodes name. The least recently used are forgotten. */
+/**
+ * Names remembered: those in AIZUMI_REDIS_URL and those that Sentinels and Cluster nodes name. The least recently used are
+ * forgotten.
+ */
 const MOST_NAMES = 1_000;
 
 const LOOPBACK: LookupAddress[] = [
@@ -21,28 +24,29 @@ const LOOPBACK: LookupAddress[] = [
 ];
 
 interface Known {
-  /** Of the last look-up that found any; empty before. */
+  /** The result of the last successful look-up; empty before the first. */
   addresses: LookupAddress[];
-  /** The one that is under way. */
+  /** The look-up that is under way. */
   lookUp: Promise<LookupAddress[]> | undefined;
-  /** The last look-up failed, and was logged. */
+  /** The last look-up failed, which was logged. */
   isOld: boolean;
-  /** DNS does not have it, the system found it elsewhere. */
+  /** DNS does not have the name; the system found it elsewhere. */
   isOfSystem: boolean;
 }
 
 export interface NamesOptions {
   hostsFile?: string;
   resolvConf?: string;
-  /** Instead of the DNS servers in /etc/resolv.conf. */
+  /** Addresses to query instead of the DNS servers in /etc/resolv.conf. */
   servers?: string[];
-  /** The system's own way to look a name up. */
+  /** Looks a name up with getaddrinfo. */
   askSystem?: (name: string) => Promise<LookupAddress[]>;
 }
 
 /**
- * Not getaddrinfo: each look-up of its has one of the four threads that files, signatures and compression share, for as long as
- * DNS is silent. Only a name that was never known and that DNS does not have goes there, one at a time.
+ * Resolves names without getaddrinfo, whose look-ups each occupy, for as long as DNS is silent, one of the four threads that
+ * files, signatures and compression share. Only a name that DNS does not have and that getaddrinfo may know is looked up there,
+ * one at a time.
  */
 export class Names {
   readonly #known = new Map<string, Known>();
@@ -50,18 +54,18 @@ export class Names {
   readonly #search: () => ReturnType<typeof parseSearch>;
   readonly #servers: string[] | undefined;
   readonly #askSystem: (name: string) => Promise<LookupAddress[]>;
-  /** Ends with the last question to the system. */
+  /** Settles with the last look-up by the system. */
   #systemsTurn: Promise<unknown> = Promise.resolve();
   #log: Pick<Logger, 'info' | 'warn'> | undefined;
 
   constructor(options: NamesOptions = {}) {
-    this.#hosts = followed(options.hostsFile ?? '/etc/hosts', parseHosts);
-    this.#search = followed(options.resolvConf ?? '/etc/resolv.conf', parseSearch);
+    this.#hosts = cachedFile(options.hostsFile ?? '/etc/hosts', parseHosts);
+    this.#search = cachedFile(options.resolvConf ?? '/etc/resolv.conf', parseSearch);
     this.#servers = options.servers;
     this.#askSystem = options.askSystem ?? ((name) => askSystem(name, { all: true, hints: ADDRCONFIG }));
   }
 
-  /** A name that does not resolve any more is logged once, and once when it does again. */
+  /** Has it logged once when a name no longer resolves, and once when it does again. */
   reportTo(log: Pick<Logger, 'info' | 'warn'>): void {
     this.#log = log;
   }
@@ -76,12 +80,12 @@ export class Names {
     const known = this.#entry(name);
     known.lookUp ??= this.#lookUp(name, known).finally(() => (known.lookUp = undefined));
     if (known.addresses.length === 0) return known.lookUp;
-    return (await within(FRESH_MS, known.lookUp)) ?? known.addresses;
+    return (await withTimeout(FRESH_MS, known.lookUp)) ?? known.addresses;
   }
 
   #local(name: string): LookupAddress[] | undefined {
     const bare = name.replace(/\.$/, '');
-    // RFC 6761: localhost is this machine whatever DNS says
+    // RFC 6761: localhost is this machine, whatever DNS returns
     return this.#hosts().get(bare) ?? (/(^|\.)localhost$/.test(bare) ? LOOPBACK : undefined);
   }
 
@@ -111,7 +115,7 @@ export class Names {
   #keepOld(name: string, known: Known, { message: reason }: Error): void {
     const addresses = known.addresses.map(({ address }) => address);
     if (!known.isOld)
-      this.#log?.warn({ name, addresses, reason }, 'name does not resolve: its last addresses are used');
+      this.#log?.warn({ name, addresses, reason }, 'name does not resolve: its last known addresses stay in use');
     known.isOld = true;
   }
 
@@ -123,7 +127,7 @@ export class Names {
       return found;
     } catch (error) {
       const mayBeElsewhere = known.addresses.length === 0 || known.isOfSystem;
-      // where DNS is silent, the system would be held up by it as well
+      // while DNS is silent, the system would wait for it as well
       if (!mayBeElsewhere || (error as NodeJS.ErrnoException).code === 'ETIMEOUT') throw error;
       const turn = this.#systemsTurn.then(() => this.#askSystem(name));
       this.#systemsTurn = turn.catch(() => undefined);
@@ -134,7 +138,7 @@ export class Names {
   }
 }
 
-/** As getaddrinfo has it with AI_ADDRCONFIG, which node:net asks for: IPv6 only where this machine has an address of it. */
+/** As getaddrinfo with AI_ADDRCONFIG, which node:net uses: IPv6 only if this machine has a global IPv6 address. */
 const hasIpv6 = (): boolean =>
   Object.values(networkInterfaces()).some((addresses) =>
     addresses?.some(({ family, internal, scopeid }) => family === 'IPv6' && !internal && scopeid === 0),
@@ -146,10 +150,10 @@ function usable(addresses: LookupAddress[]): LookupAddress[] {
   return ipv4.length > 0 ? ipv4 : addresses;
 }
 
-/** The one instance of this process, so that all connections share what it knows. */
+/** The only instance of this process, so that all connections share what it knows. */
 export const names = new Names();
 
-/** For node:net and all that is built on it: the option `lookup`. */
+/** The option `lookup` of node:net and everything that is built on it. */
 export const lookUp: LookupFunction = (host, { family: asked, all }, callback) => {
   names.resolve(host).then(
     (addresses) => {

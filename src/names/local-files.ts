@@ -1,4 +1,4 @@
-// /etc/hosts, and what /etc/resolv.conf says of short names: c-ares, as Node has it, reads of both the name servers only.
+// Reads /etc/hosts, and the rules of /etc/resolv.conf for short names: of both files Node's c-ares reads only the name servers.
 import type { LookupAddress } from 'node:dns';
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 export interface Search {
   /** Domains that are appended to a name, in this order. */
   domains: string[];
-  /** A name with so many dots is first looked up as it is. */
+  /** A name with at least this many dots is first looked up as it is. */
   ndots: number;
 }
 
@@ -14,10 +14,10 @@ export interface Search {
 const MOST_NDOTS = 15;
 
 /**
- * A file's content, read again when it has changed. Reading is synchronous: it takes microseconds, and must not wait for a
- * thread of the pool. A file that is not there is an empty one.
+ * Caches a file's parsed content, and reads it again when it has changed. Reading is synchronous: it takes microseconds, and must
+ * not wait for a thread of the pool. A missing file counts as empty.
  */
-export function followed<T>(path: string, parse: (text: string) => T): () => T {
+export function cachedFile<T>(path: string, parse: (text: string) => T): () => T {
   let known: { version: string; content: T } | undefined;
   return () => {
     const version = versionOf(path);
@@ -35,7 +35,7 @@ function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return ''; // DNS is asked then
+    return ''; // DNS is queried then
   }
 }
 
@@ -56,7 +56,7 @@ export function parseSearch(text: string): Search {
   const search: Search = { domains: [], ndots: 1 };
   for (const line of text.split('\n')) {
     const [keyword, ...words] = line.trim().split(/\s+/);
-    // the last of these lines counts
+    // resolv.conf(5): the last of these lines counts
     if (keyword === 'search' || keyword === 'domain')
       search.domains = words.map((word) => word.replace(/\.$/, '')).filter((word) => word !== '');
     if (keyword !== 'options') continue;
@@ -66,7 +66,7 @@ export function parseSearch(text: string): Search {
   return search;
 }
 
-/** The full names that a name may stand for, in the order in which they are asked for. */
+/** The full names that a name may stand for, in the order in which they are looked up. */
 export function candidates(name: string, { domains, ndots }: Search): string[] {
   if (name.endsWith('.')) return [name];
   const full = domains.map((domain) => `${name}.${domain}`);

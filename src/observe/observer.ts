@@ -7,24 +7,24 @@ export interface Observer {
   /**
    * A request of a known type was carried out.
    * @param msgType the request's name
-   * @param reason why it was not done; undefined: it was
-   * @param isWait it was a RECV that may wait: its time is no latency
+   * @param reason why it failed; undefined: it succeeded
+   * @param isWait it was a RECV that may wait, so its time is not a latency
    */
   answered(msgType: string, reason: Reason | undefined, tookMs: number, isWait: boolean): void;
   /** A request was refused before its type was known. */
   refused(reason: Reason): void;
-  /** A limit refused a client; of a queue's own limit also which queue's. */
+  /** A limit refused a client. @param address the queue, if the limit is a queue's */
   limited(limit: Limit, address?: number): void;
   /** A connection was closed because its client had stopped reading its reply. */
   stalled(): void;
   /** A RECV poll of the queue of `address` delivered these messages, and moved `died` others to the dead stream. */
   delivered(address: number, deliveries: readonly { readonly attempt: number }[], died: number): void;
-  /** A batch of writes was confirmed by one WAIT, or was not; `tookMs`: how long that waited. */
+  /** One WAIT for a batch of writes has ended, confirmed or not, after `tookMs`. */
   committed(writes: number, tookMs: number): void;
   readonly connections: Readonly<Record<ConnectionName, ConnectionObserver>>;
 }
 
-/** What a 429 was for; each is a setting, AIZUMI_MAX_CLIENT_QUEUES of client_queues. */
+/** The limits behind a 429. Each is a setting: client_queues is AIZUMI_MAX_CLIENT_QUEUES. */
 export const LIMITS = [
   'client_requests',
   'address_requests',

@@ -1,35 +1,35 @@
-// Traces, as the layers see them: a leaf. What is behind the interface is loaded only when it is on (src/observe/traces/).
+// The interface through which the layers report traces. Its implementation is loaded only if traces are on (src/observe/traces/).
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /**
- * A traceparent of 55 characters, as https://www.w3.org/TR/trace-context/#traceparent-header has it: version, trace id, the
- * sender's span id, flags. Version ff and ids of zeros alone are invalid there.
+ * A traceparent of 55 characters: version, trace id, the sender's span id, flags. Version ff and ids of only zeros are invalid.
+ * https://www.w3.org/TR/trace-context/#traceparent-header
  */
 export const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** @param header as it came; one that is no traceparent counts as none */
+/** @param header as received; an invalid one is ignored */
 export const traceparentOf = (header: unknown): string | undefined =>
   typeof header === 'string' && TRACEPARENT.test(header) ? header : undefined;
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
 
-/** Undefined where nobody traces. */
+/** Where traces are off, the layers have undefined instead. */
 export interface Traces {
-  /** The same listener, each request in a span of its own; its header traceparent is the parent. */
+  /** @returns the listener, with each request in a span of its own, whose parent is the request's header traceparent */
   serve(listener: Listener): Listener;
   /**
    * Carries out a request in a span of its own.
    * @param type for example MSG_SEND_REQ
-   * @param fields valid ones; their traceparent, if there is one, is the parent instead of the HTTP request's span
-   * @param carryOut gets the span's own traceparent
+   * @param fields the validated request's; their traceparent, if there is one, is the parent instead of the HTTP request's span
+   * @param carryOut receives the span's own traceparent
    */
   request<T>(
     type: string,
     fields: Readonly<Record<string, unknown>>,
     carryOut: (traceparent: string) => Promise<T>,
   ): Promise<T>;
-  /** Tells the span that is under way which messages it has got, so that it links to those who sent them. */
+  /** Links the current span to the spans that sent these received messages. */
   received(messages: readonly { id: number; traceparent?: string | undefined }[]): void;
-  /** Sends what is left; does not throw. */
+  /** Sends the remaining spans; does not throw. */
   stop(): Promise<void>;
 }

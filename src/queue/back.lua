@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Gives back a message that the receiver holds, to be redelivered now or later: of the deliveries with this id the earliest, or
--- the one delivery that a receipt names.
+-- Puts a message that the receiver holds back into its queue, to be redelivered now or later: the earliest delivery with this
+-- id, or the delivery that a receipt names.
 --
 -- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases  zset: delivery → when its lease ends, ms; 0: it has ended
@@ -21,7 +21,7 @@ local id, receipt, delay_ms, counts = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[
 
 local member = find_held(held, id, receipt)
 local entry, lease, suffix = read_receipt(member or '')
--- A script that stopped half-way may have left it in `held` without a lease: then RECV repairs it.
+-- A script that stopped half-way may have left it in `held` without a lease, which RECV repairs.
 if not member or not redis.call('ZSCORE', leases, lease) then
   if receipt ~= '' then return redis.error_reply('LEASE_LOST this delivery is not held') end
   return 0

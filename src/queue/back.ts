@@ -1,4 +1,4 @@
-// BACK: gives a message back before its lease ends.
+// BACK: returns a message to its queue before its lease ends.
 import { attemptsKey, backedKey, heldKey, leasesKey, queueKey } from './keys.js';
 import { leaseFailure } from './lease-failure.js';
 import type { Queues } from './queues.js';
@@ -22,7 +22,7 @@ declare module './queues.js' {
 }
 
 export interface BackOptions {
-  /** Gives back only this delivery. */
+  /** Returns only this delivery. */
   receipt?: string | undefined;
   /** Until it can be received again, ms. */
   delayMs?: number | undefined;
@@ -31,9 +31,9 @@ export interface BackOptions {
 }
 
 /**
- * Gives back the message with this id that `address` holds; of several the one delivered first. It is not held afterwards.
+ * Returns the message with this id that `address` holds to the queue; of several the one delivered first. Then it is not held.
  * @returns whether there was one
- * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have been given back)
+ * @throws BrokerError lease_lost (the receipt's delivery is over); unavailable (outcome unknown: it may have been returned)
  */
 export async function back(
   { redis, settings }: Queues,

@@ -1,8 +1,9 @@
 #!lua flags=no-writes
--- Reads a queue's counters, which only grow, and their last sample: for the rates of GET /queues.
+-- Reads a queue's counters, which only grow, and their last sample, from which GET /queues computes rates.
 --
--- XINFO STREAM copies the first and the last message, 1.4 ms each where they have 1 MB, so XINFO GROUPS is called first: the
--- entries that the group has read and has still to read are all that were ever added, unless some were deleted unread.
+-- XINFO STREAM copies the first and the last message, which takes 1.4 ms each if they have 1 MB, so XINFO GROUPS is called first.
+-- Unless some were deleted unread, the entries that the group has read and those it has still to read are all that were ever
+-- added.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms
@@ -17,7 +18,7 @@ local added, read = 0, 0
 if redis.call('EXISTS', queue) == 1 then
   local group, groups = {}, redis.call('XINFO', 'GROUPS', queue)
   for i = 1, #(groups[1] or {}), 2 do group[groups[1][i]] = groups[1][i + 1] end
-  -- false while Redis does not know, also before the first delivery
+  -- false while Redis does not know them, for example before the first delivery
   local entries_read, lag = group['entries-read'], group['lag']
   if entries_read and lag then
     added = entries_read + lag

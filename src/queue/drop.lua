@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Deletes messages that peek.lua has found, if they are still where it found them and nobody has received them since.
+-- Deletes messages that peek.lua has found, if they are still where it found them and no RECV has taken them since.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases   zset: delivery → when its lease ends, ms; 0: it has ended
@@ -36,8 +36,9 @@ local deleted, expired = 0, 0
 -- members removed from `delayed`
 local fewer, fewer_bytes = 0, 0
 
--- Remembers the id of a message, if `seen` has this field for it. Its name is its stream id, or its stamp in `delayed`; ends_ms
--- says when its time to live is over, nil: never. Returns whether `seen` has it: the field is to be deleted after the message.
+-- Remembers the id of a message if `seen` has this field for it. name: the message's stream id, or its stamp in `delayed`;
+-- ends_ms: when its time to live is over, nil: never.
+-- Returns whether `seen` has it: then the field must be deleted after the message.
 local function remember(field, name, ends_ms)
   local value = redis.call('HGET', seen, field)
   if not value or not seen_names(value, name) then return false end
@@ -54,8 +55,8 @@ local function note(ends_ms)
   if ends_ms and ends_ms <= now_ms then expired = expired + 1 else deleted = deleted + 1 end
 end
 
--- Returns the message, when it ends, and whether it was sent with dedup. false: it is not to be deleted. nil: there is none, and
--- whatever refers to it is void.
+-- Returns the message, when it ends, and whether it was sent with dedup; false if it must not be deleted; nil if there is none:
+-- then members that refer to it are void.
 local function find(entry)
   local message = redis.call('XRANGE', queue, entry, entry)[1]
   if not message then return nil end
@@ -69,7 +70,7 @@ local function delete_entry(message, ends_ms, once)
   if not message then return end
   local stream_id, field = message[1], seen_field(message[2][2], message[2][4])
   local names_it = once and remember(field, stream_id, ends_ms)
-  -- the entry first: afterwards whatever refers to it is void
+  -- the entry first: if the script stops after that, members that refer to it are void
   redis.call('XDEL', queue, stream_id)
   redis.call('XACK', queue, 'receivers', stream_id)
   if names_it then redis.call('HDEL', seen, field) end
@@ -99,7 +100,7 @@ function drop.backed(member)
 end
 
 function drop.queue(stream_id)
-  -- an error, without [1], where somebody deleted the group by hand
+  -- an error, without [1], if somebody deleted the group by hand
   if redis.pcall('XPENDING', queue, 'receivers', stream_id, stream_id, 1)[1] then return end
   local message, ends_ms, once = find(stream_id)
   delete_entry(message, ends_ms, once)

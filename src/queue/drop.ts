@@ -1,4 +1,4 @@
-// DROP: deletes messages that nobody holds.
+// DROP: deletes messages that no receiver holds.
 import { PURGE_MS } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { measureAgain } from './measure.js';
@@ -87,7 +87,7 @@ export async function deleteSlice(
   }
 }
 
-/** Measures the queue, so that the next SEND is not refused by what was known before. */
+/** Measures the queue, so that the next SEND is not refused because of an outdated size. */
 export async function learnRoom(queues: Queues, address: number): Promise<void> {
   queues.lengths.doubt(address);
   // if it fails, one of the next SENDs measures the queue

@@ -44,7 +44,7 @@ async function carryOut(queues: Queues, address: number, state: Sweep, who: stri
       if (walked.cursor === undefined) state.state = state.state === 'waiting' ? 'delayed' : 'waiting';
     }
   } catch {
-    // the caller goes on as if nothing had been found
+    // the caller continues as if nothing had been found
   }
   const endMs = performance.now();
   if (gone > 0) await learnRoom(queues, address);

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Frees messages that the receiver holds: for each id, of the deliveries with this id the earliest; or the one delivery that a
--- receipt names. A message counts as held until another receiver gets it, even when its lease has ended.
+-- Frees messages that the receiver holds: for each id the earliest delivery with this id, or the delivery that a receipt names.
+-- A message counts as held until it is redelivered, even when its lease has ended.
 --
 -- KEYS[1]  aizumi:{address}:queue   stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases  zset: delivery → when its lease ends, ms
@@ -36,13 +36,13 @@ for id in string.gmatch(ids, '%d+') do
       --@include members: seen_field, read_seen, entry_of, read_options, added_ms
       field = seen_field(string.sub(suffix, 2), id)
       local digest, place = read_seen(redis.call('HGET', seen, field) or '')
-      -- After its time to live a later message may have been sent with its id, and that one may still be delayed.
+      -- Once its time to live was over, a later message may have been sent with the same id, which may still be delayed.
       names_it = string.find(place, '^%d+%-%d+$') and entry_of(place) == entry
       if names_it then
         --@include ended: remember_ended
         local time = redis.call('TIME')
         local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-        -- there is no message when somebody deleted the entry by hand
+        -- there is no message if somebody deleted the entry by hand
         local message = redis.call('XRANGE', queue, entry, entry)[1] or { entry, {} }
         local _, ttl_ms, sent_ms = read_options(message[2])
         ttl_ms = ttl_ms or redis.call('HGET', settings, 'ttl_ms')
@@ -54,7 +54,7 @@ for id in string.gmatch(ids, '%d+') do
       --@include attempts: leave_attempt
       leave_attempt(attempts, member)
     end
-    -- the entry first: a script that stops half-way has freed the message, or left it held
+    -- the entry first, so that a script that stops half-way has either freed the message or left it held
     redis.call('XDEL', queue, entry)
     redis.call('XACK', queue, 'receivers', entry)
     redis.call('ZREM', held, member)

@@ -1,4 +1,4 @@
-// GBYE: the receiver leaves. Messages that it holds are given back, and an empty queue is removed from Redis.
+// GBYE: the receiver leaves. Messages that it holds return to the queue, and an empty queue is removed from Redis.
 import { SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import {
@@ -39,9 +39,9 @@ declare module './queues.js' {
 }
 
 /**
- * Gives back at once what `address` holds; removes the queue's keys and its place in the register when nothing is left.
- * @returns how many were given back
- * @throws BrokerError unavailable, overloaded (part of the messages may have been given back: repeat it)
+ * Returns at once all messages that `address` holds; removes the queue's keys and its place in the register when nothing is left.
+ * @returns how many messages were returned to the queue
+ * @throws BrokerError unavailable, overloaded (some of the messages may have been returned: repeat it)
  */
 export async function gbye(queues: Queues, address: number, asker = NOBODY): Promise<number> {
   const { redis, settings, lengths, turns, used } = queues;

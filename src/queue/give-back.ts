@@ -21,8 +21,8 @@ interface Given {
 }
 
 /**
- * Gives back at once the messages of a RECV whose reply nobody got; they do not count as delivered. Messages that another request
- * with the same attempt_id got, too, stay leased.
+ * Returns the messages of a RECV whose reply nobody received to the queue at once; they do not count as delivered. Messages that
+ * another request with the same attempt_id has received too stay leased.
  * @param deliveries all that this RECV returned
  * @param attemptId of this RECV
  * @param who the client whose turns it uses
@@ -44,7 +44,7 @@ export async function giveBack(
     for (let i = 0; i < deliveries.length; i += SLICE_MESSAGES) {
       const some = deliveries.slice(i, i + SLICE_MESSAGES);
       const text = some.map(({ receipt, leaseUntilMs }) => `${receipt} ${leaseUntilMs}`).join(' ');
-      // the first call ends the attempt: from then on no request can get these deliveries
+      // the first call ends the attempt: from then on no request can receive these deliveries
       const giveSome = (): Promise<0 | 1> => redis.aizumiGiveBack(...keys, text, i === 0 ? attemptId : '');
       const isGivenBack = await (deliveries.length === 1
         ? inLane(light.lane(address), who, SCRIPT_COST, giveSome)

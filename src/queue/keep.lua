@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Sets when the lease of a message that the receiver holds ends: of the deliveries with this id the earliest, or the one delivery
--- that a receipt names. A lease that has ended begins anew, unless another receiver has got the message.
+-- Sets the end of the lease of a message that the receiver holds: the earliest delivery with this id, or the delivery that a
+-- receipt names. A lease that has ended begins again, unless the message was redelivered.
 --
 -- KEYS[1]  aizumi:{address}:leases  zset: delivery → when its lease ends, ms
 -- KEYS[2]  aizumi:{address}:held    zset: receipt → message id
@@ -16,7 +16,7 @@ local id, receipt, visibility_timeout_ms = ARGV[1], ARGV[2], ARGV[3]
 
 local member = find_held(held, id, receipt)
 local _, lease = read_receipt(member or '')
--- A script that stopped half-way may have left it in `held` without a lease: then RECV repairs it.
+-- A script that stopped half-way may have left it in `held` without a lease, which RECV repairs.
 if not member or not redis.call('ZSCORE', leases, lease) then
   if receipt ~= '' then return redis.error_reply('LEASE_LOST this delivery is not held') end
   return 0

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Measures the bytes that a queue takes in Redis, including what its messages will take while they are leased: a RECV does not
--- add to them.
+-- Measures the bytes that a queue takes in Redis, including what its messages will take while they are leased, so that a RECV
+-- does not add to them.
 --
 -- KEYS[1]  aizumi:{address}:queue    stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed  zset: message that is not due yet → when it is due, ms
@@ -9,10 +9,10 @@
 -- KEYS[5]  aizumi:{address}:ended0   hash: messages sent with dedup that ended in an even window
 -- KEYS[6]  aizumi:{address}:ended1   hash: the same of odd windows
 -- KEYS[7]  aizumi:{address}:counts   hash: delayed_bytes, delayed_count → what so many members of `delayed` take
--- ARGV[1]  nodes of a stream that are measured, the others count as the average of these; 0: all
+-- ARGV[1]  how many nodes of a stream are measured; the others count as the average of these. 0: all are measured
 -- ARGV[2]  bytes that a message takes while it is leased, beside its entry
--- Returns  {bytes; where all nodes are measured also: how many of them belong at most to messages that can be received, and
---          to others}
+-- Returns  {bytes, the most of these that belong to messages that can be received, the most that belong to others}; the last two
+--          are right only if all nodes are measured
 -- Errors   those of Redis only
 local queue, delayed, dead, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ended0, ended1, counts = KEYS[5], KEYS[6], KEYS[7]
@@ -33,8 +33,8 @@ if count > 0 then
   local known = redis.call('HMGET', counts, 'delayed_bytes', 'delayed_count')
   local sum = tonumber(known[1])
   if tonumber(known[2]) ~= count then
-    -- A script has stopped half-way, or a version that did not count has written. With too many members the bytes remain an
-    -- estimate until there are fewer.
+    -- A script stopped half-way, or a version of aizumi that did not count has written. If there are too many members, the bytes
+    -- remain an estimate until there are fewer.
     sum = redis.call('MEMORY', 'USAGE', delayed, 'SAMPLES', nodes == '0' and MOST_MEMBERS or nodes) or 0
     if nodes == '0' and count <= MOST_MEMBERS then
       redis.call('HSET', counts, 'delayed_bytes', string.format('%.0f', sum), 'delayed_count', count)

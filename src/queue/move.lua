@@ -1,6 +1,6 @@
 #!lua
--- Moves dead messages back to the end of their queue, as far as it has room. They count as never delivered, and as sent when they
--- were sent first.
+-- Moves dead messages back to the end of their queue while it has room. They count as never delivered, and keep the time at which
+-- they were first sent.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed   zset: messages that are not due yet; they count towards the queue's length
@@ -31,7 +31,7 @@ for _, stream_id in ipairs(cjson.decode(stream_ids)) do
       unpack(options_of('', '', of.sent, of.trace or '')))
     local done = redis.pcall('XDEL', dead, stream_id)
     if type(done) == 'table' then
-      -- it must not be in both: the move is undone
+      -- it must not be in both streams: the move is undone
       redis.pcall('XDEL', queue, added)
       error(done)
     end

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Reads a queue's messages in one state, a slice at a time (config/limits.ts), and takes none.
+-- Reads a queue's messages in one state, a slice at a time (config/limits.ts), without leasing them.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: delivery → when its lease ends, ms; 0: it has ended
@@ -13,16 +13,17 @@
 -- ARGV[4]  no more messages are read once payloads have this length together, bytes
 -- ARGV[5]  1: payloads are returned, 0: '' instead
 -- ARGV[6]  which messages: live; expired: those whose time to live is over and that are not leased; all
--- ARGV[7]  bound: messages that were sent later are left out. As an earlier call returned it; now: this call; '': none
--- Returns  {cursor, '' at the end, how many were read, bound, …}, and of each message place, name, saddr, id, payload,
+-- ARGV[7]  bound: messages that were sent later are left out. It is the bound that an earlier call returned; or now: the time of
+--          this call; '': no bound
+-- Returns  {cursor ('' at the end), how many were read, bound, …}, and for each message place, name, saddr, id, payload,
 --          sent_ms, attempts, at_ms, cause: all in one list. place: the key it is in; name: its member or stream id there;
---          at_ms: when its lease ends, it is due or it died; cause: why it died, '' else. Fewer messages than ARGV[2] do not mean
---          the end
+--          at_ms: when its lease ends, when it is due, or when it died; cause: why it died, otherwise ''. Fewer messages than
+--          ARGV[2] do not mean the end
 -- Errors   those of Redis only
 --
--- The messages of a state are in several places, which are read one after the other. A cursor is number of the place.score.mark;
--- the mark is the start of the last member, as far as it makes the member unique, or the last stream id. So messages that come
--- or go meanwhile do not shift the others.
+-- The messages of a state are in several places, which are read one after the other. A cursor is PLACE.SCORE.MARK: the number of
+-- the place, the score of the last member, and as much of that member's start as makes it unique, or the last stream id. So
+-- messages that are added or removed meanwhile do not shift the others.
 local queue, leases, delayed, backed, dead, settings = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local state, max, cursor, most_text, returns_payloads = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local which, bound = ARGV[6], ARGV[7]
@@ -51,7 +52,7 @@ local last_id, last_stamp = string.match(bound, '^(%S+) (%d+)$')
 local last_entry = last_id and entry_of(last_id)
 local found, read, text, longest, at_once = { '', 0, bound }, 0, 0, 1, 0
 
--- how many to read: one, four, eight while they are short, since Redis copies what is read, whether it fits or not
+-- How many to read: one, then four, then eight while messages are short, since Redis copies all that it reads, fitting or not
 local function next_count()
   at_once = at_once == 0 and 1 or math.min(4 * at_once, READ_AT_ONCE, (most_text - text) / longest)
   at_once = math.max(1, math.floor(at_once))
@@ -97,12 +98,12 @@ local function show_member(place, member, score)
   local entry = string.sub(member, 1, 24)
   if last_entry and entry > last_entry then return end
   local message = redis.call('XRANGE', queue, entry, entry)[1]
-  -- nil when somebody deleted it, or the group, by hand
+  -- nil if somebody deleted it, or the group, by hand
   local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
   if pending then show_entry(place, member, message[1], message[2], pending[4], score) end
 end
 
--- the rank of the first member after score and mark; members of one score are sorted by their bytes
+-- Returns the rank of the first member after score and mark; members with the same score are sorted by their bytes
 local function rank_behind(key, score, mark)
   local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
   local high = redis.call('ZCOUNT', key, '-inf', score)
@@ -114,7 +115,7 @@ local function rank_behind(key, score, mark)
   return low
 end
 
--- Both walks return the cursor's score.mark when they stopped early, nil when nothing is left in this place.
+-- Both walks return the cursor's SCORE.MARK if they stopped early, nil if nothing is left in this place.
 local function walk_times(place, score, mark)
   local key, is_due = KEY_OF[place], state == 'waiting'
   local due = redis.call('ZCOUNT', key, '-inf', now_ms)

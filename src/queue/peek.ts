@@ -153,7 +153,7 @@ interface PageOptions {
   cursor: string;
   hasPayloads: boolean;
   which: Which;
-  /** As peek.lua has it. */
+  /** Position of the walk, in the form of peek.lua. */
   bound: string;
 }
 
@@ -236,7 +236,7 @@ export interface Walked {
 
 /**
  * Walks until `act` stops it, a bound is reached, the client has left, or there are no more messages.
- * @param act gets a slice's messages without their payloads; returns how many it has processed, and whether to go on
+ * @param act receives a slice's messages without their payloads; returns how many it has processed, and whether to go on
  * @throws BrokerError unavailable, overloaded; what `act` throws
  */
 export async function forEachSlice(

@@ -12,7 +12,7 @@ import {
 interface Seen {
   length: number;
   maxLength: number;
-  /** When length and limits were learnt; -Infinity: they are unknown or in doubt. */
+  /** When length and limits were last read; -Infinity: they are unknown or in doubt. */
   atMs: number;
   maxBytes: number;
   /** As measured last. */
@@ -45,7 +45,7 @@ export class QueueLengths {
     if (seen) Object.assign(seen, { atMs: -Infinity, maxBytes: Infinity });
   }
 
-  /** There is no such queue any more. */
+  /** The queue no longer exists. */
   forget(address: number): void {
     this.#seen.delete(address);
     this.#ahead.delete(address);
@@ -119,7 +119,7 @@ export class QueueLengths {
   /**
    * Measures the queue; calls during a measurement share it.
    * @param ask resolves with the bytes of what was sent until it was called
-   * @param learn gets this result and the bytes that were sent meanwhile
+   * @param learn receives this result and the bytes that were sent meanwhile
    */
   measure<Measured extends { bytes: number }>(
     address: number,

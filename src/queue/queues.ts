@@ -32,7 +32,7 @@ export interface QueueSettings {
 
 /**
  * The scripts as commands of the connection. Each operation declares its own, beside the code that calls it; the script's header
- * says what goes in and what comes out.
+ * describes its arguments and its reply.
  */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- filled by the operations
 export interface QueueCommands {}

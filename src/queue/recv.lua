@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Takes the next messages of a queue under a lease: first those whose lease has ended, in the queue's order, then new ones.
--- One call is one slice of a RECV (config/limits.ts): ARGV[4], ARGV[7] and ARGV[8] bound what it does, ARGV[10] what it returns.
+-- Leases the next messages of a queue: first those whose lease has ended, in the queue's order, then new ones.
+-- One call is one slice of a RECV (config/limits.ts): ARGV[4], ARGV[7] and ARGV[8] bound its work, ARGV[10] its reply.
 -- A message that does not fit stays where it is.
--- Before that, messages that were sent or given back with a delay and are due join the queue. A message whose time to live is
+-- Before that, messages that were sent or returned with a delay and are due join the queue. A message whose time to live is
 -- over is deleted; one that was delivered too often is moved to the dead stream.
 -- allow-oom: only RECV and FREE can empty a Redis that is short of memory.
 --
--- Redis does not roll back a script that fails half-way. So writes come in an order that leaves a message where a later RECV
--- finds it: in `leases` or `backed`, or pending in the group and in neither, which is repaired below.
+-- Redis does not roll back a script that fails half-way. So writes are in an order that leaves a message where a later RECV finds
+-- it: in `leases` or `backed`, or pending in the group and in neither, which is repaired below.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:leases    zset: delivery → when its lease ends, ms; 0: it has ended
@@ -30,26 +30,28 @@
 -- ARGV[4]  most messages to take, count
 -- ARGV[5]  visibility timeout that the request asks for, ms; '': none
 -- ARGV[6]  attempt_id of the request; '': none
--- ARGV[7]  no more messages are taken once payloads have this length together, bytes
+-- ARGV[7]  no more messages are taken once their payloads have this length together, bytes
 -- ARGV[8]  slice: most messages that a call processes, count
--- ARGV[9]  continuation of a request that earlier calls have begun: the number of its attempt; while messages that the attempt
---          already has are returned again, also how many were returned and the last receipt, separated by spaces; '': none.
---          It begins with full while Redis is short of memory: then a new attempt is not remembered
+-- ARGV[9]  continuation of a request that earlier calls have begun: the number of its attempt; and, while messages that the
+--          attempt already has are returned again, how many were returned and the last receipt, separated by spaces. '': none.
+--          It begins with `full` while Redis is short of memory: then a new attempt is not remembered
 -- ARGV[10]  room for the messages that it returns, bytes
 -- ARGV[11]  what a message takes of that room beside its payload, bytes
 -- ARGV[12]  most messages that an attempt with this attempt_id may already have, count: if it has more, none is returned
--- Returns  {again_ms, …}, and of each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms,
---          trace (the traceparent, '' without one): all in one list. After them, if any did, how many messages were moved to
---          the dead stream. With an attempt there are always two values: ARGV[9] for the next call, and that number.
---          There are three, of which the first may be '', when the call has stopped before a message for which there is no
---          room: the last is what that message takes, bytes; -1: the attempt has more messages than ARGV[12]
---          again_ms: 0: call again at once, the call stopped at its bound or has written something; without messages: in how
---          many ms something falls due by itself; -1: nothing will, or there are no more messages
+-- Returns  {again_ms, …}, and for each message saddr, id, payload, receipt, attempt, sent_ms, lease_until_ms,
+--          trace (the traceparent, '' without one): all in one list. Up to three values follow:
+--          - none, if no message died, without an attempt and with room for all
+--          - how many messages were moved to the dead stream
+--          - with a remembered attempt always two: ARGV[9] for the next call, and that number
+--          - three, of which the first may be '', if the call stopped before a message for which there is no room: the last is
+--            what that message takes, bytes; or -1: the attempt has more messages than ARGV[12]
+--          again_ms: 0: call again at once, since the call stopped at its bound or has written something; without messages: in
+--          how many ms something falls due by itself; -1: nothing will, or there are no more messages
 -- Errors   those of Redis only
 --
--- The shapes of members: shared/members.lua. leases sorts by age of message, held by time of delivery.
--- An attempt is what a RECV with an attempt_id has taken. Whatever ends a delivery removes its receipt from attempts, and the
--- last one removes the attempt_id. How many asked is counted up to 999. The oldest attempts are forgotten.
+-- shared/members.lua describes the members. `leases` sorts by age of the message, `held` by time of delivery.
+-- An attempt is what a RECV with an attempt_id has taken. Whatever ends a delivery removes its receipt from `attempts`, and the
+-- last one removes the attempt_id too. Requests for an attempt are counted up to 999. The oldest attempts are forgotten.
 local queue, leases, held, delayed, backed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, seen, settings, counts, attempts = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local ended0, ended1 = KEYS[11], KEYS[12]
@@ -58,17 +60,17 @@ local max, requested_timeout_ms, attempt_id = tonumber(ARGV[4]), ARGV[5], ARGV[6
 local most_text, slice, continuation = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local room, envelope, most_again = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 
--- Entries are read one, four, eight at a time while they are short: Redis copies what is read, whether it fits or not.
--- Putting a lease that has ended into its order costs less than a quarter of what a message costs.
+-- Entries are read one, then four, then eight at a time while they are short: Redis copies all that it reads, fitting or not.
+-- Sorting in a lease that has ended costs less than a quarter of what processing a message costs.
 local READ_AT_ONCE, MOST_ENDED = 8, 4 * slice
--- The repair at the end: members of one id that it reads for each pending entry and in all, and ms until it starts again after
--- it has checked all entries in vain.
+-- Bounds of the repair at the end: members with one id that it reads for each pending entry, and in all; and how long it pauses,
+-- ms, after it has checked all entries and found nothing.
 local MOST_ALIKE, MOST_READ, CHECK_AGAIN_MS = 1000, 1000, 10000
 -- how long an attempt is remembered, ms, and how many members `attempts` may have
 local REMEMBERED_MS, MOST_REMEMBERED = 300000, 20000
 
--- Each RECV pays some 50 ns for each function on this level. Other functions are made in the branches that need them, and those
--- that several branches need by this one.
+-- Each RECV pays some 50 ns for each function on this level. So other functions are defined in the branches that need them, and
+-- those that several branches need are made by this one.
 local function rare()
   --@include members: read_receipt, read_lease, backed_of, seen_field, read_seen, seen_of, seen_names
   return {
@@ -78,17 +80,17 @@ local function rare()
 end
 --@include members: entry_of, delivery_of, read_options
 
--- Numbers go to Redis as text: as Lua numbers they would be printed as floating point, a tenth of this script's cost.
+-- Numbers are passed to Redis as text: formatting Lua numbers as floating point would take a tenth of this script's time.
 local time = redis.call('TIME')
 local micros = string.sub('00000' .. time[2], -6)
 local stamp = time[1] .. micros
--- a clock before September 2001
+-- a clock before September 2001 has fewer digits
 if #stamp < 16 then stamp = string.sub('000000000' .. stamp, -16) end
 local now_ms = time[1] .. string.sub(micros, 1, 3)
 -- the reply, once there is a message
 local found
 local taken, text, discarded, died, wrote = 0, 0, 0, 0, false
--- the part of the slice that is done, in messages
+-- the part of the slice that is done, counted in messages
 local work = 0
 -- bytes that the next message takes, if there is no room for it
 local needed
@@ -104,14 +106,14 @@ if attempt_id ~= '' then
   local asked = tonumber(redis.call('ZSCORE', attempts, attempt))
   local of, returned, reached = string.match(continuation, '(%d+) ?(%d*) ?(.*)$')
   number = asked and asked - asked % 1000
-  -- The attempt is over, or another request has asked since: that one got the messages of the attempt, and no more are taken.
+  -- The attempt is over, or another request has asked for it since and received its messages: no more are taken.
   if of and (number ~= tonumber(of) or reached == '' and asked - number > 1) then return { -1, continuation, 0 } end
   if asked and not of and number < (now_ms - REMEMBERED_MS) * 1000 then
     redis.call('ZREMRANGEBYSCORE', attempts, number, asked)
     asked, number = nil, nil
   end
   if asked and (not of or reached ~= '') then
-    -- the same messages again, if they are still leased to that attempt
+    -- returns the same messages again, if they are still leased to that attempt
     if not of and redis.call('ZCOUNT', attempts, number, number) > most_again then return { 0, '', 0, -1 } end
     found, returned, reached = { -1 }, tonumber(returned) or 0, reached or ''
     local returned_before, checked, is_end = returned, 0, true
@@ -125,7 +127,7 @@ if attempt_id ~= '' then
         local entry, lease = read_receipt(receipt)
         local ends = redis.call('ZSCORE', leases, lease)
         local message = ends and tonumber(ends) > tonumber(now_ms) and redis.call('XRANGE', queue, entry, entry)[1]
-        -- nil when somebody acknowledged it, or made the group anew, by hand
+        -- nil if somebody acknowledged it or recreated the group by hand
         local pending = message and redis.pcall('XPENDING', queue, 'receivers', entry, entry, 1)[1]
         local fields = pending and message[2]
         if pending and #fields[6] + envelope > room then
@@ -141,7 +143,7 @@ if attempt_id ~= '' then
         end
       end
     end
-    -- a request is counted once, with the first message that it gets
+    -- a request is counted once, with the first message that it receives
     if returned > 0 and returned_before == 0 and asked % 1000 < 999 then redis.call('ZADD', attempts, asked + 1, attempt) end
     if returned > 0 or not is_end then
       found[1] = is_end and -1 or 0
@@ -182,7 +184,7 @@ if has_more then
       local payload = string.sub(member, payload_at)
       local stream_id = redis.call('XADD', queue, '*', 'saddr', saddr, 'id', id, 'payload', payload, unpack(options))
       if names_it then done = redis.pcall('HSET', seen, field, dedup.seen_of((dedup.read_seen(value)), stream_id)) end
-      -- by rank: it is the first, and its text may be long
+      -- by rank, since it is the first, and its text may be long
       if type(done) ~= 'table' then done = redis.pcall('ZREMRANGEBYRANK', delayed, 0, 0) end
       if type(done) == 'table' then
         -- it must not be in both: the move is undone
@@ -198,7 +200,7 @@ if has_more then
     at_once = math.max(1, math.min(4 * at_once, READ_AT_ONCE, slice - work, math.floor((most_text - due_text) / longest)))
   until is_end or work >= slice or due_text >= most_text
   if fewer > 0 then uncount_delayed(delayed, counts, fewer, fewer_bytes) end
-  -- messages that were given back with a delay and are due: as leases that have ended
+  -- messages that were returned with a delay and are due become leases that have ended
   local back = redis.call('ZRANGE', backed, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, MOST_ENDED + 1)
   if #back > 0 then
     local ended = {}
@@ -219,7 +221,7 @@ local lease_until_ms = string.format('%d', now_ms + visibility_timeout_ms)
 local is_redelivery = redis.call('ZRANGE', leases, '0', now_ms, 'BYSCORE', 'LIMIT', '0', '1')[1]
 if is_redelivery then
   if redis.call('EXISTS', queue) == 0 then
-    -- the stream was deleted by hand: whatever refers to its messages is void
+    -- the stream was deleted by hand: members that refer to its messages are void
     redis.call('DEL', leases, held, backed, attempts)
     wrote = true
   end
@@ -307,7 +309,7 @@ while (new and new[next_new])
     if is_alive then
       local receipt, lease = delivery_of(stamp, entry, suffix)
       if size > room or needed or text >= most_text then
-        -- There is no room for it, or it was read after one that left none: its delivery is undone, and it comes next.
+        -- There is no room for it, or it was read after one that left none: its delivery is undone, and it is delivered next.
         if size > room then needed = needed or size end
         redis.call('XCLAIM', queue, 'receivers', 'aizumi', 0, entry, 'RETRYCOUNT', 0, 'JUSTID')
         redis.call('ZADD', leases, 0, lease)
@@ -357,8 +359,8 @@ while (new and new[next_new])
   end
 end
 
--- When nothing was found, and by chance in one call of a hundred, it is checked whether more entries are pending than are in
--- `leases` and `backed`. Then a script has stopped half-way, and entries that are in neither get a lease that has ended.
+-- The repair: if nothing was found, and otherwise at random in one call of a hundred, this checks whether more entries are
+-- pending than are in `leases` and `backed`. If so, a script has stopped half-way, and entries in neither get an ended lease.
 if not wrote and not needed and (taken == 0 and discarded == 0 or string.sub(micros, -2) == '00') then
   local pending = redis.pcall('XPENDING', queue, 'receivers')[1]
   local missing = pending and pending - redis.call('ZCARD', leases) - redis.call('ZCARD', backed) or 0
@@ -386,7 +388,7 @@ if not wrote and not needed and (taken == 0 and discarded == 0 or string.sub(mic
             break
           end
         end
-        -- with so many of one id it is not certain; they become fewer
+        -- with too many members of one id this is not certain, so the entry is left until they become fewer
         is_known = is_known or #alike == MOST_ALIKE or redis.call('ZSCORE', backed, members.backed_of(entry, suffix))
       end
       -- all others are in the run of score 0
@@ -437,7 +439,7 @@ if not is_end then found[1] = 0 end
 if attempt_id ~= '' and string.sub(continuation, 1, 4) ~= 'full' then
   local members = {}
   if not number then
-    -- above the highest number that there is; ahead of the clock only where it was set back
+    -- above the highest existing number; it is ahead of the clock only if that was set back
     local last = tonumber(redis.call('ZRANGE', attempts, -1, -1, 'WITHSCORES')[2] or 0)
     if last > (now_ms + REMEMBERED_MS) * 1000 then
       redis.call('UNLINK', attempts)

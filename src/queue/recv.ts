@@ -114,9 +114,9 @@ export async function recv(
   return recvHeavy(queues, address, options, manner, needed);
 }
 
-/** The result of one or more script calls. */
+/** The combined result of one or more script calls. */
 interface Found extends Received {
-  /** They stopped before a message that takes so many bytes, for which there is no room; or {@link TOO_MANY_EARLIER}. */
+  /** The bytes of a message for which there is no room, before which the calls stopped; or {@link TOO_MANY_EARLIER}. */
   needed?: number | undefined;
 }
 

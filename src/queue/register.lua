@@ -1,5 +1,5 @@
 #!lua
--- Adds an address to the register, and counts its queue for the client that has made it.
+-- Adds an address to the register, and counts its queue for the client that has created it.
 --
 -- KEYS[1]  aizumi:queues                  zset: every address that has a queue, as member and score
 -- KEYS[2]  aizumi:{aizumi:queues}:owners  hash: address → the client that made its queue

@@ -25,7 +25,7 @@ export interface Room {
   reserveLight(): Reservation | Promise<Reservation>;
   /**
    * @param used bytes of the messages that were returned
-   * @returns false when these are more than was reserved and do not fit: they must be thrown away
+   * @returns false if these are more than was reserved and do not fit: they must be discarded
    */
   settle(reservation: Reservation, used: number): boolean;
 }
@@ -37,7 +37,7 @@ interface Brought {
 /**
  * Fetches messages when there is room for them.
  * @param count most messages that may be returned
- * @param bring fetches messages of at most so many bytes
+ * @param bring fetches messages of at most this many bytes
  * @returns what `bring` resolved to
  * @throws BrokerError overloaded: `bring` was not called, or its messages did not fit and `throwAway` was called; what `bring`
  *   throws

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Stores a queue's counters as GET /queues saw them, this time and the time before, for all workers.
+-- Stores two samples of a queue's counters, the latest that GET /queues has read and the one before, for all workers.
 --
 -- KEYS[1]  aizumi:{address}:sample  hash: at, sent, received, gone; before_at, before_sent, before_received, before_gone
 -- ARGV[1]  JSON: the hash, an object of integers

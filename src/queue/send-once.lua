@@ -1,7 +1,7 @@
 #!lua
--- Adds a message unless the same sender has sent this id to this queue before: while that message lives, and for the
--- window after it ended. It ends when it is freed, dropped or dead, or when its time to live is over, whichever is first. A
--- repeat writes, too, so that a WAIT after it waits for what the first one wrote.
+-- Adds a message unless the same sender has already sent this id to this queue. An id is remembered while its message lives, and
+-- for the window after it has ended. A message ends when it is freed, dropped or dead, or when its time to live is over,
+-- whichever is first. A repeat writes too, so that a WAIT after it waits for what the first SEND wrote.
 --
 -- KEYS[1]  aizumi:{address}:queue     stream: messages; group `receivers`
 -- KEYS[2]  aizumi:{address}:delayed   zset: message that is not due yet → when it is due, ms
@@ -21,9 +21,9 @@
 -- ARGV[8]  window, ms
 -- ARGV[9]  most bytes the queue may take, where it has no lower limit of its own
 -- ARGV[10]  bytes that the queue takes, as far as is known; full: it was measured just now and has no room; share: the client
---          has stored as many bytes as it may
+--          has reached its limit of bytes
 -- ARGV[11]  bytes that the message will take
--- ARGV[12]  1: the client may make a queue; 0: it has as many as it may
+-- ARGV[12]  1: the client may create a queue; 0: it has reached its limit
 -- Returns  {the queue's length with the message, 0 for a repeat, and the most it may be}, counts; 1 if the queue is new, 0 if
 --          not; 1 if the ids of its entries are ahead of the clock, 0 if not, -1: unknown; the most bytes it may take
 -- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_BYTES, CLIENT_QUEUES, ID_CONFLICT (sent before, other payload): nothing was added
@@ -50,13 +50,13 @@ local function end_of(sent_ms, ttl)
   return ttl and sent_ms + ttl
 end
 
--- Whether a message of `seen` is in the stream or in `delayed`, and when it ends. One that somebody deleted by hand was never
--- delivered: it does not count.
+-- Returns whether a message of `seen` is in the stream or in `delayed`, and when it ends. A message that somebody deleted by hand
+-- does not count, since it was never delivered.
 local function find(value)
   local old_digest, place = read_seen(value)
   local sent, ttl, old_trace = read_delayed_place(place)
   if sent then
-    -- with another payload it cannot be looked up, and is a conflict
+    -- a message with another payload cannot be looked up; the id counts as taken, which is a conflict
     local is_there = old_digest ~= digest
       or redis.call('ZSCORE', delayed, delayed_of(sent, saddr, id, ttl, '1', old_trace, payload))
     return is_there, end_of(stamp_ms(sent), ttl ~= '' and ttl or nil)
@@ -67,7 +67,7 @@ local function find(value)
   return true, end_of(sent_ms or added_ms(place), old_ttl_ms)
 end
 
--- the key that remembers this id, and what it has: of a message that lives the value of `seen`, otherwise the digest
+-- Returns the key that remembers this id, and its value: that of `seen` for a message that lives, otherwise the digest
 local function sent_before()
   local value = redis.call('HGET', seen, field)
   if value then
@@ -99,13 +99,13 @@ if delay_ms == 0 then
   stream_id, is_ahead = add_entry(queue, string.format('%d', now_ms), saddr, id, payload, 1, ttl_ms, trace)
   local done = redis.pcall('HSET', seen, field, seen_of(digest, stream_id))
   if type(done) == 'table' then
-    -- it must not be in the queue: a repeat would be a second message
+    -- it must not stay in the queue, where a repeat would add it a second time
     redis.pcall('XDEL', queue, stream_id)
     error(done)
   end
 else
   local sent, due_ms = string.format('%016d', stamp), string.format('%d', now_ms + delay_ms)
-  -- remembered before it is added: what `seen` has and `delayed` does not have does not count
+  -- remembered before it is added: an id in `seen` without its message in `delayed` does not count
   redis.call('HSET', seen, field, seen_of(digest, delayed_place(sent, ttl_ms, trace)))
   local member = delayed_of(sent, saddr, id, ttl_ms, '1', trace, payload)
   redis.call('ZADD', delayed, due_ms, member)

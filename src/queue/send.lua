@@ -14,9 +14,9 @@
 -- ARGV[7]  traceparent; '': none
 -- ARGV[8]  most bytes the queue may take, where it has no lower limit of its own
 -- ARGV[9]  bytes that the queue takes, as far as is known; full: it was measured just now and has no room; share: the client
---          has stored as many bytes as it may
+--          has reached its limit of bytes
 -- ARGV[10]  bytes that the message will take
--- ARGV[11]  1: the client may make a queue; 0: it has as many as it may
+-- ARGV[11]  1: the client may create a queue; 0: it has reached its limit
 -- Returns  {the queue's length with the message, the most it may be}, counts; 1 if the queue is new, 0 if not; 1 if the ids of
 --          its entries are ahead of the clock, 0 if not, -1: unknown; the most bytes it may take
 -- Errors   QUEUE_FULL, QUEUE_BYTES, CLIENT_BYTES, CLIENT_QUEUES: nothing was added
@@ -44,7 +44,7 @@ else
   local due_ms, member = string.format('%d', now_ms + delay_ms), nil
   repeat
     member = delayed_of(string.format('%016d', stamp), saddr, id, ttl_ms, '', trace, payload)
-    -- the stamp is counted up, so that two messages that are alike in everything remain two
+    -- the stamp is increased until it is unique, so that two identical messages stay two
     stamp = stamp + 1
   until redis.call('ZADD', delayed, 'NX', due_ms, member) == 1
   count_delayed(counts, not_due, weigh(member))

@@ -100,7 +100,7 @@ export async function send(
     } catch (error) {
       throw redisFailure(error);
     }
-    // there is no such queue any more
+    // the queue no longer exists
     if (client !== undefined) shares.unstore(client, address, bytes);
     lengths.forget(address);
   }
@@ -108,7 +108,7 @@ export async function send(
 }
 
 interface Cost {
-  /** That the message will take. */
+  /** Bytes that the message will take. */
   bytes: number;
   client: string | undefined;
 }
@@ -163,7 +163,7 @@ async function attempt(
   const nowMs = performance.now();
   const dueMs = options.delayMs ? nowMs + options.delayMs : 0;
   const isFull = lengths.isFull(address, nowMs, bytes);
-  // a repeat of a message that was sent before is answered all the same, and only Redis knows whether this is one
+  // the repeat of an earlier SEND must succeed even if the queue is full, and only Redis knows whether this is one
   if (isFull && !options.dedup) throw bytesFull(queues, address);
   const mayStore = client === undefined || shares.store(client, address, bytes, dueMs, nowMs);
   if (!mayStore && !options.dedup) throw clientFull(queues);

@@ -20,7 +20,7 @@ interface Share {
   /** Bytes at all addresses. */
   stored: number;
   readonly at: Map<number, Place>;
-  /** When delays end → at each address the bytes of which the delays end then; all of them together are `later` there. */
+  /** The end of a delay → address → the bytes there whose delays end then. Their sum is the address's `later`. */
   readonly ends: Map<number, Map<number, number>>;
   nextEndMs: number;
   checkedAtMs: number;
@@ -54,7 +54,7 @@ export class Shares {
 
   constructor(private readonly limits: ShareLimits) {}
 
-  /** Whether a client may store so many more bytes. */
+  /** Whether a client may store this many more bytes. */
   mayStore(client: string, bytes: number): boolean {
     return (this.#shares.get(client)?.stored ?? 0) + bytes <= this.limits.maxClientBytes;
   }
@@ -139,7 +139,7 @@ export class Shares {
     else making?.delete(address);
   }
 
-  /** Redis has counted so many queues of this client. */
+  /** Records how many queues of this client Redis has counted. */
   learnMade(client: string, made: number): void {
     this.#of(client).made = made;
   }

@@ -93,8 +93,9 @@ export class TopQueues {
   }
 
   /**
-   * A queue that is shown stays until another holds twice as much: each change is another time series in the metrics' store. One
-   * of the queues shown is that with the oldest message, until another's is twice as old, so that an alert can name it.
+   * A queue stays among the top queues until another holds twice as much, since each change adds a time series to the metrics'
+   * store. The queue with the oldest message is always one of them, until another's message is twice as old, so that an alert can
+   * name it.
    */
   #choose(found: TopQueue[]): TopQueue[] {
     const shown = new Set(this.#shown.map(({ address }) => address));

@@ -1,5 +1,5 @@
-// Slices of more than one message take turns (docs/limits.md): only a few are under way to a Redis at the same time, and turns go
-// round the clients, not the requests. Requests about one message never wait here.
+// Slices of more than one message take turns (docs/limits.md): only a few are under way to a Redis at the same time, and clients
+// take turns, not requests. Requests about one message never wait here.
 import { MAX_SLICE_MESSAGES_UNDER_WAY, MAX_WAITING_SLICES, TURN_CHECK_MS, TURN_PATIENCE_MS } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
@@ -63,7 +63,7 @@ export class Turns {
   }
 }
 
-/** To one Redis. */
+/** The slices for one Redis. */
 class Lane {
   #underWay = 0;
   /** By client; the next turn is the first one's. */

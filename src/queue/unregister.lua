@@ -15,7 +15,7 @@ if not client then
   redis.call('ZREM', queues, address)
   return ''
 end
--- The count first: a script that stops half-way is repeated, and then the count is too low, never too high.
+-- The count first: if the script stops half-way and is repeated, the count becomes too low, never too high.
 if redis.call('HINCRBY', made, client, -1) < 1 then redis.call('HDEL', made, client) end
 redis.call('HDEL', owners, address)
 redis.call('ZREM', queues, address)

@@ -1,35 +1,35 @@
-// Everything of ioredis that aizumi uses and that ioredis does not document. The exact version is pinned in package.json, and
-// test/unit/private-api.test.ts has a test for each entry, which fails where a new version no longer has it.
+// Everything that aizumi uses of ioredis and that ioredis does not document. The exact version is pinned in package.json, and
+// test/unit/private-api.test.ts has a test for each entry, which fails if a new version no longer has it.
 //
 // Four classes override methods of ioredis. They cannot be wrapped here, so this is their list:
-// - SteadyPrimary (connect/steady-primary.ts) overrides Redis.sendCommand(), which every command passes, and
-//   Redis.handleReconnection(), which every error reply passes before its command is rejected.
-// - RoutedCluster (connect/cluster.ts) overrides Cluster.sendCommand(), which every command passes; and it replaces `resolve`
-//   and `reject` of a command, which ioredis calls by these names.
+// - SteadyPrimary (connect/steady-primary.ts) overrides Redis.sendCommand(), through which every command passes, and
+//   Redis.handleReconnection(), through which every error reply passes before its command is rejected.
+// - RoutedCluster (connect/cluster.ts) overrides Cluster.sendCommand(), through which every command passes; and it replaces
+//   `resolve` and `reject` of a command, which ioredis calls by these names.
 // - NamedConnector and PrimaryConnector (connect/) extend AbstractConnector: `connecting` is false once disconnect() was called,
-//   ioredis reports `firstError` as the reason of a failed connection, and asks check() with the fields of INFO or ROLE.
+//   ioredis reports `firstError` as the reason for a failed connection, and calls check() with the fields of INFO or ROLE.
 import { Command } from 'ioredis';
 import type { AbstractConnector, Cluster, Redis, RedisOptions } from 'ioredis';
 
-/** The socket, from the event `connect` on; undefined before the first connection, whatever its type says. */
+/** The socket, from the event `connect` on; undefined before the first connection, although its type does not allow that. */
 export const socketOf = (redis: Redis): Redis['stream'] => redis.stream;
 
 /** Commands that were written to the socket and have no reply yet. */
 export const unansweredOn = (redis: Redis): number => redis.commandQueue.length;
 
-/** The error of a command that cannot be sent, without an offline queue, begins so. */
+/** How the error of a command begins that cannot be sent, where there is no offline queue. */
 export const NOT_SENT = "Stream isn't writeable";
 /** The same in a Cluster. */
 export const CLUSTER_NOT_SENT = "Cluster isn't ready";
-/** The error of a command that every node of a Cluster redirected begins so. */
+/** How the error of a command begins that every node of a Cluster redirected. */
 export const TOO_MANY_REDIRECTIONS = 'Too many Cluster redirections';
 /** After disconnect() ioredis emits no `error` when its connector fails with this message. */
 export const CLOSED = 'Connection is closed.';
 
-/** What handleReconnection() is called with besides the error. */
+/** The second parameter of handleReconnection(). */
 export type CommandItem = Parameters<Redis['handleReconnection']>[1];
 
-/** Whether `command` calls a registered script: then it is an instance of a class that ioredis has made for that script. */
+/** Whether `command` calls a registered script: then it is an instance of a class that ioredis makes for each script. */
 export const isOfScript = (command: Command): boolean => command.constructor !== Command;
 
 /** One value per kind of command: the class of a script, the name of any other command. */
@@ -55,16 +55,16 @@ export const connectorOption = (connector: AbstractConnector): NonNullable<Redis
     return connector;
   } as unknown as NonNullable<RedisOptions['Connector']>;
 
-/** ioredis reads user, password and certificates from its options anew with each attempt to connect. */
+/** ioredis reads user, password and certificates from its options at each attempt to connect. */
 export const changeLogin = (redis: Redis, login: Pick<RedisOptions, 'username' | 'password' | 'tls'>): void =>
   void Object.assign(redis.options, login);
 
-/** ioredis reads the option `socketTimeout` anew with each command. */
+/** ioredis reads the option `socketTimeout` with each command. */
 export function removeSocketTimeout(redis: Redis): void {
   delete redis.options.socketTimeout;
 }
 
-/** host:port of the primary that has a slot, as far as it is known: the first of the nodes that ioredis keeps for each slot. */
+/** host:port of the primary that has a slot, if known: the first of the nodes that ioredis keeps for each slot. */
 export const primaryOfSlot = (cluster: Cluster, slot: number): string | undefined => cluster.slots[slot]?.[0];
 
 export function setPrimaryOfSlot(cluster: Cluster, slot: number, node: string): void {
@@ -74,5 +74,5 @@ export function setPrimaryOfSlot(cluster: Cluster, slot: number, node: string): 
 /** Fetches the map of slots from the nodes. */
 export const refreshSlots = (cluster: Cluster, done: () => void): void => cluster.refreshSlotsCache(done);
 
-/** Which slot the keys of a command are in. */
+/** The Cluster slot of a key. */
 export const slotOfKey = (key: string): number => new Command('exists', [key]).getSlot();

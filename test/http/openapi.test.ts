@@ -127,6 +127,7 @@ describe('http: openapi.json', () => {
       if (!schema) continue;
       const [, section = ''] = text.split(`\n## ${request}\n`);
       const [, table = ''] = /\n\| field \| needed \|.*\n.*\n((\|.*\n)+)/.exec(section.split('\n## ')[0]!) ?? [];
+      expect(table, `## ${request} with a table | field | needed |`).not.to.equal('');
       const rows = table
         .trim()
         .split('\n')

@@ -63,7 +63,7 @@ export class RealQueue {
 
   async #add(message: Message, dedup: boolean, later: boolean, life: Life): Promise<string> {
     const options = { durability: 'primary', dedup, delayMs: later ? HOUR_MS : 0, ttlMs: TTL_MS[life] } as const;
-    return inWords(async () => {
+    return formatError(async () => {
       await send(this.queues, this.address, message, options);
       return 'sent';
     });
@@ -113,7 +113,7 @@ export class RealQueue {
 
   #act(which: Which, action: (id: number, receipt?: string) => Promise<boolean>): Promise<string> {
     const { id, receipt } = 'id' in which ? { id: which.id, receipt: undefined } : this.#receipts[which.nth]!;
-    return inWords(async () => ((await action(id, receipt)) ? 'done' : 'not held'));
+    return formatError(async () => ((await action(id, receipt)) ? 'done' : 'not held'));
   }
 
   /** Page by page. */
@@ -228,7 +228,7 @@ export class RealQueue {
 }
 
 /** @returns what `attempt` resolves to, or the word for why it was refused */
-async function inWords(attempt: () => Promise<string>): Promise<string> {
+async function formatError(attempt: () => Promise<string>): Promise<string> {
   try {
     return await attempt();
   } catch (error) {

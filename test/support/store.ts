@@ -5,7 +5,7 @@ import type { Config } from '../../src/config/config.js';
 export interface Store {
   /** The bare client. */
   readonly raw: Redis;
-  /** Names of the broker's keys, without the prefix, sorted. */
+  /** Names of the broker's keys, without the prefix, sorted; without `format`, which every worker writes when it starts. */
   keys(): Promise<string[]>;
   /** Everything that the broker has stored; equal exactly when nothing was changed in between. */
   contents(): Promise<Record<string, string>>;
@@ -18,7 +18,10 @@ export function openStore({ redisUrl, keyPrefix }: Config): Store {
   const raw = new Redis(redisUrl!);
   const key = (name: string): string => `${keyPrefix}:${name}`;
   const keys = async (): Promise<string[]> =>
-    (await raw.keys(key('*'))).map((name) => name.slice(keyPrefix.length + 1)).sort();
+    (await raw.keys(key('*')))
+      .map((name) => name.slice(keyPrefix.length + 1))
+      .filter((name) => name !== 'format')
+      .sort();
   return {
     raw,
     key,

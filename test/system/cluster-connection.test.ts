@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { pino } from 'pino';
 import { connectRedis, connectionAttempt } from '../../src/redis/connect/connect.js';
 import { parseRedisAddress } from '../../src/config/redis-url.js';
-import { followedKey } from '../../src/redis/replication/lineage.js';
+import { caughtUpKey } from '../../src/redis/replication/lineage.js';
 import { ReplicationWatch } from '../../src/redis/replication/replication.js';
 import { ask, infoField } from '../../harness/ask.js';
 import { startClusterStack } from '../../harness/stacks.js';
@@ -36,7 +36,7 @@ describe('a connection to a Cluster', () => {
     const watch = new ReplicationWatch(redis, { ...options, address: parseRedisAddress(stack.url) });
     try {
       await connectionAttempt(redis);
-      const keys = stack.nodes.slice(0, 3).map(({ port }) => followedKey('aizumi', redis, `127.0.0.1:${port}`));
+      const keys = stack.nodes.slice(0, 3).map(({ port }) => caughtUpKey('aizumi', redis, `127.0.0.1:${port}`));
       expect(new Set(keys).size).to.equal(3);
       for (const [i, { port }] of stack.nodes.slice(0, 3).entries()) {
         const isNoted = async (): Promise<boolean> =>

@@ -400,7 +400,7 @@ describe('durability levels', function () {
         const { status, json } = await send(asked, { durability: 'quorum' });
         const { reason = 'acknowledged', message = '' } = (json.error ?? {}) as { reason?: string; message?: string };
         answers.push(`${status} ${reason}`);
-        return /1 of 2 .* until each has followed/.test(message);
+        return /1 of 2 .* until each has caught up/.test(message);
       };
       await until('the other replica confirms alone', () => refused(broker), 10_000);
       const late = await startBroker(env);

@@ -138,7 +138,7 @@ describe('the embedded Redis server', function () {
     );
     const redis = await start(program);
     process.kill(await serverPid(redis), 'SIGKILL');
-    await until('the server is back', () => logged.some((line) => line.msg === 'the Redis server runs again'));
+    await until('the server is back', () => logged.some((line) => line.msg === 'the Redis server is running again'));
     servers.add(await serverPid(redis));
     const deaths = logged.filter((line) => line.level === ERROR);
     expect(deaths.map((line) => line.pauseMs)).to.deep.equal([0, 100, 200]);
@@ -234,7 +234,7 @@ describe('the embedded Redis server', function () {
     const message = await refusal(start());
     expect(message)
       .to.include('Bad file format reading the append only file')
-      .and.to.include('put back a copy of the folder');
+      .and.to.include('restore a backup of the folder');
     await writeFile(aof, whole);
     expect(await messages(await start())).to.deep.equal(['one']);
   });
@@ -315,7 +315,7 @@ describe('the embedded Redis server', function () {
     const [message] = await Promise.all([refusal(start()), redis.stop()]);
     expect(message).to.include(`(pid ${orphan}) does not answer`).and.to.include(`kill -9 ${orphan}`);
     expect(await isRunning(own)).to.equal(false);
-    expect(logged.find((line) => line.level === ERROR)?.msg).to.include('does not stop within 5 s');
+    expect(logged.find((line) => line.level === ERROR)?.msg).to.include('did not stop within 5 s');
     expect(await readdir(join(other, 'run'))).to.deep.equal([]);
 
     process.kill(orphan, 'SIGKILL');

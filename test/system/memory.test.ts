@@ -24,6 +24,9 @@ const CONTAINER_BYTES = 512 * 1024 * 1024;
 /** So long a flood is kept up after it has arrived. */
 const FLOOD_MS = 3_000;
 
+/** No room in the worker's memory; on a busy machine Redis may also be silent for so long that the connection is given up. */
+const OTHERWISE = ['503 not_done', '503 unknown'];
+
 describe('system/memory', function () {
   this.timeout(120_000);
   let broker: BrokerProcess;
@@ -61,8 +64,8 @@ describe('system/memory', function () {
     const codes = (json as unknown as { code: number; error?: { outcome: string } }[]).map(
       ({ code, error }) => `${code} ${error?.outcome ?? ''}`,
     );
-    // on a busy machine Redis may be silent for so long that the connection is given up
-    expect([...new Set(codes)].filter((code) => code !== '503 unknown')).to.have.members(['200 ', '503 not_done']);
+    expect(codes).to.include('503 not_done');
+    expect([...new Set(codes)].filter((code) => !OTHERWISE.includes(code))).to.deep.equal(['200 ']);
   });
 
   it('survives 20 of them at once whose replies nobody reads', async () => {
@@ -148,8 +151,8 @@ describe('system/memory: RECVs of one large message at once, where nothing is kn
         return `${status} ${(json.error as { outcome: string } | undefined)?.outcome ?? ''}`;
       }),
     );
-    // what the worker has no memory for is not done
-    expect(new Set(['503 not_done', ...codes])).to.deep.equal(new Set(['503 not_done', '200 ']));
+    expect(codes).to.include('200 ');
+    expect([...new Set(codes)].filter((code) => !OTHERWISE.includes(code))).to.deep.equal(['200 ']);
     const peak = (await memory('used_memory_peak')) - before;
     console.log(`      Redis had ${Math.round(peak / 1e6)} MB more for a moment`);
     expect(peak).to.be.below(50_000_000);

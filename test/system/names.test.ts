@@ -22,7 +22,7 @@ import { startClusterStack, startSentinelStack } from '../../harness/stacks.js';
 import type { Stack } from '../../harness/stacks.js';
 import { until } from '../../harness/until.js';
 
-const OLD = 'name does not resolve: its last addresses are used';
+const OLD = 'name does not resolve: its last known addresses stay in use';
 /** Sentinels notice after 1 s that the primary is gone, and elect. */
 const FAIL_OVER_MS = 15_000;
 

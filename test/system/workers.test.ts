@@ -108,7 +108,6 @@ describe('several workers', function () {
     const cutFrees = new Set<number>();
     const deliveries: number[] = [];
     let nextId = 1;
-    let cuts = 0;
     let sending = SENDERS;
 
     /** Tries until it is answered; an answer that was cut off is told to `onCut`. */
@@ -121,7 +120,6 @@ describe('several workers', function () {
         const outcome = await post(request());
         if (outcome.kind === 'replied') return outcome;
         expect(outcome.kind, 'another worker listens all the time').to.equal('broken');
-        cuts += 1;
         onCut();
       }
     };
@@ -175,10 +173,10 @@ describe('several workers', function () {
     };
     const work = Promise.all([...numbers(SENDERS).map((n) => send(n + 1)), ...numbers(8).map(receive)]);
     await until('a third is delivered', () => deliveries.length > (SENDERS * EACH) / 3, 20_000);
+    // this need not break a request off: at that instant all replies may be in their sockets
     process.kill(before[0]!, 'SIGKILL');
     await work;
 
-    expect(cuts, 'requests that were cut off').to.be.above(0);
     const delivered = new Set(deliveries);
     expect(
       [...acknowledged].filter((id) => !delivered.has(id)),
@@ -312,7 +310,7 @@ describe('several workers', function () {
       broker.signal('SIGHUP');
       expect(await broker.exited, broker.output).to.equal(0);
       expect(broker.lines('aizumi stops')).to.have.length(1);
-      expect(broker.lines('level is debug')).to.have.length(1);
+      expect(broker.lines('log level is now debug')).to.have.length(1);
       expect(redisPidsOn(dataDir)).to.deep.equal([]);
     });
 

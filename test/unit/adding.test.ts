@@ -126,7 +126,7 @@ describe('adding', function () {
         name: (part: string) => `MSG_${part.toUpperCase()}_REQ`,
         nameLine: (name: string) => `  | '${name}'`,
         type: 'Description',
-        parts: { says: "'foo'", replies: '[{}]' },
+        parts: { summary: "'foo'", replies: '[{}]' },
       },
       {
         place: 'settings',
@@ -134,7 +134,7 @@ describe('adding', function () {
         name: (part: string) => `FOO_${part.toUpperCase()}`,
         nameLine: (name: string) => `  ${name}: number;`,
         type: 'NumberRow',
-        parts: { default: '1', range: '[0, 1]', says: "'foo'" },
+        parts: { default: '1', range: '[0, 1]', meaning: "'foo'" },
       },
       {
         place: 'settings',
@@ -142,7 +142,7 @@ describe('adding', function () {
         name: (part: string) => `FOO_TEXT_${part.toUpperCase()}`,
         nameLine: (name: string) => `  ${name}: string | undefined;`,
         type: 'OtherRow',
-        parts: { default: 'undefined', accepts: 'Joi.string()', says: "'foo'" },
+        parts: { default: 'undefined', accepts: 'Joi.string()', meaning: "'foo'" },
       },
       {
         place: 'reasons',
@@ -202,7 +202,7 @@ describe('adding', function () {
         expect(faults.filter((fault) => fault.startsWith(file) && fault.includes(words))).to.have.length(1));
 
     it('does not compile: a setting without a type', () => {
-      const told = faultsOf(textsWith({ settings: ["  FOO_MS: { default: 1, range: [0, 1], says: 'foo' },"] }));
+      const told = faultsOf(textsWith({ settings: ["  FOO_MS: { default: 1, range: [0, 1], meaning: 'foo' },"] }));
       expect(told).to.have.length(1);
       expect(told[0]).to.include("'FOO_MS'").and.to.include('SettingsTable');
     });

@@ -33,7 +33,7 @@ describe('the fence: a batch that not all replicas have confirmed', () => {
   });
 
   it('is not when the one that took it follows somebody itself', () =>
-    expect(verdict([follower], SENTINELS, node('replica', NOW, BEFORE))).to.match(/no primary any more/));
+    expect(verdict([follower], SENTINELS, node('replica', NOW, BEFORE))).to.match(/no longer the primary/));
 
   it('is not when a replica has been promoted, whatever the Sentinels say', () => {
     expect(verdict([follower, node('primary', AFTER, NOW)])).to.match(/promoted/);
@@ -61,7 +61,7 @@ describe('the fence: a batch that not all replicas have confirmed', () => {
   });
 
   it('is not when a node answers and does not say what it is', () =>
-    expect(verdict([follower, 'unclear'])).to.match(/does not say/));
+    expect(verdict([follower, 'unclear'])).to.match(/does not report its role/));
 
   it('is not when one Sentinel has a doubt', () =>
     expect(verdict([follower, follower], [VOUCHES, VOUCHES, { doubt: 'a fail-over is under way' }])).to.equal(

@@ -223,7 +223,7 @@ keys:
       writeFileSync(at('keys.yaml.new'), '');
       const { code, stderr } = await inFile('revoke', 'billing');
       expect([code, text()]).to.deep.equal([1, FILE]);
-      expect(stderr).to.include(`if nobody makes one, remove ${at('keys.yaml.new')}`);
+      expect(stderr).to.include(`if none is under way, remove ${at('keys.yaml.new')}`);
     });
 
     it('know the file from AIZUMI_API_KEYS_FILE, and ask for it otherwise', async () => {

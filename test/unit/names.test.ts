@@ -113,7 +113,7 @@ describe('a name', () => {
     }
     expect(logged).to.deep.equal(
       [1, 2, 3].flatMap(() => [
-        'redis.test: name does not resolve: its last addresses are used',
+        'redis.test: name does not resolve: its last known addresses stay in use',
         'redis.test: name resolves again',
       ]),
     );

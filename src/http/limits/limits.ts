@@ -64,7 +64,7 @@ export class Limits {
     };
   }
 
-  /** Before anything is done for a request. @throws BrokerError overloaded */
+  /** To be called before anything is done for a request. @throws BrokerError overloaded */
   checkPressure(): void {
     this.#pressure?.check();
   }
@@ -80,7 +80,7 @@ export class Limits {
     return rateLimited('you send more requests a second than a client may', waitMs, 'CLIENT');
   }
 
-  /** Before the body is parsed. @throws BrokerError overloaded */
+  /** To be called before the body is parsed. @throws BrokerError overloaded */
   admitText(text: string): void {
     this.#pressure?.checkText(text);
   }
@@ -119,7 +119,7 @@ function rateLimited(what: string, waitMs: number, setting: 'CLIENT' | 'ADDRESS'
   );
 }
 
-/** The client for which a request counts: the owner of its credentials, or without any the machine that it comes from. */
+/** The client to which a request is charged: the owner of its credentials, or without any the machine that sent it. */
 export const nameOf = (access: Access, socket: Pick<Socket, 'remoteAddress'>): string =>
   access === ANYTHING ? clientOf(socket) : `key ${access.name}`;
 

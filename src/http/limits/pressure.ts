@@ -40,12 +40,15 @@ export class Pressure {
     return this.#level;
   }
 
-  /** Before a body is read. @throws BrokerError overloaded */
+  /** To be called before a body is read. @throws BrokerError overloaded */
   check(): void {
     if (this.#level === 2) throw this.#overloaded();
   }
 
-  /** Before a body is parsed: a SEND adds work, a FREE removes some. @throws BrokerError overloaded */
+  /**
+   * To be called before a body is parsed. SENDs are refused first: a SEND adds work, a FREE removes some.
+   * @throws BrokerError overloaded
+   */
   checkText(text: string): void {
     if (this.#level === 0 || !STARTS_AS_SEND.test(text)) return;
     const failure = this.#overloaded();

@@ -11,7 +11,7 @@ import type { Reservation, Room } from '../../queue/room.js';
 import type { Account } from './memory.js';
 import { ReplyBudget } from './reply-budget.js';
 
-/** So few bytes are counted with the request. */
+/** Replies of at most this many bytes are counted with the request. */
 const LIGHT: Reservation = { ofReply: 0, ofMemory: 0, bytes: LIGHT_BYTES };
 const LIGHT_OF_REPLY: Reservation = { ...LIGHT, ofReply: LIGHT_BYTES };
 

@@ -1,5 +1,5 @@
 // Everything of node:http, node:net, node:tls and node:cluster that aizumi uses and that Node does not document.
-// test/unit/private-api.test.ts has a test for each entry, which fails where a new version of Node no longer has it.
+// test/unit/private-api.test.ts has a test for each entry, which fails if a new version of Node no longer has it.
 import type { Worker } from 'node:cluster';
 import type { Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
@@ -36,7 +36,7 @@ export interface Handle {
 }
 
 interface HandOver {
-  /** The worker is being sent `connection`; the number comes back with its answer. */
+  /** Called when `connection` is sent to the worker, whose answer has the same number. */
   onGiven(seq: number, connection: Handle): void;
   /** The worker has taken the connection, or has not. Called after node:cluster has dealt with the answer. */
   onAnswered(seq: number, isAccepted: boolean): void;

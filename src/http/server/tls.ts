@@ -47,7 +47,7 @@ async function readCertificates({ cert, key, clientCa }: TlsFiles): Promise<Cert
       minVersion: 'TLSv1.2',
     };
     createSecureContext(options);
-    if (options.ca !== undefined) new X509Certificate(options.ca); // a context ignores what it cannot parse
+    if (options.ca !== undefined) new X509Certificate(options.ca); // throws if unusable, which createSecureContext would ignore
     return options;
   } catch (error) {
     throw new Error(

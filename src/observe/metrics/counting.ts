@@ -6,11 +6,11 @@ import type { Reason } from '../../errors.js';
 import { LIMITS } from '../observer.js';
 import type { ConnectionName, ConnectionObserver, Observer } from '../observer.js';
 
-/** Seconds. A SEND takes less than a millisecond, one that replicas confirm some; a second is what is promised at most. */
+/** Seconds. A SEND takes under a millisecond, one that replicas confirm a few; aizumi promises a reply within a second. */
 const LATENCIES = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const ROUND_TRIPS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 const WAITS = [0.01, 0.1, 0.5, 1, 2, 5, 10, 20];
-/** Addresses that have a series of their own in each of the two counters by address; all others are `other`. */
+/** Addresses with a series of their own in each counter by address; all others are counted as `other`. */
 const MOST_ADDRESSES = 100;
 const BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
@@ -38,7 +38,7 @@ export function createObserver(registry: Registry): Observer {
     labelNames: ['limit'],
     registers,
   });
-  for (const limit of LIMITS) refusals.inc({ limit }, 0); // so that the first refusal is an increase
+  for (const limit of LIMITS) refusals.inc({ limit }, 0); // a series must exist before, or Prometheus sees no increase at 1
   const deliveries = counter('aizumi_deliveries_total', 'Messages delivered');
   const redeliveries = counter('aizumi_redeliveries_total', 'Messages delivered that had been delivered before');
   const deaths = counter('aizumi_dead_letters_total', 'Messages moved to dead streams');
@@ -70,9 +70,9 @@ export function createObserver(registry: Registry): Observer {
     },
     stalled: () => stalls.inc(),
     delivered(address, taken, died) {
-      const again = taken.filter(({ attempt }) => attempt > 1).length;
+      const redelivered = taken.filter(({ attempt }) => attempt > 1).length;
       if (taken.length > 0) deliveries.inc(taken.length);
-      if (again > 0) redeliveries.inc(again);
+      if (redelivered > 0) redeliveries.inc(redelivered);
       if (died === 0) return;
       deaths.inc(died);
       countDeaths(address, died);
@@ -95,7 +95,7 @@ function countByAddress(registry: Registry, name: string, help: string): (addres
   };
 }
 
-/** A label's child costs a search each time it is asked for: it is found once. */
+/** Caches the child of a label, which prom-client searches for at each use. */
 function remember<K, V>(make: (key: K) => V): (key: K) => V {
   const known = new Map<K, V>();
   return (key) => {
@@ -105,7 +105,7 @@ function remember<K, V>(make: (key: K) => V): (key: K) => V {
   };
 }
 
-/** Counts in numbers of its own, which a scrape reads: prom-client looks a label up each time that something is counted. */
+/** Counts in plain numbers that a scrape reads, since prom-client looks up the labels at each increment. */
 function requestCounter(registry: Registry): (msgType: string, reason: Reason | undefined) => void {
   const counts: { labels: Record<string, string>; count: number }[] = [];
   const countOf = remember((reason: Reason | undefined) =>

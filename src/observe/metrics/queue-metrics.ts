@@ -1,15 +1,15 @@
-// How the queues are, in metrics: the same whichever worker is asked. The label `address` has a bounded number of values at a time.
+// Metrics of the queues, the same from every worker. The label `address` has a bounded number of values at a time.
 import { Gauge, Registry } from 'prom-client';
 import type { TopQueues, TopQueuesReport } from '../../queue/top-queues.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import type { Samples } from './worker-metrics.js';
 
-/** Redis is not asked more often, however many scrape. */
+/** Redis is queried at most this often, however many clients scrape. */
 const FRESH_MS = 3_000;
-/** Longer than this a scrape does not wait for Redis. */
+/** How long a scrape waits for Redis. */
 const PATIENCE_MS = 1_000;
 
-/** @returns reads them, from Redis now and then; without an answer in time they have no values */
+/** @returns a function that reads the metrics; they have no values if Redis does not answer in time */
 export function createQueueMetrics(topQueues: TopQueues): () => Promise<Samples> {
   const registry = new Registry();
   const gauges = createGauges(registry);
@@ -19,11 +19,11 @@ export function createQueueMetrics(topQueues: TopQueues): () => Promise<Samples>
     const nowMs = performance.now();
     if (last === undefined || nowMs - askedMs > FRESH_MS) {
       askedMs = nowMs;
-      last = within(PATIENCE_MS, topQueues.round());
+      last = withTimeout(PATIENCE_MS, topQueues.round());
     }
     const report = await last;
     registry.resetMetrics();
-    // without labels a gauge that is reset is 0, which is not the same as unknown
+    // a gauge without labels is reset to 0, which would not mean unknown
     for (const gauge of [gauges.total, gauges.oldestOfAll, gauges.dead]) gauge.remove();
     if (report) fill(gauges, report);
     return registry.getMetricsAsJSON();

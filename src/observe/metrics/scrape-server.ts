@@ -1,13 +1,13 @@
-// GET /metrics, on a port of its own: whoever may send messages need not see how many there are, and the other way round.
+// Serves GET /metrics on a port of its own, so that access to messages does not imply access to metrics, nor the reverse.
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AggregatorRegistry, Registry } from 'prom-client';
 import type { ReadMetrics } from './worker-metrics.js';
 
-/** However many scrape, and however often: the metrics are read once in this time. */
+/** The metrics are read at most this often, however many clients scrape. */
 const FRESH_MS = 1_000;
-/** More than two Prometheus and a person need. */
+/** More than two Prometheus servers and a person need. */
 const MOST_CONNECTIONS = 50;
 
 export interface MetricsServer {
@@ -16,7 +16,7 @@ export interface MetricsServer {
 }
 
 /**
- * @param port 0: any free one
+ * @param port 0: any free port
  * @throws Error that names the setting to change
  */
 export async function serveMetrics(host: string, port: number, read: ReadMetrics): Promise<MetricsServer> {

@@ -1,38 +1,38 @@
-// What a scrape reads of one worker: what was counted, and how it is at that moment. docs/operations.md has each metric.
+// What a scrape reads from one worker: the counters, and gauges of its present state. docs/operations.md explains each metric.
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
-import { nodeInWords } from '../../names/authority.js';
+import { formatNode } from '../../names/authority.js';
 import type { Memory } from '../../http/limits/memory.js';
 import type { Observer } from '../observer.js';
 import type { Replication } from '../../redis/replication/replication.js';
 import { createObserver } from './counting.js';
 
 /**
- * Of prom-client's own metrics those that somebody looks at, the others cost time at each scrape; and the user's CPU time and the
- * lag itself, which are read for the others of their kind too.
+ * The metrics of prom-client that are kept: those that operators use, and the user CPU time and the lag itself, whose collection
+ * also sets others that are kept. The rest would cost time at each scrape.
  */
 const OF_THE_PROCESS =
   /^(process_(cpu_(user_)?seconds_total|resident_memory_bytes|open_fds|max_fds)|nodejs_(eventloop_lag_((mean|p99|max)_)?seconds|heap_size_(total|used)_bytes|external_memory_bytes|gc_duration_seconds))$/;
 
-/** Metrics with their values, as they travel between processes. */
+/** Metrics with their values, in the form that is sent between processes. */
 export type Samples = MetricObjectWithValues<MetricValue<string>>[];
 
 export interface Reading {
-  /** Of this process alone. */
+  /** Of this process only. */
   own: Samples;
-  /** Of the queues: the same whichever worker is asked. */
+  /** Of the queues, the same from every worker. */
   queues: Samples;
 }
 
-/** @param queues whether those are asked for too */
+/** @param queues whether to read the metrics of the queues too */
 export type ReadMetrics = (queues: boolean) => Promise<Reading>;
 
-/** What is there to be read when somebody scrapes. */
+/** Where a scrape reads the gauges from. */
 export interface Sources {
   readonly version: string;
   waiters: () => number;
   memory: () => Memory;
-  /** Of each key that was used here, when it was last, ms since 1970. */
+  /** When each key that was used here was last used, ms since 1970. */
   keyUses: () => Iterable<[name: string, atMs: number]>;
   /** Whether Redis answers now. */
   redisAnswers: () => Promise<boolean>;
@@ -95,7 +95,7 @@ function addSources(registry: Registry, sources: Sources): void {
     'max',
     ['key'],
     (used) => {
-      used.reset(); // a key that was taken out of the file is gone
+      used.reset(); // so that a key that was removed from the file disappears
       for (const [key, atMs] of keyUses()) used.set({ key }, atMs / 1e3);
     },
   );
@@ -105,7 +105,7 @@ function addSources(registry: Registry, sources: Sources): void {
   const ofPrimaries = (name: string, help: string, aggregator: 'min' | 'max', what: keyof Replication): Gauge =>
     gauge(name, help, aggregator, ['primary'], (nodes) => {
       nodes.reset();
-      for (const [primary, numbers] of replication()) nodes.set({ primary: nodeInWords(primary) }, numbers[what]);
+      for (const [primary, numbers] of replication()) nodes.set({ primary: formatNode(primary) }, numbers[what]);
     });
   ofPrimaries('aizumi_replicas_in_sync', 'Replicas that are connected and keep up', 'min', 'inSync');
   ofPrimaries('aizumi_replication_nodes', 'A primary and its replicas, also those that are gone', 'max', 'nodes');

@@ -1,11 +1,11 @@
-// Metrics of several workers in one scrape: the supervisor asks each over the channel of node:cluster and sums their answers.
+// Metrics of several workers in one scrape: the supervisor queries each over the channel of node:cluster and sums their answers.
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import type { ReadMetrics, Reading, Samples } from './worker-metrics.js';
 
-/** For a worker that has not answered by then, its last answer counts. */
+/** If a worker has not answered by then, its last answer is used. */
 const PATIENCE_MS = 1_500;
 
 interface Question {
@@ -27,18 +27,18 @@ export function answerSupervisor(read: ReadMetrics): void {
     if (!isOurs(message)) return;
     const { aizumiMetrics, queues } = message as Question;
     const answer = (reading: Reading): unknown => process.send?.({ aizumiMetrics, reading } satisfies Answer);
-    read(queues).then(answer, () => undefined); // no answer: its last one counts
+    read(queues).then(answer, () => undefined); // without an answer the last one is used
   });
 }
 
 /**
- * In the supervisor. What a worker has counted stays counted when it dies, as far as it was asked: to Prometheus a counter that
- * goes down has begun anew.
+ * In the supervisor. The counters of a worker that has died, as of its last answer, stay in the sums: Prometheus takes a counter
+ * that falls for one that was reset.
  */
 export function createWorkersMetrics(): ReadMetrics {
   const lastOf = new Map<number, Samples>();
   const waiting = new Map<number, (reading: Reading) => void>();
-  /** Who is asked for the queues: one that has answered. */
+  /** Id of the worker that is queried for the queues: one that has answered before. */
   let reporter: number | undefined;
   let ended = Promise.resolve<Samples>([]);
   let questions = 0;
@@ -69,8 +69,8 @@ export function createWorkersMetrics(): ReadMetrics {
   const ask = async (worker: Worker, queues: boolean): Promise<Reading | undefined> => {
     const question: Question = { aizumiMetrics: ++questions, queues };
     const answered = new Promise<Reading>((resolve) => waiting.set(question.aizumiMetrics, resolve));
-    worker.send(question, () => undefined); // one that dies just now is not asked
-    const reading = await within(PATIENCE_MS, answered);
+    worker.send(question, () => undefined); // the channel of a worker that is dying may be closed
+    const reading = await withTimeout(PATIENCE_MS, answered);
     waiting.delete(question.aizumiMetrics);
     return reading;
   };
@@ -91,7 +91,7 @@ const live = (): Worker[] =>
     (worker): worker is Worker => worker !== undefined && worker.isConnected() && !worker.isDead(),
   );
 
-/** The enum of prom-client's declarations is not what its metrics say of themselves: that is its name. */
+/** At run time a metric's type is a name, not a value of the enum in prom-client's declarations. */
 const isCumulative = (type: unknown): boolean => type === 'counter' || type === 'histogram';
 
 /** Drops values that were NaN, which JSON turns into null. */

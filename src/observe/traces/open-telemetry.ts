@@ -1,5 +1,5 @@
-// Traces by OpenTelemetry: a span per HTTP request, per request in it, and per Redis round trip; sent by OTLP over HTTP, JSON.
-// Loaded only when AIZUMI_TRACES_URL is set (src/worker.ts).
+// Traces with OpenTelemetry: a span per HTTP request, per request in it, and per Redis round trip; sent as OTLP over HTTP, in
+// JSON. Loaded only when AIZUMI_TRACES_URL is set (src/worker.ts).
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { DiagLogLevel, ROOT_CONTEXT, SpanKind, SpanStatusCode, diag, trace } from '@opentelemetry/api';
@@ -17,13 +17,13 @@ import type { BrokerError } from '../../errors.js';
 import { lookUp } from '../../names/host-names.js';
 import { traceparentOf } from '../tracing.js';
 import type { Traces } from '../tracing.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import { traceRedis } from './redis-spans.js';
 
 export interface TracesOptions {
-  /** The OTLP/HTTP receiver; without a path /v1/traces is meant. */
+  /** The OTLP/HTTP receiver; its path is /v1/traces unless the URL has another. */
   url: string;
-  /** Part of the traces that begin here which are kept, 0 … 1. */
+  /** Sampling ratio of the traces that begin here, 0 … 1. */
   ratio: number;
   version: string;
   log: Logger;
@@ -33,7 +33,7 @@ export interface TracesOptions {
 const COMPLAINT_EVERY_MS = 60_000;
 const STOP_MS = 2_000;
 
-/** Asked for several times a second by machines, and of no interest to a trace. */
+/** Orchestrators request these several times a second; nobody needs traces of them. */
 const PROBES = new Set(['/livez', '/readyz']);
 
 export function startTraces({ url, ratio, version, log }: TracesOptions): Traces {
@@ -73,12 +73,12 @@ export function startTraces({ url, ratio, version, log }: TracesOptions): Traces
     },
     async stop() {
       stopRedis();
-      await within(STOP_MS, provider.shutdown());
+      await withTimeout(STOP_MS, provider.shutdown());
     },
   };
 }
 
-/** OpenTelemetry swallows its errors, unless somebody listens. */
+/** OpenTelemetry discards its errors unless a logger is set. */
 function complainTo(log: Logger): void {
   let lastMs = -COMPLAINT_EVERY_MS;
   const complain = (message: string): void => {
@@ -110,7 +110,7 @@ function contextOf(header: unknown): Context | undefined {
 /** @param text a valid traceparent */
 function parse(text: string): SpanContext {
   const [, traceId = '', spanId = '', flags = ''] = text.split('-');
-  // of the flags only `sampled` is defined in every version
+  // `sampled` is the only flag that every version defines
   return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true };
 }
 
@@ -120,7 +120,7 @@ const textOf = ({ traceId, spanId, traceFlags }: SpanContext): string =>
 function startServerSpan(tracer: Tracer, { method = '', url = '', headers }: IncomingMessage): Span {
   const path = url.replace(/\?.*$/s, '');
   const attributes = { 'http.request.method': method, 'url.path': path, 'url.scheme': 'http' };
-  // addresses are in other paths: they would make a name for each
+  // other paths may contain addresses, each of which would become a span name
   const name = path === '/' ? `${method} /` : method;
   return tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, contextOf(headers.traceparent) ?? ROOT_CONTEXT);
 }
@@ -131,7 +131,7 @@ function endServerSpan(span: Span, { statusCode, headersSent }: ServerResponse):
   span.end();
 }
 
-/** Names and attributes by https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. */
+/** Names and attributes follow https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. */
 function describe(
   type: string,
   { saddr, daddr, id }: Readonly<Record<string, unknown>>,
@@ -147,7 +147,7 @@ function describe(
     'messaging.destination.name': String(isSend ? daddr : saddr),
   };
   if (operation !== undefined) attributes['messaging.operation.type'] = operation;
-  // a RECV of a client that sends all five fields has one that means nothing
+  // clients that always send all five fields send an id with RECV too, where it has no meaning
   if (typeof id === 'number' && operation !== undefined && operation !== 'receive')
     attributes['messaging.message.id'] = String(id);
   return [name, { kind, attributes }];
@@ -160,7 +160,7 @@ const OPERATIONS: Readonly<Record<string, { name: string; operation?: string; ki
   MSG_BACK_REQ: { name: 'back', operation: 'settle', kind: SpanKind.INTERNAL },
 };
 
-/** What is the broker's failure, and not an answer that a client must expect. */
+/** Reasons that are failures of the broker, not replies that a client must expect. */
 const FAULTS = new Set(['unavailable', 'not_durable', 'internal']);
 
 async function ended<T>(span: Span, answered: Promise<T>): Promise<T> {

@@ -1,9 +1,9 @@
-// A span per Redis round trip: ioredis publishes its commands on a diagnostics channel, which costs nothing without a subscriber.
+// Makes a span per Redis round trip, from ioredis's diagnostics channel, which costs nothing while traces are off.
 import { tracingChannel } from 'node:diagnostics_channel';
 import { SpanKind, SpanStatusCode, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { Span, Tracer } from '@opentelemetry/api';
 
-/** What ioredis publishes, as far as it is used here; the span goes with it. */
+/** The fields of ioredis's event that are used here, and the span, which is attached to it. */
 interface Command {
   command: string;
   serverAddress?: string;
@@ -12,12 +12,12 @@ interface Command {
 }
 
 /**
- * @param parent the span under way; a command outside of any, such as a ping, has no span
- * @returns how to end it
+ * @param parent returns the current span; a command outside any span, such as a ping, gets none
+ * @returns a function that stops the tracing
  */
 export function traceRedis(tracer: Tracer, parent: () => Span | undefined): () => void {
   const channel = tracingChannel<string, Command>('ioredis:command');
-  // no end(): that is when the command was queued
+  // end() is ignored: it only reports that the command was queued
   const subscribers = {
     start(command: Command): void {
       const span = parent();

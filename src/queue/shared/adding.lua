@@ -1,6 +1,6 @@
 -- What send.lua and send-once.lua have in common.
 
--- Refuses a message for which there is no room, and otherwise makes the queue if there is none. Limits and lengths are counts of
+-- Refuses a message for which there is no room; otherwise creates the queue if there is none. Limits and lengths are counts of
 -- messages or bytes, as in ARGV of the two scripts.
 -- Returns  an error reply, or nil, length of the queue without the message, how many of these are delayed, 1 if the queue is new
 local function make_room(queue_key, delayed_key, max_length, max_bytes, known_bytes, more_bytes, may_make)
@@ -24,8 +24,8 @@ end
 -- Adds an entry to the stream. Needs options_of.
 -- Returns  its stream id, and 1 if the ids of the stream are ahead of the clock, otherwise 0
 local function add_entry(queue_key, now_ms, saddr, id, payload, once, ttl_ms, trace)
-  -- Redis refuses an id with this time where the clock was set back and the last entry's id is ahead of it: then the id cannot
-  -- say when the message was sent, and the entry has a field for it.
+  -- If the clock was set back and the last entry's id is ahead of it, Redis refuses an id with this time: then the id cannot hold
+  -- the time at which the message was sent, and the entry has a field for it.
   local stream_id = redis.pcall('XADD', queue_key, now_ms .. '-*', 'saddr', saddr, 'id', id, 'payload', payload,
     unpack(options_of(once, ttl_ms, '', trace)))
   if type(stream_id) ~= 'table' then return stream_id, 0 end

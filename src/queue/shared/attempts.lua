@@ -1,6 +1,6 @@
 -- An attempt is what a RECV with an attempt_id has taken (recv.lua).
 
--- Takes a delivery that ends out of its attempt, if it has one. The last one takes the attempt_id with it.
+-- Removes an ending delivery from its attempt, if it has one; the last delivery removes the attempt_id too.
 local function leave_attempt(attempts_key, receipt)
   local number = redis.call('ZSCORE', attempts_key, receipt)
   if number then

@@ -1,7 +1,7 @@
--- What the members of `delayed` take in Redis, counted in `counts` (delayed_bytes, delayed_count) as they come and go.
--- A script that stops half-way leaves counts that do not fit the number of members; then measure.lua counts anew.
+-- Counts in `counts` (delayed_bytes, delayed_count) the bytes that the members of `delayed` take in Redis. A script that stops
+-- half-way leaves a count that differs from the number of members; then measure.lua counts again.
 
--- What a member takes, bytes: its text in the steps in which jemalloc allocates, and 94 for its place in the sorted set.
+-- Returns the bytes that a member takes: its text, in jemalloc's allocation steps, and 94 for its place in the sorted set.
 local function weigh(member)
   local _, exponent = math.frexp(#member + 4)
   local step = math.max(16, 2 ^ (exponent - 3))
@@ -18,7 +18,7 @@ local function count_delayed(counts_key, count, bytes)
   end
 end
 
--- Takes `count` members, which were removed, off the counts.
+-- Subtracts `count` removed members from the counts.
 local function uncount_delayed(delayed_key, counts_key, count, bytes)
   if redis.call('ZCARD', delayed_key) == 0 then
     redis.call('HDEL', counts_key, 'delayed_bytes', 'delayed_count')

@@ -14,7 +14,7 @@ import type { Asker } from '../turns.js';
 
 /** The client of a RECV that waits. */
 export interface Caller extends Asker {
-  /** Calls back, once, when the client goes away; at once if it has gone already. */
+  /** Calls back, once, when the client disconnects; at once if it has disconnected already. */
   onLeave(leave: () => void): void;
 }
 
@@ -114,7 +114,7 @@ export class Waiting {
     if (this.#waiters.get(address) === waiters) this.#waiters.delete(address);
   }
 
-  /** @param key one that was read and has changed; undefined: all may have */
+  /** @param key a key that was read and has changed; undefined: any of them may have */
   #wake(key: string | undefined): void {
     if (key === undefined) {
       for (const waiters of this.#waiters.values()) waiters.session = waiters.pollSession = undefined;
@@ -170,7 +170,7 @@ export class Waiting {
       waiters.isBegun = messages.length === 0 && againMs === 0;
       if (messages.length > 0) {
         waiters.answer(first, messages);
-        waiters.isDirty = true; // it has changed the queue itself, and Redis does not report that
+        waiters.isDirty = true; // the poll itself has changed the queue, which Redis does not report
       } else if (againMs === 0) {
         waiters.isDirty = true;
         if (first.isOverdue(POLL_PATIENCE_MS)) waiters.refuse(first, tooMuchHasEnded());
@@ -193,14 +193,14 @@ export class Waiting {
     if (session === undefined) return { found: await recv(this.queues, address, options, how), isTracked: false };
     const { keyPrefix: prefix } = this.queues.settings;
     const keys = [queueKey, leasesKey, delayedKey, backedKey].map((name) => name(prefix, address));
-    // of the last slice, which found no more messages
+    // the value of the last slice counts, which found no more messages
     let isTracked = false;
     const read: RecvManner['read'] = async (slice) => {
-      const looked = await this.invalidations.look(keys as [string, ...string[]], (redis) =>
+      const reading = await this.invalidations.trackedRead(keys as [string, ...string[]], (redis) =>
         slice(redis as Queues['redis']),
       );
-      ({ isTold: isTracked } = looked);
-      return looked.found;
+      ({ isTracked } = reading);
+      return reading.found;
     };
     return { found: await recv(this.queues, address, options, { ...how, read }), isTracked };
   }

@@ -1,26 +1,28 @@
-// Connections to a Redis Cluster: one over all its nodes, and single ones.
+// Connections to a Redis Cluster: the worker's connection over all nodes, and connections to single nodes.
 import { Cluster, Redis } from 'ioredis';
 import type { ClusterOptions, Command, RedisOptions } from 'ioredis';
 import { names } from '../../names/host-names.js';
 import type { ClusterAddress } from '../../config/redis-url.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import { ASK_MS, FAIL_FAST } from './connection-options.js';
 import { Detours, NOT_CONNECTED } from './detours.js';
 import { joinWrites } from './join-writes.js';
 import { keepLogin, keepLogins, loginOptions } from './login.js';
 import { kindOf, primaryOfSlot, refreshSlots, setPrimaryOfSlot, slotOfKey, socketOf } from '../private-api.js';
 
-/** The node has done nothing; with the others the command is retried (detours.ts). CLUSTERDOWN is an answer. */
+/** Errors after which the node has done nothing and the command is retried (detours.ts). CLUSTERDOWN is returned instead. */
 const REDIRECTED = /^(MOVED|ASK|TRYAGAIN|NOSCRIPT)/;
 
 /**
- * Sends a command straight to the connection of the primary that has its key: a few hundredths less for the worker than going
- * ioredis's way with each (docs/benchmarks.md). What a node redirects goes on in {@link Detours}, not ioredis's way: that sends
- * each command again for itself, so that one may overtake another.
+ * Sends a command straight to the connection of the primary that has its key, which costs the worker a few percent less CPU than
+ * ioredis's own routing (docs/benchmarks.md). Redirected commands are retried by {@link Detours}: ioredis would retry each on
+ * its own, so that one could overtake another.
  */
 class RoutedCluster extends Cluster {
   readonly #nodes = new Map<string, Redis>();
-  /** Nodes that redirections name and ioredis does not know: it knows those that have slots, and asks for them once a second. */
+  /**
+   * Nodes named in redirections that ioredis does not know: it knows only nodes with slots, and refreshes those once a second.
+   */
   readonly #named = new Map<string, Redis>();
   readonly #detours = new Detours((slot, node) => this.follow(slot, node));
   /** Native commands by name, scripts by their class. */
@@ -39,11 +41,11 @@ class RoutedCluster extends Cluster {
   }
 
   override sendCommand(command: Command, ...how: [stream?: undefined, node?: unknown]): unknown {
-    // a pipeline or a script that is being loaded says how
+    // `how` is given for a pipeline, and for a script that is being loaded
     const isRouted = how.every((given) => given === undefined) && this.status === 'ready';
     if (!isRouted) return super.sendCommand(command, ...how);
     const slot = command.getSlot();
-    if (this.#detours.size > 0 && typeof slot === 'number' && this.#detours.isOpen(this.#line(command))) {
+    if (this.#detours.size > 0 && typeof slot === 'number' && this.#detours.isOpen(this.#detourName(command))) {
       this.#detour(command);
       return command.promise;
     }
@@ -63,7 +65,7 @@ class RoutedCluster extends Cluster {
     this.#named.forEach((redis) => redis.disconnect());
   }
 
-  /** Notes that `node` has `slot` from now on, as it has said with MOVED, and has ioredis ask for all others that have moved. */
+  /** Records that `node` has `slot` from now on, as a reply MOVED reported, and has ioredis refresh its map of slots. */
   follow(slot: number, node: string): void {
     if (primaryOfSlot(this, slot) === node) return;
     setPrimaryOfSlot(this, slot, node);
@@ -87,8 +89,8 @@ class RoutedCluster extends Cluster {
     this.#named.set(node, redis);
   }
 
-  /** Commands of one kind to one queue keep their order. */
-  #line(command: Command): string {
+  /** Names the queue of {@link Detours} that a command joins: commands of one kind for one key keep their order. */
+  #detourName(command: Command): string {
     const kind = kindOf(command);
     const known = this.#kinds.get(kind) ?? this.#kinds.size;
     this.#kinds.set(kind, known);
@@ -97,10 +99,12 @@ class RoutedCluster extends Cluster {
 
   #detour(command: Command, refusal?: Error): void {
     const attempt = (asked: string | undefined): Promise<void> => this.#attempt(command, asked);
-    this.#detours.join(this.#line(command), attempt, refusal).catch((error: unknown) => command.reject(error as Error));
+    this.#detours
+      .join(this.#detourName(command), attempt, refusal)
+      .catch((error: unknown) => command.reject(error as Error));
   }
 
-  /** Sends it once. The command is settled when it was done, and not otherwise. */
+  /** Sends the command once. It is settled only when it succeeded; an error rejects only this attempt. */
   #attempt(command: Command, asked: string | undefined): Promise<void> {
     const node = asked ?? primaryOfSlot(this, command.getSlot()) ?? '';
     const redis = this.#connected(node);
@@ -119,14 +123,14 @@ class RoutedCluster extends Cluster {
         Object.assign(command, { resolve, reject });
         failed(error);
       };
-      // back to back: ASKING is of the next command alone
+      // back to back, since ASKING applies to the next command only
       if (asked !== undefined) redis.asking().catch(() => undefined);
       redis.sendCommand(command);
     });
   }
 }
 
-/** Sends what `write` issues to a node that ASK has named. */
+/** Puts ASKING before the command that `write` issues, for a node that a reply ASK has named. */
 export function writeAsking<T>(write: (redis: Redis) => Promise<T>): (redis: Redis) => Promise<T> {
   return (redis) => {
     redis.asking().catch(() => undefined);
@@ -134,17 +138,17 @@ export function writeAsking<T>(write: (redis: Redis) => Promise<T>): (redis: Red
   };
 }
 
-/** Notes where a slot is from now on, by the word of a node that was asked on another connection than `redis`. */
+/** Records where a slot has moved, as a node reported on another connection than `redis`. */
 export function followMove(redis: Redis | Cluster, slot: number, node: string): void {
   if (redis instanceof RoutedCluster) redis.follow(slot, node);
 }
 
 /**
- * ioredis looks up all nodes of the URL before it connects to any, and to none when one fails: such a one keeps its name here,
- * and what fails then is the connection to it alone.
+ * ioredis resolves all hosts of the URL before it connects to any of them, and connects to none if one fails. So a host that
+ * does not resolve keeps its name here, and only the connection to that host fails.
  */
 const lookUpStartupNode: NonNullable<ClusterOptions['dnsLookup']> = (host, done) => {
-  void within(ASK_MS, names.resolve(host)).then((found) => done(null, found?.[0]?.address ?? host));
+  void withTimeout(ASK_MS, names.resolve(host)).then((found) => done(null, found?.[0]?.address ?? host));
 };
 
 /** A connection to whichever primary has the key of a command. */
@@ -154,7 +158,7 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
     ...options,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryStrategy,
-    // ioredis would send a command again whose connection broke: it may have been done
+    // otherwise ioredis would resend a command whose connection broke, which may have been executed
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     slotsRefreshTimeout: ASK_MS,
@@ -163,26 +167,26 @@ export function openCluster(address: ClusterAddress, options: ClusterOptions): C
     redisOptions: { ...node, ...loginOptions(address) },
   });
   keepLogins(cluster, address);
-  // ioredis would connect to a node with the first command to it, and refuse those that come until that is done
+  // otherwise ioredis would connect to a node at the first command for it, and refuse commands until it is connected
   const connect = (redis: Redis): unknown => redis.status === 'wait' && redis.connect().catch(() => undefined);
   cluster.on('+node', (redis: Redis) => {
     redis.on('connect', () => joinWrites(socketOf(redis)));
-    // not before it has found the nodes: it tries them one after the other
+    // not before ioredis has found the nodes: until then it tries them one after the other
     if (cluster.status === 'ready') setImmediate(connect, redis);
   });
   cluster.on('ready', () => cluster.nodes().forEach(connect));
   return cluster;
 }
 
-/** What a node is called, by ioredis's `slots` too: host:port, without brackets if that is IPv6. */
+/** A node's name, the same as in ioredis's `slots`: host:port, without brackets around an IPv6 address. */
 export const nodeName = ({ host, port }: { host?: string | undefined; port?: number | string | undefined }): string =>
   `${host}:${port}`;
 
-/** The primary that has the key in a Cluster, by its {@link nodeName}, undefined while that is not known; '' elsewhere. */
+/** The {@link nodeName} of the primary that has the key, undefined while that is not known; '' outside a Cluster. */
 export const nodeOf = (redis: Redis | Cluster, key: string): string | undefined =>
   redis instanceof Cluster ? primaryOfSlot(redis, slotOfKey(key)) : '';
 
-/** A connection of its own to one node of the Cluster, by its {@link nodeName}. */
+/** Opens a separate connection to one node of the Cluster. @param name its {@link nodeName} */
 export function openNode(address: ClusterAddress, name: string, options: RedisOptions): Redis {
   const colon = name.lastIndexOf(':');
   const redis = new Redis({

@@ -1,8 +1,8 @@
-// The worker's main connection to Redis, whatever its deployment shape, and the log lines about its loss and return.
+// The worker's main connection to Redis in any deployment shape, and the log lines about its loss and return.
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { inWords } from '../../names/authority.js';
+import { formatError } from '../../names/authority.js';
 import type { Observer } from '../../observe/observer.js';
 import { parseRedisAddress } from '../../config/redis-url.js';
 import type { RedisAccess } from '../../config/redis-url.js';
@@ -16,7 +16,7 @@ import { watchCommands } from './watch-commands.js';
 
 export type RedisClient = Redis | Cluster;
 
-/** A Lua script as ioredis wants it: `client[name](...keys, ...args)` calls it after registration. */
+/** A Lua script in the form that ioredis registers: `client[name](...keys, ...args)` calls it then. */
 export interface Script {
   lua: string;
   numberOfKeys: number;
@@ -27,13 +27,13 @@ export interface ConnectOptions {
   url: string;
   access?: RedisAccess | undefined;
   scripts: Record<string, Script>;
-  /** What Redis has certainly not done is kept for this long while Redis is interrupted, ms. */
+  /** How long a command that Redis has certainly not executed is kept for a retry while Redis is interrupted, ms. */
   keepMs: number;
   log: Logger;
   observer?: Observer | undefined;
 }
 
-/** Opens the worker's connection and keeps it: loss and return are logged once each. */
+/** Opens the worker's connection, which reconnects by itself; its loss and its return are logged once each. */
 export function connectRedis({ url, access, scripts, keepMs, log, observer }: ConnectOptions): RedisClient {
   const address = parseRedisAddress(url, access);
   const redis =
@@ -54,14 +54,14 @@ export function connectRedis({ url, access, scripts, keepMs, log, observer }: Co
 }
 
 function reportLoss(redis: RedisClient, log: Logger): void {
-  // one line for the loss, and one for each other reason that comes up until the return: not one for each attempt
+  // one log line for the loss and one for each further reason until Redis is back, not one for each attempt to connect
   const reasons = new Set<string>();
   const lose = (reason: string): void => {
     if (reasons.size === 0) log.error({ reason }, 'Redis is away: requests are answered 503 until it is back');
-    else if (!reasons.has(reason)) log.warn({ reason }, 'Redis cannot be reached yet');
+    else if (!reasons.has(reason)) log.warn({ reason }, 'Redis still cannot be reached');
     reasons.add(reason);
   };
-  redis.on('error', (error: Error) => lose(inWords(error)));
+  redis.on('error', (error: Error) => lose(formatError(error)));
   redis.on('close', () => {
     if (redis instanceof SteadyPrimary && redis.hasMovedOn)
       log.info('Redis has failed over: connecting to the new primary, requests wait');
@@ -73,7 +73,7 @@ function reportLoss(redis: RedisClient, log: Logger): void {
   });
 }
 
-/** Resolves when the attempt to connect that is under way has ended, one way or the other; at once when connected. */
+/** Resolves when the current attempt to connect has succeeded or failed; at once when connected. */
 export async function connectionAttempt(redis: RedisClient): Promise<void> {
   if (redis.status !== 'ready') await attemptEnd(redis);
   if (redis instanceof Cluster) await Promise.all(redis.nodes('master').map(connectionAttempt));
@@ -90,7 +90,7 @@ function attemptEnd(redis: RedisClient): Promise<void> {
   });
 }
 
-/** How many commands have been sent, or are about to be, and not been answered. */
+/** How many commands were sent, or wait to be sent, and have no reply yet. */
 export function unansweredCommands(redis: RedisClient): number {
   const nodes = redis instanceof Cluster ? redis.nodes() : [redis];
   const kept = redis instanceof SteadyPrimary ? redis.kept : 0;

@@ -11,8 +11,8 @@ import type { RedisClient } from './connect.js';
  * | 1 | the first version; a database without the key has it too | – |
  *
  * A change that raises it adds a row here and in docs/data-model.md, reads or migrates the older version in
- * {@link dataFormatFault}, raises the stored number there once no older data is left, and adds a data folder of the last release
- * to test/fixtures.
+ * {@link dataFormatFault}, raises the stored number there once no older data is left, and adds a data folder written by the
+ * last release to test/fixtures.
  */
 export const DATA_FORMAT = 1;
 
@@ -21,7 +21,7 @@ export const formatKey = (prefix: string): string => `${prefix}:format`;
 /**
  * Reads the version of the data, and writes it where there is none.
  * @returns why this worker must not use the data; undefined when it may
- * @throws Error when Redis cannot be asked
+ * @throws Error when Redis cannot be reached
  */
 export async function dataFormatFault(redis: RedisClient, keyPrefix: string): Promise<string | undefined> {
   const key = formatKey(keyPrefix);

@@ -1,10 +1,10 @@
-// Commands that a Cluster node refused because their slot is being moved: retried, in their order, until the move lets them through.
+// Retries commands that a Cluster node refused because their slot is being moved, in their order, until a node accepts them.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerError } from '../../errors.js';
 import { CLUSTER_NOT_SENT, NOT_SENT } from '../private-api.js';
-import { isPassing } from './steady-primary.js';
+import { isTransient } from './steady-primary.js';
 
-/** The node has done nothing. It names the node to go to, or cannot say yet. */
+/** A node's refusal of a command that it has not executed: it names the node to use, or cannot name one yet. */
 export interface Redirection {
   kind: 'MOVED' | 'ASK' | 'TRYAGAIN' | 'NOSCRIPT';
   /** With MOVED and ASK. */
@@ -14,8 +14,8 @@ export interface Redirection {
 }
 
 /**
- * Carries a command out.
- * @param asked the node that ASK has named: ASKING goes before the command; undefined: the node that the map of slots names
+ * Sends a command once.
+ * @param asked the node that ASK named, to which ASKING is sent first; undefined: the node that the map of slots names
  */
 export type Attempt<T> = (asked: string | undefined) => Promise<T>;
 
@@ -24,17 +24,17 @@ interface Waiting {
   readonly untilMs: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** The last one; undefined: not tried yet. */
+  /** The error of the last attempt; undefined before the first. */
   refusal: unknown;
 }
 
-/** A command is retried for this long: with its first try and its answer that is within the second that a request may take. */
+/** How long a command is retried, so that with its first attempt and its reply it stays under the second a request may take. */
 export const RETRY_MS = 600;
 const PAUSE_MS = 20;
-/** Redirections in a row that are followed at once; after that with a pause, since the nodes do not agree yet. */
+/** Consecutive redirections that are followed at once; further ones follow after a pause, since the nodes do not agree yet. */
 const MOST_HOPS = 3;
 
-/** @returns undefined where `error` is no redirection, or where something may have been done before it came */
+/** @returns undefined if `error` is no redirection, or if something may have been executed before it */
 export function redirectionIn(error: unknown): Redirection | undefined {
   if (error instanceof BrokerError && error.outcome !== 'not_done') return undefined;
   const cause = error instanceof BrokerError ? error.cause : error;
@@ -42,45 +42,45 @@ export function redirectionIn(error: unknown): Redirection | undefined {
   const [, kind, slot, node] = /^(MOVED|ASK) (\d{1,5}) (\S+)/.exec(message) ?? [];
   if (node !== undefined) return { kind: kind as 'MOVED' | 'ASK', slot: Number(slot), node };
   if (message.startsWith('NOSCRIPT')) return { kind: 'NOSCRIPT' };
-  const isTemporary = message.startsWith('TRYAGAIN') || message === NOT_CONNECTED || isPassing(cause);
+  const isTemporary = message.startsWith('TRYAGAIN') || message === NOT_CONNECTED || isTransient(cause);
   return isTemporary ? { kind: 'TRYAGAIN' } : undefined;
 }
 
-/** An attempt's error when the node's connection is still being opened. */
+/** The error of an attempt while the connection to the node is still being opened. */
 export const NOT_CONNECTED = `${CLUSTER_NOT_SENT}: the connection to the node that has the key is being opened`;
 
 /**
- * One line for each name, such as a queue. Commands of a line are carried out in the order in which they were refused or came:
- * the first is retried alone, and when it is through, the others follow in one packet. A command that comes while its line is
- * open must join it, or it would overtake.
+ * Keeps a retry queue for each name, while it has commands. Its commands are sent in the order in which they were refused or
+ * arrived: the first is retried alone, and once it succeeds, the others follow in one packet. A command that arrives while the
+ * queue of its name is open must join it, or it would overtake the others.
  */
 export class Detours {
-  readonly #lines = new Map<string, Waiting[]>();
+  readonly #queues = new Map<string, Waiting[]>();
 
   /**
-   * @param follow notes the node that has a slot from now on
-   * @param retryMs a command is retried for this long
+   * @param follow records the node that has a slot from now on
+   * @param retryMs how long a command is retried
    */
   constructor(
     private readonly follow: (slot: number, node: string) => void,
     private readonly retryMs = RETRY_MS,
   ) {}
 
-  /** Lines that are open: none, almost always. */
+  /** How many queues are open: almost always none. */
   get size(): number {
-    return this.#lines.size;
+    return this.#queues.size;
   }
 
   isOpen(name: string): boolean {
-    return this.#lines.has(name);
+    return this.#queues.has(name);
   }
 
   /**
-   * Carries `attempt` out, behind those of its line if there is one.
-   * @throws what the attempt throws; after `retryMs` the last redirection: nothing was done
+   * Makes the attempt at once, or behind the queue of its name if one is open.
+   * @throws what the attempt throws; after `retryMs` the last redirection: then nothing was done
    */
   async carryOut<T>(name: string, attempt: Attempt<T>): Promise<T> {
-    if (this.#lines.has(name)) return this.join(name, attempt);
+    if (this.#queues.has(name)) return this.join(name, attempt);
     const sinceMs = performance.now();
     try {
       return await attempt(undefined);
@@ -90,7 +90,7 @@ export class Detours {
     }
   }
 
-  /** The same for one that has been refused, or that comes while its line is open. */
+  /** The same for a command that has been refused, or that arrives while its queue is open. */
   join<T>(name: string, attempt: Attempt<T>, refusal?: unknown, sinceMs = performance.now()): Promise<T> {
     return new Promise((resolve, reject) => {
       const untilMs = sinceMs + this.retryMs;
@@ -100,41 +100,44 @@ export class Detours {
     });
   }
 
-  /** Ends one that still waits for its turn: the first, which is being tried, may take longer than it has. */
+  /** Rejects a command whose time is up before its turn. The first is being tried, and its attempt ends by itself. */
   #expire(name: string, waiting: Waiting): void {
-    const line = this.#lines.get(name) ?? [];
-    const at = line.indexOf(waiting);
+    const queue = this.#queues.get(name) ?? [];
+    const at = queue.indexOf(waiting);
     if (at < 1) return;
-    line.splice(at, 1);
-    waiting.reject(waiting.refusal ?? line[0]?.refusal ?? new Error(NOT_SENT));
+    queue.splice(at, 1);
+    waiting.reject(waiting.refusal ?? queue[0]?.refusal ?? new Error(NOT_SENT));
   }
 
   #add(name: string, waiting: Waiting): void {
-    const line = this.#lines.get(name);
-    if (line !== undefined) {
-      if (waiting.untilMs > performance.now()) line.push(waiting);
+    const queue = this.#queues.get(name);
+    if (queue !== undefined) {
+      if (waiting.untilMs > performance.now()) queue.push(waiting);
       else waiting.reject(waiting.refusal);
       return;
     }
     const opened = [waiting];
-    this.#lines.set(name, opened);
-    void this.#carryOut(name, opened);
+    this.#queues.set(name, opened);
+    void this.#drain(name, opened);
   }
 
-  async #carryOut(name: string, line: Waiting[]): Promise<void> {
-    for (let [first] = line; first !== undefined; [first] = line) {
-      const asked = await this.#through(first);
-      line.shift();
+  async #drain(name: string, queue: Waiting[]): Promise<void> {
+    for (let [first] = queue; first !== undefined; [first] = queue) {
+      const asked = await this.#retry(first);
+      queue.shift();
       if (asked !== false) {
-        this.#release(name, line, asked);
+        this.#release(name, queue, asked);
         return;
       }
     }
-    this.#lines.delete(name);
+    this.#queues.delete(name);
   }
 
-  /** @returns the node that was asked when it was answered, undefined: the slot's own; false when its time was up */
-  async #through(first: Waiting): Promise<string | undefined | false> {
+  /**
+   * Retries the first command of a queue until it succeeds, fails with another error, or its time is up.
+   * @returns the node that ASK named and that replied; undefined: the node in the map of slots replied; false: its time is up
+   */
+  async #retry(first: Waiting): Promise<string | undefined | false> {
     for (let hops = 0; ; hops++) {
       const redirection = redirectionIn(first.refusal);
       const { kind, slot, node } = redirection ?? {};
@@ -158,10 +161,12 @@ export class Detours {
     }
   }
 
-  /** All leave in this turn, in their order. Those that are refused again join a line again, in their order. */
-  #release(name: string, line: Waiting[], asked: string | undefined): void {
-    this.#lines.delete(name);
-    for (const waiting of line) {
+  /**
+   * Sends all in this turn of the event loop, in their order. Those that are refused again join a new queue in the same order.
+   */
+  #release(name: string, queue: Waiting[], asked: string | undefined): void {
+    this.#queues.delete(name);
+    for (const waiting of queue) {
       waiting.attempt(asked).then(waiting.resolve, (error: unknown) => {
         if (redirectionIn(error) === undefined) waiting.reject(error);
         else this.#add(name, Object.assign(waiting, { refusal: error }));

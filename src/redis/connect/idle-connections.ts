@@ -1,5 +1,5 @@
-// Connections for single questions, kept for a while: while a node is missing, the fence asks the same Sentinels and nodes several
-// times a second, and a new connection for each question costs a busy machine more than the question.
+// Connections for single queries, kept open for a while: while a node is missing, the fence queries the same Sentinels and nodes
+// several times a second, and opening a connection costs a busy machine more than the query.
 import { Redis } from 'ioredis';
 import type { Host, RedisAddress } from '../../config/redis-url.js';
 import { FAIL_FAST } from './connection-options.js';
@@ -18,10 +18,11 @@ export class IdleConnections {
   readonly #errors = new WeakMap<Redis, Error>();
 
   /**
-   * Each question has a connection to itself: a second one at the same time opens another, so a hung one delays no other question.
-   * @param name of the node that is asked
+   * Gives each query a connection to itself: a second one at the same time opens another, so that a hung connection delays no
+   * other query.
+   * @param name the node that is queried
    * @param open opens a connection that does not reconnect
-   * @throws why the connection broke, or what `question` throws; the connection is closed then
+   * @throws why the connection broke, or what `question` throws; in both cases the connection is closed
    */
   async ask<T>(name: string, open: () => Redis, question: (redis: Redis) => Promise<T>): Promise<T> {
     const redis = this.#take(name) ?? this.#open(open);
@@ -31,7 +32,7 @@ export class IdleConnections {
       return answer;
     } catch (error) {
       redis.disconnect();
-      throw this.#errors.get(redis) ?? error; // the command only says that the connection was closed
+      throw this.#errors.get(redis) ?? error; // the command's own error is only that the connection was closed
     }
   }
 
@@ -55,7 +56,7 @@ export class IdleConnections {
       redis.disconnect();
       return;
     }
-    socketOf(redis).unref(); // it keeps no process alive
+    socketOf(redis).unref(); // an idle connection must not keep the process alive
     const timer = setTimeout(() => {
       this.#idle.delete(name);
       redis.disconnect();
@@ -64,7 +65,7 @@ export class IdleConnections {
   }
 }
 
-/** A connection for one question, which does not reconnect. @param timeoutMs for the connection, and for the answer */
+/** A connection for one query, which does not reconnect. @param timeoutMs for connecting, and again for the reply */
 export const openToAsk = (target: Host | { path: string }, address: RedisAddress, timeoutMs: number): Redis =>
   new Redis({
     ...(FAIL_FAST as typeof FAIL_FAST & { replyMapping: 'legacy' }),
@@ -76,4 +77,4 @@ export const openToAsk = (target: Host | { path: string }, address: RedisAddress
     retryStrategy: () => null,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
-  }).on('error', () => undefined); // the command fails with it
+  }).on('error', () => undefined); // its command is rejected as well

@@ -14,7 +14,7 @@ import { TrackedPrimary } from './tracked-primary.js';
 import type { Session } from './tracked-primary.js';
 import { watchCommands } from './watch-commands.js';
 
-/** A slot that is being moved is looked at again so often by those who wait. */
+/** While a slot is being moved, waiters poll its keys again this often. */
 const FOLLOW_MS = 100;
 
 export interface InvalidationsOptions {
@@ -27,11 +27,11 @@ export interface InvalidationsOptions {
   observer?: Observer | undefined;
 }
 
-/** Receives the changes. */
+/** Is notified of changes. */
 export interface Listener {
-  /** A key that was looked at; undefined: any of them. */
+  /** A key that was read has changed; undefined: any of them may have. */
   onChange: (key: string | undefined) => void;
-  /** Some session has begun: what was looked at before is to be looked at again. */
+  /** A session has begun: keys that were read before it must be read again. */
   onSession: () => void;
 }
 
@@ -41,7 +41,7 @@ export class Invalidations {
   #listener: Listener | undefined;
   #following = false;
 
-  /** @param redis the worker's connection, which knows the primaries. Others are opened when they are needed first. */
+  /** @param redis the worker's connection, which knows the primaries. Connections to each are opened at the first read. */
   constructor(
     private readonly redis: RedisClient,
     private readonly options: InvalidationsOptions,
@@ -61,31 +61,31 @@ export class Invalidations {
   }
 
   /**
-   * Carries out `read`; the next change of any of `keys` by another client is reported once, as long as the session lasts.
-   * A change that `read` itself makes ends that without a word. While the keys' slot is being moved, the read goes to wherever
-   * they are, and no change is reported.
-   * @param keys of one slot
-   * @param read issues its command at once when it is called, so that no change can fall between
+   * Carries out `read`, and has the next change of any of `keys` by another client reported once, as long as the session lasts.
+   * A change that `read` itself makes ends the tracking without a report. While the keys' slot is being moved, the read is sent
+   * to the node that has them, and no change is reported.
+   * @param keys all in one slot
+   * @param read issues its command at once when it is called, so that no change can come between tracking and reading
    */
-  async look<T>(
+  async trackedRead<T>(
     keys: [string, ...string[]],
     read: (redis: RedisClient) => Promise<T>,
-  ): Promise<{ found: T; isTold: boolean }> {
+  ): Promise<{ found: T; isTracked: boolean }> {
     const { reader } = this.#primary(nodeOf(this.redis, keys[0]) ?? '');
     const tracked = reader.exists(...keys).then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
     try {
-      // the messages that were read are taken, whether changes are reported or not
+      // `read` may have leased messages, so its result counts whether changes are reported or not
       const found = await read(reader);
       const refused = await tracked;
       if (refused !== undefined) this.#follow();
-      return { found, isTold: refused === undefined };
+      return { found, isTracked: refused === undefined };
     } catch (error) {
       if (redirectionIn(error) === undefined) throw error;
       this.#follow();
-      return { found: await read(this.redis), isTold: false };
+      return { found: await read(this.redis), isTracked: false };
     }
   }
 
@@ -94,17 +94,17 @@ export class Invalidations {
     this.#primaries.clear();
   }
 
-  /** A slot has moved, or is being moved: soon there is another session for it. */
+  /** A slot has moved or is being moved: after a pause, refreshes the map of slots and has waiters read again. */
   #follow(): void {
     if (this.#following) return;
     this.#following = true;
     setTimeout(() => {
-      const told = (): void => {
+      const readAgain = (): void => {
         this.#following = false;
         this.#listener?.onSession();
       };
-      if (this.redis instanceof Cluster) refreshSlots(this.redis, told);
-      else told();
+      if (this.redis instanceof Cluster) refreshSlots(this.redis, readAgain);
+      else readAgain();
     }, FOLLOW_MS).unref();
   }
 

@@ -1,4 +1,4 @@
-// One packet to Redis for many requests (docs/adr/0005).
+// Joins the commands of many requests into one packet to Redis (docs/adr/0005).
 import type { Socket } from 'node:net';
 
 /** Gathering over more turns brings no further gain (docs/benchmarks.md). */
@@ -7,16 +7,16 @@ const TURNS = 4;
 const ENOUGH = 1 << 20;
 
 /**
- * Sends the text that is written in a few turns of the event loop with one system call: many requests, one packet to Redis. It
- * waits for more only as long as each turn brings some.
+ * Sends the text that is written during a few turns of the event loop with one system call. It waits for a further turn only if
+ * the last one wrote something.
  */
 export function joinWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
   const end = socket.end.bind(socket) as (...args: unknown[]) => Socket;
-  // not a list of texts under cork(), which makes a buffer of each
+  // one text, rather than several writes under cork(), which makes a buffer of each
   let text = '';
   let turnsLeft = 0;
-  let brought = false;
+  let hasWritten = false;
   const flush = (): void => {
     const all = text;
     text = '';
@@ -24,8 +24,8 @@ export function joinWrites(socket: Socket): void {
   };
   const endTurn = (): void => {
     turnsLeft -= 1;
-    if (turnsLeft > 0 && brought) {
-      brought = false;
+    if (turnsLeft > 0 && hasWritten) {
+      hasWritten = false;
       setImmediate(endTurn);
     } else {
       turnsLeft = 0;
@@ -38,7 +38,7 @@ export function joinWrites(socket: Socket): void {
       return write(chunk, ...rest);
     }
     text += chunk;
-    brought = true;
+    hasWritten = true;
     if (text.length > ENOUGH) flush();
     if (turnsLeft === 0) {
       turnsLeft = TURNS;

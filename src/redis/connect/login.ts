@@ -11,12 +11,12 @@ import { changeLogin } from '../private-api.js';
 type Login = Pick<RedisOptions, 'username' | 'password' | 'tls'>;
 
 /**
- * As ioredis takes it, with the files as they are now; what cannot be read or used stays as it was.
- * @throws Error that says which setting's file is bad, if it was never good
+ * The login in ioredis's form, with the files as they are now. A file that cannot be used leaves its last good content in use.
+ * @throws Error that names the setting of a bad file if none of its earlier contents was good
  */
 export function loginOptions(address: RedisAddress): Login {
   const { access = {} } = address;
-  // what a single Redis's URL says of them ioredis reads itself
+  // ioredis itself reads user and password from the URL of a single Redis
   const { username, password, tls } =
     address.shape === 'single' ? { tls: address.url.startsWith('rediss:') } : { ...address };
   return {
@@ -25,7 +25,7 @@ export function loginOptions(address: RedisAddress): Login {
   };
 }
 
-/** The same for a node that was found and not named in the URL, such as a replica. */
+/** The same for a node that was discovered and is not in the URL, such as a replica. */
 export function nodeLogin(address: RedisAddress): Login {
   if (address.shape !== 'single') return loginOptions(address);
   const { username, password } = new URL(address.url);
@@ -36,7 +36,7 @@ export function nodeLogin(address: RedisAddress): Login {
   return { ...inUrl, ...loginOptions(address) };
 }
 
-/** The Sentinels' own user and password; certificates are the same everywhere. */
+/** The Sentinels have a user and password of their own; the certificates are the same for all servers. */
 export const sentinelLogin = ({ sentinelUsername, sentinelPassword, tls, access }: SentinelAddress): Login => ({
   ...given(sentinelUsername, sentinelPassword),
   ...(tls && { tls: tlsIn(access) }),
@@ -47,17 +47,17 @@ const given = (username: string | undefined, password: string | undefined): Logi
   ...(password !== undefined && { password }),
 });
 
-/** Each further attempt to connect is made with the files as they are then. */
+/** Has each further attempt to connect use the files as they are then. */
 export function keepLogin(redis: Redis, address: RedisAddress): void {
   if (address.access !== undefined) redis.on('close', () => changeLogin(redis, loginOptions(address)));
 }
 
-/** The same for a Cluster: it makes each connection to a node anew. */
+/** The same for a Cluster, which makes a new connection object for each node that appears. */
 export function keepLogins(cluster: Cluster, address: RedisAddress): void {
   if (address.access !== undefined) cluster.on('+node', (redis: Redis) => changeLogin(redis, loginOptions(address)));
 }
 
-/** @returns undefined when the URL says all */
+/** @returns undefined when no setting adds to the URL */
 export const accessOf = (config: Config): RedisAccess | undefined => {
   const access = {
     username: config.redisUsername,
@@ -74,7 +74,7 @@ interface Good {
   certificates?: { texts: string; secureContext: SecureContext };
 }
 
-/** A Secret is not replaced in one go, and ioredis never tries again after a certificate that it cannot use. */
+/** Kubernetes does not replace the files of a Secret all at once, and ioredis gives up after a certificate that it cannot use. */
 const lastGood = new WeakMap<RedisAccess, Good>();
 
 function goodOf(access: RedisAccess): Good {
@@ -103,7 +103,7 @@ function tlsIn(access: RedisAccess | undefined): NonNullable<RedisOptions['tls']
       (file) => file && readFileSync(file, 'utf8'),
     );
     const texts = [ca, cert, key].join('\0');
-    if (ca !== undefined) new X509Certificate(ca); // throws; a context passes over what it cannot read
+    if (ca !== undefined) new X509Certificate(ca); // throws if unusable, which createSecureContext would ignore
     if (good.certificates?.texts !== texts)
       good.certificates = { texts, secureContext: createSecureContext({ ca, cert, key }) };
     return { secureContext: good.certificates.secureContext };

@@ -10,13 +10,13 @@ import { CLOSED } from '../private-api.js';
 export class NamedConnector extends AbstractConnector {
   readonly #options: RedisOptions;
 
-  /** @param options ioredis hands them over without a type, and changes them when a login's files have changed */
+  /** @param options ioredis's own object, untyped; changeLogin() changes it when the files of the login have changed */
   constructor(options: unknown) {
     super((options as RedisOptions).disconnectTimeout ?? 0);
     this.#options = options as RedisOptions;
   }
 
-  /** @throws Error when disconnect() is called meanwhile: ioredis gives up then */
+  /** @throws Error when disconnect() is called meanwhile, after which ioredis does not retry */
   override connect(): Promise<Socket> {
     this.connecting = true;
     return new Promise((resolve, reject) => {

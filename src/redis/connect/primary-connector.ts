@@ -1,4 +1,4 @@
-// Connects ioredis to the primary that the Sentinels name, and leaves a primary that was replaced.
+// Connects ioredis to the primary that the Sentinels name, and has it leave a primary that was replaced.
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,22 +11,22 @@ import { FAIL_FAST, RECONNECT_MS } from './connection-options.js';
 import { loginOptions } from './login.js';
 import { CLOSED } from '../private-api.js';
 import { openSentinel, primaryBySentinel } from '../replication/sentinel.js';
-import type { Word } from '../replication/sentinel.js';
+import type { NamedPrimary } from '../replication/sentinel.js';
 
 const LISTEN_AGAIN_MS = 1_000;
 
 /**
- * ioredis's own SentinelConnector takes the first Sentinel's word: after a fail-over that this one has not heard of, an old
- * primary that came back. Here all of them are asked at once, and the latest fail-over that any of them knows of counts.
- * Dead and hung ones are not waited for longer than ASK_MS; one that answers is enough.
+ * ioredis's own SentinelConnector trusts the first Sentinel that replies. If that one has missed a fail-over, it names the old
+ * primary, which may be running again. This connector queries all Sentinels at once, and the highest epoch wins. It waits for
+ * dead and hung Sentinels no longer than ASK_MS; one reply is enough.
  */
 export class PrimaryConnector extends AbstractConnector {
-  /** Of the words heard since the connection was last looked for. */
-  #latest: Word | undefined;
-  #connectedTo: Word | undefined;
+  /** The primary with the highest epoch since connect() was last called. */
+  #latest: NamedPrimary | undefined;
+  #connectedTo: NamedPrimary | undefined;
   #listeners: Redis[] = [];
 
-  /** @param onReplaced the connection leads to a node that is the primary no longer: it is to be left */
+  /** @param onReplaced called when the node at the other end is no longer the primary, so that the connection must be left */
   constructor(
     private readonly address: SentinelAddress,
     private readonly onReplaced: () => void,
@@ -34,7 +34,7 @@ export class PrimaryConnector extends AbstractConnector {
     super(FAIL_FAST.disconnectTimeout);
   }
 
-  /** Where the connection leads, or is being made to. */
+  /** The node that this is connected to, or is connecting to. */
   get target(): Host | undefined {
     return this.#connectedTo;
   }
@@ -43,7 +43,7 @@ export class PrimaryConnector extends AbstractConnector {
     return role === 'master';
   }
 
-  /** @throws Error when disconnect() is called meanwhile: ioredis gives up then */
+  /** @throws Error when disconnect() is called meanwhile, after which ioredis does not retry */
   override async connect(report: (event: 'error', error: Error) => void): Promise<Socket> {
     this.connecting = true;
     this.#latest = undefined;
@@ -63,14 +63,14 @@ export class PrimaryConnector extends AbstractConnector {
     this.#listeners = [];
   }
 
-  /** Once for each connection: each reply READONLY asks for it, and ioredis adds a listener with each call. */
+  /** Only once for each connection: each reply READONLY calls this, and ioredis adds a listener with each call. */
   #leave(): void {
     if ((this.stream as Socket | undefined)?.writableEnded)
-      this.connecting = false; // none before the first connection
+      this.connecting = false; // the stream is undefined before the first connection
     else super.disconnect();
   }
 
-  async #find(report: (event: 'error', error: Error) => void): Promise<Word> {
+  async #find(report: (event: 'error', error: Error) => void): Promise<NamedPrimary> {
     for (;;) {
       const answers = await Promise.allSettled(this.address.hosts.map((host) => this.#ask(host)));
       if (!this.connecting) throw new Error(CLOSED);
@@ -82,14 +82,14 @@ export class PrimaryConnector extends AbstractConnector {
   }
 
   async #ask(host: Host): Promise<void> {
-    const word = await primaryBySentinel(host, this.address);
-    if (this.#latest !== undefined && word.epoch <= this.#latest.epoch) return;
-    this.#latest = word;
+    const named = await primaryBySentinel(host, this.address);
+    if (this.#latest !== undefined && named.epoch <= this.#latest.epoch) return;
+    this.#latest = named;
     const now = this.#connectedTo;
-    if (now !== undefined && (word.host !== now.host || word.port !== now.port)) this.onReplaced(); // and ioredis comes again
+    if (now !== undefined && (named.host !== now.host || named.port !== now.port)) this.onReplaced(); // ioredis reconnects then
   }
 
-  /** Asks when there is news of a fail-over, and when some may have been missed. */
+  /** Queries the Sentinel when it announces a fail-over, and after each (re)connection, which may have missed one. */
   #listen(host: Host): Redis {
     const ask = (): void => void this.#ask(host).catch(() => undefined);
     const options = { retryStrategy: () => LISTEN_AGAIN_MS, autoResubscribe: false };

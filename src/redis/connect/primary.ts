@@ -1,4 +1,4 @@
-// A connection to the one primary there is: of a single Redis, or the one that the Sentinels name.
+// A connection to the only primary of a deployment without Cluster: a single Redis, or the primary that the Sentinels name.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Host, RedisAddress, SentinelAddress, SingleAddress } from '../../config/redis-url.js';
 import { FAIL_FAST, SILENCE_MS } from './connection-options.js';
@@ -10,14 +10,14 @@ import { connectorOption, removeSocketTimeout, socketOf } from '../private-api.j
 import { watchSilence } from './silence.js';
 import { SteadyPrimary } from './steady-primary.js';
 
-/** A question whether a silent node is there is answered by then, before its silence counts. */
-const ASIDE_MS = 300;
-/** A node that answers elsewhere may be silent for as long: its writes are paused. */
+/** Timeout of the PING that checks whether a silent node is alive. It ends before the silence counts as a loss. */
+const ALIVE_CHECK_MS = 300;
+/** A node that answers that PING may be silent for at least this long, since its writes are paused. */
 const PAUSED_MS = 1_000;
 
 /**
- * @param keepMs what Redis has certainly not done is kept for this long while it is interrupted ({@link SteadyPrimary}), and while
- *   it answers on another connection, its silence is waited through for as long
+ * @param keepMs how long commands that Redis has certainly not executed are kept during an interruption ({@link SteadyPrimary}),
+ *   and how long a silent connection is kept while the node answers on another one; 0: neither
  */
 export function openPrimary(address: SingleAddress | SentinelAddress, options: RedisOptions, keepMs = 0): Redis {
   const all = { ...FAIL_FAST, ...options };
@@ -42,12 +42,12 @@ function openSingle(address: SingleAddress, options: RedisOptions, keepMs: numbe
   return new SteadyPrimary(undefined, { ...exact, path: decodeURIComponent(new URL(url).pathname) }, keepMs);
 }
 
-/** Whether the node at the other end answers elsewhere: a refusal is an answer too. */
+/** Whether the node at the other end answers on a new connection: an error reply counts too. */
 async function isAlive(silent: Redis, address: RedisAddress): Promise<boolean> {
   const socket = socketOf(silent);
   const { path } = silent.options;
   const target = path ? { path } : { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
-  const redis = openToAsk(target, address, ASIDE_MS);
+  const redis = openToAsk(target, address, ALIVE_CHECK_MS);
   try {
     await redis.ping();
     return true;
@@ -60,7 +60,7 @@ async function isAlive(silent: Redis, address: RedisAddress): Promise<boolean> {
 
 const connectors = new WeakMap<Redis, PrimaryConnector>();
 
-/** The node that a connection leads to, in the words of the Sentinels that named it; undefined without Sentinels. */
+/** The node that a connection leads to, under the address by which Sentinels name it; undefined without Sentinels. */
 export const targetOf = (redis: Redis): Host | undefined => connectors.get(redis)?.target;
 
 function openWatched(address: SentinelAddress, options: RedisOptions, keepMs: number): SteadyPrimary {

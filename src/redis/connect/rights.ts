@@ -1,10 +1,10 @@
-// Checks whether Redis's ACL allows aizumi's user every command that the scripts and the code use. It is checked before any
-// request, because a script that is refused a command half-way has already written a part.
+// Checks whether Redis's ACL allows aizumi's user every command that the scripts and the code use. This is checked before any
+// request, because a script that is refused a command half-way has already written some of its keys.
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Script } from './connect.js';
 
-/** Commands that the code sends itself, and that can be asked for in a script. */
+/** Commands that the code sends itself, and whose permission a script can check. */
 export const OWN_COMMANDS = [
   'EXISTS',
   'GET',
@@ -20,7 +20,7 @@ export const OWN_COMMANDS = [
   'ZRANGE',
   'ZREM',
 ];
-/** Those that cannot, in a form that does nothing. */
+/** Commands that a script cannot call, in a form that has no effect. */
 export const PLAIN_COMMANDS: readonly (readonly string[])[] = [
   ['EVALSHA', '0000000000000000000000000000000000000000', '0'],
   ['WAIT', '0', '1'],
@@ -32,8 +32,8 @@ export const PLAIN_COMMANDS: readonly (readonly string[])[] = [
 export const CLUSTER_COMMANDS: readonly (readonly string[])[] = [['ASKING']];
 
 /**
- * Calls each command with more and more arguments until their number is right: then Redis looks at the ACL, and then it
- * refuses what would write, because of the flag. All arguments are the same key's name, whichever of them is a key.
+ * Calls each command with more and more arguments until their number is right. Redis then checks the ACL first, and after that
+ * refuses any write because of the script's flag. All arguments are the name of one key, so it does not matter which are keys.
  */
 const PROBE = `#!lua flags=no-writes,allow-stale
 local missing = {}
@@ -54,7 +54,7 @@ for i = 2, #ARGV do
 end
 return missing`;
 
-/** `XADD`, `XGROUP CREATE`: what scripts call, by their text. */
+/** The commands that scripts call, read from their text: `XADD`, `XGROUP CREATE`. */
 export function commandsOf(scripts: Record<string, Script>): string[] {
   const calls = Object.values(scripts).flatMap(({ lua }) => [
     ...lua.matchAll(/(?:redis\.p?call\(|\{ )'([A-Z]{2,})'(?:, '([A-Z]+)')?/g),
@@ -66,8 +66,8 @@ export function commandsOf(scripts: Record<string, Script>): string[] {
 }
 
 /**
- * @returns what the ACL does not let the user do, as rights to be given: `+xgroup|create`
- * @throws Error when Redis cannot be asked
+ * @returns the rights that the user lacks, in the ACL's syntax: `+xgroup|create`
+ * @throws Error when Redis cannot be reached
  */
 export async function missingRights(
   redis: Redis | Cluster,
@@ -105,5 +105,5 @@ async function missingAt(
 
 const isNoPermission = (error: unknown): boolean => error instanceof Error && error.message.startsWith('NOPERM');
 
-/** Any other answer is good enough. */
+/** Any other reply, errors included, shows that the ACL allows the command. */
 const isRefused = (reply: Promise<unknown>): Promise<boolean> => reply.then(() => false, isNoPermission);

@@ -1,4 +1,4 @@
-// What a Redis must be and how it must be set for aizumi's promises; asked at every (re)connection.
+// Checks, at every (re)connection, that the version and the settings of Redis fit what aizumi promises.
 import type { Cluster, Redis } from 'ioredis';
 
 /**
@@ -12,7 +12,7 @@ export async function serverFaults(redis: Redis | Cluster): Promise<string[]> {
   if (!(Number.parseInt(version, 10) >= 7)) faults.push(`Redis ${version} is too old: aizumi needs 7.0 or newer`);
   const policy = info.get('maxmemory_policy');
   if (policy !== undefined && policy !== 'noeviction')
-    faults.push(`Redis may throw messages away: set maxmemory-policy to noeviction (it is ${policy})`);
+    faults.push(`Redis may evict messages: set maxmemory-policy to noeviction (it is ${policy})`);
   if (info.get('aof_enabled') === '0')
     faults.push('Redis keeps messages in memory only: a restart of Redis loses them; set appendonly yes');
   else if ((await appendfsync(redis)) !== 'always')
@@ -22,7 +22,7 @@ export async function serverFaults(redis: Redis | Cluster): Promise<string[]> {
   return faults;
 }
 
-/** Managed Redises and ACLs may not let us ask: then it is the operator's to know. */
+/** Managed Redis services and ACLs may refuse CONFIG: then no fault is reported, and checking is left to the operator. */
 async function appendfsync(redis: Redis | Cluster): Promise<string> {
   try {
     return (await redis.config('GET', 'appendfsync'))[1] ?? 'always';

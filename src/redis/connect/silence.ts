@@ -1,28 +1,28 @@
-// Decides when a connection without replies counts as lost. A node that pauses writes for a planned fail-over sends none either,
-// although it is alive; so a PING on another connection is tried first.
+// Decides when a connection without replies counts as lost. A node that pauses writes for a planned fail-over does not reply
+// either, although it is alive; so a PING on another connection is tried first.
 import type { Redis } from 'ioredis';
 import { socketOf, unansweredOn } from '../private-api.js';
 
 export interface SilenceOptions {
-  /** Without a reply for this long it is lost, unless the node answers elsewhere, ms. */
+  /** Without a reply for this long the connection is lost, unless the node answers on another one, ms. */
   silenceMs: number;
-  /** Without a reply for this long it is lost, ms. */
+  /** Without a reply for this long the connection is lost in any case, ms. */
   longestMs: number;
-  /** Whether the node answers on a connection of its own. Never rejects. */
+  /** Whether the node answers on another connection. Never rejects. */
   isAlive: () => Promise<boolean>;
 }
 
 const TICKS = 8;
 
-/** Ends the connection when it is lost; ioredis opens it anew. Takes the place of ioredis's socketTimeout. */
+/** Ends a lost connection, which ioredis then reopens. This replaces ioredis's socketTimeout. */
 export function watchSilence(redis: Redis, { silenceMs, longestMs, isAlive }: SilenceOptions): void {
   const tickMs = silenceMs / TICKS;
   const longestTicks = Math.ceil(longestMs / tickMs);
-  // ticks, not times: after this process was held up, what has arrived meanwhile is read only after its timers have run
+  // ticks rather than times: after this process was held up, its timers run before it reads the replies that have arrived
   let silent = 0;
   let socket: ReturnType<typeof socketOf> | undefined;
   let bytesRead = 0;
-  let asked: { answers: boolean } | undefined; // once in a silence
+  let asked: { answers: boolean } | undefined; // set once during each silence
   const tick = (): void => {
     const owes = (redis.status === 'ready' || redis.status === 'connect') && unansweredOn(redis) > 0;
     if (!owes || socketOf(redis) !== socket || socket.bytesRead !== bytesRead) {

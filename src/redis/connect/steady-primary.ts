@@ -1,48 +1,49 @@
-// A connection to a primary that keeps commands through a short interruption, such as a planned fail-over: what Redis has
-// certainly not done waits, for a bounded time, until the connection leads to a primary that takes it.
+// A connection to a primary that bridges short interruptions, such as a planned fail-over: commands that Redis has certainly not
+// executed are kept, for a bounded time, until the connection leads to a primary that accepts them.
 import { Command, Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import { NOT_SENT, isOfScript, socketOf, unansweredOn } from '../private-api.js';
 import type { CommandItem } from '../private-api.js';
 
 /**
- * Errors after which the same command may soon be accepted: the node has been demoted (READONLY), or is a new primary without its
- * replicas (NOREPLICAS), or loads its data. Redis has done nothing, also when a script ran into it: a script's writes are
- * refused from the first on. https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors
+ * Errors after which the same command may soon be accepted: the node has been demoted (READONLY), is a new primary whose replicas
+ * have not connected yet (NOREPLICAS), or is loading its data. Redis has changed nothing, inside a script too: there the first
+ * write is already refused. https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors
  */
-const PASSING = new Set(['READONLY', 'NOREPLICAS', 'LOADING', 'MASTERDOWN']);
+const TRANSIENT = new Set(['READONLY', 'NOREPLICAS', 'LOADING', 'MASTERDOWN']);
 
-/** ioredis's own when it connects, and what asks for the state at this moment. */
+/** Commands that ioredis itself sends when it connects, and queries about the present state. */
 const NEVER_KEPT = new Set(['hello', 'auth', 'select', 'client', 'info', 'readonly', 'ping']);
 
 const RETRY_MS = 20;
 const DRAIN_STEP_MS = 5;
-/** A node that answers READONLY and is the only one there is, is connected to again no sooner. */
+/** Shortest time between two reconnections because of READONLY, for when the only node there is answers so. */
 const LEAVE_AGAIN_MS = 5_000;
 
 interface Kept {
   readonly command: Command;
   readonly untilMs: number;
-  /** The last one. */
+  /** The error of its last attempt, with which it is rejected when its time is up. */
   refusal: Error;
 }
 
 type Stamped = Command & { sentMs?: number };
 
-export const isPassing = (error: unknown): boolean =>
+export const isTransient = (error: unknown): boolean =>
   error instanceof Error &&
   (error.message.startsWith(NOT_SENT) ||
-    (error.name === 'ReplyError' && PASSING.has(/^[A-Z]+/.exec(error.message)?.[0] ?? '')));
+    (error.name === 'ReplyError' && TRANSIENT.has(/^[A-Z]+/.exec(error.message)?.[0] ?? '')));
 
 export class SteadyPrimary extends Redis {
-  /** Since then the connection does not take commands; performance.now(), ms. */
+  /** When the present interruption began; performance.now(), ms. */
   #interruptedMs: number | undefined;
-  /** What Redis last refused a command with, in this interruption. */
+  /** The last error with which Redis refused a command during this interruption. */
   #lastRefusal: Error | undefined;
-  /** Sent and refused; they come before those that came meanwhile. */
+  /** Commands that were sent and refused. They precede those in `#arrived`. */
   #refused: Kept[] = [];
+  /** Commands that were issued during the interruption. */
   #arrived: Kept[] = [];
-  /** The one that is retried; the others wait for what becomes of it. */
+  /** The command that is being retried; the others wait for its result. */
   #probe: Kept | undefined;
   #hasBeenReady = false;
   #isLeaving = false;
@@ -51,9 +52,9 @@ export class SteadyPrimary extends Redis {
   #expiry: NodeJS.Timeout | undefined;
 
   /**
-   * @param url undefined: the options say all
-   * @param keepMs a command is kept for this long since it was issued, 0: not at all; and commands that are issued after an
-   *   interruption has lasted for so long are refused at once
+   * @param url undefined: the options have everything
+   * @param keepMs how long a command is kept after it was issued, 0: not at all. Once an interruption has lasted this long,
+   *   further commands are refused at once
    */
   constructor(
     url: string | undefined,
@@ -91,39 +92,39 @@ export class SteadyPrimary extends Redis {
     return command.promise;
   }
 
-  /** ioredis's way for each error that Redis answers with. */
+  /** ioredis calls this for each error reply of Redis, before it rejects the command. */
   override handleReconnection(error: Error, item: CommandItem): void {
     const command = item.command as unknown as Stamped;
     if (error.message.startsWith('READONLY') && performance.now() > this.#leftMs + LEAVE_AGAIN_MS) this.moveOn();
-    if (isPassing(error)) this.#lastRefusal = error;
+    if (isTransient(error)) this.#lastRefusal = error;
     const isProbe = this.#probe?.command === command;
     const untilMs = this.#probe !== undefined && isProbe ? this.#probe.untilMs : (command.sentMs ?? 0) + this.keepMs;
     if (isProbe) this.#probe = undefined;
-    if (!isPassing(error) || NEVER_KEPT.has(command.name) || performance.now() >= untilMs) {
+    if (!isTransient(error) || NEVER_KEPT.has(command.name) || performance.now() >= untilMs) {
       super.handleReconnection(error, item);
       return;
     }
     this.#interruptedMs ??= performance.now();
-    const kept = { command: again(command), untilMs, refusal: error };
+    const kept = { command: retryOf(command), untilMs, refusal: error };
     if (isProbe) this.#refused.unshift(kept);
     else this.#refused.push(kept);
     this.#schedule();
     setTimeout(() => this.#retry(), RETRY_MS).unref();
   }
 
-  /** It has left a node that was replaced, and is not connected to another yet. */
+  /** Whether it has left a node that was replaced, and is not connected to another yet. */
   get hasMovedOn(): boolean {
     return this.#hasMovedOn;
   }
 
-  /** Commands that wait to be sent. */
+  /** How many commands wait to be sent or are being retried. */
   get kept(): number {
     return this.#count + (this.#probe === undefined ? 0 : 1);
   }
 
   /**
-   * Leaves a node that is no longer the primary, as soon as it has answered what it was sent: writes that a planned fail-over has
-   * paused there are refused when it is demoted, and until then it is not known whether they are done.
+   * Leaves a node that is no longer the primary, as soon as it has replied to everything it was sent. Writes that a planned
+   * fail-over has paused there are refused when the node is demoted; without that reply their outcome would be unknown.
    */
   moveOn(): void {
     if (this.#isLeaving) return;
@@ -141,7 +142,7 @@ export class SteadyPrimary extends Redis {
       if (unansweredOn(this) > 0) setTimeout(leave, DRAIN_STEP_MS);
       else this.disconnect(true);
     };
-    // the packet may have more answers
+    // the packet that is being read may hold more replies
     setImmediate(leave);
   }
 
@@ -176,14 +177,14 @@ export class SteadyPrimary extends Redis {
     const settled = (): void => {
       if (this.#probe !== kept) return;
       this.#probe = undefined;
-      // not before a script that Redis did not know was sent in full
+      // in the next turn: ioredis must first have resent the probe as EVAL, if Redis did not know its script
       setImmediate(() => this.#release());
     };
     kept.command.promise.then(settled, settled);
     super.sendCommand(kept.command);
   }
 
-  /** The interruption is over: all leave in this turn, in their order. */
+  /** The interruption is over: sends all kept commands in this turn of the event loop, in their order. */
   #release(): void {
     if (!this.#isOpen || this.#probe !== undefined) return;
     const all = [...this.#refused, ...this.#arrived];
@@ -215,11 +216,11 @@ export class SteadyPrimary extends Redis {
 }
 
 /**
- * ioredis takes a script for loaded once it has sent EVAL, and would send EVALSHA the next time; an EVAL that was refused has not
- * loaded it.
- * @returns what carries `command` out when it is sent once more
+ * ioredis assumes that a script is loaded once it has sent EVAL, and would send EVALSHA the next time; but an EVAL that was
+ * refused has not loaded it.
+ * @returns the command to send when `command` is retried
  */
-function again(command: Command): Command {
+function retryOf(command: Command): Command {
   if (command.name !== 'eval' || !isOfScript(command)) return command;
   const plain = new Command('eval', command.args, { replyEncoding: 'utf8' });
   plain.promise.then(command.resolve, command.reject);

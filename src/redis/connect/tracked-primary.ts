@@ -8,33 +8,33 @@ import { socketOf } from '../private-api.js';
  * https://redis.io/docs/latest/develop/reference/client-side-caching/
  */
 const CHANNEL = '__redis__:invalidate';
-/** A connection that went silent is noticed within this time and FAIL_FAST.socketTimeout; and what was refused is tried again. */
+/** How often both connections are checked with PING, and a refused attempt to track is repeated. */
 const BEAT_MS = 1_000;
 
 export interface TrackedOptions {
   open: (options: RedisOptions, isReader: boolean) => Redis;
   log: Logger;
-  /** Another client has changed a key that was read; undefined: any of them may have been changed. */
+  /** Another client has changed a key that was read; undefined: any of those keys may have changed. */
   onChange: (key: string | undefined) => void;
-  /** From now on changes are reported, but only for keys that are read from now on. */
+  /** Tracking has begun: changes of keys that are read from now on are reported. */
   onArmed: () => void;
 }
 
-/** Changes of a key that was read in a session are reported as long as the session lasts. */
+/** One period of uninterrupted tracking: changes of a key that was read in it are reported as long as it lasts. */
 export type Session = object;
 
 export class TrackedPrimary {
   readonly reader: Redis;
   readonly #listener: Redis;
   readonly #beat: NodeJS.Timeout;
-  /** The listener's number with Redis, once it listens. */
+  /** CLIENT ID of the listener, once it is subscribed. */
   #listenerId: number | undefined;
   #session: Session | undefined;
   #refused = false;
 
   constructor(private readonly options: TrackedOptions) {
     this.reader = options.open({ connectionName: 'aizumi-waiting' }, true);
-    // RESP2 and a channel: ioredis 6 drops the push message that RESP3 uses instead
+    // RESP2 reports on a channel; ioredis 6 drops the push messages that RESP3 uses instead
     const listening = { protocol: 2, autoResubscribe: false } as const;
     this.#listener = options.open({ connectionName: 'aizumi-changes', ...listening }, false);
     this.#listener.on('messageBuffer', (_channel: Buffer, keys: Buffer[] | null) => {
@@ -48,12 +48,12 @@ export class TrackedPrimary {
       this.#session = undefined;
     });
     this.reader.on('close', () => (this.#session = undefined));
-    // the worker's main connection goes to the same Redis and logs its loss and return
+    // the worker's main connection leads to the same Redis and logs its loss and return
     for (const redis of [this.reader, this.#listener]) redis.on('error', () => undefined);
     this.#beat = setInterval(() => this.#attempt(this.#check()), BEAT_MS).unref();
   }
 
-  /** A new one with each connection; undefined while changes are not reported. */
+  /** Each connection begins a new session; undefined while changes are not reported. */
   get session(): Session | undefined {
     return this.#session;
   }
@@ -74,7 +74,7 @@ export class TrackedPrimary {
   async #track(): Promise<void> {
     const id = this.#listenerId;
     if (id === undefined || this.reader.status !== 'ready') return;
-    // in a fail-over one of them may be with the old primary yet, and the number be somebody else's with the new one
+    // in a fail-over one of them may still lead to the old primary, and the new one may have given the id to another client
     if (peerOf(this.reader) !== peerOf(this.#listener)) {
       this.#listener.disconnect(true);
       return;
@@ -94,7 +94,7 @@ export class TrackedPrimary {
     await (this.#listenerId === undefined ? this.#listen() : this.#track());
   }
 
-  /** An attempt that a lost connection ended is repeated on the next one. A refusal by Redis is logged once, and retried. */
+  /** A lost connection repeats the attempt when it returns, so its error is ignored. A refusal is logged once and retried. */
   #attempt(attempt: Promise<unknown>): void {
     attempt.catch((error: unknown) => {
       if (this.#refused || !(error instanceof Error) || error.name !== 'ReplyError') return;

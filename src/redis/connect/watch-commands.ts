@@ -1,9 +1,9 @@
-// Counts the commands of a connection, and how long Redis takes to answer some of them.
+// Counts the commands of a connection, and measures how long Redis takes to reply to some of them.
 import type { Cluster, Redis } from 'ioredis';
 import type { ConnectionObserver } from '../../observe/observer.js';
 import { watchSending } from '../private-api.js';
 
-/** One command in so many is timed: reading the clock twice and a promise for each would cost as much as all other counting. */
+/** One command in this many is timed: timing each would cost two clock reads and a promise, as much as all other counting. */
 const TIMED = 16;
 
 export function watchCommands(redis: Redis | Cluster, observer: ConnectionObserver | undefined): void {
@@ -11,7 +11,7 @@ export function watchCommands(redis: Redis | Cluster, observer: ConnectionObserv
   watchSending(redis, (command) => {
     if (observer.commands++ % TIMED !== 0) return;
     const sentMs = performance.now();
-    // a refusal is an answer; what was never answered has no time
+    // an error reply counts as a round trip; a command without a reply has none
     command.promise.then(
       () => observer.roundTrip(performance.now() - sentMs),
       (error: unknown) => {

@@ -1,4 +1,4 @@
-// Under the embedded server: the data folder, the private folder in it for sockets, and a short way to that where the path is long.
+// The embedded server's data folder, the private folder in it for sockets, and a short path to that if the real one is too long.
 import { createHash } from 'node:crypto';
 import { chmod, lstat, lutimes, mkdir, readlink, realpath, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,21 +10,21 @@ import { LONGEST_LOCK_NAME, takeLock } from './folder-lock.js';
 export interface DataFolder {
   /** The folder itself, as a real path. */
   readonly dir: string;
-  /** Where its sockets are, 0700; a path short enough for a unix socket. */
+  /** The folder for sockets, mode 0700; its path is short enough for a unix socket. */
   readonly sockets: string;
-  /** Gives the folder up for others. */
+  /** Releases the folder, so that another process can open it. */
   release(): Promise<void>;
 }
 
-/** Linux takes 107 bytes for the path of a unix socket, macOS 103. */
+/** The path of a unix socket may have 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100;
 
-/** Cleaners of temporary folders take what was not touched for days. */
+/** How often the short path is touched: cleaners of temporary folders remove what was not touched for days. */
 const TOUCH_MS = 3_600_000;
 
 /**
  * Opens `dataDir`, creating it if it is missing, and makes this process its only owner.
- * Rejects with what to do where the folder cannot be used or has another owner.
+ * @throws Error that names what to do if the folder cannot be used or has another owner
  */
 export async function openDataFolder(dataDir: string, log: Logger): Promise<DataFolder> {
   const uid = process.getuid?.();
@@ -41,7 +41,11 @@ export async function openDataFolder(dataDir: string, log: Logger): Promise<Data
   const alias = await makeAlias(folder, uid);
   const release = await takeLock(alias.path, dir);
   const touching = setInterval(() => {
-    alias.touch().catch((error: unknown) => log.error({ err: error }, `cannot keep ${alias.path}, the way to Redis`));
+    alias
+      .touch()
+      .catch((error: unknown) =>
+        log.error({ err: error }, `could not refresh ${alias.path}, the path of Redis's socket`),
+      );
   }, TOUCH_MS).unref();
   return {
     dir,
@@ -60,19 +64,21 @@ async function makeDataDir(dataDir: string, uid: number): Promise<string> {
     return await realpath(dataDir);
   } catch (error) {
     throw new Error(
-      `cannot use ${dataDir} as the data folder (${(error as Error).message}): let user ${uid} write there, or set AIZUMI_DATA_DIR to another folder`,
+      `cannot use ${dataDir} as the data folder (${(error as Error).message}): ` +
+        `let user ${uid} write there, or set AIZUMI_DATA_DIR to another folder`,
       { cause: error },
     );
   }
 }
 
-/** Makes `folder`, or takes it over if it is ours, so that only this user can enter it. */
+/** Creates `folder`, or reuses it if it belongs to this user, and lets only this user enter it. */
 async function makePrivate(folder: string, uid: number): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw new Error(
-      `cannot make the folder ${folder} (${(error as Error).message}): let user ${uid} write there, or set AIZUMI_DATA_DIR to another folder`,
+      `cannot make the folder ${folder} (${(error as Error).message}): ` +
+        `let user ${uid} write there, or set AIZUMI_DATA_DIR to another folder`,
       {
         cause: error,
       },
@@ -82,7 +88,7 @@ async function makePrivate(folder: string, uid: number): Promise<void> {
   if (!found.isDirectory() || found.uid !== uid) {
     throw new Error(`${folder} is not a folder of user ${uid}: remove it, so that aizumi can make its own`);
   }
-  // Kubernetes opens a volume's folders to the pod's group when it mounts them (fsGroup)
+  // Kubernetes gives the pod's group access to a volume's folders when it mounts them (fsGroup)
   if ((found.mode & 0o777) !== 0o700) await chmod(folder, 0o700);
 }
 
@@ -91,8 +97,8 @@ function fits(folder: string): boolean {
 }
 
 /**
- * A short path to `folder`, for sockets: a link in a private temporary folder.
- * The sockets themselves stay in the data folder, so that its lock and a server left over are found whatever TMPDIR says.
+ * Creates a short path to `folder`, for sockets: a symbolic link in a private temporary folder.
+ * The sockets themselves stay in the data folder, so that its lock and a leftover server are found whatever TMPDIR is.
  */
 async function makeAlias(folder: string, uid: number) {
   const hash = createHash('sha256').update(folder).digest('hex').slice(0, 16);
@@ -100,7 +106,8 @@ async function makeAlias(folder: string, uid: number) {
   const path = join(parent, 'r');
   if (!fits(path))
     throw new Error(
-      `the paths of ${folder} and of ${tmpdir()} are both too long for a unix socket: set AIZUMI_DATA_DIR or TMPDIR to a shorter one`,
+      `the paths of ${folder} and of ${tmpdir()} are both too long for a unix socket: ` +
+        'set AIZUMI_DATA_DIR or TMPDIR to a shorter one',
     );
 
   async function make(): Promise<void> {

@@ -1,4 +1,4 @@
-// The embedded Redis server: started when AIZUMI_REDIS_URL is not set, private to this aizumi and its data folder.
+// The embedded Redis server: it is started when AIZUMI_REDIS_URL is not set, and is private to this aizumi and its data folder.
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { ask } from './socket-ask.js';
 import { refuseUnreadData } from './unread-data.js';
 
 export interface EmbeddedOptions {
-  /** Holds all data; created if missing; one aizumi at a time. */
+  /** Holds all data; created if missing; used by one aizumi at a time. */
   dataDir: string;
   /** Path or name of the server program; default: the first redis-server, else valkey-server, found. */
   program?: string;
@@ -23,17 +23,18 @@ export interface EmbeddedRedis {
   readonly socketPath: string;
   /** Path of the program that runs. */
   readonly program: string;
-  /** Ends the server, removes its sockets and gives the data folder up. */
+  /** Stops the server, removes its sockets and releases the data folder. */
   stop(): Promise<void>;
 }
 
+/** How long the shutdown of a leftover server may take. */
 const ORPHAN_MS = 5000;
 
 /**
- * Starts a Redis server on `dataDir` and starts it again whenever it dies, until `stop()`.
- * Resolves when it answers PING, which it does when it has loaded its data.
- * Rejects with what to do: no (fitting) program, folder in use or not usable,
- * data that the server would not load, server does not start.
+ * Starts a Redis server on `dataDir` and restarts it whenever it dies, until `stop()`.
+ * @returns when it answers PING, which it does once it has loaded its data
+ * @throws Error that names what to do: no suitable program, a folder that is in use or not usable, data that the server would not
+ *   load, or a server that does not start
  */
 export async function startEmbeddedRedis({ dataDir, program, log }: EmbeddedOptions): Promise<EmbeddedRedis> {
   const found = await findServerProgram(program);
@@ -55,7 +56,7 @@ export async function startEmbeddedRedis({ dataDir, program, log }: EmbeddedOpti
     let stopped: Promise<void> | undefined;
     return { socketPath, program: found, stop: () => (stopped ??= stopServer().then(cleanUp)) };
   } catch (error) {
-    await folder.release(); // and no more: what else is there may belong to a server left over
+    await folder.release(); // the other files stay: they may belong to a leftover server
     throw error;
   }
 
@@ -67,18 +68,18 @@ export async function startEmbeddedRedis({ dataDir, program, log }: EmbeddedOpti
 }
 
 /**
- * Shuts down the server that a killed aizumi left running; nobody else uses it, for we have the folder's lock.
+ * Shuts down the server that a killed aizumi left running. Nobody else uses it, since this process holds the folder's lock.
  *
- * NOSAVE leaves out an RDB snapshot and nothing else: SHUTDOWN writes and fsyncs the append-only file in either case
+ * NOSAVE omits an RDB snapshot and nothing else: SHUTDOWN writes and fsyncs the append-only file in either case
  * (finishShutdown in server.c of Redis and Valkey; https://redis.io/docs/latest/commands/shutdown/),
- * and it is the form that also a server busy with a script obeys.
+ * and only with NOSAVE does a server obey that is busy with a script.
  */
 async function endOrphan(socketPath: string, pidfile: string, log: Logger): Promise<void> {
   const pid = await readPid(pidfile);
   const deadline = performance.now() + ORPHAN_MS;
   let answer = await ask(socketPath, 'SHUTDOWN NOSAVE', ORPHAN_MS);
   if (answer.status === 'absent') return;
-  // It stops to listen when the file is synced and closed for good, and the connection ends when the process does.
+  // The server stops listening once the file is synced and closed for good, and the connection ends with the process.
   while (answer.status === 'closed' && performance.now() < deadline) {
     answer = await ask(socketPath, 'PING', ORPHAN_MS);
     if (answer.status === 'absent') {
@@ -106,7 +107,7 @@ async function readPid(pidfile: string): Promise<string> {
   }
 }
 
-/** A server killed while it rewrote its file leaves the new one half done, as large as all data, and never reads or removes it. */
+/** A server that is killed while it rewrites its file leaves the unfinished one, as large as all data, and never removes it. */
 async function removeHalfRewrites(dir: string): Promise<void> {
   const names = (await readdir(dir)).filter((name) => /^temp-rewriteaof-.*\.aof$/.test(name));
   await Promise.all(names.map((name) => rm(join(dir, name), { force: true })));

@@ -1,4 +1,4 @@
-// Under the embedded server: the lock that gives a data folder one owner, which the kernel releases however that owner ends.
+// The lock that gives a data folder of the embedded server one owner. The kernel releases it however that owner ends.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, rename, rm } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ask } from './socket-ask.js';
 import type { Answer } from './socket-ask.js';
 
-/** The longest name of a socket that a lock makes, for those who must keep a path within the system's limit. */
+/** The longest name of a lock's socket, for checking that its path is within the system's limit. */
 export const LONGEST_LOCK_NAME = '4194304.0123abcd.lock';
 
 const ANSWER_MS = 2000;
@@ -20,18 +20,20 @@ interface Rival {
 }
 
 /**
- * Takes the lock of `folder`; resolves with what releases it. Rejects where a live process has it, in words that name `dataDir`.
+ * Takes the lock of `folder`.
  *
- * A lock is a unix socket that is listened on: it answers for as long as its process lives and refuses for ever after,
- * which is true across containers and never confused by a pid used again.
- * Every process announces itself under a name of its own that is never used again, and only then looks at the others:
- * of two that come at once at least one sees the other, and removing a dead lock can never hit a live one.
+ * A lock is a unix socket on which its process listens: it answers as long as the process lives and refuses connections ever
+ * after. That holds across containers, and a reused pid cannot confuse it. Every process first announces itself under a name that
+ * is never used again, and only then checks the others: of two that start together at least one sees the other, and removing a
+ * dead lock can never remove a live one.
+ * @returns a function that releases the lock
+ * @throws Error that names `dataDir` if a live process has the lock
  */
 export async function takeLock(folder: string, dataDir: string): Promise<() => Promise<void>> {
   const name = `${process.pid}.${randomBytes(4).toString('hex')}.lock`;
   let state: Rival['state'] = 'starting';
   const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy()); // who asked went away: there is nobody to answer
+    socket.on('error', () => socket.destroy()); // the process that asked has closed the connection
     socket.once('data', () => socket.end(`${process.pid} ${state}\r\n`));
   });
   server.unref();
@@ -52,11 +54,11 @@ export async function takeLock(folder: string, dataDir: string): Promise<() => P
   return release;
 }
 
-/** Listens first and takes the lock's name afterwards: a name that others see either answers or is dead. */
+/** Listens first, and takes the lock's name afterwards, so that a name that others see either answers or is dead. */
 async function announce(server: Server, folder: string, name: string): Promise<void> {
   const unseen = join(folder, name.replace(/\.lock$/, '.new'));
   try {
-    // exclusive: in a worker of node:cluster it must be this process that listens
+    // exclusive: in a worker of node:cluster this process must listen, not the supervisor
     server.listen({ path: unseen, exclusive: true });
     await once(server, 'listening');
   } catch (error) {
@@ -72,11 +74,12 @@ async function announce(server: Server, folder: string, name: string): Promise<v
 async function outlastRivals(folder: string, name: string, dataDir: string): Promise<void> {
   for (;;) {
     const rivals = await liveRivals(folder, name);
-    // of those that start together the first by name stays
+    // of processes that start together the first by name wins
     const winner = rivals.find((rival) => rival.state !== 'starting' || rival.name < name);
     if (winner) {
+      const silence = winner.state === 'silent' ? ', which does not answer' : '';
       throw new Error(
-        `the data folder ${dataDir} is in use by another aizumi (pid ${winner.pid}${winner.state === 'silent' ? ', which does not answer' : ''}): ` +
+        `the data folder ${dataDir} is in use by another aizumi (pid ${winner.pid}${silence}): ` +
           'stop that one, or set AIZUMI_DATA_DIR to a folder of its own for this one',
       );
     }
@@ -102,7 +105,7 @@ async function liveRivals(folder: string, own: string): Promise<Rival[]> {
   return rivals;
 }
 
-/** A lock that is given up at this moment closes without an answer: then it is asked again, and is gone. */
+/** A lock that is being released closes the connection without an answer: after a retry it is absent. */
 async function askOwner(path: string): Promise<Answer> {
   let answer = await ask(path, 'WHO', ANSWER_MS);
   for (let tries = 1; answer.status === 'closed' && tries < 10; tries += 1) {

@@ -1,4 +1,4 @@
-// Under the embedded server: keeps one server running from its first start to stop(), whatever ends it in between.
+// Keeps the embedded server running from its first start to stop(), and restarts it whenever it dies.
 import type { Logger } from 'pino';
 import { explainFailedStart, runServer, untilReady } from './server-process.js';
 import type { ServerCommand, ServerRun } from './server-process.js';
@@ -6,19 +6,21 @@ import type { ServerCommand, ServerRun } from './server-process.js';
 const STOP_MS = 5000;
 const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 5000;
-/** A server that lived this long had recovered: its next death counts as a first one. */
+/** A server that lived this long had recovered: its next death counts as the first. */
 const STEADY_MS = 10_000;
 
 /**
- * Starts the server and starts it again whenever it dies: at once, or after a growing pause if it keeps dying.
- * Resolves when it is ready, with what stops it for good. Rejects where it does not get ready the first time.
+ * Starts the server and restarts it whenever it dies: at once the first time, after a growing pause if it keeps dying.
+ * @returns a function that stops it for good; once the server is ready
+ * @throws Error if it does not become ready at its first start
  */
 export async function keepRunning(command: ServerCommand, log: Logger): Promise<() => Promise<void>> {
   let run = runServer(command, log);
   let stopping = false;
   let deaths = 0;
   let wake = (): void => undefined;
-  const isStopping = (): boolean => stopping; // changes during an await, which the compiler does not know
+  // a function, because the compiler assumes that a variable does not change during an await
+  const isStopping = (): boolean => stopping;
 
   function pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
@@ -39,7 +41,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
       deaths += 1;
       log.error(
         { ...end, redisPid: run.pid, err: error, lastLines: run.lastLines, pauseMs },
-        'Redis died: starting it again',
+        'the Redis server died: restarting it',
       );
       await pause(pauseMs);
       if (isStopping()) return;
@@ -48,7 +50,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
     }
   }
 
-  // This process may end without stop(), by an uncaught error: that must not leave the server behind.
+  // An uncaught error may end this process without stop(), which must not leave the server behind.
   const atExit = (): void => {
     run.kill('SIGTERM');
   };
@@ -64,7 +66,7 @@ export async function keepRunning(command: ServerCommand, log: Logger): Promise<
     wake();
     run.kill('SIGTERM');
     const timer = setTimeout(() => {
-      log.error({ redisPid: run.pid }, `Redis does not stop within ${STOP_MS / 1000} s: killing it`);
+      log.error({ redisPid: run.pid }, `the Redis server did not stop within ${STOP_MS / 1000} s: killing it`);
       run.kill('SIGKILL');
     }, STOP_MS);
     await supervised;
@@ -88,9 +90,9 @@ function reportReady(run: ServerRun, socketPath: string, log: Logger): void {
       if (!end)
         log.info(
           { redisPid: run.pid, afterMs: Math.round(performance.now() - run.startedAt) },
-          'the Redis server runs again',
+          'the Redis server is running again',
         );
     },
-    (error: unknown) => log.error({ err: error }, 'Redis was started again and cannot be reached'),
+    (error: unknown) => log.error({ err: error }, 'the Redis server was restarted and cannot be reached'),
   );
 }

@@ -1,4 +1,4 @@
-// Under the embedded server: one run of the server program, from its start to its end, and the lines that it writes.
+// One run of the embedded server's program, from its start to its end, and the lines that it writes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -14,7 +14,7 @@ export interface ServerCommand {
   readonly socketPath: string;
 }
 
-/** How a run ended: exit code, signal, or the error that kept it from starting. */
+/** How a run ended: its exit code, the signal, or the error that prevented its start. */
 export interface RunEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -23,9 +23,9 @@ export interface RunEnd {
 
 export interface ServerRun {
   readonly pid: number | undefined;
-  /** In performance.now()'s time. */
+  /** performance.now(), ms. */
   readonly startedAt: number;
-  /** Settles when the process is gone; never rejects. */
+  /** Resolves when the process has ended; never rejects. */
   readonly ended: Promise<RunEnd>;
   /** The last lines that it wrote, oldest first. */
   readonly lastLines: readonly string[];
@@ -38,14 +38,14 @@ const PING_MS = 1000;
 
 /** `<pid>:<role> <day> <month> <year> <time> <level> <text>`; # is the level of warnings. */
 const LOG_LINE = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([.*#-]) (.*)$/;
-/** Lines that it writes at every start and end; some versions call it warnings. (Nobody else can open the socket: no password.) */
+/** Lines of every start and end, some at the level of warnings. (It needs no password: only this user can open the socket.) */
 const ROUTINE =
   /oO0OoO0OoO0Oo|version=|^Configuration loaded|^Server initialized|^Running mode|^monotonic clock|^User requested shutdown|now ready to exit|does not require authentication/;
 
-/** Starts the server in a session of its own, so that Ctrl+C in the terminal reaches aizumi alone, which drains first. */
+/** Starts the server in a session of its own, so that Ctrl+C in the terminal reaches only aizumi, which drains first. */
 export function runServer({ program, args }: ServerCommand, log: Logger): ServerRun {
   const startedAt = performance.now();
-  // What it writes holds messages: for this user only, also in a folder that others may enter.
+  // Its files hold messages: only this user may read them, even in a folder that others may enter.
   const umask = process.umask(0o077);
   const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   process.umask(umask);
@@ -73,14 +73,14 @@ export function runServer({ program, args }: ServerCommand, log: Logger): Server
       else log.error({ err: error }, 'cannot signal the Redis server');
     });
     child.once('exit', (code, signal) => {
-      // its last lines come with 'close', which a child of its own (a rewrite of the file) can hold back
+      // its last lines are read by 'close', which a child of the server (a rewrite of the file) can delay
       void Promise.race([once(child, 'close'), delay(100)]).then(() => resolve({ code, signal }));
     });
   });
   return { pid: child.pid, startedAt, ended, lastLines, kill: (signal) => void child.kill(signal) };
 }
 
-/** Resolves with undefined when the server answers PING, which it does when it has loaded its data; or with how it ended before. */
+/** @returns undefined once the server answers PING, which it does when it has loaded its data; or how it ended before that */
 export async function untilReady(run: ServerRun, socketPath: string): Promise<RunEnd | undefined> {
   let end: RunEnd | undefined;
   void run.ended.then((result) => (end = result));
@@ -92,31 +92,34 @@ export async function untilReady(run: ServerRun, socketPath: string): Promise<Ru
   }
 }
 
-/** Says why a server did not start, in its own last words, and what to do about it. */
+/** Explains why a server did not start, with the last lines that it wrote and with advice. */
 export function explainFailedStart({ program, dir }: ServerCommand, run: ServerRun, end: RunEnd): string {
   if (end.error) return `cannot start ${program}: ${end.error.message}`;
-  const words = run.lastLines.filter((line) => line !== '' && !line.includes('overcommit_memory'));
+  const lines = run.lastLines.filter((line) => line !== '' && !line.includes('overcommit_memory'));
   const how = end.signal === null ? `ended with code ${end.code}` : `was ended by ${end.signal}`;
   return [
-    `${program} ${how} before it was ready; its last words:`,
-    ...words.map((line) => `  ${line}`),
-    adviceFor(words.join('\n'), dir),
+    `${program} ${how} before it was ready; its last lines:`,
+    ...lines.map((line) => `  ${line}`),
+    adviceFor(lines.join('\n'), dir),
   ].join('\n');
 }
 
-function adviceFor(words: string, dir: string): string {
-  if (/no space left|disk quota/i.test(words)) return `Free space on the disk of ${dir}, then start again.`;
-  if (/permission denied|read-only file system|operation not permitted/i.test(words)) {
+function adviceFor(lines: string, dir: string): string {
+  if (/no space left|disk quota/i.test(lines)) return `Free space on the disk of ${dir}, then start again.`;
+  if (/permission denied|read-only file system|operation not permitted/i.test(lines)) {
     return `Let this user read and write everything in ${dir}, or set AIZUMI_DATA_DIR to another folder.`;
   }
-  if (/RDB format version|unknown rdb|can't handle rdb/i.test(words)) {
+  if (/RDB format version|unknown rdb|can't handle rdb/i.test(lines)) {
     return `A newer server wrote ${dir}: set AIZUMI_REDIS_SERVER to one at least as new, or AIZUMI_DATA_DIR to another folder.`;
   }
-  if (/append ?only file|appendonly|AOF|bad file format/i.test(words)) {
+  if (/append ?only file|appendonly|AOF|bad file format/i.test(lines)) {
     return (
-      `The data in ${dir} is damaged: put back a copy of the folder; or copy it, then let redis-check-aof --fix ` +
-      `${dir}/appendonlydir/appendonly.aof.manifest cut off everything from the damage on.`
+      `The data in ${dir} is damaged: restore a backup of the folder; or copy it, and then run redis-check-aof --fix ` +
+      `${dir}/appendonlydir/appendonly.aof.manifest, which cuts off everything after the damage.`
     );
   }
-  return `Correct what these lines name, or set AIZUMI_REDIS_SERVER to another server program or AIZUMI_DATA_DIR to another folder.`;
+  return (
+    'Correct what these lines report, or set AIZUMI_REDIS_SERVER to another server program ' +
+    'or AIZUMI_DATA_DIR to another folder.'
+  );
 }

@@ -1,4 +1,4 @@
-// Under the embedded server: which redis-server or valkey-server to run, and whether it is new enough.
+// Finds the redis-server or valkey-server to run as the embedded server, and checks that it is new enough.
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
@@ -6,16 +6,16 @@ import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 const NAMES = ['redis-server', 'valkey-server'];
-/** Where package managers put servers, and services and cron jobs do not look. */
+/** Folders where package managers put servers, and which the PATH of services and cron jobs often lacks. */
 const MORE_FOLDERS = ['/usr/sbin', '/usr/local/bin', '/usr/local/sbin', '/opt/homebrew/bin'];
 const OLDEST_REDIS = 7;
 const ADVICE =
   'run `npm run setup`, or set AIZUMI_REDIS_SERVER to the path of a redis-server (7.0 or newer) or valkey-server';
 
 /**
- * Resolves with the path of the server program: `program` (a path, or a name to be looked up),
- * or the first redis-server, else valkey-server, on this machine.
- * Rejects with what to do where there is none, or it is older than Redis 7.0.
+ * @param program a path, or a name to be looked up; by default redis-server, else valkey-server
+ * @returns the path of the program
+ * @throws Error that names what to do if there is none, or if it is older than Redis 7.0
  */
 export async function findServerProgram(program?: string): Promise<string> {
   const found = program?.includes('/') ? await executable(resolve(program)) : await lookUp(program ? [program] : NAMES);
@@ -46,12 +46,12 @@ async function executable(path: string): Promise<string | undefined> {
     await access(path, constants.X_OK);
     return (await stat(path)).isFile() ? path : undefined;
   } catch {
-    return undefined; // not there or not ours to run: the next folder may have one
+    return undefined; // missing, or not executable for this user: the next folder may have one
   }
 }
 
 async function checkVersion(program: string): Promise<void> {
-  const said = await promisify(execFile)(program, ['--version'], { timeout: 10_000 }).then(
+  const output = await promisify(execFile)(program, ['--version'], { timeout: 10_000 }).then(
     ({ stdout }) => stdout.trim(),
     (error: unknown) => {
       throw new Error(`cannot run ${program} --version (${(error as Error).message.trim()}): ${ADVICE}`, {
@@ -59,9 +59,9 @@ async function checkVersion(program: string): Promise<void> {
       });
     },
   );
-  const match = /^(Redis|Valkey) server v=((\d+)\.\S+)/.exec(said);
+  const match = /^(Redis|Valkey) server v=((\d+)\.\S+)/.exec(output);
   if (!match)
-    throw new Error(`${program} is neither a redis-server nor a valkey-server (it reports: ${said}): ${ADVICE}`);
+    throw new Error(`${program} is neither a redis-server nor a valkey-server (it reports: ${output}): ${ADVICE}`);
   const [, kind, version, major] = match;
   if (kind === 'Redis' && Number(major) < OLDEST_REDIS) {
     throw new Error(`${program} is Redis ${version}, and aizumi needs Redis 7.0 or newer, or any Valkey: ${ADVICE}`);

@@ -1,10 +1,10 @@
-// Under the embedded server: one line to a unix socket and one back, for its PING and SHUTDOWN and for the lock of the data folder.
+// Sends one line to a unix socket and reads one line back: PING and SHUTDOWN for the embedded server, and the data folder's lock.
 import { connect } from 'node:net';
 
 /**
- * What came of a question.
- * - `absent`: nobody listens at the path
- * - `silent`: somebody listens, and did not answer in time (hung, or stopped)
+ * The outcome of a query.
+ * - `absent`: no process listens at the path
+ * - `silent`: a process listens, and did not answer in time (it hangs, or is stopped)
  * - `closed`: the connection was accepted and ended without an answer
  * - `replied`: `reply` is the line, without its line end
  */
@@ -13,7 +13,8 @@ export type Answer =
 
 /**
  * Sends `line` to the unix socket at `path` and waits at most `timeoutMs` for the first line of the answer.
- * Redis takes such a line as an inline command. Rejects where the path cannot be used at all (EACCES, ENOTDIR, …).
+ * Redis accepts such a line as an inline command.
+ * @throws Error if the path cannot be used at all (EACCES, ENOTDIR, …)
  */
 export function ask(path: string, line: string, timeoutMs: number): Promise<Answer> {
   return new Promise((resolve, reject) => {
@@ -48,7 +49,7 @@ function fromError(error: NodeJS.ErrnoException): Answer | Error {
     case 'ECONNRESET':
     case 'EPIPE':
       return { status: 'closed' };
-    case 'EAGAIN': // its queue of waiting connections is full: somebody is there and does not accept
+    case 'EAGAIN': // its backlog is full: a process listens, and does not accept
       return { status: 'silent' };
     default:
       return error;

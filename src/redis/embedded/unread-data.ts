@@ -1,13 +1,13 @@
-// Under the embedded server: refuses a data folder whose data the server would not load, before it starts empty on it.
+// Refuses a data folder whose data the embedded server would not load, before the server starts empty on it.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What a server loads: the files that the manifest names, or a single file as Redis 6 wrote it, which it converts. */
+/** A server loads the files that the manifest names, or a single file written by Redis 6, which it converts. */
 const MANIFEST = 'appendonly.aof.manifest';
 const OLD_FILE = 'appendonly.aof';
 
 /**
- * With `appendonly yes` a server loads its append-only file alone. Where that is missing it starts empty without a warning,
+ * With `appendonly yes` a server loads only its append-only file. If that is missing, it starts empty without a warning,
  * whatever else is in the folder: a snapshot that somebody wants to restore, or files without their manifest.
  *
  * @throws Error that names the data and what to do with it

@@ -1,4 +1,4 @@
-// Writes that a SEND at `quorum` or `all` makes: on connections of their own, to the primary of their key.
+// The writes of SENDs at `quorum` or `all`, on connections of their own, to the primary of their key.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BrokerError } from '../../errors.js';
@@ -11,13 +11,15 @@ import { checkFence } from './fence-check.js';
 import { Detours } from '../connect/detours.js';
 import { GroupCommit } from './group-commit.js';
 import type { Needs } from './group-commit.js';
-import { askWhetherCaughtUp, followedKey } from './lineage.js';
+import { askWhetherCaughtUp, caughtUpKey } from './lineage.js';
 import { openPrimary } from '../connect/primary.js';
 import { ReplicationWatch } from './replication.js';
 import type { Replication } from './replication.js';
 import { watchCommands } from '../connect/watch-commands.js';
 
-/** primary: the primary has it. quorum: a majority of its nodes. all: every replica in sync, and never fewer than quorum. */
+/**
+ * Which nodes must have a write: the primary; a majority of the primary's nodes; every replica in sync, and at least a majority.
+ */
 export type Durability = 'primary' | 'quorum' | 'all';
 type ReplicatedLevel = Exclude<Durability, 'primary'>;
 
@@ -27,7 +29,7 @@ export interface DurableOptions {
   scripts: Record<string, Script>;
   /** A write is answered within this time. */
   timeoutMs: number;
-  /** What Redis has certainly not done is tried again for this long, ms. */
+  /** How long a write that Redis has certainly not executed is retried, ms. */
   keepMs: number;
   nodes: number | undefined;
   maxLagMs: number;
@@ -38,7 +40,7 @@ export interface DurableOptions {
 
 export class DurableWrites {
   readonly #replication: ReplicationWatch;
-  /** By node and level: a batch at `quorum` does not wait for one at `all`. */
+  /** By node and level, so that a batch at `quorum` does not wait for one at `all`. */
   readonly #writers = new Map<string, Map<ReplicatedLevel, GroupCommit>>();
   readonly #address;
   readonly #detours: Detours;
@@ -60,8 +62,8 @@ export class DurableWrites {
 
   /**
    * Carries out `write` and waits until as many replicas have it as `level` asks for.
-   * @param key any key of the write; all its keys are in one slot
-   * @throws BrokerError not_durable, unavailable; what Redis refused
+   * @param key any key of the write, whose keys are all in one slot
+   * @throws BrokerError not_durable, durability_unavailable, unavailable; or the error with which Redis refused the write
    */
   async commit<T>(key: string, level: Durability, write: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (level === 'primary') return write(this.redis);
@@ -69,7 +71,7 @@ export class DurableWrites {
     return this.#detours.carryOut(key, (asked) => this.#commit(key, level, write, sinceMs, asked));
   }
 
-  /** @param asked the node that ASK has named, while the key's slot is being moved */
+  /** @param asked the node that ASK named, while the key's slot is being moved */
   async #commit<T>(
     key: string,
     level: ReplicatedLevel,
@@ -92,7 +94,7 @@ export class DurableWrites {
     return this.#writer(node, level).commit(asked === undefined ? write : writeAsking(write), sinceMs);
   }
 
-  /** How many nodes each primary has, and how many keep up, as far as that is known; by its name in a Cluster, '' elsewhere. */
+  /** The numbers of each primary, as far as they are known. @returns them by its name in a Cluster, '' elsewhere */
   replication(): Iterable<[primary: string, replication: Replication]> {
     return this.#replication.all();
   }
@@ -124,7 +126,7 @@ export class DurableWrites {
       timeoutMs,
       observer,
       needs: () => this.#needs(node, level),
-      isCaughtUp: () => askWhetherCaughtUp(redis, followedKey(keyPrefix, this.redis, node)),
+      isCaughtUp: () => askWhetherCaughtUp(redis, caughtUpKey(keyPrefix, this.redis, node)),
       checkFence: () => checkFence(redis, fence),
       downAfterMs: () => this.#replication.downAfterMs,
     });
@@ -133,22 +135,22 @@ export class DurableWrites {
   }
 
   #needs(node: string, level: ReplicatedLevel): Needs {
-    const replication = this.#replication.of(node) as Replication; // known since the first write, and never forgotten
+    const replication = this.#replication.of(node) as Replication; // known before the first write, and never forgotten
     return {
       enough: replicasFor(level, replication),
       every: Math.max(this.#replication.mostNodes(node) - 1, replication.inSync),
-      wholeMs: this.#replication.wholeMs(node),
-      isPatient: level === 'quorum',
+      allSyncedMs: this.#replication.allSyncedMs(node),
+      awaitsMore: level === 'quorum',
     };
   }
 
   #open(node: string): Redis {
     const { scripts, timeoutMs } = this.options;
-    // WAIT may be silent for as long as it is allowed to
+    // WAIT may keep the connection silent for all the time that it is given
     const options = { connectionName: 'aizumi-durable', socketTimeout: timeoutMs };
     const address = this.#address;
     const redis = address.shape === 'cluster' ? openNode(address, node, options) : openPrimary(address, options);
-    // the worker's main connection goes to the same Redis and logs its loss and return
+    // the worker's main connection leads to the same Redis and logs its loss and return
     redis.on('error', () => undefined);
     watchCommands(redis, this.options.observer?.connections.durable);
     return evaluatePlainly(redis, scripts);
@@ -161,8 +163,8 @@ export class DurableWrites {
 }
 
 /**
- * Gives the client its scripts as plain EVAL. ioredis's own way is EVALSHA, and EVAL afterwards where the server has lost
- * the script: then the write comes behind the WAIT of its batch, and WAIT confirms what was before it.
+ * Gives the client its scripts as plain EVAL. ioredis would send EVALSHA, and EVAL afterwards if the server has lost the script:
+ * then the write would follow the WAIT of its batch, which confirms only what precedes it.
  */
 function evaluatePlainly(redis: Redis, scripts: Record<string, Script>): Redis {
   const evaluated = Object.entries(scripts).map(([name, { lua, numberOfKeys }]) => [
@@ -180,7 +182,7 @@ const noDisk = (node: string): BrokerError =>
     { outcome: 'not_done', retryAfterS: 60 },
   );
 
-/** How many replicas must confirm, besides the primary: the rest of a majority, or all that keep up if those are more. */
+/** How many replicas must confirm, besides the primary: the rest of a majority, or all that are in sync if those are more. */
 export function replicasFor(level: ReplicatedLevel, { nodes, inSync }: { nodes: number; inSync: number }): number {
   const restOfMajority = Math.floor(nodes / 2);
   return level === 'all' ? Math.max(inSync, restOfMajority) : restOfMajority;

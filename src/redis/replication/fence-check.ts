@@ -1,8 +1,8 @@
-// Gathers the evidence for the fence (fence.ts) from the nodes themselves and from those that watch over them.
+// Gathers the evidence for the fence (fence.ts) from the nodes, the Sentinels and the other primaries of a Cluster.
 import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { Host, RedisAddress, SentinelAddress } from '../../config/redis-url.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import { nodeName } from '../connect/cluster.js';
 import type { RedisClient } from '../connect/connect.js';
 import { judge } from './fence.js';
@@ -15,46 +15,50 @@ import { doubtsAbout } from './shards.js';
 
 export interface FenceOptions {
   address: RedisAddress;
-  /** The worker's connection: in a Cluster the other primaries are asked on it. */
+  /** The worker's connection, on which the other primaries of a Cluster are queried. */
   redis: RedisClient;
   /** The primary's name in a Cluster, '' elsewhere. */
   node: string;
-  /** All nodes of the primary that are known, itself perhaps too. */
+  /** All known nodes of the primary; it may be among them. */
   hosts: () => readonly Host[];
-  /** How many there are, the primary too; those whose address is not known count as lost. */
+  /** How many nodes there are, including the primary; those whose address is not known count as lost. */
   nodes: () => number;
 }
 
-/** What has not answered by then is lost. A check must end well before what the last one found holds no longer (group-commit.ts). */
+/**
+ * A node that has not answered by then counts as lost. A check must end well before the last clearance ends (group-commit.ts).
+ */
 const ASK_MS = 300;
-/** Where most Sentinels have not answered by then, they are waited for, for as long as this: without them nothing is vouched for. */
+/**
+ * If most Sentinels have not answered after ASK_MS, the check waits for them until then: without them it cannot clear a batch.
+ */
 const LONGEST_MS = 800;
-/** A packet that is lost holds up its connection for a second: others are tried at these times. */
+/** A lost packet holds up its connection for a second, so further connections are tried at these times. */
 const ATTEMPTS_MS = [0, 100, 250, 450];
-/** Other primaries of a Cluster that are asked: whoever was elected tells all of them at once. */
+/** How many other primaries of a Cluster are queried: a node that is elected announces it to all of them at once. */
 const MOST_WITNESSES = 5;
 
 /**
- * Asks whether a node that has not confirmed may lead, or soon. Takes {@link ASK_MS} at most, and a moment; {@link LONGEST_MS} while
- * most Sentinels do not answer.
- * @param writer the connection that the writes went through, to the node that took them
+ * Checks whether a node that has not confirmed may be the primary, or may become it soon. This takes little more than
+ * {@link ASK_MS}, or {@link LONGEST_MS} while most Sentinels do not answer.
+ * @param writer the connection on which the writes were sent, to the node that executed them
  * @returns why a batch that not all replicas confirmed must not be acknowledged; '' when it may
  */
 export async function checkFence(writer: Redis, options: FenceOptions): Promise<string> {
   const { address, hosts, nodes } = options;
   const known = hosts();
   const [info, witnesses, ...answers] = await Promise.all([
-    within(ASK_MS, askInfo(writer)),
+    withTimeout(ASK_MS, askInfo(writer)),
     askWitnesses(writer, options),
     ...known.map(
       async (host) =>
-        (await within(
+        (await withTimeout(
           ASK_MS,
           firstAnswer(() => askNode(host, address)),
         )) ?? ('lost' as const),
     ),
   ]);
-  if (info === undefined) return 'the primary does not answer any more';
+  if (info === undefined) return 'the primary no longer answers';
   const primary = reportIn(info);
   const isPrimary = (i: number): boolean => {
     const answer = answers[i];
@@ -71,7 +75,7 @@ function askWitnesses(writer: Redis, { address, redis, node }: FenceOptions): Pr
   const others = redis.nodes('master').filter(({ options }) => nodeName(options) !== node);
   return Promise.all(
     others.slice(0, MOST_WITNESSES).map(async (other) => {
-      const text = await within(ASK_MS, other.cluster('NODES') as Promise<string>);
+      const text = await withTimeout(ASK_MS, other.cluster('NODES') as Promise<string>);
       return text === undefined ? undefined : { doubt: doubtsAbout(node, text) };
     }),
   );
@@ -119,8 +123,8 @@ function firstAnswer<T>(ask: () => Promise<T>): Promise<T | undefined> {
 }
 
 /**
- * What Sentinels' views say of the primary.
- * @param target the address that the writer is connected to, in the Sentinels' own words
+ * What the Sentinels' views mean for the primary.
+ * @param target the node that the writer is connected to, under the address by which Sentinels name it
  */
 export function witnessesOf(
   views: readonly (SentinelView | undefined)[],
@@ -129,11 +133,11 @@ export function witnessesOf(
   const latest = Math.max(...views.map((view) => view?.epoch ?? -1));
   return views.map((view) => {
     if (view === undefined) return undefined;
-    if (view.isFailingOver) return { doubt: 'a Sentinel says that a fail-over is under way' };
-    // it has not heard of the latest fail-over yet: nothing that it says is about this primary
+    if (view.isFailingOver) return { doubt: 'a Sentinel reports that a fail-over is under way' };
+    // it does not know of the latest fail-over yet, so its report is not about this primary
     if (view.epoch < latest) return { doubt: '' };
     if (target === undefined || nodeName(view) !== nodeName(target))
       return { doubt: 'a Sentinel names another primary' };
-    return { doubt: view.isDown ? 'a Sentinel takes the primary for lost' : '' };
+    return { doubt: view.isDown ? 'a Sentinel reports the primary as down' : '' };
   });
 }

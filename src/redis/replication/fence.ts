@@ -1,10 +1,10 @@
-// The fence: whether a node that lacks a write may lead, or soon, although a majority has confirmed the write to this primary
-// (docs/durability.md argues it case by case). Pure; who asks is fence-check.ts.
+// The fence: decides whether a node that lacks a write may be the primary, or become it soon, although a majority has confirmed
+// the write (docs/durability.md argues it case by case). It has no side effects; fence-check.ts gathers the evidence.
 import type { Answer, NodeReport } from './node-report.js';
 
-/** What a Sentinel, or another node of a Cluster, reports about the primary. */
+/** What a Sentinel, or another primary of a Cluster, reports about the primary. */
 export interface Witness {
-  /** Why it cannot vouch for the primary; '': it does. */
+  /** Why it does not confirm that the primary still leads; '' if it does. */
   doubt: string;
 }
 
@@ -13,25 +13,25 @@ export interface Evidence {
   primary: NodeReport;
   /** What all other known nodes report. */
   others: readonly Answer[];
-  /** Of those that were asked; undefined: no answer. Empty where nobody watches over the primary. */
+  /** The reports of those that were queried; undefined: no answer. Empty if there are neither Sentinels nor other primaries. */
   witnesses: readonly (Witness | undefined)[];
 }
 
 /**
  * Judges a batch that not every known replica has confirmed.
- * @returns why a node that lacks it may lead; '' when none does
+ * @returns why a node that lacks it may lead; '' if none can
  */
 export function judge({ primary, others, witnesses }: Evidence): string {
-  if (primary.role !== 'primary') return 'the node that took it is no primary any more';
+  if (primary.role !== 'primary') return 'the node that took it is no longer the primary';
   const heard = witnesses.filter((witness) => witness !== undefined);
   const doubt = heard.find((witness) => witness.doubt !== '')?.doubt;
   if (doubt !== undefined) return doubt;
-  // Each Sentinel stands beside a node: a side of the network without a majority of them elects nobody.
+  // Each Sentinel runs beside a node, and no node is elected on a side of the network without a majority of Sentinels.
   const isMajority = witnesses.length === 0 || heard.length > witnesses.length / 2;
-  // The Sentinel that leads a fail-over reports it until it names the new primary: when all vouch for this one, no other leads.
+  // The Sentinel that leads a fail-over reports it until it names the new primary: if all confirm this one, no other leads.
   const isUnanimous = witnesses.length > 0 && heard.length === witnesses.length;
   for (const other of others) {
-    if (other === 'unclear') return 'a node answers, but does not say what it is';
+    if (other === 'unclear') return 'a node answers, but does not report its role';
     if (other === 'lost') {
       if (!isMajority) return 'a node cannot be reached, nor can most of those that watch over the primary';
       continue;
@@ -44,9 +44,11 @@ export function judge({ primary, others, witnesses }: Evidence): string {
 }
 
 /**
- * By the ids of replication: a promoted replica gets a new one and names the one before.
- * same: it is the primary, follows it, or follows nobody at the moment. before: it is, or still follows, one that the primary has replaced.
- * after: it is, or follows, one that was promoted from the primary.
+ * How a node's replication lineage relates to the primary's. A promoted replica has a new replication id, and names the one
+ * before.
+ * - same: it is the primary, replicates it, or replicates nobody at the moment
+ * - before: it is, or still replicates, a primary that this one has replaced
+ * - after: it is, or replicates, a node that was promoted from a replica of this primary
  */
 function relationOf(
   { role, isLinkUp, lineage }: NodeReport,

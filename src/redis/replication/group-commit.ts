@@ -1,9 +1,9 @@
-// Durable writes on one connection: one WAIT confirms all that was written before it, as a Raft leader commits its log.
+// Group commit of durable writes on one connection: one WAIT confirms all writes before it, as a Raft leader commits its log.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../../errors.js';
 import type { Observer } from '../../observe/observer.js';
-import { within } from '../../timing/timeout.js';
+import { withTimeout } from '../../timing/timeout.js';
 import { nodeName } from '../connect/cluster.js';
 import { connectionAttempt } from '../connect/connect.js';
 import { offsetIn, replicasOf } from './node-report.js';
@@ -11,23 +11,23 @@ import { NOT_SENT } from '../private-api.js';
 
 /** How many replicas must have a write, besides the primary. */
 export interface Needs {
-  /** Least. */
+  /** How many must confirm at least. */
   enough: number;
-  /** All that are known. When as many confirm, nobody can have been promoted without the write. */
+  /** How many are known. If all of them confirm, no node without the write can have been promoted. */
   every: number;
-  /** At that time every replica had all that there was; performance.now(), ms. */
-  wholeMs: number;
-  /** Whether replicas beyond `enough` are waited for, for {@link PATIENCE_MS} at most: all, or those that confirmed last. */
-  isPatient: boolean;
+  /** The latest time at which every replica was known to have all writes; performance.now(), ms. */
+  allSyncedMs: number;
+  /** Whether to wait up to {@link PATIENCE_MS} for more replicas than `enough`: for all, or for those that confirmed last. */
+  awaitsMore: boolean;
 }
 
 export interface GroupCommitOptions {
-  /** A write is answered within this time, one way or the other. */
+  /** A write succeeds or fails within this time. */
   timeoutMs: number;
   needs: () => Needs;
-  /** Asks on the connection itself whether all replicas have followed the server at its other end. */
+  /** Checks, on this connection, whether all replicas have caught up on the lineage of the server at its other end. */
   isCaughtUp: () => Promise<boolean>;
-  /** Asks why a batch that not all replicas confirmed must not be acknowledged; '': it may be. */
+  /** @returns why a batch that not all replicas confirmed must not be acknowledged; '' if it may be */
   checkFence: () => Promise<string>;
   /** A primary that falls silent for longer may be replaced, ms. */
   downAfterMs: () => number;
@@ -35,9 +35,9 @@ export interface GroupCommitOptions {
 }
 
 interface Confirmation {
-  /** Why a batch is not confirmed; '': it is. */
+  /** Why the batch is not confirmed; '' if it is. */
   doubt: string;
-  /** All known replicas have it. */
+  /** All known replicas have the batch. */
   byAll?: boolean;
 }
 
@@ -48,34 +48,34 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-/** Part of the time allowed that WAIT may use; the rest is for its answer to arrive. */
+/** Part of the timeout that WAIT may use; the rest is for its reply to arrive. */
 const WAIT_SHARE = 0.85;
 const SHORTEST_WAIT_MS = 20;
-/** A write that is this old when it comes was refused before. */
+/** A write that is older than this when it arrives is a retry. */
 const RETRIED_MS = 20;
-/** A batch waits for a connection for this long: in the next there may be one that has less time left. */
+/** How long a batch waits for a connection; not longer, since the next batch may hold a write that has less time left. */
 const CONNECT_MS = 100;
-/** So long replicas beyond those that are needed are waited for. */
+/** How long a batch waits for more replicas than it needs. */
 const PATIENCE_MS = 100;
-/** An answer about who leads holds for no longer, and for no longer than half of down-after. */
+/** A clearance ends after this time, or after half of down-after if that is shorter. */
 const LONGEST_CLEARANCE_MS = 500;
-/** It is asked anew at that part of its time, so that a node that hangs holds nobody up. */
+/** A clearance is renewed, in the background, at this part of its life, so that a hung node delays no batch. */
 const RENEW_SHARE = 0.25;
 const BROKEN = 'the connection broke before the replicas confirmed';
 
 /**
- * Sends batches: all writes that came in while the batch before was confirmed, and one WAIT behind them.
- * WAIT counts what the same connection wrote before it; both leave in one turn of the event loop, so that no reconnection
- * can come between. A connection that breaks before WAIT's answer means that nothing is known of the batch.
+ * Sends batches: all writes that arrived while the previous batch was being confirmed, followed by one WAIT.
+ * WAIT counts what the same connection wrote before it. Both are sent in one turn of the event loop, so that no reconnection can
+ * come between them. If the connection breaks before WAIT's reply, the outcome of the batch is unknown.
  */
 export class GroupCommit {
   #queue: Pending[] = [];
   #committing = false;
-  /** Whether all replicas have followed the server at the other end of this very connection. */
+  /** Whether all replicas have caught up on the lineage of the server at the other end of this very connection. */
   #isCaughtUp = false;
-  /** Another with each connection. */
+  /** Identifies the connection: a new object after each reconnection. */
   #connection: object = {};
-  /** When all replicas were last waited for and did not confirm; performance.now(), ms. */
+  /** When a wait for all replicas last ended without all of them; performance.now(), ms. */
   #missedMs = -Infinity;
   readonly #clearance: Clearance;
   #connecting: Promise<void> | undefined;
@@ -92,16 +92,16 @@ export class GroupCommit {
     });
   }
 
-  /** The server may have another replication lineage than when it was last asked. */
+  /** To be called when the server may have begun another replication lineage. */
   doubtLineage(): void {
     this.#isCaughtUp = false;
   }
 
   /**
-   * @param write issues the commands, at once when it is called; what resolves to null has written nothing
-   * @param sinceMs when its request came; performance.now(), ms
+   * @param write issues its commands at once when it is called, and resolves to null if it wrote nothing
+   * @param sinceMs when its request arrived; performance.now(), ms
    * @returns what `write` resolved to
-   * @throws BrokerError not_durable (unknown: it may be there), unavailable; what Redis refused
+   * @throws BrokerError not_durable (outcome unknown), unavailable; or the error with which Redis refused the write
    */
   commit<T>(write: (redis: Redis) => Promise<T>, sinceMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -112,7 +112,7 @@ export class GroupCommit {
     });
   }
 
-  /** A write that is retried has less time left than the batch before it may take. */
+  /** Rejects a retried write when its time is up: the batch before it may take longer than the write has left. */
   #expire(pending: Pending): void {
     const leftMs = pending.sinceMs + this.options.timeoutMs * WAIT_SHARE - performance.now();
     setTimeout(
@@ -138,7 +138,7 @@ export class GroupCommit {
     const sinceMs = Math.min(...batch.map((pending) => pending.sinceMs));
     const leftMs = (): number =>
       Math.max(SHORTEST_WAIT_MS, Math.round(timeoutMs * WAIT_SHARE - performance.now() + sinceMs));
-    // without a connection in time the writes are refused, nothing was done, and they may come again (detours.ts)
+    // without a connection in time the writes fail, certainly not executed, and may be retried (detours.ts)
     if (this.redis.status !== 'ready') {
       this.#connecting ??= connectionAttempt(this.redis).finally(() => (this.#connecting = undefined));
       await Promise.race([this.#connecting, sleep(CONNECT_MS, undefined, { ref: false })]);
@@ -148,24 +148,24 @@ export class GroupCommit {
     const writes = batch.map(({ write }) => settled(write(this.redis)));
     const [confirmation, ...written] = await Promise.all([settled(this.#confirm(leftMs)), ...writes]);
     observer?.committed(batch.length, performance.now() - sentMs);
-    // all replicas have what was written, and so have followed
+    // replicas that confirmed a write have caught up on this lineage
     const hasWritten = written.some((outcome) => 'value' in outcome && outcome.value !== null);
     if (hasWritten && 'value' in confirmation && confirmation.value.byAll) this.#isCaughtUp = true;
     batch.forEach((pending, i) => answer(pending, written[i] as Settled<unknown>, confirmation));
   }
 
-  /** Waits for the replicas behind what was just written; WAIT leaves at once. */
+  /** Waits until replicas confirm what was just written. It sends WAIT at once, in the same turn as the writes. */
   async #confirm(leftMs: () => number): Promise<Confirmation> {
-    const { enough, every, wholeMs, isPatient } = this.options.needs();
+    const { enough, every, allSyncedMs, awaitsMore } = this.options.needs();
     const connection = this.#connection;
     const least = this.#isCaughtUp ? enough : every;
-    const isWhole = wholeMs > this.#missedMs || this.#missedMs === -Infinity;
-    const isForAll = isPatient && isWhole && least < every;
-    // otherwise for those that confirmed last: one that stops to may have been promoted
-    const present = isPatient ? Math.min(this.#clearance.confirmers, every) : least;
+    const areAllSynced = allSyncedMs > this.#missedMs || this.#missedMs === -Infinity;
+    const isForAll = awaitsMore && areAllSynced && least < every;
+    // otherwise wait for as many as confirmed last: a replica that no longer confirms may have been promoted
+    const present = awaitsMore ? Math.min(this.#clearance.confirmers, every) : least;
     const wanted = isForAll ? every : Math.max(least, present);
     const waitMs = wanted > least ? Math.min(PATIENCE_MS, leftMs()) : leftMs();
-    // in the same packet; nothing comes between the writes, this and WAIT: Redis carries out what a client has sent in one go
+    // in the same packet: Redis executes what a client has sent in one go, so nothing comes between the writes, INFO and WAIT
     const before = wanted < every ? this.redis.info('replication') : undefined;
     const waiting = this.redis.wait(wanted, waitMs);
     const after = wanted < every ? this.redis.info('replication') : undefined;
@@ -173,13 +173,13 @@ export class GroupCommit {
     let confirmed = first;
     if (confirmed < least && wanted > least && connection === this.#connection)
       confirmed = await this.redis.wait(least, leftMs());
-    // on another connection WAIT counts nothing of what was written
+    // on a new connection WAIT counts none of these writes
     if (connection !== this.#connection) return { doubt: BROKEN };
     const repliedMs = performance.now();
-    this.#clearance.heard(repliedMs, this.#clearanceMs);
+    this.#clearance.primaryReplied(repliedMs, this.#clearanceMs);
     if (confirmed >= every) return { doubt: '', byAll: true };
     if (isForAll) {
-      this.#clearance.end(); // who is missing has only just gone
+      this.#clearance.end(); // the missing replica has only just stopped confirming
       this.#missedMs = repliedMs;
     }
     if (confirmed < least)
@@ -187,15 +187,14 @@ export class GroupCommit {
         doubt:
           least === enough
             ? `${confirmed} of ${least} replicas confirmed in time`
-            : `${confirmed} of ${least} replicas confirmed in time, and all must until each has followed this primary`,
+            : `${confirmed} of ${least} replicas confirmed in time, and all must until each has caught up with this primary`,
       };
-    const who = confirmersIn(infoBefore, infoAfter);
-    const why = await within(leftMs(), this.#clearance.at(repliedMs, this.#clearanceMs, who));
+    const confirmers = confirmersIn(infoBefore, infoAfter);
+    const why = await withTimeout(leftMs(), this.#clearance.at(repliedMs, this.#clearanceMs, confirmers));
     if (connection !== this.#connection) return { doubt: BROKEN };
     if (why === '') return { doubt: '' };
-    return {
-      doubt: `${confirmed} of ${every} replicas confirmed, and ${why ?? 'it could not be shown in time that no other node leads'}`,
-    };
+    const reason = why ?? 'it could not be shown in time that no other node leads';
+    return { doubt: `${confirmed} of ${every} replicas confirmed, and ${reason}` };
   }
 
   get #clearanceMs(): number {
@@ -204,55 +203,56 @@ export class GroupCommit {
 
   async #askLineage(): Promise<void> {
     const connection = this.#connection;
-    // who cannot answer will not take the batch either
+    // a server that does not answer this will not execute the batch either
     const isCaughtUp = await this.options.isCaughtUp().catch(() => false);
     this.#isCaughtUp = isCaughtUp && connection === this.#connection;
   }
 }
 
-/** The replicas that have confirmed what was written before the first INFO, for certain. */
+/** Names of the replicas that have certainly confirmed everything written before the first INFO. */
 function confirmersIn(before: string | undefined, after: string | undefined): string[] {
   const writtenTo = before === undefined ? Infinity : offsetIn(before);
   const certain = replicasOf(after ?? '').filter(({ offset }) => offset >= writtenTo);
-  // an answer that was found for nobody in particular holds for no other batch
+  // a name that no replica has, so that this clearance does not hold for any batch confirmed by named replicas
   return certain.length === 0 ? ['unknown'] : certain.map(nodeName);
 }
 
 /**
- * Remembers that no other node leads, for as long as nobody can have been elected since: a fail-over takes a primary that has
- * been silent for down-after, or a person. It holds for batches that the same replicas have confirmed, and perhaps more: one that
- * has stopped to confirm may have been promoted.
+ * Remembers that no other node leads, for as long as no node can have been elected since: a fail-over begins after the primary
+ * has been silent for down-after, or when a person orders it. A clearance holds for batches that at least the same replicas have
+ * confirmed, since a replica that no longer confirms may have been promoted.
  */
 class Clearance {
-  /** When the last check that found nothing began; performance.now(), ms. */
+  /** When the last check that found no other leader began; performance.now(), ms. */
   #clearedMs = -Infinity;
-  /** Who confirmed the last batch that was asked about. */
+  /** Which replicas confirmed the last batch that was checked. */
   #confirmers: readonly string[] = [];
-  #heardMs = -Infinity;
+  #repliedMs = -Infinity;
   #checking: Promise<string> | undefined;
 
   constructor(private readonly check: () => Promise<string>) {}
 
-  /** How many they were. */
+  /** How many replicas confirmed the last batch that was checked. */
   get confirmers(): number {
     return this.#confirmers.length;
   }
 
-  /** What was found holds no longer, nor what is being found. */
+  /** Ends the clearance, and discards the result of a check that is under way. */
   end(): void {
     this.#clearedMs = -Infinity;
     this.#checking = undefined;
   }
 
-  /** The primary has answered. After a silence anything may have happened. */
-  heard(nowMs: number, holdsMs: number): void {
-    if (nowMs - this.#heardMs > holdsMs) this.end();
-    this.#heardMs = nowMs;
+  /** To be called at each reply of the primary: after too long a silence another node may have been elected. */
+  primaryReplied(nowMs: number, holdsMs: number): void {
+    if (nowMs - this.#repliedMs > holdsMs) this.end();
+    this.#repliedMs = nowMs;
   }
 
   /**
-   * Why it is not certain that nobody else led at that time; '' when it is.
-   * @param confirmers of a batch
+   * Checks that no other node led at `timeMs`.
+   * @param confirmers names of the replicas that confirmed the batch
+   * @returns why that is not certain; '' if it is
    */
   async at(timeMs: number, holdsMs: number, confirmers: readonly string[]): Promise<string> {
     for (;;) {
@@ -269,7 +269,7 @@ class Clearance {
   #start(): Promise<string> {
     const startedMs = performance.now();
     const checking = this.check().then((doubt) => {
-      if (this.#checking !== checking) return 'the primary fell silent, or a replica, while the others were asked';
+      if (this.#checking !== checking) return 'the primary or a replica fell silent during the check';
       this.#checking = undefined;
       this.#clearedMs = doubt === '' ? startedMs : -Infinity;
       return doubt;

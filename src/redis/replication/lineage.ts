@@ -1,12 +1,14 @@
-// Whether every replica has caught up on the replication lineage of its primary. One that has not may be elected over a majority.
+// Tracks whether every replica has caught up on the replication lineage of its primary: one that has not may win an election
+// against the majority.
 import type { Redis } from 'ioredis';
 import { nodeOf } from '../connect/cluster.js';
 import type { RedisClient } from '../connect/connect.js';
 
 /**
  * A primary that restarts with its append-only file begins a new lineage: another replication id, and an offset near 0. A
- * replica that has not caught up on it yet keeps its offset in the old one, and elections compare offsets alone (docs/durability.md). So a
- * key in Redis names the lineage on which all replicas are known to have caught up. It is replicated with the data.
+ * replica that has not caught up on it yet keeps its offset in the old one, and elections compare offsets alone
+ * (docs/durability.md). So a key in Redis names the lineage on which all replicas are known to have caught up. It is replicated
+ * with the data.
  */
 export interface Lineage {
   id: string;
@@ -24,34 +26,35 @@ export function lineageIn(info: string): Lineage {
 export const caughtUpReplicasIn = (info: string): number =>
   [...info.matchAll(/^slave\d+:.*?state=online,offset=[1-9]/gm)].length;
 
-/** Whether `followed`, the value of the key, names this lineage or the one that it continues. */
-export const isCaughtUp = (followed: string | null, { id, before }: Lineage): boolean =>
-  followed !== null && (followed === id || followed === before);
+/** Whether `caughtUpId`, the value of the key, names this lineage or the one that it continues. */
+export const isCaughtUp = (caughtUpId: string | null, { id, before }: Lineage): boolean =>
+  caughtUpId !== null && (caughtUpId === id || caughtUpId === before);
 
 /** Asks the server at the other end of this connection whether its replicas have caught up. */
 export async function askWhetherCaughtUp(redis: Redis, key: string | undefined): Promise<boolean> {
   if (key === undefined) return false;
-  const [info, followed] = await Promise.all([redis.info('replication'), redis.get(key)]);
-  return isCaughtUp(followed, lineageIn(info));
+  const [info, caughtUpId] = await Promise.all([redis.info('replication'), redis.get(key)]);
+  return isCaughtUp(caughtUpId, lineageIn(info));
 }
 
 /**
  * Writes the lineage into the key once all replicas have caught up on it.
- * @param redis leads to the primary that `info` (INFO replication) comes from; after a fail-over the key names no lineage there
+ * @param redis leads to the primary whose INFO replication is `info`. After a fail-over in between, this writes the key at the new
+ *   primary, of which it then names no lineage
  * @param nodes the primary and its replicas, dead ones included
  */
 export async function noteCaughtUp(redis: RedisClient, key: string, info: string, nodes: number): Promise<void> {
   const lineage = lineageIn(info);
-  const followed = await redis.get(key);
-  if (followed === lineage.id) return;
-  if (caughtUpReplicasIn(info) >= nodes - 1 || isCaughtUp(followed, lineage)) await redis.set(key, lineage.id);
+  const caughtUpId = await redis.get(key);
+  if (caughtUpId === lineage.id) return;
+  if (caughtUpReplicasIn(info) >= nodes - 1 || isCaughtUp(caughtUpId, lineage)) await redis.set(key, lineage.id);
 }
 
 /**
- * The key's name. In a Cluster each primary has one, in the slot of the smallest number that is a hash tag there.
- * @returns undefined where no small number is: a primary with hardly any slots, or none
+ * The key's name. In a Cluster each primary has a key, whose hash tag is the smallest number with a slot of that primary.
+ * @returns undefined if no number below MOST_TAGS has one: the primary has hardly any slots, or none
  */
-export function followedKey(prefix: string, redis: RedisClient, node: string): string | undefined {
+export function caughtUpKey(prefix: string, redis: RedisClient, node: string): string | undefined {
   if (!redis.isCluster) return `${prefix}:followed`;
   for (let tag = 0; tag < MOST_TAGS; tag++) {
     const key = `${prefix}:{${tag}}:followed`;
@@ -60,5 +63,5 @@ export function followedKey(prefix: string, redis: RedisClient, node: string): s
   return undefined;
 }
 
-/** A primary with a hundredth of the slots is found with 99.995 % certainty. */
+/** With so many tags a primary that has a hundredth of the slots has a key with a probability of 99.995 %. */
 const MOST_TAGS = 1_000;

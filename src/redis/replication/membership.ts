@@ -1,4 +1,4 @@
-// Which nodes a primary has, itself and dead ones included: what a majority is a majority of.
+// Which nodes a primary has, including itself and dead ones: the set of which a quorum is the majority.
 import type { Cluster } from 'ioredis';
 import type { Host, RedisAddress, SentinelAddress } from '../../config/redis-url.js';
 import { nodeName } from '../connect/cluster.js';
@@ -7,33 +7,34 @@ import { sentinelViews } from './sentinel.js';
 import type { SentinelView } from './sentinel.js';
 import { ShardMemory } from './shards.js';
 
-/** A Sentinel that was reset, or has only just found the primary, may not know its replicas for that long: its INFO period. */
+/** For this long, its INFO period, a Sentinel that was reset or has just found the primary may not know the replicas. */
 const FRESH_SENTINEL_MS = 15_000;
 /**
- * A replica that the primary and all Sentinels have not named for that long is gone: it has another address now, or an operator has made
- * the Sentinels forget it (SENTINEL RESET). Longer than a reset Sentinel needs to find all of them, and than a dead replica is listed.
+ * A replica that neither the primary nor any Sentinel has named for this long is gone: it has another address now, or an operator
+ * has made the Sentinels forget it (SENTINEL RESET). This is longer than a reset Sentinel needs to find all replicas, and longer
+ * than a dead replica stays listed.
  */
 const GONE_MS = 120_000;
-/** A node that nobody names is forgotten then. */
+/** A node that neither the primary nor any Sentinel has named for this long is forgotten. */
 const FORGET_MS = 600_000;
-/** Fail-overs take at least half of that after the primary falls silent, where no Sentinel says how long; ms. */
+/** Down-after where no Sentinel reports it, ms: a fail-over takes at least half of this after the primary falls silent. */
 const SHORTEST_DOWN_AFTER_MS = 1_000;
 
 interface Known {
-  /** The most that were ever named at once; it falls when those that are named are all that there are. */
+  /** The largest number that was ever named at once; it falls only when all sources agree for long enough that some are gone. */
   nodes: number;
-  /** Node name → itself, and when it was last named. */
+  /** Node name → its address, and when it was last named. */
   hosts: Map<string, { host: Host; seenMs: number }>;
 }
 
 export class Membership {
   readonly #known = new Map<string, Known>();
   readonly #shards = new ShardMemory();
-  /** Names of the replicas that the primary lists, and has listed last. */
+  /** Names of the replicas that the primary listed last. */
   #listed: readonly string[] = [];
-  /** The same replicas, fewer than are counted, have been named by all since then; performance.now(), ms. */
+  /** Since when all sources have named the same replicas, fewer than are counted; performance.now(), ms. */
   #agreed: { names: string; sinceMs: number } | undefined;
-  /** After that time without an answer a primary is held for lost by those that watch over it, ms. */
+  /** After this time without an answer Sentinels or other nodes consider the primary down, ms. */
   downAfterMs = SHORTEST_DOWN_AFTER_MS;
 
   constructor(
@@ -46,20 +47,20 @@ export class Membership {
     return this.#known.get(primary)?.nodes;
   }
 
-  /** All nodes that have been named of late, the primary too where it has been a replica. */
+  /** All nodes that were named lately, among them the primary if it was once a replica. */
   hosts(primary: string): Host[] {
     return [...(this.#known.get(primary)?.hosts.values() ?? [])].map(({ host }) => host);
   }
 
-  /** Learns from INFO replication of the one primary; outside a Cluster. */
+  /** Reads INFO replication of the only primary; outside a Cluster. */
   learnFromInfo(info: string): void {
     const replicas = replicasOf(info);
     this.#listed = replicas.map(nodeName);
-    // alone a primary may have lost its replicas: where Sentinels are, they must say that it has none
+    // a primary without replicas may have lost them: where there are Sentinels, only they can report that it has none
     if (replicas.length > 0 || this.address.shape === 'single') this.#add('', 1 + replicas.length, replicas);
   }
 
-  /** Asks all Sentinels. */
+  /** Queries all Sentinels. */
   async learnFromSentinels(address: SentinelAddress): Promise<void> {
     const views = await sentinelViews(address);
     if (views.length === 0) throw new Error('no Sentinel answers');
@@ -70,7 +71,9 @@ export class Membership {
     this.#forgetGone(address, views);
   }
 
-  /** Counts fewer nodes where for long enough all Sentinels have named the very replicas that the primary lists, and it lists some. */
+  /**
+   * Lowers the count once all Sentinels have named exactly the replicas that the primary lists, at least one, for long enough.
+   */
   #forgetGone({ hosts }: SentinelAddress, views: readonly SentinelView[]): void {
     const known = this.#known.get('');
     const names = sorted(this.#listed);
@@ -92,7 +95,7 @@ export class Membership {
 
   async learnFromCluster(cluster: Cluster): Promise<void> {
     for (const [name, { nodes, hosts }] of this.#shards.learn(String(await cluster.cluster('NODES')))) {
-      this.#known.delete(name); // how many there are ShardMemory remembers
+      this.#known.delete(name); // ShardMemory remembers how many nodes there are
       this.#add(name, nodes, hosts);
     }
   }

@@ -10,16 +10,16 @@ import type { Lineage } from './lineage.js';
 export interface NodeReport {
   role: 'primary' | 'replica';
   lineage: Lineage;
-  /** Of a replica: it is connected to the primary that it follows. */
+  /** Of a replica: whether it is connected to its primary. */
   isLinkUp: boolean;
   /**
-   * It keeps an append-only file; undefined where it does not say, and while it loads a full copy of its primary's data: Redis turns the
-   * file off for that, and confirms nothing meanwhile.
+   * Whether it keeps an append-only file. Undefined if it does not report that, and while it loads a full copy of its primary's
+   * data: Redis turns the file off for that, and confirms nothing meanwhile.
    */
   isOnDisk: boolean | undefined;
 }
 
-/** Asks for what {@link reportIn} reads; several sections at once since Redis 7.0. */
+/** Queries what {@link reportIn} reads. Redis accepts several sections at once since 7.0. */
 export const askInfo = (redis: Redis): Promise<string> =>
   redis.call('INFO', 'replication', 'persistence') as Promise<string>;
 
@@ -40,13 +40,13 @@ export function reportIn(info: string): NodeReport {
 /** A replica, as its primary names it in INFO replication: `slave0:ip=…,port=…,state=online,offset=…,lag=1`. */
 export interface ReplicaLine extends Host {
   state: string;
-  /** What it has confirmed. */
+  /** The offset that it has confirmed. */
   offset: number;
-  /** Seconds since it last confirmed. It is negative for up to a second after Redis's clock was set back. */
+  /** Seconds since it last confirmed; negative for up to a second after Redis's clock was set back. */
   lagS: number;
 }
 
-/** Each replica once. A copy that is being taken (`redis-cli --rdb`) is listed too, without a port, and is none. */
+/** The replicas in INFO replication, each once. INFO also lists a running `redis-cli --rdb`, with port 0; it is left out. */
 export function replicasOf(info: string): ReplicaLine[] {
   const lines = [...info.matchAll(/^slave\d+:ip=([^,]*),port=(\d+),state=(\w+),offset=(\d+),lag=(-?\d+)/gm)].map(
     ([, host = '', port, state = '', offset, lag]) => ({
@@ -58,20 +58,20 @@ export function replicasOf(info: string): ReplicaLine[] {
     }),
   );
   const byName = new Map<string, ReplicaLine>();
-  // of two connections of one replica the later one counts
+  // if one replica has two connections, the later line counts
   for (const line of lines) if (line.port !== 0) byName.set(nodeName(line), line);
   return [...byName.values()];
 }
 
-/** The offset that a primary has reached, in INFO replication. */
+/** The offset of the primary, from INFO replication. */
 export const offsetIn = (info: string): number => Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1] ?? 0);
 
-/** lost: it does not answer within ASK_MS. unclear: it answers, but does not let us ask. */
+/** lost: it does not answer within ASK_MS. unclear: it answers with an error, such as NOPERM. */
 export type Answer = NodeReport | 'lost' | 'unclear';
 
 const connections = new IdleConnections();
 
-/** Asks one node, on a connection that nobody else uses meanwhile. Never rejects. */
+/** Queries one node, on a connection that is not shared meanwhile. Never rejects. */
 export async function askNode(host: Host, address: RedisAddress): Promise<Answer> {
   const open = (): Redis => openToAsk(host, address, ASK_MS);
   try {

@@ -1,27 +1,27 @@
-// How many nodes there are and which replicas keep up: what `quorum` and `all` mean at this moment.
+// Watches how many nodes each primary has and how many replicas are in sync: what `quorum` and `all` require at this moment.
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { nodeInWords } from '../../names/authority.js';
+import { formatNode } from '../../names/authority.js';
 import type { Host, RedisAddress } from '../../config/redis-url.js';
 import { nodeName } from '../connect/cluster.js';
 import type { RedisClient } from '../connect/connect.js';
-import { followedKey, lineageIn, noteCaughtUp } from './lineage.js';
+import { caughtUpKey, lineageIn, noteCaughtUp } from './lineage.js';
 import { Membership } from './membership.js';
 import { askInfo, askNode, offsetIn, replicasOf, reportIn } from './node-report.js';
 
-/** Of one primary. */
+/** The numbers of one primary. */
 export interface Replication {
   /** The primary and its replicas, dead ones included. */
   nodes: number;
-  /** Replicas that are connected and keep up. */
+  /** Replicas that are connected and less than AIZUMI_REPLICA_MAX_LAG_MS behind. */
   inSync: number;
 }
 
 export interface ReplicationOptions {
   address: RedisAddress;
-  /** Nodes per primary, if the operator has set it; otherwise it is found out. */
+  /** Nodes per primary, if the operator has set it; otherwise the number is discovered. */
   nodes: number | undefined;
-  /** A replica that last confirmed longer ago is not in sync. */
+  /** A replica whose last confirmation is older is not in sync. */
   maxLagMs: number;
   keyPrefix: string;
   /** Called when a primary has another replication lineage than at the last poll. */
@@ -31,7 +31,7 @@ export interface ReplicationOptions {
 
 const POLL_MS = 500;
 const COUNT_EVERY = 10;
-/** Whether a node keeps messages on disk is asked again then: soon where it did not. */
+/** How often a node is queried whether it keeps messages on disk; SOON if it did not, or did not answer. */
 const ASK_DISK_MS = 60_000;
 const ASK_DISK_SOON_MS = 5_000;
 
@@ -41,8 +41,8 @@ interface Progress {
   /** The primary's offset at the last poll, and when that was. */
   offset: number;
   polledMs: number;
-  /** At that time every node had all that there was; performance.now(), ms. */
-  wholeMs: number;
+  /** The latest time at which every node is known to have had all writes; performance.now(), ms. */
+  allSyncedMs: number;
 }
 
 interface Disk {
@@ -54,7 +54,7 @@ interface Disk {
 export class ReplicationWatch {
   readonly #progress = new Map<string, Progress>();
   readonly #membership: Membership;
-  /** By the name of a node; '' is the primary outside a Cluster. */
+  /** By the node's name; '' for the primary outside a Cluster. */
   readonly #disks = new Map<string, Disk>();
   #polls = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -72,14 +72,14 @@ export class ReplicationWatch {
     });
   }
 
-  /** @param node its name in a Cluster, '' elsewhere; undefined while it is not known yet */
+  /** @param node the primary's name in a Cluster, '' elsewhere. @returns undefined while its numbers are not known yet */
   of(node: string): Replication | undefined {
     const inSync = this.#progress.get(node)?.inSync;
     const nodes = this.options.nodes ?? this.#membership.nodes(node);
     return inSync === undefined || nodes === undefined ? undefined : { nodes, inSync };
   }
 
-  /** Of every primary that is known. */
+  /** The numbers of every known primary. */
   *all(): Iterable<[node: string, replication: Replication]> {
     for (const node of this.#progress.keys()) {
       const replication = this.of(node);
@@ -88,30 +88,29 @@ export class ReplicationWatch {
   }
 
   /**
-   * All nodes that may have been promoted: as many as are known, also where the operator says that there are fewer, and as many as
-   * the operator says.
+   * How many nodes may have been promoted: the number that is known or the operator's setting, whichever is larger.
    */
   mostNodes(node: string): number {
     return Math.max(this.options.nodes ?? 1, this.#membership.nodes(node) ?? 1);
   }
 
-  /** The latest time of which it is known that every node had all that there was; performance.now(), ms. */
-  wholeMs(node: string): number {
-    return this.#progress.get(node)?.wholeMs ?? -Infinity;
+  /** The latest time at which every node is known to have had all writes; performance.now(), ms. */
+  allSyncedMs(node: string): number {
+    return this.#progress.get(node)?.allSyncedMs ?? -Infinity;
   }
 
-  /** Nodes of the primary that are known by their address. */
+  /** The nodes of the primary whose address is known. */
   hosts(node: string): Host[] {
     return this.#membership.hosts(node);
   }
 
-  /** The name of a node that keeps nothing on disk, '' for the primary; undefined: there is none, as far as is known. */
+  /** The name of a node that keeps nothing on disk, '' for the primary; undefined if no such node is known. */
   withoutDisk(node: string): string | undefined {
     const names = [node, ...this.hosts(node).map(nodeName)];
     return names.find((name) => this.#disks.get(name)?.isOnDisk === false);
   }
 
-  /** A primary that does not answer for longer may be replaced, ms. */
+  /** A primary that has not answered for this long may be replaced, ms. */
   get downAfterMs(): number {
     return this.#membership.downAfterMs;
   }
@@ -136,7 +135,7 @@ export class ReplicationWatch {
       if (this.redis.isCluster) await this.#pollCluster(this.redis as Cluster, countNow);
       else await this.#pollPrimary(this.redis as Redis, countNow);
     } catch (error) {
-      // what was seen before stays in force: a quorum is never lowered by not knowing
+      // the last known numbers stay in force, so that ignorance never lowers a quorum
       if (countNow) this.#polls = 0;
       this.options.log.debug({ error }, 'could not poll Redis for its replicas: the last known numbers stay in use');
     }
@@ -158,7 +157,7 @@ export class ReplicationWatch {
     await Promise.all(primaries.map(async ({ redis, node }) => this.#learn(node, await askInfo(redis))));
   }
 
-  /** @param info INFO of the primary */
+  /** Updates what is known of a primary. @param info its INFO */
   async #learn(node: string, info: string): Promise<void> {
     const { keyPrefix, maxLagMs, onNewLineage } = this.options;
     await this.#askDisks(node, info);
@@ -166,7 +165,7 @@ export class ReplicationWatch {
     const { id } = lineageIn(info);
     const { inSync, offsets } = replicasIn(info, maxLagMs);
     const nodes = this.options.nodes ?? this.#membership.nodes(node);
-    const isWhole =
+    const areAllSynced =
       before?.lineageId === id &&
       nodes !== undefined &&
       offsets.filter((at) => at >= before.offset).length >= this.mostNodes(node) - 1;
@@ -175,15 +174,15 @@ export class ReplicationWatch {
       lineageId: id,
       offset: offsetIn(info),
       polledMs: performance.now(),
-      wholeMs: isWhole ? before.polledMs : (before?.wholeMs ?? -Infinity),
+      allSyncedMs: areAllSynced ? before.polledMs : (before?.allSyncedMs ?? -Infinity),
     });
     this.#reportSync(node, inSync, before?.inSync);
     if (before?.lineageId !== id) onNewLineage(node);
-    const key = followedKey(keyPrefix, this.redis, node);
+    const key = caughtUpKey(keyPrefix, this.redis, node);
     if (nodes !== undefined && nodes > 1 && key !== undefined) await noteCaughtUp(this.redis, key, info, nodes);
   }
 
-  /** Asks the replicas whether they keep messages on disk. Resolves when those have been asked that never were before. */
+  /** Queries whether the replicas keep messages on disk. Waits only for the answers of those that were never queried before. */
   async #askDisks(node: string, info: string): Promise<void> {
     const nowMs = performance.now();
     this.#noteDisk(node, { isOnDisk: reportIn(info).isOnDisk, askedMs: nowMs });
@@ -195,7 +194,7 @@ export class ReplicationWatch {
       if (known !== undefined && nowMs - known.askedMs < againMs) continue;
       this.#disks.set(name, { isOnDisk: known?.isOnDisk, askedMs: nowMs });
       const asked = askNode(host, this.options.address).then((answer) => {
-        // one that is lost confirms nothing; what it was set to no longer matters
+        // a lost replica confirms nothing, so its setting no longer matters
         const isOnDisk = typeof answer === 'object' ? answer.isOnDisk : undefined;
         if (answer !== 'unclear') this.#noteDisk(name, { isOnDisk, askedMs: nowMs });
       });
@@ -207,7 +206,7 @@ export class ReplicationWatch {
   #noteDisk(name: string, disk: Disk): void {
     if (disk.isOnDisk === false && this.#disks.get(name)?.isOnDisk !== false)
       this.options.log.warn(
-        name === '' ? {} : { node: nodeInWords(name) },
+        name === '' ? {} : { node: formatNode(name) },
         'a Redis node keeps nothing on disk: SENDs at quorum and all are refused; set appendonly yes there',
       );
     this.#disks.set(name, disk);
@@ -215,13 +214,13 @@ export class ReplicationWatch {
 
   #reportSync(node: string, inSync: number, before: number | undefined): void {
     if (before === undefined || before === inSync) return;
-    const where = node === '' ? {} : { node: nodeInWords(node) };
+    const where = node === '' ? {} : { node: formatNode(node) };
     if (inSync < before) this.options.log.warn({ ...where, inSync, before }, 'a replica is no longer in sync');
     else this.options.log.info({ ...where, inSync, before }, 'a replica is in sync again');
   }
 }
 
-/** Of the replicas in INFO replication: how many keep up, and what those that are connected have confirmed. */
+/** Reads INFO replication: how many replicas are in sync, and the offsets that the connected ones have confirmed. */
 export function replicasIn(info: string, maxLagMs: number): { inSync: number; offsets: number[] } {
   const online = replicasOf(info).filter(({ state }) => state === 'online');
   return {

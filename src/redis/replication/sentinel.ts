@@ -1,4 +1,4 @@
-// What Sentinels know of a primary and its replicas; each is asked on a connection for this question alone.
+// Queries Sentinels about a primary and its replicas, each on a connection that is used for one query at a time.
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { Host, SentinelAddress } from '../../config/redis-url.js';
@@ -7,48 +7,49 @@ import { ASK_MS, FAIL_FAST } from '../connect/connection-options.js';
 import { IdleConnections } from '../connect/idle-connections.js';
 import { sentinelLogin } from '../connect/login.js';
 
-/** What one Sentinel takes for the primary. With each fail-over the epoch rises: the highest is the latest. */
-export interface Word extends Host {
+/** The node that one Sentinel names as the primary. The epoch rises with each fail-over, so the highest is the latest. */
+export interface NamedPrimary extends Host {
   epoch: number;
 }
 
 /** What one Sentinel knows of the deployment. */
-export interface SentinelView extends Word {
-  /** It leads a fail-over in which nobody has been promoted yet, as far as it knows. */
+export interface SentinelView extends NamedPrimary {
+  /** A fail-over is in progress in which, as far as this Sentinel knows, no node has been promoted yet. */
   isFailingOver: boolean;
   /** The primary has not answered this Sentinel for `downAfterMs`. */
   isDown: boolean;
   downAfterMs: number;
-  /** Since this Sentinel knows the primary as one, ms; it begins anew with SENTINEL RESET. */
+  /** For how long this Sentinel has known that node as a primary, ms; SENTINEL RESET sets it to 0. */
   knownForMs: number;
-  /** The replicas that it knows, dead ones included. */
+  /** The replicas that this Sentinel knows, dead ones included. */
   replicas: Host[];
 }
 
-export async function primaryBySentinel(host: Host, address: SentinelAddress): Promise<Word> {
+/** @throws Error when the Sentinel does not answer within ASK_MS */
+export async function primaryBySentinel(host: Host, address: SentinelAddress): Promise<NamedPrimary> {
   return askSentinel(host, address, async (sentinel) => {
-    const [, word] = await askForPrimary(sentinel, address);
-    return word;
+    const [, named] = await askForPrimary(sentinel, address);
+    return named;
   });
 }
 
 /** @throws Error when the Sentinel does not answer within ASK_MS */
 export async function sentinelView(host: Host, address: SentinelAddress): Promise<SentinelView> {
   return askSentinel(host, address, async (sentinel) => {
-    const [[facts, word], replicas] = await Promise.all([
+    const [[facts, named], replicas] = await Promise.all([
       askForPrimary(sentinel, address),
       sentinel.call('SENTINEL', 'REPLICAS', address.primary) as Promise<string[][]>,
     ]);
     const flags = field(facts, 'flags').split(',');
-    // once it has seen the promotion it names the new primary, while its facts are still those of the old one
-    const hasPromoted = field(facts, 'ip') !== word.host || Number(field(facts, 'port')) !== word.port;
+    // once it has seen the promotion it names the new primary, while its facts still describe the old one
+    const hasPromoted = field(facts, 'ip') !== named.host || Number(field(facts, 'port')) !== named.port;
     return {
-      ...word,
+      ...named,
       isFailingOver: !hasPromoted && flags.includes('failover_in_progress'),
       isDown: !hasPromoted && (flags.includes('s_down') || flags.includes('o_down')),
       downAfterMs: Number(field(facts, 'down-after-milliseconds')),
       knownForMs: Number(field(facts, 'role-reported-time')),
-      // a copy that was once taken of the primary (`redis-cli --rdb`) stays known, with port 0
+      // a `redis-cli --rdb` that once copied the primary stays listed, with port 0
       replicas: replicas
         .map((replica) => ({ host: field(replica, 'ip'), port: Number(field(replica, 'port')) }))
         .filter(({ port }) => port !== 0),
@@ -62,17 +63,20 @@ export async function sentinelViews(address: SentinelAddress): Promise<SentinelV
   return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
 }
 
-async function askForPrimary(sentinel: Redis, { primary }: SentinelAddress): Promise<[facts: string[], word: Word]> {
-  // In this order: of what changes in between, the address is the newer one. Not the address in MASTER's reply: the Sentinel
-  // that leads a fail-over raises its epoch some seconds before it changes that one.
-  const [facts, named] = await Promise.all([
+async function askForPrimary(
+  sentinel: Redis,
+  { primary }: SentinelAddress,
+): Promise<[facts: string[], named: NamedPrimary]> {
+  // In this order, so that the address is never older than the epoch. The address in MASTER's reply would not do: the Sentinel
+  // that leads a fail-over changes it some seconds after it has raised the epoch.
+  const [facts, name] = await Promise.all([
     sentinel.call('SENTINEL', 'MASTER', primary) as Promise<string[]>,
     sentinel.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', primary) as Promise<[string, string]>,
   ]);
-  return [facts, { host: named[0], port: Number(named[1]), epoch: Number(field(facts, 'config-epoch')) }];
+  return [facts, { host: name[0], port: Number(name[1]), epoch: Number(field(facts, 'config-epoch')) }];
 }
 
-/** A flat list of names and values, as RESP2 has it. */
+/** @param facts a flat list of names and values, as RESP2 returns it */
 const field = (facts: string[], name: string): string => facts[facts.indexOf(name) + 1] ?? '';
 
 const connections = new IdleConnections();
@@ -93,5 +97,5 @@ export function openSentinel(host: Host, address: SentinelAddress, options: Redi
     disconnectTimeout: FAIL_FAST.disconnectTimeout,
     Connector: FAIL_FAST.Connector,
   });
-  return sentinel.on('error', () => undefined); // without a listener ioredis prints them
+  return sentinel.on('error', () => undefined); // without a listener ioredis prints errors
 }

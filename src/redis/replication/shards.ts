@@ -1,12 +1,12 @@
-// Which nodes belong to which shard of a Cluster, from CLUSTER NODES; a failed primary is remembered with its own shard.
+// Reads from CLUSTER NODES which nodes belong to which shard, and remembers to which shard a failed primary belonged.
 import type { Host } from '../../config/redis-url.js';
 import { nodeName } from '../connect/cluster.js';
 
-/** A primary, its replicas, and failed nodes that were of its shard. */
+/** A primary, its replicas, and failed nodes that belonged to its shard. */
 export interface Shard {
   /** How many nodes it has. */
   nodes: number;
-  /** All of them; a node with a host name is in it once. */
+  /** Their addresses, one for each node. */
   hosts: Host[];
 }
 
@@ -16,21 +16,21 @@ interface Line {
   /** Address and host name: clients may know a node by either. */
   hosts: Host[];
   flags: string[];
-  /** Id of the primary that it follows; '-' for a primary. */
+  /** Id of its primary; '-' for a primary. */
   of: string;
   hasSlots: boolean;
 }
 
-/** Of one worker: what a Cluster looked like before it changed. */
+/** Remembers, for one worker, how a Cluster was made up before it changed. */
 export class ShardMemory {
   /** Node id → ids of the nodes that were last seen in one shard with it. */
   readonly #together = new Map<string, ReadonlySet<string>>();
-  /** Node name → nodes of its shard, never less while the Cluster is not whole. */
+  /** Node name → how many nodes its shard has; the number does not fall while a node has failed or lost its slots. */
   #counts = new Map<string, number>();
 
   /**
    * @param text CLUSTER NODES, from any node
-   * @returns the shards, under the names of all their nodes: a replica may be the primary next, and the quorum is not less then
+   * @returns the shards, under the names of all their nodes, so that the quorum does not fall when a replica becomes the primary
    */
   learn(text: string): Map<string, Shard> {
     const lines = linesOf(text);
@@ -54,12 +54,12 @@ export class ShardMemory {
     return shards;
   }
 
-  /** A primary without slots that has lost them. One that was never in a shard, and has not failed, is new. */
+  /** Whether a primary without slots has lost them. One that was never in a shard, and has not failed, is new. */
   #isOrphan({ id, flags }: Line): boolean {
     return this.#together.has(id) || flags.includes('fail');
   }
 
-  /** An orphan counts for its own shard; where nobody has seen that, for all: a quorum is rather too large than too small. */
+  /** An orphan counts for its own shard or, if that is unknown, for every shard: better a quorum too large than too small. */
   #mayBeOf(orphan: Line, present: Line[]): boolean {
     const together = this.#together.get(orphan.id);
     return together === undefined || present.some(({ id }) => together.has(id));
@@ -75,12 +75,12 @@ export class ShardMemory {
   }
 }
 
-/** What a node of the Cluster says of the primary `name`; '': nothing against it. */
+/** Reads CLUSTER NODES of another node. @returns why the node `name` may not be the primary; '' if nothing speaks against it */
 export function doubtsAbout(name: string, text: string): string {
   const line = linesOf(text).find(({ hosts }) => hosts.map(nodeName).includes(name));
   if (line === undefined) return 'another node of the Cluster does not know the primary';
   if (line.flags.some((flag) => flag.startsWith('fail')))
-    return 'another node of the Cluster takes the primary for lost';
+    return 'another node of the Cluster reports the primary as failed';
   return isPrimary(line) && line.hasSlots ? '' : 'another node of the Cluster has the slots now';
 }
 

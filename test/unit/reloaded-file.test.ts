@@ -5,8 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { pino } from 'pino';
 import { AccessError } from '../../src/access/credentials.js';
-import { followFile } from '../../src/access/followed-file.js';
-import type { Followed } from '../../src/access/followed-file.js';
+import { openReloadedFile } from '../../src/access/reloaded-file.js';
+import type { ReloadedFile } from '../../src/access/reloaded-file.js';
 import { until } from '../../harness/until.js';
 
 const EVERY_MS = 100;
@@ -14,13 +14,13 @@ const EVERY_MS = 100;
 describe('a file that is followed', () => {
   let folder: string;
   let path: string;
-  let file: Followed<string>;
+  let file: ReloadedFile<string>;
   let read: string[];
   let logged: Record<string, unknown>[];
 
   const follow = async (): Promise<void> => {
     const log = pino({ level: 'info' }, { write: (line: string) => logged.push(JSON.parse(line)) });
-    file = await followFile({
+    file = await openReloadedFile({
       path,
       setting: 'A_SETTING',
       everyMs: EVERY_MS,

@@ -1,19 +1,19 @@
-// A file that is read again when it changes: keys and other settings that take effect without a restart.
+// A file that is reloaded when it changes, so that keys take effect without a restart.
 import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { pollEvery } from '../timing/repeat.js';
 import { AccessError } from './credentials.js';
 
-export interface Followed<Contents> {
+export interface ReloadedFile<Contents> {
   readonly current: Contents;
   stop(): void;
 }
 
-export interface FollowOptions<Contents> {
+export interface ReloadOptions<Contents> {
   path: string;
-  /** The variable that names the file. */
+  /** The environment variable that names the file. */
   setting: string;
-  /** @throws AccessError when nobody can work with this text */
+  /** @throws AccessError if the text is invalid */
   read: (text: string) => Contents;
   log: Logger;
   /** How often the file is checked, ms. */
@@ -23,12 +23,12 @@ export interface FollowOptions<Contents> {
 const EVERY_MS = 1_000;
 
 /**
- * Reads the file, and reads it again when it changes. The file is polled, not watched: Kubernetes replaces a symbolic link when
- * a mounted Secret changes, editors rename a new file into place, and some file systems report neither. A change counts once two
- * checks in a row have seen it, so that a file that is still being written is not read.
- * @throws AccessError when it cannot be read at the start; a later text that cannot be used is logged, and the last good one stays
+ * Reads the file, and reloads it when it changes. The file is polled, not watched: Kubernetes replaces a symbolic link when
+ * a mounted Secret changes, editors rename a new file into place, and some file systems report neither. A change is loaded once
+ * two checks in a row have found the same state, so that a file that is still being written is not read.
+ * @throws AccessError if it cannot be used at the start; later, unusable contents are logged and the last good ones stay in force
  */
-export async function followFile<Contents>(options: FollowOptions<Contents>): Promise<Followed<Contents>> {
+export async function openReloadedFile<Contents>(options: ReloadOptions<Contents>): Promise<ReloadedFile<Contents>> {
   const { path, setting, log, everyMs = EVERY_MS } = options;
   let inForce = await stateOf(path);
   let current = await readNow(options);
@@ -57,14 +57,14 @@ export async function followFile<Contents>(options: FollowOptions<Contents>): Pr
   };
 }
 
-/** A text that changes with the file, also when a symbolic link on its path was replaced. */
+/** A text that changes with the file, and when a symbolic link on its path is replaced. */
 const stateOf = (path: string): Promise<string> =>
   stat(path, { bigint: true }).then(
     ({ dev, ino, size, mtimeNs, ctimeNs }) => [dev, ino, size, mtimeNs, ctimeNs].join(),
     (error: unknown) => String((error as NodeJS.ErrnoException).code),
   );
 
-async function readNow<Contents>({ path, setting, read }: FollowOptions<Contents>): Promise<Contents> {
+async function readNow<Contents>({ path, setting, read }: ReloadOptions<Contents>): Promise<Contents> {
   try {
     return read(await readFile(path, 'utf8'));
   } catch (error) {
