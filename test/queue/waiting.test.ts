@@ -28,13 +28,13 @@ describe('queue: RECVs that wait', () => {
     session = undefined;
     polls = 0;
     const released = new Promise<void>((resolve) => (release = resolve));
-    const invalidations: Pick<Invalidations, 'listen' | 'session' | 'look'> = {
+    const invalidations: Pick<Invalidations, 'listen' | 'session' | 'trackedRead'> = {
       listen: (it) => (listener = it),
       session: () => session,
-      async look(_, read) {
+      async trackedRead(_, read) {
         polls += 1;
         await released;
-        return { found: await read(queues.redis), isTold: true };
+        return { found: await read(queues.redis), isTracked: true };
       },
     };
     waiting = new Waiting(queues, invalidations as Invalidations);
