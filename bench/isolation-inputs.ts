@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { httpRequest } from '../harness/connection.js';
+import { recvRequest, sendRequest } from '../harness/requests.js';
 
 /** The client that does it. Its key may send and receive as the addresses from 1000 on, and send to anybody. */
 export interface Attacker {
@@ -25,24 +27,18 @@ export interface Input {
   readonly flood: (attacker: Attacker, nth: number, connection: number) => Promise<unknown>;
 }
 
-const BROKER = 5000;
 const FIRST = 1_000;
 const MB = 'x'.repeat(1_000_000);
 
 const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 const send = (daddr: number, id: number, payload: unknown = 'x'.repeat(100), more: object = {}): object => ({
-  msg_type: 1,
-  saddr: FIRST,
-  daddr,
-  id,
-  payload,
+  ...sendRequest(daddr, id, payload, FIRST),
   ...more,
 });
-const recv = (saddr: number, more: object = {}): object => ({ msg_type: 3, saddr, daddr: BROKER, ...more });
-const about = (msg_type: string, saddr: number, more: object = {}): object => ({
-  msg_type: `MSG_${msg_type}_REQ`,
-  saddr,
-  daddr: BROKER,
+const recv = (saddr: number, more: object = {}): object => ({ ...recvRequest(saddr), ...more });
+const about = (type: string, saddr: number, more: object = {}): object => ({
+  ...recvRequest(saddr),
+  msg_type: `MSG_${type}_REQ`,
   ...more,
 });
 /** Where it is taken, nothing dies in a run. */
@@ -67,8 +63,7 @@ async function fillLarge(attacker: Attacker, messages: number): Promise<void> {
 function writeOnly({ url, key }: Attacker, bodies: readonly string[], untilMs = 20_000): Promise<void> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
-  const head = `POST / HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\n`;
-  for (const body of bodies) socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  for (const body of bodies) socket.write(httpRequest(body, { headers: { Authorization: `Bearer ${key}` } }));
   socket.pause();
   return new Promise((done) => {
     const timer = setTimeout(() => socket.destroy(), untilMs);

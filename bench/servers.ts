@@ -6,10 +6,10 @@ import { once } from 'node:events';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { freePort, startRedisServer } from '../harness/redis-server.js';
+import { until } from '../harness/until.js';
 import { ADDRESSES, FIRST_ADDRESS } from './traffic.js';
 
 export const REPOSITORY = fileURLToPath(new URL('../', import.meta.url));
@@ -156,14 +156,8 @@ export async function end(child: ChildProcess): Promise<void> {
 }
 
 /** Resolves when `probe` returns true; until then it may also throw. */
-export async function ready(what: string, probe: () => Promise<boolean>, withinMs = READY_WITHIN_MS): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (performance.now() < deadline) {
-    if (await probe().catch(() => false)) return;
-    await sleep(50);
-  }
-  throw new Error(`not within ${withinMs} ms: ${what}`);
-}
+export const ready = (what: string, probe: () => Promise<boolean>, withinMs = READY_WITHIN_MS): Promise<unknown> =>
+  until(what, () => probe().catch(() => false), withinMs);
 
 export async function stopAll(...servers: { stop(): Promise<void> }[]): Promise<void> {
   for (const server of servers) await server.stop();

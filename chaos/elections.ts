@@ -5,7 +5,7 @@ import { ask, infoField } from '../harness/ask.js';
 import type { Stack, StackNode } from '../harness/stacks.js';
 import { until } from '../harness/until.js';
 
-const FAILOVER_MS = 10_000;
+export const FAILOVER_MS = 10_000;
 const ROLE_EVERY_MS = 5;
 
 /** Resolves when the deployment names a primary other than `from`, and that node has this role. */

@@ -18,7 +18,7 @@ export interface Fault {
   kind: FaultWindow['kind'];
   /** More nodes fail than the deployment tolerates: only confirmed messages are guaranteed, not when service resumes. */
   majorityDies?: true;
-  /** @returns why the fault is not possible on this stack and its servers; undefined if it is */
+  /** @returns why the servers of this stack cannot do it; undefined if they can */
   unknown?(stack: Stack): Promise<string | undefined>;
   /** @param window of this fault, whose kind may turn out to be another */
   strike(victims: Victims, window: FaultWindow): Promise<void>;

@@ -5,13 +5,12 @@ import { ask } from '../harness/ask.js';
 import { replicasHaveAll } from '../harness/slots.js';
 import type { Stack, StackNode } from '../harness/stacks.js';
 import { until } from '../harness/until.js';
-import { failedOver, replicasOf } from './elections.js';
+import { FAILOVER_MS, failedOver, replicasOf } from './elections.js';
 import type { Fault, Victims } from './fault.js';
 import { PLANNED, RESETS } from './planned.js';
 import type { Random } from '../harness/random.js';
 import { SLOT_MOVES } from './slot-moves.js';
 
-const FAILOVER_MS = 10_000;
 /** Minimum downtime of a node whose absence is the fault. */
 const AWAY_MS = [1_000, 2_000] as const;
 

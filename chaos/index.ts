@@ -1,5 +1,5 @@
 // npm run chaos -- [--seed N] [--stack sentinel|cluster] [--level primary|quorum|all] [--scenario NAME] [--short]
-//                  [--rounds N [--markdown] [--out FILE]]
+//                  [--rounds N [--markdown] [--out FILE]] | --list
 // Makes real processes fail under load and checks whether all promises were kept. Without options: all scenarios, on
 // both stacks, each message at a random level. Exits with 1 if a promise was broken.
 // --rounds repeats each scenario on one stack with the next seeds and sums up; --out appends a line of JSON per round.
@@ -40,8 +40,13 @@ const {
     rounds: { type: 'string' },
     markdown: { type: 'boolean', default: false },
     out: { type: 'string' },
+    list: { type: 'boolean', default: false },
   },
 });
+if (values.list) {
+  for (const [name, { faults }] of Object.entries(SCENARIOS)) console.log(name.padEnd(32) + faults.join(', '));
+  process.exit(0);
+}
 
 /** A stack that is not complete by then is replaced: the previous run has already waited for it. */
 const WHOLE_MS = 2_000;

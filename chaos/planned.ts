@@ -57,12 +57,6 @@ const byReplica =
   (victims) =>
     failOver(victims, (replicas) => ask(victims.random.pick(replicas).port, 'CLUSTER', 'FAILOVER', ...more));
 
-const needsSentinels = ({ sentinels }: Stack): Promise<string | undefined> =>
-  Promise.resolve(sentinels.length === 0 ? 'there are no Sentinels' : undefined);
-
-const needsCluster = ({ sentinels }: Stack): Promise<string | undefined> =>
-  Promise.resolve(sentinels.length > 0 ? 'there is no Cluster' : undefined);
-
 export const PLANNED = {
   'primary SIGSTOP, back at the promotion': {
     kind: 'failover',
@@ -75,12 +69,10 @@ export const PLANNED = {
       await failedOver(stack, primary);
     },
   },
-  'SENTINEL FAILOVER': { kind: 'failover', unknown: needsSentinels, strike: bySentinel() },
+  'SENTINEL FAILOVER': { kind: 'failover', strike: bySentinel() },
   'SENTINEL FAILOVER COORDINATED': {
     kind: 'other', // no write is lost, including leases and FREEs
     async unknown(stack) {
-      const missing = await needsSentinels(stack);
-      if (missing !== undefined) return missing;
       const help = (await ask(stack.sentinels[0]!.port, 'SENTINEL', 'HELP')) as string[];
       return help.join(' ').includes('COORDINATED') ? undefined : 'the server does not know it';
     },
@@ -88,7 +80,6 @@ export const PLANNED = {
   },
   'FAILOVER TO': {
     kind: 'other',
-    unknown: needsSentinels, // a Cluster refuses it
     strike: (victims) =>
       failOver(
         victims,
@@ -96,9 +87,9 @@ export const PLANNED = {
         NOTICED_MS,
       ),
   },
-  'CLUSTER FAILOVER': { kind: 'other', unknown: needsCluster, strike: byReplica() },
-  'CLUSTER FAILOVER FORCE': { kind: 'failover', unknown: needsCluster, strike: byReplica('FORCE') },
-  'CLUSTER FAILOVER TAKEOVER': { kind: 'failover', unknown: needsCluster, strike: byReplica('TAKEOVER') },
+  'CLUSTER FAILOVER': { kind: 'other', strike: byReplica() },
+  'CLUSTER FAILOVER FORCE': { kind: 'failover', strike: byReplica('FORCE') },
+  'CLUSTER FAILOVER TAKEOVER': { kind: 'failover', strike: byReplica('TAKEOVER') },
 } satisfies Record<string, Fault>;
 
 /** Longer than AIZUMI_REPLICA_MAX_LAG_MS (3 s), after which a hung replica no longer counts as in sync. */
@@ -129,7 +120,6 @@ export const RESETS = {
   'SENTINEL RESET, replicas hung': {
     kind: 'failover',
     majorityDies: true,
-    unknown: needsSentinels,
     async strike({ stack, workers }) {
       const primary = await stack.primary();
       const replicas = stack.nodes.filter((node) => node !== primary);

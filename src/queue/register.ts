@@ -81,9 +81,13 @@ export async function repairRegister(queues: Queues): Promise<void> {
 }
 
 async function addMissing(queues: Queues, address: number): Promise<void> {
-  const { redis, settings } = queues;
+  const { redis, settings, used } = queues;
   const queue = queueKey(settings.keyPrefix, address);
-  if ((await redis.exists(queue)) === 0) return;
+  if ((await redis.exists(queue)) === 0) {
+    // not checked again until it is used again: receivers may wait at thousands of addresses without a queue
+    used.forget(address);
+    return;
+  }
   await redis.zadd(registryKey(settings.keyPrefix), address, address);
   // a GBYE may have removed the queue and its address just before the address was added
   if ((await redis.exists(queue)) === 0) await unregister(queues, address);

@@ -68,6 +68,21 @@ describe('queue: the register of addresses', () => {
     expect(await registered()).to.deep.equal([]);
   });
 
+  it('is not repaired again for an address without a queue until that is used again', async () => {
+    await recv(queues, 100);
+    await repairRegister(queues);
+    const seen: string[] = [];
+    const stop = await watch((command, [key = '']) => seen.push(`${command} ${key.replace(queues.prefix, '')}`));
+    await repairRegister(queues);
+    await put(100);
+    await queues.raw.del(register());
+    await repairRegister(queues);
+    await until('the address is back', () => seen.some((command) => command.startsWith('zadd')));
+    stop();
+    expect(seen.filter((command) => command.startsWith('zmscore'))).to.deep.equal(['zmscore :queues']);
+    expect(await registered()).to.deep.equal(['100', '100']);
+  });
+
   describe('while it is repaired', () => {
     /** The worker's connection, on which `then` runs after the reply to the first EXISTS. */
     function interrupted(then: () => Promise<unknown>): Queues {

@@ -89,6 +89,8 @@ export class WaiterQueue {
   isBegun = false;
   /** The session of the last poll: while it lasts, Redis reports each change since that poll. */
   session: object | undefined;
+  /** The session in which the poll that is under way started. */
+  pollSession: object | undefined;
   #due: NodeJS.Timeout | undefined;
 
   get first(): Waiter | undefined {

@@ -117,7 +117,7 @@ export class Waiting {
   /** @param key a key that was read and has changed; undefined: any of them may have */
   #wake(key: string | undefined): void {
     if (key === undefined) {
-      for (const waiters of this.#waiters.values()) waiters.session = undefined;
+      for (const waiters of this.#waiters.values()) waiters.session = waiters.pollSession = undefined;
       void this.#pollWhereMissed();
       return;
     }
@@ -131,12 +131,20 @@ export class Waiting {
    * moved.
    */
   async #pollWhereMissed(): Promise<void> {
-    const missed = [...this.#waiters].filter(([address, waiters]) => {
-      const session = this.#session(address);
-      return session !== undefined && session !== waiters.session;
-    });
-    for (let i = 0; i < missed.length; i += POLLED_AT_ONCE)
-      await Promise.all(missed.slice(i, i + POLLED_AT_ONCE).map(([address, waiters]) => this.#poll(address, waiters)));
+    const missed = [...this.#waiters].filter(([address, waiters]) => this.#hasMissed(address, waiters));
+    for (let i = 0; i < missed.length; i += POLLED_AT_ONCE) {
+      // an earlier call that is still under way may have polled some of them meanwhile
+      const some = missed
+        .slice(i, i + POLLED_AT_ONCE)
+        .filter(([address, waiters]) => this.#hasMissed(address, waiters));
+      await Promise.all(some.map(([address, waiters]) => this.#poll(address, waiters)));
+    }
+  }
+
+  /** Redis reports changes now, but did not at the last poll, nor when the one that is under way started. */
+  #hasMissed(address: number, { session, pollSession }: WaiterQueue): boolean {
+    const now = this.#session(address);
+    return now !== undefined && now !== session && now !== pollSession;
   }
 
   /** Polls for the first waiter, then for the next, as long as there is a reason to. Never throws. */
@@ -148,13 +156,13 @@ export class Waiting {
       waiters.polls++;
       waiters.pollingFor = first;
       await this.#pollFor(first, address, waiters);
-      waiters.pollingFor = undefined;
+      waiters.pollingFor = waiters.pollSession = undefined;
     }
     this.#tidy(address, waiters);
   }
 
   async #pollFor(first: Waiter, address: number, waiters: WaiterQueue): Promise<void> {
-    const session = this.#session(address);
+    const session = (waiters.pollSession = this.#session(address));
     try {
       const { found, isTracked } = await this.#read(session, address, first, waiters);
       const { messages, againMs } = found;
