@@ -52,7 +52,10 @@ interface RunningProcess {
 
 const START_MS = 20_000;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** The broker under test, from `ROOT`. It can be replaced by another one, to see tests fail. */
+/**
+ * The broker under test, from `ROOT`: its sources, or what was built from them, which starts in a third of the CPU (`npm run
+ * mocha`). It can be replaced by another one, to see tests fail.
+ */
 const PROGRAM = process.env.AIZUMI_TEST_PROGRAM ?? 'src/index.ts';
 
 const running = new Set<BrokerProcess>();
@@ -66,7 +69,12 @@ process.on('exit', endAllProcesses);
 export function spawnBroker(env: Record<string, string>, through: string[] = []): BrokerProcess {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AIZUMI_'));
   if (env.AIZUMI_DATA_DIR !== undefined) dataDirs.add(env.AIZUMI_DATA_DIR);
-  const [command, ...args] = [...through, process.execPath, '--import', 'tsx', PROGRAM];
+  const [command, ...args] = [
+    ...through,
+    process.execPath,
+    ...(PROGRAM.endsWith('.ts') ? ['--import', 'tsx'] : []),
+    PROGRAM,
+  ];
   const child = spawn(command, args, {
     cwd: ROOT,
     env: { ...Object.fromEntries(inherited), AIZUMI_PORT: '0', ...env },
