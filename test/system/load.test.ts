@@ -265,7 +265,7 @@ describe('npm run load', function () {
     const taken = firstAddress + 7;
     await broker.post(sendRequest(taken, 1));
     const error = await runThrough((request, forward) => forward(request), 'cycle', { firstAddress }).catch(String);
-    expect(error).to.include(`address ${taken} has a queue already`);
+    expect(error).to.include(`address ${taken} already has a queue`);
     expect(await statOf(taken)).to.deep.include({ waiting: 1, settings: {} });
     await broker.post({ msg_type: 23, saddr: taken, daddr: 5000, state: 'waiting' });
     await broker.post({ msg_type: 13, saddr: taken, daddr: 5000 });
@@ -291,7 +291,7 @@ describe('npm run load', function () {
     const nobody = `http://127.0.0.1:${await freePort()}`;
     const somebody = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`;
     const cases: [string[], string][] = [
-      [['--scenario', 'cycle'], 'start a broker (npm start), then name it'],
+      [['--scenario', 'cycle'], 'start one (npm start), then name it'],
       [['--scenario', 'cycle', '--url', nobody], `${nobody} does not answer (ECONNREFUSED)`],
       [['--scenario', 'cycle', '--url', somebody], 'is not aizumi'],
       [['--scenario', 'cycel', '--url', nobody], '--scenario is all, or one of send, receive'],
