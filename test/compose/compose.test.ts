@@ -24,7 +24,7 @@ import { watch } from './watched-load.js';
 
 /** The protocol tests that only check replies of a broker with default settings. */
 const OF_REPLIES =
-  "seed's examples|as a number|fixed struct|comes back exactly|may stand|other fields|deliver in the order|waits, and one that somebody else holds";
+  'examples of the specification|as a number|fixed struct|received exactly|may stand|other fields|in the order of sending|waiting, and one that another receiver';
 
 /** A drain takes at most 9.5 s. */
 const DRAIN_S = 9.5;
