@@ -33,7 +33,7 @@ export const DRAIN_MS = 9_000;
 export const THROTTLE_MS = 500;
 /** Replies that are delayed in this way at the same time; further ones are written at once, and their connections closed. */
 export const MAX_THROTTLED = 1_000;
-/** Retry-After of requests that are refused because the worker, or a share of it, is full at the moment, s. */
+/** Retry-After of requests that are refused because Redis is away, or the worker or a share of it is full at the moment, s. */
 export const RETRY_AFTER_S = 1;
 
 // ---- http: connections ----

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import Joi from 'joi';
+import { MAX_ADDRESS, MAX_VISIBILITY_TIMEOUT_MS } from './limits.js';
 import { parseRedisAddress } from './redis-url.js';
 
 /**
@@ -89,9 +90,6 @@ type SettingsTable = {
   readonly [Name in keyof Settings]: Settings[Name] extends number | undefined ? NumberRow<Name> : OtherRow<Name>;
 };
 
-const MAX_ADDRESS = 0xffff_ffff;
-/** SQS's longest visibility timeout, 12 hours. */
-const MAX_VISIBILITY_TIMEOUT_MS = 43_200_000;
 /** Redis refuses a bulk string over 512 MiB (proto-max-bulk-len); V8's longest string is just under that. */
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
 /** More than any worker can serve. */

@@ -1,5 +1,5 @@
 // GET /queues: lists queues with their counts and rates.
-import { KEEP_SAMPLE_MS, LISTED_AT_ONCE, RANGES_AT_ONCE, SLICE_MESSAGES } from '../config/limits.js';
+import { KEEP_SAMPLE_MS, LISTED_AT_ONCE, MAX_ADDRESS, RANGES_AT_ONCE, SLICE_MESSAGES } from '../config/limits.js';
 import { redisFailure } from '../redis/failure.js';
 import { readLiveStat } from './expire.js';
 import { delayedKey, queueKey, registryKey, sampleKey } from './keys.js';
@@ -24,8 +24,6 @@ export interface QueueReport extends QueueStat {
   address: number;
   rates: Rates;
 }
-
-const MAX_ADDRESS = 0xffff_ffff;
 
 /**
  * @returns undefined where `address` has no queue

@@ -13,6 +13,16 @@ import { countMade, register, tooManyQueues } from './register.js';
 import { noRoom } from './shares.js';
 import { readStat } from './stat.js';
 
+/** The message, as send.lua and send-once.lua take it. */
+type SendMessage = [
+  saddr: number,
+  id: number,
+  payload: string,
+  delayMs: number,
+  ttlMs: number | '',
+  traceparent: string,
+];
+
 /** The last arguments of send.lua and send-once.lua. */
 type SendLimits = [maxBytes: number, knownBytes: number | 'full' | 'share', moreBytes: number, mayMake: 0 | 1];
 
@@ -28,12 +38,7 @@ declare module './queues.js' {
         settings: string,
         counts: string,
         maxLength: number,
-        saddr: number,
-        id: number,
-        payload: string,
-        delayMs: number,
-        ttlMs: number | '',
-        traceparent: string,
+        ...message: SendMessage,
         ...limits: SendLimits,
       ]
     ): Promise<Sent>;
@@ -47,12 +52,7 @@ declare module './queues.js' {
         ended1: string,
         counts: string,
         maxLength: number,
-        saddr: number,
-        id: number,
-        payload: string,
-        delayMs: number,
-        ttlMs: number | '',
-        traceparent: string,
+        ...message: SendMessage,
         windowMs: number,
         ...limits: SendLimits,
       ]

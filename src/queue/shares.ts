@@ -5,6 +5,7 @@ import {
   REMEMBERED_CLIENTS,
   REMEMBERED_ENDS,
   REMEMBERED_SHARES,
+  RETRY_AFTER_S,
 } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
@@ -35,7 +36,6 @@ export interface ShareLimits {
   readonly maxClientQueues: number;
 }
 
-const RETRY_AFTER_S = 1;
 /**
  * The end of a delay is rounded up to a sixteenth of the delay or to this, ms; with more than REMEMBERED_ENDS, to a day. Until
  * then the message counts as not due.

@@ -1,6 +1,12 @@
 // Slices of more than one message take turns (docs/limits.md): only a few are under way to a Redis at the same time, and clients
 // take turns, not requests. Requests about one message never wait here.
-import { MAX_SLICE_MESSAGES_UNDER_WAY, MAX_WAITING_SLICES, TURN_CHECK_MS, TURN_PATIENCE_MS } from '../config/limits.js';
+import {
+  MAX_SLICE_MESSAGES_UNDER_WAY,
+  MAX_WAITING_SLICES,
+  RETRY_AFTER_S,
+  TURN_CHECK_MS,
+  TURN_PATIENCE_MS,
+} from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 
 /** The client of a request. */
@@ -23,8 +29,6 @@ export interface Slice {
   /** It continues a request: it is served before the client's other requests, and may wait without a limit. */
   readonly isBegun: boolean;
 }
-
-const RETRY_AFTER_S = 1;
 
 interface Waiting extends Slice {
   readonly untilMs: number;

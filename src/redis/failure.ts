@@ -1,4 +1,5 @@
 // The one place that decides what an error from Redis or its connection means for the request.
+import { RETRY_AFTER_S } from '../config/limits.js';
 import { BrokerError } from '../errors.js';
 import { CLUSTER_NOT_SENT, NOT_SENT, TOO_MANY_REDIRECTIONS } from './private-api.js';
 import { isTransient } from './connect/steady-primary.js';
@@ -38,8 +39,6 @@ const NEVER_SENT = new RegExp(`^(${NOT_SENT}|${CLUSTER_NOT_SENT}|${TOO_MANY_REDI
  * ({@link isTransient}) refuses the writes, it lasts for the whole script, so none of them was made.
  */
 const INSIDE_SCRIPT = / script: .*on @user_script:\d+/;
-
-const RETRY_AFTER_S = 1;
 
 /**
  * Turns an error of ioredis into the error that the client receives.

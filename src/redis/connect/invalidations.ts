@@ -1,12 +1,9 @@
 // Tracked reads: Redis reports when another client has changed the keys. This is how a waiting RECV wakes (docs/adr/0009).
 import { Cluster } from 'ioredis';
 import type { Redis, RedisOptions } from 'ioredis';
-import type { Logger } from 'pino';
-import type { Observer } from '../../observe/observer.js';
 import { parseRedisAddress } from '../../config/redis-url.js';
-import type { RedisAccess } from '../../config/redis-url.js';
 import { nodeName, nodeOf, openNode } from './cluster.js';
-import type { RedisClient, Script } from './connect.js';
+import type { ConnectOptions, RedisClient } from './connect.js';
 import { redirectionIn } from './detours.js';
 import { openPrimary } from './primary.js';
 import { refreshSlots } from '../private-api.js';
@@ -16,16 +13,6 @@ import { watchCommands } from './watch-commands.js';
 
 /** While a slot is being moved, waiters poll its keys again this often. */
 const FOLLOW_MS = 100;
-
-export interface InvalidationsOptions {
-  url: string;
-  access?: RedisAccess | undefined;
-  scripts: Record<string, Script>;
-  /** As in {@link openPrimary}. */
-  keepMs: number;
-  log: Logger;
-  observer?: Observer | undefined;
-}
 
 /** Is notified of changes. */
 export interface Listener {
@@ -44,7 +31,7 @@ export class Invalidations {
   /** @param redis the worker's connection, which knows the primaries. Connections to each are opened at the first read. */
   constructor(
     private readonly redis: RedisClient,
-    private readonly options: InvalidationsOptions,
+    private readonly options: ConnectOptions,
   ) {
     this.#address = parseRedisAddress(options.url, options.access);
     redis.on('-node', (gone: Redis) => this.#close(nodeName(gone.options)));
